@@ -1,0 +1,198 @@
+"""The common currency: optimizing a policy against a reward is a stream of curve points.
+
+Whatever does the optimizing yields `CurvePoint`s; tracking, laws, search, registry and report read them.
+
+Axis letters: P prompts, S curve points (steps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def mean_and_se(values_P: Array) -> tuple[float, float]:
+    """Mean over prompts and its standard error.
+
+    Args:
+        values_P: one value per prompt. Shape: (P,).
+
+    Returns:
+        mean and standard error (nan for a single prompt), in the unit of the values.
+    """
+    mean = float(np.mean(values_P))
+    se = float(np.std(values_P, ddof=1) / np.sqrt(len(values_P))) if len(values_P) > 1 else float("nan")
+    return mean, se
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a curve: how far the policy has moved, and what proxy and gold think of it.
+
+    Attributes:
+        step: n for best-of-n, the update for PPO. Always an integer.
+        kl: KL divergence from the initial policy, nats per response.
+        proxy_P: calibrated proxy score per prompt above the initial policy's, gold standard deviations. Shape: (P,).
+        gold_P: gold score per prompt above the initial policy's, standard deviations. Shape: (P,).
+        human_P: the embedded world's human judgement, same unit; None where a world has none. Shape: (P,).
+        signs: qualitative signs of over-optimization (length, repetition, ...), by name.
+        diagnostics: what the method says about itself (clip fraction, entropy, ...), by name.
+    """
+
+    step: int
+    kl: float
+    proxy_P: Array
+    gold_P: Array
+    human_P: Array | None = None
+    signs: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def sqrt_kl(self) -> float:
+        """d = sqrt(KL), square-root nats; 0 where an estimate of KL fell below 0."""
+        return float(np.sqrt(max(self.kl, 0.0)))
+
+    @property
+    def proxy(self) -> float:
+        return mean_and_se(self.proxy_P)[0]
+
+    @property
+    def proxy_se(self) -> float:
+        return mean_and_se(self.proxy_P)[1]
+
+    @property
+    def gold(self) -> float:
+        return mean_and_se(self.gold_P)[0]
+
+    @property
+    def gold_se(self) -> float:
+        return mean_and_se(self.gold_P)[1]
+
+    @property
+    def human(self) -> float | None:
+        return None if self.human_P is None else mean_and_se(self.human_P)[0]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Where gold is highest.
+
+    Attributes:
+        step: the step of the peak.
+        kl: peak KL, nats.
+        gold: peak gold, standard deviations; free of the optimism of a maximum (see `Curve.peak`).
+        gold_se: its standard error over prompts.
+    """
+
+    step: int
+    kl: float
+    gold: float
+    gold_se: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Gold and proxy score as a function of KL, with every prompt's own score kept.
+
+    Attributes:
+        steps_S: integer step of each point. Shape: (S,).
+        kl_S: nats. Shape: (S,).
+        proxy_SP, gold_SP: scores per point and prompt, standard deviations. Shape: (S, P).
+        human_SP: likewise, or None. Shape: (S, P).
+    """
+
+    steps_S: NDArray[np.int64]
+    kl_S: Array
+    proxy_SP: Array
+    gold_SP: Array
+    human_SP: Array | None = None
+
+    @classmethod
+    def from_points(cls, points: Iterable[CurvePoint]) -> Curve:
+        """Collect a finished stream.
+
+        Raises:
+            ValueError: for an empty stream.
+        """
+        points = list(points)
+        if not points:
+            raise ValueError("a curve needs at least one point, got none")
+        humans = [point.human_P for point in points if point.human_P is not None]
+        return cls(
+            steps_S=np.array([point.step for point in points], dtype=np.int64),
+            kl_S=np.array([point.kl for point in points]),
+            proxy_SP=np.stack([point.proxy_P for point in points]),
+            gold_SP=np.stack([point.gold_P for point in points]),
+            human_SP=np.stack(humans) if len(humans) == len(points) else None,
+        )
+
+    def __iter__(self) -> Iterator[CurvePoint]:
+        """The points again, without the signs and diagnostics that a curve does not keep."""
+        for index, step in enumerate(self.steps_S):
+            human_P = None if self.human_SP is None else self.human_SP[index]
+            yield CurvePoint(int(step), float(self.kl_S[index]), self.proxy_SP[index], self.gold_SP[index], human_P)
+
+    def __len__(self) -> int:
+        return len(self.steps_S)
+
+    @property
+    def sqrt_kl_S(self) -> Array:
+        return np.sqrt(np.maximum(self.kl_S, 0.0))
+
+    @property
+    def gold_S(self) -> Array:
+        return self.gold_SP.mean(axis=1)
+
+    @property
+    def proxy_S(self) -> Array:
+        return self.proxy_SP.mean(axis=1)
+
+    @property
+    def human_S(self) -> Array | None:
+        return None if self.human_SP is None else self.human_SP.mean(axis=1)
+
+    def peak(self) -> Peak:
+        """The highest gold, without the optimism of picking the maximum of noisy points.
+
+        Step and KL are those of the point that is best over all prompts; its gold is `_peak_gold_P`.
+        """
+        best = int(self.gold_S.argmax())
+        gold, gold_se = mean_and_se(self._peak_gold_P())
+        return Peak(int(self.steps_S[best]), float(self.kl_S[best]), gold, gold_se)
+
+    def drop_after_peak(self) -> tuple[float, float]:
+        """Gold lost between the peak and the last point, and its standard error paired over prompts.
+
+        Returns:
+            (drop, se): standard deviations; a positive drop means the run went past its peak.
+        """
+        return mean_and_se(self._peak_gold_P() - self.gold_SP[-1])
+
+    def _peak_gold_P(self) -> Array:
+        """Each prompt's gold at the point that is best on the other half (even, odd) of the prompts. Shape: (P,)."""
+        even_SP, odd_SP = self.gold_SP[:, ::2], self.gold_SP[:, 1::2]
+        if not odd_SP.size:
+            return self.gold_SP[int(self.gold_S.argmax())]
+        peak_P = np.empty(self.gold_SP.shape[1])
+        peak_P[::2] = even_SP[odd_SP.mean(axis=1).argmax()]
+        peak_P[1::2] = odd_SP[even_SP.mean(axis=1).argmax()]
+        return peak_P
+
+    def save(self, path: Path) -> None:
+        """Write as .npz (plain arrays, no pickle)."""
+        arrays = {"steps_S": self.steps_S, "kl_S": self.kl_S, "proxy_SP": self.proxy_SP, "gold_SP": self.gold_SP}
+        if self.human_SP is not None:
+            arrays["human_SP"] = self.human_SP
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Curve:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{name: arrays[name] for name in arrays.files})

@@ -1,0 +1,8 @@
+"""The one exception that stands for a mistake of the user's."""
+
+
+class UserError(Exception):
+    """Something the user can mend: one line saying what was given, what is allowed and what to do.
+
+    The command line prints the line without a traceback and exits with code 2.
+    """
