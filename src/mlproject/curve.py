@@ -160,10 +160,10 @@ class Curve:
     def peak(self) -> Peak:
         """The highest gold, without the optimism of picking the maximum of noisy points.
 
-        Step and KL are those of the point that is best over all prompts; its gold is `_peak_gold_P`.
+        Step and KL are those of the point that is best over all prompts; its gold is `peak_gold_P`.
         """
         best = int(self.gold_S.argmax())
-        gold, gold_se = mean_and_se(self._peak_gold_P())
+        gold, gold_se = mean_and_se(self.peak_gold_P())
         return Peak(int(self.steps_S[best]), float(self.kl_S[best]), gold, gold_se)
 
     def drop_after_peak(self) -> tuple[float, float]:
@@ -172,9 +172,9 @@ class Curve:
         Returns:
             (drop, se): standard deviations; a positive drop means the run went past its peak.
         """
-        return mean_and_se(self._peak_gold_P() - self.gold_SP[-1])
+        return mean_and_se(self.peak_gold_P() - self.gold_SP[-1])
 
-    def _peak_gold_P(self) -> Array:
+    def peak_gold_P(self) -> Array:
         """Each prompt's gold at the point that is best on the other half (even, odd) of the prompts. Shape: (P,)."""
         even_SP, odd_SP = self.gold_SP[:, ::2], self.gold_SP[:, 1::2]
         if not odd_SP.size:

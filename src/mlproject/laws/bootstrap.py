@@ -1,0 +1,90 @@
+"""Intervals for a fitted law by the bootstrap over prompts.
+
+All points of a curve share their prompts, so their errors move together: resampling points would give
+intervals that are far too narrow. Axis letters: P prompts, S curve points, B resamples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.curve import Curve
+from mlproject.laws.fits import fit
+from mlproject.laws.forms import Form
+
+Array = NDArray[np.float64]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class FitInterval:
+    """95 % percentile intervals of a fitted law over resamples of the prompts.
+
+    Attributes:
+        form: the functional form.
+        alpha, beta: (low, high), units of `Fit`; beta is (0, 0) for "linear".
+        peak_kl: (low, high), nats, among the resamples whose law has a peak; nan where none has.
+        peak_gold: likewise, standard deviations.
+        peak_share: share of the resamples whose law has a peak; much below 1 the data do not bound the peak
+            from above, whatever `peak_kl` says.
+        samples: how many resamples.
+    """
+
+    form: Form
+    alpha: Interval
+    beta: Interval
+    peak_kl: Interval
+    peak_gold: Interval
+    peak_share: float
+    samples: int
+
+
+def bootstrap_fit(
+    form: Form, curve: Curve, samples: int, rng: np.random.Generator, min_d: float = 0.0
+) -> FitInterval:
+    """Fit a form to many curves made of resampled prompts.
+
+    KL is taken as given: its error is not in the intervals.
+
+    Args:
+        form: the functional form.
+        curve: gold per prompt, on the same prompts at every point.
+        samples: how many resamples.
+        rng: draws the resamples.
+        min_d: points with d <= min_d are left out (see `MIN_D`).
+
+    Returns:
+        the intervals.
+
+    Raises:
+        ValueError: for fewer than 3 points with distinct d > min_d.
+    """
+    fit(form, curve.sqrt_kl_S, curve.gold_S, min_d)  # the same complaint about too few points
+    used_S = curve.sqrt_kl_S > min_d
+    gold_SP = curve.gold_SP[used_S]
+    prompts = gold_SP.shape[1]
+    counts_BP = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=samples)
+    gold_BS = counts_BP @ gold_SP.T / prompts
+    coef_Bk = gold_BS @ np.linalg.pinv(form.columns(curve.sqrt_kl_S[used_S])).T
+    peak_kl_B, peak_gold_B = form.peak(coef_Bk)
+    return FitInterval(
+        form=form,
+        alpha=_interval(coef_Bk[:, 0]),
+        beta=_interval(coef_Bk[:, 1]) if coef_Bk.shape[1] > 1 else (0.0, 0.0),
+        peak_kl=_interval(peak_kl_B),
+        peak_gold=_interval(peak_gold_B),
+        peak_share=float(np.isfinite(peak_kl_B).mean()),
+        samples=samples,
+    )
+
+
+def _interval(values_B: Array) -> Interval:
+    """2.5th and 97.5th percentile of the finite values; nan where there is none."""
+    finite = values_B[np.isfinite(values_B)]
+    if not finite.size:
+        return float("nan"), float("nan")
+    low, high = np.percentile(finite, [2.5, 97.5])
+    return float(low), float(high)

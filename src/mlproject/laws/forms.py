@@ -1,0 +1,121 @@
+"""Functional forms of gold as a function of d = sqrt(KL): the two laws of Gao et al. 2022 and their rivals.
+
+All are linear in their coefficients and 0 at d = 0. Axis letter: k coefficients (alpha, beta).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+_NEWTON_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Form:
+    """One functional form R(d), linear in its coefficients.
+
+    Attributes:
+        name: its key in `FORMS`.
+        formula: to be read by people; a is alpha, b is beta.
+        columns: what the coefficients multiply; (...) square-root nats -> (..., k).
+        peak_d: where R is highest over d >= 0, square-root nats, for arrays of alpha and of beta > 0; None
+            for a form without a peak.
+    """
+
+    name: str
+    formula: str
+    columns: Callable[[Array], Array]
+    peak_d: Callable[[Array, Array], Array] | None = None
+
+    def value(self, d: ArrayLike, coef: ArrayLike) -> Array:
+        """Gold at a distance from the initial policy.
+
+        Args:
+            d: square-root nats, 0 or more. Shape: (...).
+            coef: alpha, or alpha and beta. Shape: (k,), or (..., k) for coefficients of every d's own.
+
+        Returns:
+            gold, standard deviations. Shape: (...).
+        """
+        return np.sum(
+            self.columns(np.asarray(d, dtype=np.float64)) * np.asarray(coef, dtype=np.float64), axis=-1
+        )
+
+    def peak(self, coef: ArrayLike) -> tuple[Array, Array]:
+        """Where gold is highest, and how high.
+
+        Args:
+            coef: alpha, or alpha and beta. Shape: (..., k).
+
+        Returns:
+            (peak KL, nats; peak gold, standard deviations), nan where there is no peak (beta not positive, or
+            the peak too far away for a float), and 0 where the law only falls. Shape: (...) each.
+        """
+        coef = np.asarray(coef, dtype=np.float64)
+        if self.peak_d is None:
+            return np.full(coef.shape[:-1], np.nan), np.full(coef.shape[:-1], np.nan)
+        beta = np.where(coef[..., 1] > 0, coef[..., 1], np.nan)
+        with np.errstate(over="ignore", invalid="ignore"):
+            d = self.peak_d(coef[..., 0], beta)
+            kl, gold = np.square(d), self.value(d, coef)
+        exists = np.isfinite(kl) & np.isfinite(gold)
+        return np.where(exists, kl, np.nan), np.where(exists, gold, np.nan)
+
+
+def law_for(method: str) -> Form:
+    """The law of a method: quadratic for best-of-n, logarithmic for anything that trains a policy."""
+    return FORMS["best-of-n"] if method == "best-of-n" else FORMS["rl"]
+
+
+def _log(d: Array) -> Array:
+    """log d, and 0 at d = 0, where every form multiplies it by 0."""
+    return np.log(np.where(d > 0, d, 1.0))
+
+
+def _log1p_peak(alpha: Array, beta: Array) -> Array:
+    """Solve a/b = log(1+d) + d/(1+d) for d by Newton's method in y = log(1+d).
+
+    The right side, y + 1 - exp(-y), is increasing and concave and 0 at y = 0, so the steps rise to the
+    solution without overshooting.
+    """
+    ratio = np.maximum(alpha / beta, 0.0)
+    y = np.zeros_like(ratio)
+    for _ in range(_NEWTON_STEPS):
+        y = y - (y - np.expm1(-y) - ratio) / (1 + np.exp(-y))
+    return np.expm1(y)
+
+
+FORMS: dict[str, Form] = {
+    form.name: form
+    for form in (
+        Form(
+            "best-of-n",
+            "d (a - b d)",
+            lambda d: np.stack([d, -np.square(d)], axis=-1),
+            lambda alpha, beta: np.maximum(alpha / beta, 0.0) / 2,
+        ),
+        Form(
+            "rl",
+            "d (a - b log d)",
+            lambda d: np.stack([d, -d * _log(d)], axis=-1),
+            lambda alpha, beta: np.exp(alpha / beta - 1),
+        ),
+        Form("linear", "a d", lambda d: d[..., None]),
+        Form(
+            "log1p", "d (a - b log(1 + d))", lambda d: np.stack([d, -d * np.log1p(d)], axis=-1), _log1p_peak
+        ),
+        Form(
+            "kl-quadratic",
+            "a d^2 - b d^4",
+            lambda d: np.stack([np.square(d), -(d**4)], axis=-1),
+            lambda alpha, beta: np.sqrt(np.maximum(alpha / beta, 0.0) / 2),
+        ),
+    )
+}
+"""By name: "best-of-n" and "rl" are the laws of Gao et al. 2022, section 3.1; the others are rivals."""

@@ -1,0 +1,1 @@
+"""Policies and reward models: Hugging Face models, generation, log-probabilities, KL."""

@@ -1,0 +1,70 @@
+"""New models of the ladder, with random weights: ordinary Hugging Face models with ordinary configurations."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import (
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    GPTNeoXForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from mlproject.models.sizes import SIZES
+
+MAX_TOKENS = 64
+"""Longest sequence of the embedded world's models, prompt and response together."""
+
+
+def new_policy(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> GPTNeoXForCausalLM:
+    """A causal language model with random weights.
+
+    Args:
+        size: a name of the ladder.
+        tokenizer: gives vocabulary size and special tokens.
+        seed: of the initial weights.
+    """
+    return _seeded(GPTNeoXForCausalLM, _config(size, tokenizer), seed)
+
+
+def new_reward_model(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> GPTNeoXForSequenceClassification:
+    """A sequence classifier with one label: the reward is its only logit."""
+    config = _config(size, tokenizer)
+    config.num_labels = 1
+    config.classifier_dropout = 0.0
+    return _seeded(GPTNeoXForSequenceClassification, config, seed)
+
+
+def parameter_count(model: PreTrainedModel) -> int:
+    """Parameters without embeddings (input and output), as the scaling laws count them."""
+    embeddings = {id(p) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m for p in m.parameters()}
+    return sum(p.numel() for p in model.parameters() if id(p) not in embeddings)
+
+
+def _config(size: str, tokenizer: PreTrainedTokenizerFast) -> GPTNeoXConfig:
+    shape = SIZES[size]
+    return GPTNeoXConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.width,
+        max_position_embeddings=MAX_TOKENS,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 1.0},
+        initializer_range=0.4 / shape.width**0.5,
+        hidden_act="relu",
+        attention_dropout=0.0,
+        hidden_dropout=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        use_cache=True,
+    )
+
+
+def _seeded(model_class: type[nn.Module], config: GPTNeoXConfig, seed: int) -> PreTrainedModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model_class(config)  # type: ignore[return-value]

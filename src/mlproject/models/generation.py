@@ -1,0 +1,117 @@
+"""Sampling responses from a policy, with the log-probability of every token kept.
+
+Works with any causal model of transformers that takes a `DynamicCache`. Each prompt is read once however many
+responses it gets, and rows leave the batch when they have finished.
+
+Axis letters: P prompts, N samples per prompt, B = P * N sequences, T tokens of a prompt, R tokens of a response, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from mlproject.models.sequences import Prompts, Sequences, join
+
+_COMPACT_BELOW = 0.8
+"""Share of unfinished rows at which finished ones are dropped: copying the cache costs about a fifth of a step."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Sampled responses; the samples of a prompt stand next to each other.
+
+    Attributes:
+        sequences: prompts with responses. Length B.
+        log_probs_BR: log-probability (nats) of each sampled token under the sampling policy, at the sampling
+            temperature; 0 where there is no token. Shape: (B, R).
+    """
+
+    sequences: Sequences
+    log_probs_BR: Tensor
+
+
+@torch.inference_mode()
+def sample(
+    policy: PreTrainedModel,
+    prompts: Prompts,
+    *,
+    max_new_tokens: int,
+    generator: torch.Generator,
+    samples_per_prompt: int = 1,
+    temperature: float = 1.0,
+) -> Samples:
+    """Sample responses from the full distribution of a policy.
+
+    Args:
+        policy: causal language model, in eval mode; its configuration names end-of-sequence and padding.
+        prompts: P tokenized prompts, on the policy's device.
+        max_new_tokens: length at which a response is cut (it then lacks an end-of-sequence).
+        generator: source of all randomness, on the policy's device.
+        samples_per_prompt: N.
+        temperature: divides the logits; 1 samples from the policy itself.
+
+    Returns:
+        P * N samples, those of one prompt side by side.
+    """
+    device, eos_id, pad_id = prompts.ids_PT.device, policy.config.eos_token_id, policy.config.pad_token_id
+    logits_BV, cache, mask_BT = _read_prompts(policy, prompts, samples_per_prompt)
+    rows = len(prompts) * samples_per_prompt
+    ids_BR = torch.full((rows, max_new_tokens), pad_id, device=device)
+    log_probs_BR = torch.zeros(rows, max_new_tokens, device=device)
+    row_B = torch.arange(rows, device=device)  # row of ids_BR that each row still in the batch belongs to
+    alive_B = torch.ones(rows, dtype=torch.bool, device=device)
+    for r in range(max_new_tokens):
+        log_p_BV = torch.log_softmax(logits_BV.float() / temperature, dim=-1)
+        # argmax(log p - log E) with E ~ Exp(1) draws from p: the Gumbel-max trick, cheaper than torch.multinomial
+        noise_BV = torch.empty_like(log_p_BV).exponential_(generator=generator)
+        token_B = (log_p_BV - noise_BV.log_()).argmax(dim=-1)
+        written_B = row_B[alive_B]
+        ids_BR[written_B, r] = token_B[alive_B]
+        log_probs_BR[written_B, r] = log_p_BV.gather(1, token_B[:, None]).squeeze(1)[alive_B]
+        alive_B = alive_B & (token_B != eos_id)
+        left = int(alive_B.sum())
+        if left == 0 or r == max_new_tokens - 1:
+            break
+        if left < _COMPACT_BELOW * len(alive_B):
+            keep = alive_B.nonzero().squeeze(1)
+            cache.batch_select_indices(keep)
+            row_B, token_B, mask_BT, alive_B = row_B[keep], token_B[keep], mask_BT[keep], alive_B[keep]
+        mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
+        logits_BV = policy(
+            input_ids=token_B[:, None],
+            attention_mask=mask_BT,
+            position_ids=mask_BT.sum(dim=1, keepdim=True) - 1,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
+    ended_BR = ids_BR == eos_id
+    lengths_B = torch.where(ended_BR.any(1), ended_BR.int().argmax(1) + 1, max_new_tokens)
+    repeated = prompts.select(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
+    return Samples(join(repeated, ids_BR, lengths_B, pad_id), log_probs_BR[:, : int(lengths_B.max())])
+
+
+def _read_prompts(policy: PreTrainedModel, prompts: Prompts, repeats: int) -> tuple[Tensor, DynamicCache, Tensor]:
+    """Logits of the first token, the cache and the attention mask, each prompt read once and then repeated.
+
+    Prompts are shifted to the right here, so that all rows continue at the same column.
+    """
+    width = prompts.ids_PT.shape[1]
+    shift_P = width - prompts.lengths_P
+    source_PT = torch.arange(width, device=prompts.ids_PT.device) - shift_P[:, None]
+    mask_PT = (source_PT >= 0).long()
+    ids_PT = prompts.ids_PT.gather(1, source_PT.clamp(min=0)) * mask_PT + policy.config.pad_token_id * (1 - mask_PT)
+    cache = DynamicCache(config=policy.config)
+    output = policy(
+        input_ids=ids_PT,
+        attention_mask=mask_PT,
+        position_ids=source_PT.clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    if repeats > 1:
+        cache.batch_repeat_interleave(repeats)
+    return output.logits[:, -1].repeat_interleave(repeats, 0), cache, mask_PT.repeat_interleave(repeats, 0)

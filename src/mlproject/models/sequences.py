@@ -1,0 +1,161 @@
+"""Prompts and responses as token ids: the only place that knows how the two are laid out side by side.
+
+A sequence is `prompt <sep> response <eos> <pad> ...`. Padding stands on the right only, so a causal model needs no
+attention mask: nothing before the end of a response looks at the padding behind it.
+
+Axis letters: B sequences, P prompts, T tokens of a sequence, R tokens of a response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenized prompts, each closed by the separator.
+
+    Attributes:
+        ids_PT: padded on the right. Shape: (P, T).
+        lengths_P: tokens of each prompt, separator included. Shape: (P,).
+    """
+
+    ids_PT: Tensor
+    lengths_P: Tensor
+
+    def __len__(self) -> int:
+        return len(self.lengths_P)
+
+    def select(self, index: Tensor) -> Prompts:
+        """Some of the prompts, by index; shape (P',)."""
+        lengths_P = self.lengths_P[index]
+        return Prompts(self.ids_PT[index, : int(lengths_P.max())], lengths_P)
+
+    def to(self, device: torch.device | str) -> Prompts:
+        return Prompts(self.ids_PT.to(device), self.lengths_P.to(device))
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Prompts with their responses.
+
+    Attributes:
+        ids_BT: padded on the right. Shape: (B, T).
+        starts_B: index of the first response token. Shape: (B,).
+        ends_B: index one past the last response token (end-of-sequence included where there is one). Shape: (B,).
+    """
+
+    ids_BT: Tensor
+    starts_B: Tensor
+    ends_B: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids_BT)
+
+    @property
+    def response_lengths_B(self) -> Tensor:
+        return self.ends_B - self.starts_B
+
+    @property
+    def response_positions_BR(self) -> Tensor:
+        """Index of every response token in `ids_BT`; positions past the end repeat the last column. Shape: (B, R)."""
+        offsets_R = torch.arange(int(self.response_lengths_B.max()), device=self.ids_BT.device)
+        return (self.starts_B[:, None] + offsets_R).clamp(max=self.ids_BT.shape[1] - 1)
+
+    @property
+    def response_mask_BR(self) -> Tensor:
+        """True on response tokens, end-of-sequence included. Shape: (B, R)."""
+        offsets_R = torch.arange(int(self.response_lengths_B.max()), device=self.ids_BT.device)
+        return offsets_R < self.response_lengths_B[:, None]
+
+    @property
+    def response_ids_BR(self) -> Tensor:
+        """Response tokens; what stands where `response_mask_BR` is False means nothing. Shape: (B, R)."""
+        return self.ids_BT.gather(1, self.response_positions_BR)
+
+    def select(self, index: Tensor | slice) -> Sequences:
+        """Some of the sequences, with the padding that they no longer need cut off."""
+        ends_B = self.ends_B[index]
+        return Sequences(self.ids_BT[index, : int(ends_B.max())], self.starts_B[index], ends_B)
+
+    def to(self, device: torch.device | str) -> Sequences:
+        return Sequences(self.ids_BT.to(device), self.starts_B.to(device), self.ends_B.to(device))
+
+
+def encode_prompts(tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]) -> Prompts:
+    """Tokenize prompts and close each with the separator."""
+    rows = [[*ids, tokenizer.sep_token_id] for ids in _encode(tokenizer, prompts)]
+    return Prompts(_pad(rows, tokenizer.pad_token_id), torch.tensor([len(row) for row in rows]))
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], responses: Sequence[str], max_response_tokens: int
+) -> Sequences:
+    """Tokenize prompts with their responses; a response that leaves no room for it has no end-of-sequence."""
+    prompt_rows = _encode(tokenizer, prompts)
+    response_rows = [[*ids, tokenizer.eos_token_id][:max_response_tokens] for ids in _encode(tokenizer, responses)]
+    rows = [[*p, tokenizer.sep_token_id, *r] for p, r in zip(prompt_rows, response_rows, strict=True)]
+    starts_B = torch.tensor([len(p) + 1 for p in prompt_rows])
+    return Sequences(_pad(rows, tokenizer.pad_token_id), starts_B, torch.tensor([len(row) for row in rows]))
+
+
+def join(prompts: Prompts, response_ids_BR: Tensor, response_lengths_B: Tensor, pad_id: int) -> Sequences:
+    """Put responses behind their prompts, row by row.
+
+    Args:
+        prompts: one per response. Length B.
+        response_ids_BR: padded on the right. Shape: (B, R).
+        response_lengths_B: tokens of each response. Shape: (B,).
+        pad_id: of the tokenizer.
+    """
+    ends_B = prompts.lengths_P + response_lengths_B
+    ids_BT = torch.full((len(prompts), int(ends_B.max())), pad_id, device=response_ids_BR.device)
+    width = min(prompts.ids_PT.shape[1], ids_BT.shape[1])
+    ids_BT[:, :width] = prompts.ids_PT[:, :width]
+    mask_BR = torch.arange(response_ids_BR.shape[1], device=response_ids_BR.device) < response_lengths_B[:, None]
+    row_B, offset_B = mask_BR.nonzero(as_tuple=True)
+    ids_BT[row_B, prompts.lengths_P[row_B] + offset_B] = response_ids_BR[row_B, offset_B]
+    return Sequences(ids_BT, prompts.lengths_P, ends_B)
+
+
+def decode_responses(tokenizer: PreTrainedTokenizerFast, sequences: Sequences) -> list[str]:
+    """The response texts, without special tokens."""
+    rows = sequences.ids_BT.tolist()
+    spans = zip(rows, sequences.starts_B.tolist(), sequences.ends_B.tolist(), strict=True)
+    return tokenizer.batch_decode([row[start:end] for row, start, end in spans], skip_special_tokens=True)
+
+
+def concatenate(parts: Sequence[Sequences], pad_id: int) -> Sequences:
+    """Several batches as one."""
+    width = max(part.ids_BT.shape[1] for part in parts)
+    padded = [torch.nn.functional.pad(p.ids_BT, (0, width - p.ids_BT.shape[1]), value=pad_id) for p in parts]
+    return Sequences(torch.cat(padded), torch.cat([p.starts_B for p in parts]), torch.cat([p.ends_B for p in parts]))
+
+
+def unique(sequences: Sequences) -> tuple[Sequences, Tensor]:
+    """Distinct sequences, and for each given one the index of its twin among them (identical samples score once)."""
+    rows = np.ascontiguousarray(sequences.ids_BT.cpu().numpy().astype(np.int32))
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return sequences.select(torch.from_numpy(first)), torch.from_numpy(inverse.reshape(-1))
+
+
+def by_length(sequences: Sequences, batch_size: int) -> Iterator[tuple[Tensor, Sequences]]:
+    """Batches of sequences of about equal length, each with the index of its rows: little padding is computed."""
+    for index in torch.argsort(sequences.ends_B, stable=True).split(batch_size):
+        yield index, sequences.select(index)
+
+
+def _encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if len(texts) else []
+
+
+def _pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])

@@ -1,0 +1,44 @@
+"""The ladder of named model sizes. Free of torch, so that the command line can name them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """A transformer of the ladder.
+
+    Attributes:
+        layers, width, heads: of a GPT-NeoX stack; the feed-forward layer is four times as wide.
+    """
+
+    layers: int
+    width: int
+    heads: int
+
+    def learning_rate(self, at_width_64: float) -> float:
+        """Adam learning rate for this width: small models take larger steps, in inverse proportion to the width."""
+        return at_width_64 * 64 / self.width
+
+    @property
+    def reward_model_parameters(self) -> int:
+        """Parameters of a reward model without embeddings: `rm_params`."""
+        per_layer = 12 * self.width**2 + 13 * self.width  # attention, feed-forward, biases, two layer norms
+        return self.layers * per_layer + 3 * self.width  # and the last layer norm with the head
+
+
+SIZES: dict[str, Size] = {
+    "1k": Size(layers=1, width=8, heads=2),
+    "3k": Size(layers=1, width=16, heads=2),
+    "13k": Size(layers=1, width=32, heads=2),
+    "25k": Size(layers=2, width=32, heads=2),
+    "100k": Size(layers=2, width=64, heads=4),
+    "200k": Size(layers=4, width=64, heads=4),
+    "400k": Size(layers=2, width=128, heads=4),
+    "1m": Size(layers=3, width=168, heads=4),
+}
+"""Every size serves reward models. Names say the number of parameters without embeddings."""
+
+POLICY_SIZES: tuple[str, ...] = ("25k", "100k", "400k", "1m")
+"""Sizes that learn to write: below these the supervised policy does not reach readable English."""

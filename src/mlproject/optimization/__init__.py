@@ -1,0 +1,50 @@
+"""Every way to optimize a policy against a proxy reward. Each yields curve points.
+
+A further method is one new file with a function `optimize(problem) -> Iterator[CurvePoint]` and one line in `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlproject.curve import CurvePoint
+    from mlproject.optimization.problem import Problem
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered optimization method.
+
+    Attributes:
+        name: value of the tag `mlproject.method`.
+        module: module of this package that has `optimize`.
+        options: names of the configuration that its curve depends on.
+        version: raised when a change of the code changes its curves.
+    """
+
+    name: str
+    module: str
+    options: tuple[str, ...]
+    version: int = 1
+
+    @property
+    def optimize(self) -> Callable[[Problem], Iterator[CurvePoint]]:
+        """The method itself; its module is imported here, not before."""
+        return import_module(f"{__name__}.{self.module}").optimize
+
+
+_METHODS = (
+    Method("best-of-n", "best_of_n", ("bon_n_max", "bon_points")),
+    Method(
+        "ppo",
+        "ppo",
+        ("kl_coef", "ppo_updates", "ppo_batch_size", "ppo_epochs", "ppo_minibatches", "ppo_lr", "ppo_value_lr",
+         "ppo_clip", "ppo_gae_lambda", "ppo_eval_every", "eval_samples"),
+    ),
+)  # fmt: skip
+
+METHODS: dict[str, Method] = {method.name: method for method in _METHODS}

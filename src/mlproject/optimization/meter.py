@@ -1,0 +1,225 @@
+"""The meter: how far a policy has moved, and what proxy, gold and human think of it, always on the same prompts.
+
+Scores are gains over the initial policy, prompt by prompt: each prompt's mean score over the initial policy's samples
+in the pool is subtracted, so every curve starts at 0 and the differences among prompts do not blur it.
+
+Axis letters: P prompts, N samples per prompt, G points of a grid, R samples drawn per prompt at a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from mlproject.curve import CurvePoint
+from mlproject.models.generation import sample
+from mlproject.models.log_probs import measure_kl
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.sequences import Prompts, decode_responses, encode_prompts
+from mlproject.optimization.pool import Pool
+
+Array = NDArray[np.float64]
+
+SHOWN_PROMPTS = 24
+"""Prompts whose responses are kept as texts, for sample tables."""
+
+_BASELINE_SAMPLES = 16
+_BATCH = 512
+
+
+class Judge(Protocol):
+    """What the meter asks of a world."""
+
+    max_response_tokens: int
+
+    def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None: ...
+
+    def signs(self, responses: Sequence[str]) -> Mapping[str, Array]: ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was seen at a curve point, for sample tables and checkpoints.
+
+    Attributes:
+        point: the curve point.
+        responses: one response to each of the first prompts.
+        proxy, gold, human: their scores above the initial policy's mean over all prompts, standard deviations.
+        policy: the measured policy; None where the point is a choice from the pool.
+    """
+
+    point: CurvePoint
+    responses: Sequence[str]
+    proxy: Array
+    gold: Array
+    human: Array | None
+    policy: PreTrainedModel | None
+
+
+class Meter:
+    """Measures curve points on fixed held-out prompts.
+
+    Args:
+        world: human judgement and signs.
+        tokenizer: of all models.
+        prompts: the curve prompts, P texts.
+        initial_policy: KL is measured from it.
+        proxy, gold: reward models with their units.
+        human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
+        pool: the initial policy's samples on the same prompts.
+        samples_per_prompt: responses drawn per prompt to measure a policy.
+        seed: of these draws, the same at every point.
+        observe: told every snapshot.
+    """
+
+    def __init__(
+        self,
+        *,
+        world: Judge,
+        tokenizer: PreTrainedTokenizerFast,
+        prompts: Sequence[str],
+        initial_policy: PreTrainedModel,
+        proxy: RewardModel,
+        gold: RewardModel,
+        human_units: tuple[float, float],
+        pool: Pool,
+        samples_per_prompt: int,
+        seed: int,
+        observe: Callable[[Snapshot], None] = lambda snapshot: None,
+    ) -> None:
+        self._world, self._tokenizer, self._texts = world, tokenizer, list(prompts)
+        self._prompts: Prompts = encode_prompts(tokenizer, self._texts).to(initial_policy.device)
+        self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
+        self._human_units, self._samples, self._seed, self._observe = human_units, samples_per_prompt, seed, observe
+        prompts_in_pool, samples_in_pool = pool.shape
+        baseline = min(_BASELINE_SAMPLES, samples_in_pool)
+        self._proxy_baseline_P = proxy.scores(pool.first(baseline)).reshape(prompts_in_pool, baseline).mean(axis=1)
+        self._gold_baseline_P = pool.gold_PN.mean(axis=1)
+        self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
+
+    def of_policy(self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
+        """Measure a policy on samples of its own.
+
+        Args:
+            policy: in eval mode, on the initial policy's device.
+            step: integer step of the point.
+            diagnostics: what the method says about itself.
+        """
+        generator = torch.Generator(device=policy.device).manual_seed(self._seed)
+        sequences = sample(
+            policy,
+            self._prompts,
+            max_new_tokens=self._world.max_response_tokens,
+            generator=generator,
+            samples_per_prompt=self._samples,
+        ).sequences
+        kl = float(measure_kl(policy, self._initial_policy, sequences, _BATCH).mean())
+        on_cpu = sequences.to("cpu")
+        responses = decode_responses(self._tokenizer, on_cpu)
+        texts = [text for text in self._texts for _ in range(self._samples)]
+        proxy_PR, gold_PR = (self._by_prompt(rm.scores(on_cpu)) for rm in (self._proxy, self._gold))
+        human_B = self._world.judge(texts, responses)
+        human_PR = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
+        point = CurvePoint(
+            step=step,
+            kl=kl,
+            proxy_P=proxy_PR.mean(axis=1) - self._proxy_baseline_P,
+            gold_P=gold_PR.mean(axis=1) - self._gold_baseline_P,
+            human_P=self._human_gain(None if human_PR is None else human_PR.mean(axis=1)),
+            signs={name: float(values.mean()) for name, values in self._world.signs(responses).items()},
+            diagnostics=dict(diagnostics or {}),
+        )
+        shown = slice(0, SHOWN_PROMPTS)
+        self._show(
+            point,
+            responses[:: self._samples][shown],
+            proxy_PR[shown, 0],
+            gold_PR[shown, 0],
+            None if human_PR is None else human_PR[shown, 0],
+            policy,
+        )
+        return point
+
+    def of_pool(
+        self,
+        steps: Sequence[int],
+        kl_G: Array,
+        proxy_PN: Array,
+        select: Callable[[Array], Array],
+        choice_GP: NDArray[np.int64],
+    ) -> Iterator[CurvePoint]:
+        """Measure ways to choose one of the pool's samples per prompt.
+
+        One and the same `select` is applied to proxy, gold, human and signs, so they cannot fall out of step.
+
+        Args:
+            steps: integer step of each way to choose. Length G.
+            kl_G: KL of each from the initial policy, nats. Shape: (G,).
+            proxy_PN: proxy score of the samples. Shape: (P, N).
+            select: expected value, for each way to choose, of some property of the chosen sample; (P, N) -> (G, P).
+            choice_GP: one actual choice each, to show. Shape: (G, P), values in 0..N-1.
+        """
+        pool = self._pool
+        proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
+        human_GP = None if pool.human_PN is None else select(pool.human_PN)
+        signs_G = {name: select(values_PN).mean(axis=1) for name, values_PN in pool.signs_PN.items()}
+        proxy_mean_P = proxy_PN.mean(axis=1)
+        shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
+        for g, step in enumerate(steps):
+            point = CurvePoint(
+                step=int(step),
+                kl=float(kl_G[g]),
+                proxy_P=proxy_GP[g] - proxy_mean_P,
+                gold_P=gold_GP[g] - self._gold_baseline_P,
+                human_P=self._human_gain(None if human_GP is None else human_GP[g]),
+                signs={name: float(values_G[g]) for name, values_G in signs_G.items()},
+            )
+            chosen = choice_GP[g, shown]
+            rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
+            self._show(
+                point,
+                decode_responses(self._tokenizer, rows),
+                proxy_PN[shown, chosen],
+                pool.gold_PN[shown, chosen],
+                None if pool.human_PN is None else pool.human_PN[shown, chosen],
+                None,
+            )
+            yield point
+
+    def _by_prompt(self, scores_B: Array) -> Array:
+        return scores_B.reshape(len(self._texts), self._samples)
+
+    def _in_human_units(self, human_B: Array) -> Array:
+        mean, deviation = self._human_units
+        return (human_B - mean) / deviation
+
+    def _human_gain(self, human_P: Array | None) -> Array | None:
+        return None if human_P is None or self._human_baseline_P is None else human_P - self._human_baseline_P
+
+    def _show(
+        self,
+        point: CurvePoint,
+        responses: Sequence[str],
+        proxy: Array,
+        gold: Array,
+        human: Array | None,
+        policy: PreTrainedModel | None,
+    ) -> None:
+        if human is not None and self._human_baseline_P is not None:
+            human = human - self._human_baseline_P.mean()
+        self._observe(
+            Snapshot(
+                point,
+                responses,
+                proxy - self._proxy_baseline_P.mean(),
+                gold - self._gold_baseline_P.mean(),
+                human,
+                policy,
+            )
+        )

@@ -1,0 +1,50 @@
+"""Reward models learn from comparisons with the Bradley-Terry loss.
+
+P(a is preferred to b) = sigmoid(r(a) - r(b)); the loss is its negative log-likelihood (Bradley and Terry 1952;
+Christiano et al. 2017).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from mlproject.models.sequences import concatenate
+from mlproject.models.training import Progress, Schedule, silent, train
+from mlproject.preferences.comparisons import EncodedComparisons
+
+
+def bradley_terry_loss(reward_a_B: Tensor, reward_b_B: Tensor, prefers_a_B: Tensor) -> Tensor:
+    """Mean of -log sigmoid(preferred - other), nats per comparison. Shapes: (B,), (B,), (B,) bool -> ()."""
+    margin_B = reward_a_B - reward_b_B
+    return -F.logsigmoid(torch.where(prefers_a_B, margin_B, -margin_B)).mean()
+
+
+def train_reward_model(
+    model: PreTrainedModel,
+    comparisons: EncodedComparisons,
+    schedule: Schedule,
+    *,
+    accelerator: Accelerator,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> float:
+    """Fit a one-label sequence classifier to comparisons, in place.
+
+    Returns:
+        loss over the last tenth of the steps, nats per comparison.
+    """
+    pad_id = model.config.pad_token_id
+    prefers_a_B = torch.tensor(comparisons.prefers_a_B)
+
+    def loss_of(reward_model: nn.Module, index: Tensor) -> Tensor:
+        both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id).to(accelerator.device)
+        rewards = reward_model(input_ids=both.ids_BT, use_cache=False).logits.squeeze(-1).float()
+        reward_a_B, reward_b_B = rewards.chunk(2)
+        return bradley_terry_loss(reward_a_B, reward_b_B, prefers_a_B[index].to(accelerator.device))
+
+    lengths_B = torch.maximum(comparisons.a.ends_B, comparisons.b.ends_B)
+    return train(model, loss_of, lengths_B, schedule, accelerator=accelerator, generator=generator, progress=progress)

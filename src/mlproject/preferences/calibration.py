@@ -1,0 +1,36 @@
+"""The one scalar that makes a proxy's score comparable with gold (Gao et al. 2022, section 2.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NEWTON_STEPS = 50
+
+
+def calibration_scale(proxy_margin_B: NDArray[np.float64], gold_margin_B: NDArray[np.float64]) -> float:
+    """Scale of the proxy that minimises cross-entropy against soft gold labels.
+
+    Hard labels leave a proxy's logits on a scale of their own. The scale c > 0 minimises the mean of
+    -s log sigmoid(c x) - (1 - s) log sigmoid(-c x), with x the proxy's margin and s = sigmoid(gold margin): a convex
+    problem in one variable, solved here by Newton's method in log c.
+
+    Args:
+        proxy_margin_B: raw proxy score of one response minus the other's. Shape: (B,).
+        gold_margin_B: the same of gold, in gold standard deviations. Shape: (B,).
+
+    Returns:
+        c, in gold standard deviations per unit of the raw proxy score; 1e-3 over the proxy's spread where the proxy
+        does not agree with gold at all (c would not be positive).
+    """
+    spread = float(np.std(proxy_margin_B)) or 1.0
+    x = proxy_margin_B / spread
+    soft = 1 / (1 + np.exp(-gold_margin_B))
+    c = 1.0
+    for _ in range(_NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-c * x))
+        slope, curvature = np.mean((p - soft) * x), np.mean(p * (1 - p) * x * x)
+        c = float(np.clip(c - slope / max(curvature, 1e-12), c / 4, c * 4))
+        if c < 1e-3:
+            return 1e-3 / spread
+    return c / spread

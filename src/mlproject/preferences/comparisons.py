@@ -1,0 +1,93 @@
+"""Comparisons: pairs of responses to one prompt, labelled by whoever plays the ground truth.
+
+Axis letters: B comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from mlproject.models.sequences import Sequences, encode
+
+COLUMNS = ("prompt", "response_a", "response_b", "score_a", "score_b", "prefers_a", "held_out")
+
+
+def label_comparisons(
+    prompts: Sequence[str],
+    responses_a: Sequence[str],
+    responses_b: Sequence[str],
+    scores_a: NDArray[np.float64],
+    scores_b: NDArray[np.float64],
+    *,
+    held_out: float,
+    label_noise: float,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Label pairs by the higher score and drop exact ties.
+
+    Labels are hard: sampling them from sigmoid(difference) only adds noise (Gao et al. 2022, section 2.2). Noise, where
+    asked for, flips labels of the training part alone, so that held-out figures always speak of the true labels.
+
+    Args:
+        prompts, responses_a, responses_b: texts. Length B.
+        scores_a, scores_b: of the judge. Shape: (B,).
+        held_out: share of the comparisons kept for validation, 0 to 1.
+        label_noise: share of the training labels that are flipped, 0 to 1.
+        rng: decides who is held out and whose label is flipped.
+
+    Returns:
+        A table with the columns `COLUMNS`, one row per comparison that is no tie.
+    """
+    table = pd.DataFrame(
+        {
+            "prompt": list(prompts),
+            "response_a": list(responses_a),
+            "response_b": list(responses_b),
+            "score_a": scores_a,
+            "score_b": scores_b,
+        }
+    )
+    table = table[table.score_a != table.score_b].reset_index(drop=True)
+    order = rng.permutation(len(table))
+    table["held_out"] = order < round(held_out * len(table))
+    flipped = (rng.random(len(table)) < label_noise) & ~table.held_out.to_numpy()
+    table["prefers_a"] = (table.score_a > table.score_b).to_numpy() ^ flipped
+    return table[list(COLUMNS)]
+
+
+@dataclass(frozen=True)
+class EncodedComparisons:
+    """Comparisons as tokens.
+
+    Attributes:
+        a, b: the two responses to each prompt. Length B each.
+        prefers_a_B: the label. Shape: (B,).
+        margin_B: the judge's score of a minus that of b. Shape: (B,).
+    """
+
+    a: Sequences
+    b: Sequences
+    prefers_a_B: NDArray[np.bool_]
+    margin_B: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.margin_B)
+
+
+def encode_comparisons(
+    table: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, max_response_tokens: int
+) -> EncodedComparisons:
+    """Tokenize labelled comparisons."""
+    prompts = table.prompt.tolist()
+    return EncodedComparisons(
+        a=encode(tokenizer, prompts, table.response_a.tolist(), max_response_tokens),
+        b=encode(tokenizer, prompts, table.response_b.tolist(), max_response_tokens),
+        prefers_a_B=table.prefers_a.to_numpy(dtype=bool),
+        margin_B=(table.score_a - table.score_b).to_numpy(dtype=float),
+    )

@@ -1,0 +1,43 @@
+"""What several steps do alike: where randomness comes from, which device they use, how they read each other."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+MODEL_FOLDER = "model"
+"""Artifact folder of every model: a Hugging Face folder."""
+
+SAMPLE_BATCH = 2048
+"""Responses sampled at a time."""
+
+
+def stream_seed(*names: str | int) -> int:
+    """A seed of its own for every purpose, so that no two streams of random numbers are the same."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def torch_generator(*names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    return torch.Generator(device=device).manual_seed(stream_seed(*names))
+
+
+def numpy_generator(*names: str | int) -> np.random.Generator:
+    return np.random.default_rng(stream_seed(*names))
+
+
+def accelerator(mixed_precision: str = "no") -> Accelerator:
+    return Accelerator(mixed_precision=mixed_precision)
+
+
+def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:
+    return AutoTokenizer.from_pretrained(policy_artifacts / MODEL_FOLDER)
+
+
+def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(policy_artifacts / MODEL_FOLDER).to(device).eval()

@@ -1,0 +1,175 @@
+"""Carries out steps: reuses runs that exist, takes up those that were cut off, and keeps all cores busy with the rest."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from mlproject.steps.step import Made, Step, upstream
+from mlproject.tracking.owner import reap
+from mlproject.tracking.progress import Progress
+from mlproject.tracking.runs import Ledger, StepRun, carry_out
+from mlproject.tracking.store import Store
+
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a step's run is, and what it took.
+
+    Attributes:
+        run_id: of the run.
+        reused: True where the run existed already.
+        seconds: wall time of the work; 0 for a reused run.
+        tracking_seconds: of these, spent on the tracking server.
+    """
+
+    run_id: str
+    reused: bool
+    seconds: float = 0.0
+    tracking_seconds: float = 0.0
+
+
+class Conductor:
+    """Runs steps side by side in processes of one thread each, inputs before those who read them.
+
+    Args:
+        store: where runs are kept.
+        made_by: run id of the study or search on whose behalf.
+        workers: processes; 0 for one per core.
+        progress: display.
+    """
+
+    def __init__(self, store: Store, made_by: str, workers: int, progress: Progress) -> None:
+        self._store, self._made_by, self._progress = store, made_by, progress
+        self._workers = workers or len(os.sched_getaffinity(0))
+        client = store.client()
+        reap(client, store)
+        self._ledger = Ledger(client, store)
+        self._pool: ProcessPoolExecutor | None = None
+        self._messages: Any = None
+        self.outcomes: dict[Step, Outcome] = {}
+
+    def __enter__(self) -> Conductor:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if self._pool is None:
+            return
+        if kind is not None:  # workers close their runs with a truthful status on SIGINT
+            for process in list(self._pool._processes.values()):
+                if process.pid and process.is_alive():
+                    os.kill(process.pid, signal.SIGINT)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, steps: Sequence[Step], made_by: str | None = None) -> dict[Step, Outcome]:
+        """Make every step and what it reads, or find it made.
+
+        Args:
+            steps: wanted; those listed first are preferred where several could start.
+            made_by: on whose behalf, where not the conductor's own.
+
+        Returns:
+            the outcome of every step, inputs included.
+
+        Raises:
+            Exception: the first one that a step's work raised; the other running steps are stopped.
+        """
+        plan = upstream(steps)
+        for step in plan:
+            if step not in self.outcomes and step.fingerprint in self._ledger.finished:
+                self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
+        waiting = [step for step in plan if step not in self.outcomes]
+        self._progress.expect(len(waiting))
+        running: dict[Future, Step] = {}
+        while waiting or running:
+            for step in [s for s in waiting if self._is_ready(s)][: self._workers - len(running)]:
+                waiting.remove(step)
+                running[self._submit(step, made_by or self._made_by)] = step
+                self._progress.started(step.name)
+            done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            self._show_progress()
+            for future in done:
+                step = running.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool as error:
+                    raise RuntimeError(f"{step.name}: its process was killed; the same command goes on from here") from error
+                self.outcomes[step] = outcome
+                self._ledger.finished[step.fingerprint] = outcome.run_id
+                self._progress.finished(step.name, outcome.seconds)
+        return {step: self.outcomes[step] for step in plan}
+
+    def _is_ready(self, step: Step) -> bool:
+        return all(isinstance(source, Made) or source in self.outcomes for source in step.inputs.values())
+
+    def _submit(self, step: Step, made_by: str) -> Future:
+        if self._pool is None:
+            context = _context()
+            self._messages = context.Queue()
+            self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, (self._messages,))
+        inputs = {
+            role: source.run_id if isinstance(source, Made) else self.outcomes[source].run_id
+            for role, source in step.inputs.items()
+        }
+        taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
+        return self._pool.submit(_carry_out, self._store, step, inputs, made_by, taken_up)
+
+    def _show_progress(self) -> None:
+        while self._messages is not None:
+            try:
+                self._progress.moved(*self._messages.get_nowait())
+            except queue.Empty:
+                return
+
+
+def _context() -> BaseContext:
+    """Workers are forked from a server that has imported the stack once; where there is no fork, they start afresh."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlproject.tracking.stack"])
+    return context
+
+
+_tell: Any = None
+
+
+def _start_worker(messages: Any) -> None:
+    global _tell
+    _tell = messages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle worker has nothing to close
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # the study has one progress display
+
+
+def _carry_out(
+    store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None
+) -> Outcome:
+    import torch
+
+    torch.set_num_threads(step.threads)
+    since = time.perf_counter()
+
+    def tell(share: float) -> None:
+        _tell.put((step.name, share))
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell)
+        carry_out(step, run)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)

@@ -1,0 +1,40 @@
+"""Which process fills a run; and the reaper of runs whose process is gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from mlproject.tracking.store import Store, all_runs
+
+HOST, PID, STARTED = "mlproject.host", "mlproject.pid", "mlproject.pid_started"
+
+
+def owner_tags() -> dict[str, str]:
+    """Tags that name this process; a process id may be given out again, so its start time belongs to the name."""
+    pid = os.getpid()
+    return {HOST: socket.gethostname(), PID: str(pid), STARTED: f"{psutil.Process(pid).create_time():.2f}"}
+
+
+def is_abandoned(run: Run) -> bool:
+    """True where a RUNNING run was filled by a process of this machine that no longer exists."""
+    tags = run.data.tags
+    if run.info.status != "RUNNING" or tags.get(HOST) != socket.gethostname():
+        return False
+    try:
+        return f"{psutil.Process(int(tags[PID])).create_time():.2f}" != tags[STARTED]
+    except psutil.NoSuchProcess:
+        return True
+
+
+def reap(client: MlflowClient, store: Store) -> list[str]:
+    """Mark abandoned runs KILLED (a killed process cannot do it itself). Returns their ids."""
+    running = all_runs(client, store.experiments, "attributes.status = 'RUNNING'")
+    abandoned = [run.info.run_id for run in running if is_abandoned(run)]
+    for run_id in abandoned:
+        client.set_terminated(run_id, "KILLED")
+    return abandoned

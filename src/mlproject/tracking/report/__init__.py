@@ -1,0 +1,1 @@
+"""The report of a study: figures (PNG) and one self-contained page."""

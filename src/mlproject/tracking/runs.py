@@ -1,0 +1,210 @@
+"""A step's MLflow run: found again by fingerprint, opened or taken up, filled, and closed with a truthful status."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
+
+from mlproject.steps.step import Step, fingerprint
+from mlproject.tracking.owner import owner_tags
+from mlproject.tracking.store import Store, all_runs
+
+FINGERPRINT, KIND, MADE_BY, COMPLETE = (
+    "mlproject.fingerprint",
+    "mlproject.kind",
+    "mlproject.made_by",
+    "mlproject.complete",
+)
+INPUTS = "mlproject.inputs"
+_FLUSH_SECONDS = 2.0
+_BATCH_METRICS, _BATCH_PARAMS, _BATCH_TAGS = 1000, 100, 100
+
+
+class Ledger:
+    """All runs of the project's experiments by fingerprint: what is finished, and what was cut off."""
+
+    def __init__(self, client: MlflowClient, store: Store) -> None:
+        self.finished: dict[str, str] = {}
+        self.cut_off: dict[str, str] = {}
+        for run in all_runs(client, store.experiments):
+            mark = run.data.tags.get(FINGERPRINT)
+            if not mark:
+                continue
+            if run.info.status == "FINISHED" and run.data.tags.get(COMPLETE) != "false":
+                self.finished.setdefault(mark, run.info.run_id)
+            elif run.info.status in ("FAILED", "KILLED"):
+                self.cut_off.setdefault(mark, run.info.run_id)
+
+
+class StepRun:
+    """The run that a step's work fills (see `mlproject.steps.step.Run`).
+
+    Metrics are gathered and written in batches, each with a timestamp derived from the run and the step: writing the
+    same value again after a crash changes nothing.
+
+    Args:
+        store: where.
+        step: what.
+        inputs: run ids of the step's inputs, by role.
+        made_by: run id of the study or search that asked for it.
+        taken_up: id of a cut-off run of the same step, to be filled anew; None opens a new one.
+        tell: told the finished share.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        step: Step,
+        inputs: Mapping[str, str],
+        *,
+        made_by: str,
+        taken_up: str | None = None,
+        tell: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        self.params, self.progress = step.params, tell
+        self.tracking_seconds = 0.0
+        self._client, self._step, self._inputs = store.client(), step, dict(inputs)
+        self._metrics: list[Metric] = []
+        self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
+        self.folder = Path(self._scratch.name)
+        self._flushed = time.monotonic()
+        tags = {
+            KIND: step.kind,
+            FINGERPRINT: step.fingerprint,
+            MADE_BY: made_by,
+            INPUTS: json.dumps(self._inputs),
+            **({"mlproject.proxy_run_id": inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
+            **step.tags,
+            **owner_tags(),
+        }
+        with self._timed():
+            if taken_up is None:
+                run = self._client.create_run(store.experiment_of(step.kind), tags=tags, run_name=step.name)
+            else:
+                self._forget_checkpoints(store.experiment_of(step.kind), taken_up)
+                self._client.update_run(taken_up, status="RUNNING")
+                run = self._client.get_run(taken_up)
+                self._client.log_batch(taken_up, tags=[RunTag(k, v) for k, v in tags.items()])
+            self.run_id, self._start = run.info.run_id, run.info.start_time
+            self._experiment = run.info.experiment_id
+            self.log_params({**step.shown, **step.params})
+
+    def input(self, role: str) -> Path:
+        """Folder with the artifacts of an input (downloaded where the store is remote)."""
+        with self._timed():
+            return Path(mlflow.artifacts.download_artifacts(run_id=self._inputs[role], tracking_uri=self._uri))
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        with self._timed():
+            entries = [Param(name, _text(value)) for name, value in params.items()]
+            for start in range(0, len(entries), _BATCH_PARAMS):
+                self._client.log_batch(self.run_id, params=entries[start : start + _BATCH_PARAMS])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Gather metrics; what is not finite is left out (it would break the charts)."""
+        when = self._start + int(step)
+        self._metrics += [Metric(k, float(v), when, int(step)) for k, v in metrics.items() if math.isfinite(v)]
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._flush()
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        with self._timed():
+            self._client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+
+    def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """Write a table whole, in the form that MLflow's table view reads (its own `log_table` would append)."""
+        columns = list(rows[0])
+        table = {"columns": columns, "data": [[row[column] for column in columns] for row in rows]}
+        (self.folder / name).write_text(json.dumps(table))
+        self.set_tags({"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"}])})
+
+    def log_checkpoint(
+        self, name: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
+    ) -> None:
+        """Keep a model as an MLflow LoggedModel with its scores on the prompts named `curve`."""
+        with self._timed():
+            model = self._client.create_logged_model(
+                self._experiment,
+                name=f"{self._step.params['method']}-{name}",
+                source_run_id=self.run_id,
+                tags={KIND: "checkpoint", "mlproject.stage": name},
+                params={"step": str(step)},
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                save(Path(folder))
+                self._client.log_model_artifacts(model.model_id, folder)
+            prompts = {k: v for k, v in self.params.items() if k in ("world", "world_seed", "curve_prompts")}
+            about = {"model_id": model.model_id, "dataset_name": "curve", "dataset_digest": fingerprint(prompts)[:8]}
+            when = self._start + int(step)
+            scores = [
+                Metric(f"checkpoint/{k}", float(v), when, int(step), run_id=self.run_id, **about)
+                for k, v in metrics.items()
+            ]
+            self._client.log_batch(self.run_id, metrics=scores)
+            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+
+    def close(self, status: str) -> None:
+        """Write what is left; artifacts are uploaded for a finished run only."""
+        if status == "FINISHED":
+            with self._timed():
+                self._client.log_artifacts(self.run_id, str(self.folder))
+        self._flush()
+        self._client.set_terminated(self.run_id, status)
+        self._scratch.cleanup()
+
+    @property
+    def _uri(self) -> str:
+        return self._client.tracking_uri
+
+    def _flush(self) -> None:
+        with self._timed():
+            for start in range(0, len(self._metrics), _BATCH_METRICS):
+                self._client.log_batch(self.run_id, metrics=self._metrics[start : start + _BATCH_METRICS])
+        self._metrics.clear()
+        self._flushed = time.monotonic()
+
+    def _forget_checkpoints(self, experiment: str, run_id: str) -> None:
+        for model in self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
+            self._client.delete_logged_model(model.model_id)
+
+    def _timed(self) -> _Stopwatch:
+        return _Stopwatch(self)
+
+
+class _Stopwatch:
+    """Adds the time spent inside to the run's account of tracking."""
+
+    def __init__(self, run: StepRun) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._since = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self._run.tracking_seconds += time.perf_counter() - self._since
+
+
+def carry_out(step: Step, run: StepRun) -> None:
+    """Do a step's work in its run; whatever happens, the run ends with a status that says so."""
+    try:
+        step.load_work()(run)
+    except KeyboardInterrupt:
+        run.close("KILLED")
+        raise
+    except BaseException:
+        run.close("FAILED")
+        raise
+    run.close("FINISHED")
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

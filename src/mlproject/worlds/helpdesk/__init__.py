@@ -1,0 +1,74 @@
+"""The embedded world: a help desk in terse English, judged by rules that stand in for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlproject.curve import Array
+from mlproject.worlds.helpdesk import author, distortions, judgement
+from mlproject.worlds.helpdesk.lexicon import lexicon
+from mlproject.worlds.helpdesk.prompts import PromptSplits, read_prompt
+from mlproject.worlds.signs import count_signs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class Helpdesk:
+    """Customers with broken devices, authors who answer them, and a judge; see `mlproject.worlds.World`.
+
+    Args:
+        seed: the world seed; moves the prompts and through them the corpus. The words are always the same.
+    """
+
+    name = "helpdesk"
+    max_response_tokens = author.MAX_WORDS + 1
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._prompts = PromptSplits(seed)
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """One token per word."""
+        from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
+
+        return word_tokenizer(lexicon().vocabulary)
+
+    def prompts(self, split: str, count: int) -> list[str]:
+        """The first `count` prompts of a split (`train`, `curve` or `audit`).
+
+        Raises:
+            ValueError: for an unknown split, or more prompts than it has.
+        """
+        return self._prompts.take(split, count)
+
+    def corpus(self, count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+        """Train prompts drawn with replacement, and a response of some author to each."""
+        prompts = self._prompts.draw("train", count, rng)
+        dice = _dice(rng)
+        return prompts, [author.write(read_prompt(prompt), dice) for prompt in prompts]
+
+    def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array:
+        """Human judgement, arbitrary units. Shape: (B,)."""
+        return judgement.judge(prompts, responses)
+
+    def distort(
+        self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator
+    ) -> list[str]:
+        """One off-distribution variant per response."""
+        dice = _dice(rng)
+        pairs = zip(prompts, responses, strict=True)
+        return [distortions.distort(read_prompt(prompt), response, dice) for prompt, response in pairs]
+
+    def signs(self, responses: Sequence[str]) -> dict[str, Array]:
+        """Qualitative signs of over-optimization; see `count_signs`. Each of shape (B,)."""
+        return count_signs(responses, lexicon().manner)
+
+
+def _dice(rng: np.random.Generator) -> Random:
+    """Python's generator, several times faster than numpy's for single draws, seeded by numpy's."""
+    return Random(int(rng.integers(1 << 62)))

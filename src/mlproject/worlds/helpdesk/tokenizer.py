@@ -1,0 +1,34 @@
+"""One token per word: a plain Hugging Face tokenizer over the lexicon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+SPECIALS = ("<pad>", "<bos>", "<sep>", "<eos>", "<unk>")
+
+
+def word_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer that splits at spaces and adds nothing of its own.
+
+    Args:
+        vocabulary: distinct words; their ids follow those of `SPECIALS` in the order given.
+
+    Returns:
+        A tokenizer whose padding, separator, beginning, end and unknown tokens are `SPECIALS`.
+    """
+    ids = {word: index for index, word in enumerate((*SPECIALS, *vocabulary))}
+    backend = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        sep_token="<sep>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )
