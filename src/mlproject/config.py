@@ -41,7 +41,9 @@ class Config:
     """Every option there is. Those without a default here get their value from the preset."""
 
     # Where things go
-    experiment: str = _option("name of the MLflow experiment; its models and studies stand in <name>/models, <name>/studies")
+    experiment: str = _option(
+        "name of the MLflow experiment; its models and studies stand in <name>/models, <name>/studies"
+    )
     registered_model: str = _option("name under which reward models are registered")
     storage: str = _option("Optuna storage URL; empty: optuna.db beside the SQLite tracking store")
     workers: int = _option("processes that work side by side; 0: one for each core", least=0, most=256)
@@ -54,7 +56,11 @@ class Config:
     sft_examples: int = _option("responses in the corpus of the initial policy", least=64)
     sft_epochs: float = _option("passes of the initial policy over its corpus", least=0.01, most=1000)
     sft_batch_size: int = _option("examples per step of the initial policy", least=1)
-    sft_lr: float = _option("learning rate of the initial policy at width 64 (in inverse proportion to the width)", least=1e-8, most=1)
+    sft_lr: float = _option(
+        "learning rate of the initial policy at width 64 (in inverse proportion to the width)",
+        least=1e-8,
+        most=1,
+    )
 
     # The gold reward model
     gold_size: str = _option("size of the gold RM, at least the largest proxy's", choices=tuple(SIZES))
@@ -108,14 +114,38 @@ class Config:
     def _check_together(self) -> None:
         largest = max((*self.rm_sizes, *self.search_rm_sizes, self.rm_size), key=_parameters)
         for name, wrong, allowed in (
-            ("gold_size", _parameters(self.gold_size) < _parameters(largest), f"at least the largest proxy, {largest}"),
+            (
+                "gold_size",
+                _parameters(self.gold_size) < _parameters(largest),
+                f"at least the largest proxy, {largest}",
+            ),
             ("bon_n_max", self.bon_n_max > self.pool_samples, f"at most pool_samples={self.pool_samples}"),
-            ("ppo_minibatches", self.ppo_minibatches > self.ppo_batch_size, f"at most ppo_batch_size={self.ppo_batch_size}"),
-            ("ppo_eval_every", self.ppo_eval_every > self.ppo_updates, f"at most ppo_updates={self.ppo_updates}"),
-            ("search_kl_coefs", list(self.search_kl_coefs) != sorted(set(self.search_kl_coefs)), "increasing values"),
-            ("search_rm_sizes", list(self.search_rm_sizes) != sorted(self.search_rm_sizes, key=_parameters), "increasing sizes"),
+            (
+                "ppo_minibatches",
+                self.ppo_minibatches > self.ppo_batch_size,
+                f"at most ppo_batch_size={self.ppo_batch_size}",
+            ),
+            (
+                "ppo_eval_every",
+                self.ppo_eval_every > self.ppo_updates,
+                f"at most ppo_updates={self.ppo_updates}",
+            ),
+            (
+                "search_kl_coefs",
+                list(self.search_kl_coefs) != sorted(set(self.search_kl_coefs)),
+                "increasing values",
+            ),
+            (
+                "search_rm_sizes",
+                list(self.search_rm_sizes) != sorted(self.search_rm_sizes, key=_parameters),
+                "increasing sizes",
+            ),
             ("experiment", not self.experiment.strip() or "/" in self.experiment, "a name without '/'"),
-            ("registered_model", not self.registered_model or set(self.registered_model) & set("/:."), "a name without '/', ':' or '.'"),
+            (
+                "registered_model",
+                not self.registered_model or set(self.registered_model) & set("/:."),
+                "a name without '/', ':' or '.'",
+            ),
             ("study", not self.study.strip(), "a name"),
         ):
             if wrong:

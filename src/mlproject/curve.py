@@ -186,7 +186,12 @@ class Curve:
 
     def save(self, path: Path) -> None:
         """Write as .npz (plain arrays, no pickle)."""
-        arrays = {"steps_S": self.steps_S, "kl_S": self.kl_S, "proxy_SP": self.proxy_SP, "gold_SP": self.gold_SP}
+        arrays = {
+            "steps_S": self.steps_S,
+            "kl_S": self.kl_S,
+            "proxy_SP": self.proxy_SP,
+            "gold_SP": self.gold_SP,
+        }
         if self.human_SP is not None:
             arrays["human_SP"] = self.human_SP
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]

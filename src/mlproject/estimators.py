@@ -56,7 +56,7 @@ def n_grid(n_max: int, points: int) -> NDArray[np.int64]:
 
 
 def best_of_n_weights(N: int, ns_G: ArrayLike) -> Array:
-    """Probability that the i-th smallest of N samples is the best of a random n-subset: C(i-1, n-1) / C(N, n).
+    """Probability that the i-th smallest of N samples is the best of a random n-subset, C(i-1, n-1)/C(N, n).
 
     Nakano et al. 2021, appendix I. Built downwards from the largest sample, whose weight is n/N, by the ratio
     of neighbours 1 - (n-1)/(i-1), so that the weights that matter carry the smallest rounding errors.
@@ -73,9 +73,7 @@ def best_of_n_weights(N: int, ns_G: ArrayLike) -> Array:
     """
     ns = np.atleast_1d(np.asarray(ns_G, dtype=np.int64))
     if ns.size and (ns.min() < 1 or ns.max() > N):
-        raise ValueError(
-            f"best-of-n from a pool of {N} samples needs n in 1..{N}, got {ns.min()}..{ns.max()}"
-        )
+        raise ValueError(f"best-of-n from a pool of {N} samples needs n in 1..{N}, got {ns.min()}..{ns.max()}")
     weights_GN = np.zeros((len(ns), N))
     for row_N, n in zip(weights_GN, ns, strict=True):
         ranks = np.arange(N, n, -1)  # rank i, from N down to n + 1
@@ -101,8 +99,8 @@ class BestOfN:
     """Expected value, for every n at once, of whatever one likes about the sample with the best proxy score.
 
     The unbiased estimator of Nakano et al. 2021, appendix I. The proxy scores are sorted once; proxy, gold
-    and human are then reordered together because one and the same selector is applied to each. Samples with equal
-    proxy scores are chosen with equal probability.
+    and human are then reordered together because one and the same selector is applied to each. Samples with
+    equal proxy scores are chosen with equal probability.
 
     Args:
         proxy_PN: proxy score of every sample, any monotone unit. Shape: (P, N).
@@ -145,9 +143,7 @@ class BestOfN:
             raise ValueError(f"values must have the proxy scores' shape {self.shape}, got {values_PN.shape}")
         chosen_GP = np.empty((len(self._weights_GN), self.shape[0]))
         for rows in self._blocks():
-            ranked_PN = np.take_along_axis(values_PN[rows], self._order_PN[rows], axis=1).astype(
-                np.float64, copy=False
-            )
+            ranked_PN = np.take_along_axis(values_PN[rows], self._order_PN[rows], axis=1).astype(np.float64, copy=False)
             chosen_GP[:, rows] = self._weights_GN @ _mean_over_ties(ranked_PN, self._starts_tie_PN[rows]).T
         return chosen_GP
 
@@ -161,9 +157,7 @@ def _mean_over_ties(ranked_PN: Array, starts_tie_PN: NDArray[np.bool_]) -> Array
     """Every value replaced by the mean of its tie, so tied samples share their ranks' weights equally."""
     if starts_tie_PN.all():
         return ranked_PN
-    starts = np.flatnonzero(
-        starts_tie_PN
-    )  # the first rank of each prompt starts a tie: none spans two prompts
+    starts = np.flatnonzero(starts_tie_PN)  # the first rank of each prompt starts a tie: none spans two prompts
     sizes = np.diff(starts, append=ranked_PN.size)
     means = np.add.reduceat(ranked_PN.ravel(), starts) / sizes
     return np.repeat(means, sizes).reshape(ranked_PN.shape)
@@ -219,7 +213,7 @@ def beirami_kl(log_eps: ArrayLike, n: ArrayLike) -> Array:
     """Estimate best-of-n's KL from how likely the chosen responses are; never above `best_of_n_kl_bound`.
 
     Beirami et al. 2024 (arXiv 2401.01879): with eps = pi_init(chosen response) and q = (1 - eps)^n, the
-    chance of n draws without that response, q (log n + (n-1) log(1-eps) - (n-1)/n) + (1 - q) log((1 - q)/eps).
+    chance of n draws without that response, q (log n + (n-1) log(1-eps) - (n-1)/n) + (1-q) log((1-q)/eps).
 
     Args:
         log_eps: log-probability, under the initial policy, of the response that best-of-n chose, nats, at

@@ -48,9 +48,7 @@ def plan_study(config: Config) -> Plan:
     labelled = comparisons(config, policy, gold)
     samples = pool(config, policy, gold)
     largest_first = sorted(config.rm_sizes, key=lambda size: -SIZES[size].reward_model_parameters)
-    proxies = {
-        (size, seed): proxy_rm(config, labelled, size, seed) for size in largest_first for seed in config.seeds
-    }
+    proxies = {(size, seed): proxy_rm(config, labelled, size, seed) for size in largest_first for seed in config.seeds}
     runs = [
         policy_run(config, proxy, samples, method, seed)
         for method in reversed(config.methods)

@@ -87,9 +87,7 @@ def test_every_topic_has_four_steps_and_names_the_device_in_one() -> None:
     assert all(topic.solution("phone") != topic.solution("laptop") for topic in topics)
 
 
-def test_corpus_prompts_come_from_the_train_split(
-    world: Helpdesk, corpus: tuple[list[str], list[str]]
-) -> None:
+def test_corpus_prompts_come_from_the_train_split(world: Helpdesk, corpus: tuple[list[str], list[str]]) -> None:
     held_out = set(world.prompts("curve", 16_384)) | set(world.prompts("audit", 16_384))
     assert not held_out & set(corpus[0])
 
@@ -143,9 +141,7 @@ def test_skilled_authors_are_judged_better_than_unskilled_ones(world: Helpdesk) 
     assert means[0] + 0.5 < means[1] < means[2] - 0.5
 
 
-def test_the_judgement_depends_on_the_two_texts_alone(
-    world: Helpdesk, corpus: tuple[list[str], list[str]]
-) -> None:
+def test_the_judgement_depends_on_the_two_texts_alone(world: Helpdesk, corpus: tuple[list[str], list[str]]) -> None:
     forward = world.judge(*corpus)
     backward = Helpdesk(seed=9).judge(corpus[0][::-1], corpus[1][::-1])[::-1]
     assert np.array_equal(forward, backward) and forward.dtype == np.float64

@@ -58,9 +58,7 @@ def term(name: str, prompt: str, response: str) -> float:
         ("unfinished", CALM, "check cable .", 0.0),
     ],
 )
-def test_each_term_has_the_value_worked_out_by_hand(
-    name: str, prompt: str, response: str, value: float
-) -> None:
+def test_each_term_has_the_value_worked_out_by_hand(name: str, prompt: str, response: str, value: float) -> None:
     assert term(name, prompt, response) == pytest.approx(value)
 
 

@@ -42,9 +42,7 @@ class FitInterval:
     samples: int
 
 
-def bootstrap_fit(
-    form: Form, curve: Curve, samples: int, rng: np.random.Generator, min_d: float = 0.0
-) -> FitInterval:
+def bootstrap_fit(form: Form, curve: Curve, samples: int, rng: np.random.Generator, min_d: float = 0.0) -> FitInterval:
     """Fit a form to many curves made of resampled prompts.
 
     KL is taken as given: its error is not in the intervals.

@@ -101,7 +101,7 @@ def compare(
         gold_S: gold, standard deviations. Shape: (S,).
         min_d: points with d <= min_d are left out for every form; by default the strictest rule of any.
         max_d: fit only points with d <= max_d and score the forms on those beyond, never fitted; by default
-            fit and score all points. Forms that agree in range part company here (Gao et al. 2022, figure 26).
+            fit and score all points. Forms that agree in range part company here (Gao et al. 2022, fig. 26).
 
     Returns:
         rmse by form name, standard deviations.
@@ -117,9 +117,7 @@ def compare(
     scored = fitted if max_d is None else ~fitted
     if not scored.any():
         raise ValueError(f"no point beyond max_d={max_d} to score the forms on")
-    errors = {
-        form.name: gold[scored] - fit(form, d[fitted], gold[fitted], min_d).value(d[scored]) for form in forms
-    }
+    errors = {form.name: gold[scored] - fit(form, d[fitted], gold[fitted], min_d).value(d[scored]) for form in forms}
     return {name: float(np.sqrt(np.square(error).mean())) for name, error in errors.items()}
 
 
@@ -127,7 +125,5 @@ def _fitted_points(d_S: ArrayLike, gold_S: ArrayLike, min_d: float) -> tuple[Arr
     d, gold = np.asarray(d_S, dtype=np.float64), np.asarray(gold_S, dtype=np.float64)
     used = d > min_d
     if len(np.unique(d[used])) < MIN_POINTS:
-        raise ValueError(
-            f"a fit needs {MIN_POINTS} or more points with distinct d > {min_d}, got {np.unique(d[used]).size}"
-        )
+        raise ValueError(f"a fit needs {MIN_POINTS}+ points with distinct d > {min_d}, got {np.unique(d[used]).size}")
     return d[used], gold[used]

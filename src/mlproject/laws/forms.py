@@ -43,9 +43,7 @@ class Form:
         Returns:
             gold, standard deviations. Shape: (...).
         """
-        return np.sum(
-            self.columns(np.asarray(d, dtype=np.float64)) * np.asarray(coef, dtype=np.float64), axis=-1
-        )
+        return np.sum(self.columns(np.asarray(d, dtype=np.float64)) * np.asarray(coef, dtype=np.float64), axis=-1)
 
     def peak(self, coef: ArrayLike) -> tuple[Array, Array]:
         """Where gold is highest, and how high.
@@ -107,9 +105,7 @@ FORMS: dict[str, Form] = {
             lambda alpha, beta: np.exp(alpha / beta - 1),
         ),
         Form("linear", "a d", lambda d: d[..., None]),
-        Form(
-            "log1p", "d (a - b log(1 + d))", lambda d: np.stack([d, -d * np.log1p(d)], axis=-1), _log1p_peak
-        ),
+        Form("log1p", "d (a - b log(1 + d))", lambda d: np.stack([d, -d * np.log1p(d)], axis=-1), _log1p_peak),
         Form(
             "kl-quadratic",
             "a d^2 - b d^4",

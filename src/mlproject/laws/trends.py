@@ -55,9 +55,7 @@ def trend(coefficient_R: ArrayLike, rm_params_R: ArrayLike) -> Trend:
     y = np.asarray(coefficient_R, dtype=np.float64)
     x = np.log10(np.asarray(rm_params_R, dtype=np.float64))
     if len(x) < 3 or np.ptp(x) == 0:
-        raise ValueError(
-            f"a trend needs at least 3 runs and 2 sizes, got {len(x)} runs of {len(np.unique(x))} sizes"
-        )
+        raise ValueError(f"a trend needs at least 3 runs and 2 sizes, got {len(x)} runs of {len(np.unique(x))} sizes")
     spread, total = float(np.square(x - x.mean()).sum()), float(np.square(y - y.mean()).sum())
     slope = float((x - x.mean()) @ (y - y.mean())) / spread
     intercept = float(y.mean() - slope * x.mean())

@@ -39,7 +39,9 @@ def new_reward_model(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -
 
 def parameter_count(model: PreTrainedModel) -> int:
     """Parameters without embeddings (input and output), as the scaling laws count them."""
-    embeddings = {id(p) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m for p in m.parameters()}
+    embeddings = {
+        id(p) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m for p in m.parameters()
+    }
     return sum(p.numel() for p in model.parameters() if id(p) not in embeddings)
 
 

@@ -66,9 +66,7 @@ def sample(
     alive_B = torch.ones(rows, dtype=torch.bool, device=device)
     for r in range(max_new_tokens):
         log_p_BV = torch.log_softmax(logits_BV.float() / temperature, dim=-1)
-        # argmax(log p - log E) with E ~ Exp(1) draws from p: the Gumbel-max trick, cheaper than torch.multinomial
-        noise_BV = torch.empty_like(log_p_BV).exponential_(generator=generator)
-        token_B = (log_p_BV - noise_BV.log_()).argmax(dim=-1)
+        token_B = _draw(log_p_BV, generator)
         written_B = row_B[alive_B]
         ids_BR[written_B, r] = token_B[alive_B]
         log_probs_BR[written_B, r] = log_p_BV.gather(1, token_B[:, None]).squeeze(1)[alive_B]
@@ -92,6 +90,14 @@ def sample(
     lengths_B = torch.where(ended_BR.any(1), ended_BR.int().argmax(1) + 1, max_new_tokens)
     repeated = prompts.select(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
     return Samples(join(repeated, ids_BR, lengths_B, pad_id), log_probs_BR[:, : int(lengths_B.max())])
+
+
+def _draw(log_p_BV: Tensor, generator: torch.Generator) -> Tensor:
+    """One token per row by inverting the cumulative distribution: one random number a row instead of V. Shape: (B,)."""
+    cumulative_BV = log_p_BV.exp().cumsum(dim=-1)
+    level_B1 = torch.rand(len(log_p_BV), 1, generator=generator, device=log_p_BV.device) * cumulative_BV[:, -1:]
+    token_B = torch.searchsorted(cumulative_BV, level_B1, right=True).squeeze(1)
+    return token_B.clamp(max=log_p_BV.shape[1] - 1)
 
 
 def _read_prompts(policy: PreTrainedModel, prompts: Prompts, repeats: int) -> tuple[Tensor, DynamicCache, Tensor]:

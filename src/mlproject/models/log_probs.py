@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from mlproject.models.sequences import Sequences
+from mlproject.models.sequences import Sequences, by_length, inference_batch
 
 
 def response_logits(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
@@ -54,12 +54,13 @@ def kl_per_response(logits_BRV: Tensor, initial_logits_BRV: Tensor, mask_BR: Ten
 
 
 @torch.inference_mode()
-def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequences: Sequences, batch_size: int) -> Tensor:
-    """`kl_per_response` of many responses, in batches. Shape: (B,)."""
-    parts = []
-    for start in range(0, len(sequences), batch_size):
-        batch = sequences.select(slice(start, start + batch_size))
-        parts.append(
-            kl_per_response(response_logits(policy, batch), response_logits(initial_policy, batch), batch.response_mask_BR)
+def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequences: Sequences) -> Tensor:
+    """`kl_per_response` of many responses, in batches. Shape: (B,), float64."""
+    kl_B = torch.empty(len(sequences), dtype=torch.float64, device=policy.device)
+    for index, batch in by_length(sequences, inference_batch(policy.device)):
+        logits_BRV, initial_logits_BRV = (
+            response_logits(policy, batch),
+            response_logits(initial_policy, batch),
         )
-    return torch.cat(parts)
+        kl_B[index] = kl_per_response(logits_BRV, initial_logits_BRV, batch.response_mask_BR).double()
+    return kl_B

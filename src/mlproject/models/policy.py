@@ -34,5 +34,11 @@ def train_policy(
         return -token_log_probs(logits_BRV, batch.response_ids_BR, mask_BR).sum() / mask_BR.sum()
 
     return train(
-        policy, loss_of, corpus.ends_B, schedule, accelerator=accelerator, generator=generator, progress=progress
+        policy,
+        loss_of,
+        corpus.ends_B,
+        schedule,
+        accelerator=accelerator,
+        generator=generator,
+        progress=progress,
     )

@@ -5,6 +5,7 @@ Axis letters: B sequences.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    DynamicCache,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
-from mlproject.models.sequences import Sequences, by_length, unique
+from mlproject.models.sequences import Sequences, by_length, by_prompt, inference_batch, unique
+
+_SHARED_PROMPT = 64
+"""Responses to one prompt from which on it pays to read the prompt once instead of with every response."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +42,42 @@ class RewardModel:
     scale: float = 1.0
 
     @torch.inference_mode()
-    def raw_scores(self, sequences: Sequences, batch_size: int = 1024) -> Tensor:
+    def raw_scores(self, sequences: Sequences) -> Tensor:
         """The logits, identical sequences scored once. Shape: (B,), float32, on the CPU."""
         self.model.eval()
         distinct, inverse = unique(sequences)
         scores = torch.empty(len(distinct), dtype=torch.float32)
-        for index, batch in by_length(distinct, batch_size):
-            logits = self.model(input_ids=batch.ids_BT.to(self.model.device), use_cache=False).logits
-            scores[index] = logits.squeeze(-1).float().cpu()
+        alone = []
+        for rows in by_prompt(distinct):
+            if len(rows) >= _SHARED_PROMPT:
+                scores[rows] = self._score_one_prompt(distinct.select(rows))
+            else:
+                alone.append(rows)
+        if alone:
+            rows = torch.cat(alone)
+            for index, batch in by_length(distinct.select(rows), inference_batch(self.model.device)):
+                logits = self.model(input_ids=batch.ids_BT.to(self.model.device), use_cache=False).logits
+                scores[rows[index]] = logits.squeeze(-1).float().cpu()
         return scores[inverse]
 
-    def scores(self, sequences: Sequences, batch_size: int = 1024) -> NDArray[np.float64]:
+    def _score_one_prompt(self, sequences: Sequences) -> Tensor:
+        """Raw scores of many responses to one prompt, which is read once and then looked at through the cache."""
+        scores = torch.empty(len(sequences), dtype=torch.float32)
+        start = int(sequences.starts_B[0])
+        prompt_1T = sequences.ids_BT[:1, :start].to(self.model.device)
+        prompt_cache = DynamicCache(config=self.model.config)
+        self.model(input_ids=prompt_1T, past_key_values=prompt_cache, use_cache=True)
+        for index, batch in by_length(sequences, inference_batch(self.model.device)):
+            cache = copy.deepcopy(prompt_cache)
+            cache.batch_repeat_interleave(len(index))
+            responses_BR = batch.ids_BT[:, start:].to(self.model.device)
+            logits = self.model(input_ids=responses_BR, past_key_values=cache, use_cache=True).logits
+            scores[index] = logits.squeeze(-1).float().cpu()
+        return scores
+
+    def scores(self, sequences: Sequences) -> NDArray[np.float64]:
         """Scores in gold standard deviations above the initial policy. Shape: (B,)."""
-        raw_B = self.raw_scores(sequences, batch_size).double().numpy()
+        raw_B = self.raw_scores(sequences).double().numpy()
         return self.scale * (raw_B - self.centre)
 
     def with_units(self, centre: float, scale: float) -> RewardModel:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -95,7 +96,10 @@ def encode_prompts(tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]) -
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], responses: Sequence[str], max_response_tokens: int
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    max_response_tokens: int,
 ) -> Sequences:
     """Tokenize prompts with their responses; a response that leaves no room for it has no end-of-sequence."""
     prompt_rows = _encode(tokenizer, prompts)
@@ -140,16 +144,36 @@ def concatenate(parts: Sequence[Sequences], pad_id: int) -> Sequences:
 
 def unique(sequences: Sequences) -> tuple[Sequences, Tensor]:
     """Distinct sequences, and for each given one the index of its twin among them (identical samples score once)."""
-    rows = np.ascontiguousarray(sequences.ids_BT.cpu().numpy().astype(np.int32))
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    keys = _row_keys(sequences.ids_BT.cpu().numpy().astype(np.int32))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return sequences.select(torch.from_numpy(first)), torch.from_numpy(inverse.reshape(-1))
+
+
+def inference_batch(device: torch.device) -> int:
+    """Sequences to read at a time: few enough on a CPU for its cache to hold them, many on a GPU to fill it."""
+    return 128 if device.type == "cpu" else 4096
 
 
 def by_length(sequences: Sequences, batch_size: int) -> Iterator[tuple[Tensor, Sequences]]:
     """Batches of sequences of about equal length, each with the index of its rows: little padding is computed."""
     for index in torch.argsort(sequences.ends_B, stable=True).split(batch_size):
         yield index, sequences.select(index)
+
+
+def by_prompt(sequences: Sequences) -> Iterator[Tensor]:
+    """Rows of the sequences that answer the same prompt, as one index each."""
+    longest = int(sequences.starts_B.max())
+    prompts = sequences.ids_BT[:, :longest].cpu().numpy().astype(np.int32)
+    prompts[np.arange(longest) >= sequences.starts_B.cpu().numpy()[:, None]] = -1
+    _, prompt_B, counts = np.unique(_row_keys(prompts), return_inverse=True, return_counts=True)
+    rows = torch.from_numpy(np.argsort(prompt_B.reshape(-1), kind="stable"))
+    yield from rows.split(counts.tolist())
+
+
+def _row_keys(rows: NDArray[np.int32]) -> NDArray[np.void]:
+    """Each row as one opaque value, so that numpy finds equal rows fast."""
+    rows = np.ascontiguousarray(rows)
+    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:

@@ -101,7 +101,9 @@ def bucketed_batches(lengths_B: Tensor, batch_size: int, generator: torch.Genera
     batch_size = min(batch_size, len(lengths_B))
     while True:
         order = torch.randperm(len(lengths_B), generator=generator)
-        buckets = [bucket[lengths_B[bucket].argsort(stable=True)] for bucket in order.split(_BATCHES_PER_BUCKET * batch_size)]
+        buckets = [
+            bucket[lengths_B[bucket].argsort(stable=True)] for bucket in order.split(_BATCHES_PER_BUCKET * batch_size)
+        ]
         batches = [batch for bucket in buckets for batch in bucket.split(batch_size) if len(batch) == batch_size]
         for index in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[index]

@@ -30,7 +30,6 @@ SHOWN_PROMPTS = 24
 """Prompts whose responses are kept as texts, for sample tables."""
 
 _BASELINE_SAMPLES = 16
-_BATCH = 512
 
 
 class Judge(Protocol):
@@ -96,14 +95,21 @@ class Meter:
         self._world, self._tokenizer, self._texts = world, tokenizer, list(prompts)
         self._prompts: Prompts = encode_prompts(tokenizer, self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
-        self._human_units, self._samples, self._seed, self._observe = human_units, samples_per_prompt, seed, observe
+        self._human_units, self._samples, self._seed, self._observe = (
+            human_units,
+            samples_per_prompt,
+            seed,
+            observe,
+        )
         prompts_in_pool, samples_in_pool = pool.shape
         baseline = min(_BASELINE_SAMPLES, samples_in_pool)
         self._proxy_baseline_P = proxy.scores(pool.first(baseline)).reshape(prompts_in_pool, baseline).mean(axis=1)
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
 
-    def of_policy(self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
+    def of_policy(
+        self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float] | None = None
+    ) -> CurvePoint:
         """Measure a policy on samples of its own.
 
         Args:
@@ -119,7 +125,7 @@ class Meter:
             generator=generator,
             samples_per_prompt=self._samples,
         ).sequences
-        kl = float(measure_kl(policy, self._initial_policy, sequences, _BATCH).mean())
+        kl = float(measure_kl(policy, self._initial_policy, sequences).mean())
         on_cpu = sequences.to("cpu")
         responses = decode_responses(self._tokenizer, on_cpu)
         texts = [text for text in self._texts for _ in range(self._samples)]

@@ -72,7 +72,9 @@ class Pool:
             log_prob_PN=arrays["log_prob"],
             gold_PN=arrays["gold"],
             human_PN=arrays.get("human"),
-            signs_PN={name.removeprefix("sign."): values for name, values in arrays.items() if name.startswith("sign.")},
+            signs_PN={
+                name.removeprefix("sign."): values for name, values in arrays.items() if name.startswith("sign.")
+            },
         )
 
 

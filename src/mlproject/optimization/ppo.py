@@ -24,6 +24,8 @@ from mlproject.optimization.advantages import generalized_advantages, masked_mea
 from mlproject.optimization.problem import Problem
 
 _MAX_GRADIENT_NORM = 1.0
+_LENGTH_GROUPS = 2
+"""Groups of about equal length into which a minibatch is cut: the same gradient with less padding."""
 
 
 class ActorCritic(nn.Module):
@@ -148,16 +150,23 @@ def improve(
         statistics.clear()
         order = torch.randperm(size, generator=generator, device=generator.device)
         for index in order.chunk(options["ppo_minibatches"]):
-            minibatch = rollouts.select(index)
-            logits_BRV, values_BR = actor_critic(minibatch.sequences)
-            loss, said = ppo_loss(logits_BRV, values_BR, minibatch, options["ppo_clip"])
-            problem.accelerator.backward(loss)
+            tokens = rollouts.sequences.response_lengths_B[index].sum()
+            by_length = index[rollouts.sequences.ends_B[index].argsort()]
+            for part in by_length.chunk(_LENGTH_GROUPS):
+                minibatch = rollouts.select(part)
+                logits_BRV, values_BR = actor_critic(minibatch.sequences)
+                loss, said = ppo_loss(logits_BRV, values_BR, minibatch, options["ppo_clip"])
+                share = minibatch.sequences.response_lengths_B.sum() / tokens
+                problem.accelerator.backward(loss * share)
+                statistics.append({name: value * share for name, value in said.items()})
             for group in optimizer.param_groups:  # apart, so that a large value error does not slow the policy
                 problem.accelerator.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
             optimizer.step()
             optimizer.zero_grad()
-            statistics.append(said)
-    return {name: float(torch.stack([said[name] for said in statistics]).mean()) for name in statistics[0]}
+    return {
+        name: float(torch.stack([said[name] for said in statistics]).sum()) / options["ppo_minibatches"]
+        for name in statistics[0]
+    }
 
 
 def ppo_loss(

@@ -27,7 +27,9 @@ class _PairwiseMetric(evaluate.Metric):
             description=self.description,
             citation=self.citation,
             inputs_description="predictions: reward margins a - b; references: probability that a is preferred",
-            features=datasets.Features({"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
+            ),
         )
 
 

@@ -57,7 +57,7 @@ class Album:
             self._kept[stage] = kept
         if snapshot.policy is not None:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in snapshot.policy.state_dict().items()}
-            self._weights |= {stage: weights for stage in stages}
+            self._weights |= dict.fromkeys(stages, weights)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per prompt and stage, the same columns for every method."""

@@ -80,5 +80,9 @@ def work(run: Run) -> None:
     table = pd.concat(parts, ignore_index=True).head(wanted)
     table.to_parquet(run.folder / TABLE)
     run.log_metrics(
-        {"comparisons/ties_dropped": ties, "comparisons/held_out": int(table.held_out.sum()), "comparisons/count": len(table)}
+        {
+            "comparisons/ties_dropped": ties,
+            "comparisons/held_out": int(table.held_out.sum()),
+            "comparisons/count": len(table),
+        }
     )

@@ -1,7 +1,8 @@
 """Kind `gold-rm`: the reward model that plays the ground truth, trained on human judgement of a broad mix of responses.
 
 The mix keeps it sensible where optimization will lead a policy: samples of the initial policy, samples at a high
-temperature, and distortions (floods, loops, cuts, wrong topics, ...), paired at random within each prompt.
+temperature, and distortions (floods, loops, cuts, wrong topics, ...), two of them for each prompt. A gold RM of the
+policy's own size starts from the policy's weights, as reward models usually do; any other starts from random weights.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from mlproject.steps.step import Run, Step
 
 if TYPE_CHECKING:
     from mlproject.config import Config
+
+MIX = {("own", "own"): 0.4, ("own", "distorted"): 0.35, ("own", "hot"): 0.1, ("hot", "distorted"): 0.15}
+"""Shares of the kinds of pairs; a distorted response is made from the other one of its pair."""
 
 HOT_TEMPERATURE = 1.6
 UNIT_PROMPTS = 4096
@@ -26,8 +30,8 @@ def gold_rm(config: Config, policy: Step) -> Step:
         kind="gold-rm",
         version=1,
         params=config.select(
-            "world", "world_seed", "gold_size", "gold_comparisons", "gold_epochs", "gold_batch_size", "gold_lr",
-            "mixed_precision",
+            "world", "world_seed", "policy_size", "gold_size", "gold_comparisons", "gold_epochs", "gold_batch_size",
+            "gold_lr", "mixed_precision",
         ),
         inputs={"initial-policy": policy},
         work=__name__,
@@ -89,19 +93,23 @@ def work(run: Run) -> None:
         assert judged is not None, "the gold RM learns from a world's human judgement"
         return judged
 
-    # One response of each source per prompt; a comparison takes two of them, the initial policy's own more often.
     count = p["gold_comparisons"]
     texts = world.prompts("train", count)
-    plain, other = respond(texts, 1.0), respond(texts, 1.0)
-    sources = np.array([plain, other, respond(texts, HOT_TEMPERATURE), world.distort(texts, plain, rng)], dtype=object)
-    pairs = np.array([(0, 1), (0, 1), (0, 3), (1, 2), (0, 3), (2, 3)])[rng.integers(6, size=count)]
-    a, b = (sources[pairs[:, side], np.arange(count)].tolist() for side in (0, 1))
-    table = label_comparisons(
-        texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng
-    )
+    kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
+    pair = np.empty((count, 2), dtype=object)
+    for side in (0, 1):
+        for source, temperature in (("own", 1.0), ("hot", HOT_TEMPERATURE)):
+            rows = np.flatnonzero(kinds[:, side] == source)
+            pair[rows, side] = respond([texts[row] for row in rows], temperature)
+    rows = np.flatnonzero(kinds[:, 1] == "distorted")
+    pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
+    a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
+    table = label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
     run.progress(0.1)
 
     model = new_reward_model(p["gold_size"], tokenizer, stream_seed("gold RM", seed)).to(machine.device)
+    if p["gold_size"] == p["policy_size"]:
+        model.base_model.load_state_dict(policy.base_model.state_dict())
     loss = train_reward_model(
         model,
         encode_comparisons(table[~table.held_out], tokenizer, world.max_response_tokens),
@@ -111,18 +119,21 @@ def work(run: Run) -> None:
         progress=lambda share: run.progress(0.1 + 0.85 * share),
     )
 
-    # Units: gold and human in standard deviations of the initial policy's scores.
+    # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
     unit_texts = texts[:UNIT_PROMPTS]
-    own = encode(tokenizer, unit_texts, plain[:UNIT_PROMPTS], world.max_response_tokens)
-    raw = RewardModel(model).raw_scores(own).double().numpy()
+    own, other = respond(unit_texts, 1.0), respond(unit_texts, 1.0)
+    raw = RewardModel(model).raw_scores(encode(tokenizer, unit_texts, own, world.max_response_tokens)).double().numpy()
     gold = RewardModel(model).with_units(raw.mean(), 1 / raw.std())
-    judged = human(unit_texts, plain[:UNIT_PROMPTS])
+    judged = human(unit_texts, own)
+    own_pairs = label_comparisons(
+        unit_texts, own, other, judged, human(unit_texts, other), held_out=0.0, label_noise=0.0, rng=rng
+    )
 
-    held_out = table[table.held_out]
     agreement = {}
-    for name, rows in {"broad": held_out, "initial_policy": _pairs_of(plain, other, unit_texts, human)}.items():
-        encoded = encode_comparisons(rows, tokenizer, world.max_response_tokens)
-        for metric, value in pairwise_metrics(gold.scores(encoded.a) - gold.scores(encoded.b), encoded.prefers_a_B).items():
+    for name, rows_of in {"broad": table[table.held_out], "initial_policy": own_pairs}.items():
+        encoded = encode_comparisons(rows_of, tokenizer, world.max_response_tokens)
+        margin_B = gold.scores(encoded.a) - gold.scores(encoded.b)
+        for metric, value in pairwise_metrics(margin_B, encoded.prefers_a_B).items():
             agreement[f"rm/{metric}_{name}"] = value
     run.log_params({"rm_params": parameter_count(model)})
     run.log_metrics({"rm/train_loss": loss, **agreement})
@@ -130,15 +141,4 @@ def work(run: Run) -> None:
     gold.save(run.folder / MODEL_FOLDER, tokenizer)
     (run.folder / "units.json").write_text(
         json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())})
-    )
-
-
-def _pairs_of(a, b, texts, human):  # type: ignore[no-untyped-def]
-    """Held-out pairs of the initial policy, labelled by the human judgement."""
-    from mlproject.preferences.comparisons import label_comparisons
-    from mlproject.steps.common import numpy_generator
-
-    a, b = a[: len(texts)], b[: len(texts)]
-    return label_comparisons(
-        texts, a, b, human(texts, a), human(texts, b), held_out=0.0, label_noise=0.0, rng=numpy_generator("pairs")
     )

@@ -32,7 +32,13 @@ def work(run: Run) -> None:
     from mlproject.models.policy import train_policy
     from mlproject.models.sequences import encode
     from mlproject.models.training import Schedule
-    from mlproject.steps.common import MODEL_FOLDER, accelerator, numpy_generator, stream_seed, torch_generator
+    from mlproject.steps.common import (
+        MODEL_FOLDER,
+        accelerator,
+        numpy_generator,
+        stream_seed,
+        torch_generator,
+    )
     from mlproject.worlds import load_world
 
     p = run.params

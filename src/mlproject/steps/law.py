@@ -59,7 +59,12 @@ def work(run: Run) -> None:
             fitted = [g for g in groups if g["method"] == method and g[coefficient] is not None]
             if len(fitted) >= 3:
                 line = trend([g[coefficient] for g in fitted], [g["rm_params"] for g in fitted])
-                found = {"slope": line.slope, "slope_ci": line.slope_interval, "intercept": line.intercept, "r2": line.r2}
+                found = {
+                    "slope": line.slope,
+                    "slope_ci": line.slope_interval,
+                    "intercept": line.intercept,
+                    "r2": line.r2,
+                }
                 trends.append({"method": method, "coefficient": coefficient, **found})
         for seed in sorted({seed for by_seed in curves.values() for seed in by_seed}):
             sized = [(k[1], c[seed].peak().gold) for k, c in curves.items() if k[0] == method and seed in c]
@@ -106,7 +111,14 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         proxy = fit(form, together.sqrt_kl_S, together.proxy_S, min_d)
         rmse_by_form = compare(FORMS.values(), together.sqrt_kl_S, together.gold_S)
     except ValueError:  # too few points away from the origin
-        missing = (*fitted_names, *(f"{name}_ci" for name in fitted_names), "r2", "rmse", "proxy_alpha", "rmse_by_form")
+        missing = (
+            *fitted_names,
+            *(f"{name}_ci" for name in fitted_names),
+            "r2",
+            "rmse",
+            "proxy_alpha",
+            "rmse_by_form",
+        )
         return summary | dict.fromkeys(missing)
     peak_kl, fitted_peak = fitted.peak()
     return summary | {

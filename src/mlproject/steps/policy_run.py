@@ -17,7 +17,16 @@ SAMPLES = "samples.json"
 TRAIN_PROMPTS = 20_000
 """Training prompts that a method may sample responses for."""
 
-_PROXY_PARAMS = ("rm_size", "rm_params", "n_comparisons", "label_noise", "policy_size", "gold_size", "world", "world_seed")
+_PROXY_PARAMS = (
+    "rm_size",
+    "rm_params",
+    "n_comparisons",
+    "label_noise",
+    "policy_size",
+    "gold_size",
+    "world",
+    "world_seed",
+)
 
 
 def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed: int) -> Step:
@@ -37,7 +46,12 @@ def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed
         name=f"{method} against {known['rm_size']} seed {seed}{penalty}",
         kind="policy-run",
         version=METHODS[method].version,
-        params={"method": method, **options, **config.select("world", "world_seed", "curve_prompts"), "seed": seed},
+        params={
+            "method": method,
+            **options,
+            **config.select("world", "world_seed", "curve_prompts"),
+            "seed": seed,
+        },
         inputs={"proxy-rm": proxy, "pool": pool, **pool.inputs},
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
         tags={"mlproject.method": method},
@@ -50,12 +64,13 @@ def work(run: Run) -> None:
     import json
 
     from mlproject.curve import Curve
+    from mlproject.laws import law_for
     from mlproject.models.reward_model import RewardModel
     from mlproject.models.sequences import encode_prompts
-    from mlproject.laws import law_for
     from mlproject.optimization.meter import Meter
     from mlproject.optimization.pool import Pool
     from mlproject.optimization.problem import Problem
+    from mlproject.steps.album import Album
     from mlproject.steps.common import (
         MODEL_FOLDER,
         accelerator,
@@ -64,7 +79,6 @@ def work(run: Run) -> None:
         stream_seed,
         torch_generator,
     )
-    from mlproject.steps.album import Album
     from mlproject.steps.pool import FILE
     from mlproject.worlds import load_world
 

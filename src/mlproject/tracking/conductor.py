@@ -104,11 +104,41 @@ class Conductor:
                 try:
                     outcome = future.result()
                 except BrokenProcessPool as error:
-                    raise RuntimeError(f"{step.name}: its process was killed; the same command goes on from here") from error
+                    raise RuntimeError(
+                        f"{step.name}: its process was killed; the same command goes on from here"
+                    ) from error
                 self.outcomes[step] = outcome
                 self._ledger.finished[step.fingerprint] = outcome.run_id
                 self._progress.finished(step.name, outcome.seconds)
         return {step: self.outcomes[step] for step in plan}
+
+    def find(self, step: Step) -> str | None:
+        """Run id of a step that is made already; None where it is not."""
+        return self._ledger.finished.get(step.fingerprint)
+
+    def open_here(self, step: Step) -> StepRun | None:
+        """Open the run of a step that this process carries out itself, its inputs made first.
+
+        Returns:
+            the run to fill and to report with `closed_here`; None where it exists already (see `outcomes`).
+        """
+        self.run([source for source in step.inputs.values() if isinstance(source, Step)])
+        if step.fingerprint in self._ledger.finished:
+            self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
+            return None
+        taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
+        return StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, taken_up=taken_up)
+
+    def closed_here(self, step: Step, run: StepRun) -> None:
+        """Remember the finished run of a step that this process carried out itself."""
+        self.outcomes[step] = Outcome(run.run_id, False, 0.0, run.tracking_seconds)
+        self._ledger.finished[step.fingerprint] = run.run_id
+
+    def _input_ids(self, step: Step) -> dict[str, str]:
+        return {
+            role: source.run_id if isinstance(source, Made) else self.outcomes[source].run_id
+            for role, source in step.inputs.items()
+        }
 
     def _is_ready(self, step: Step) -> bool:
         return all(isinstance(source, Made) or source in self.outcomes for source in step.inputs.values())
@@ -118,12 +148,8 @@ class Conductor:
             context = _context()
             self._messages = context.Queue()
             self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, (self._messages,))
-        inputs = {
-            role: source.run_id if isinstance(source, Made) else self.outcomes[source].run_id
-            for role, source in step.inputs.items()
-        }
         taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
-        return self._pool.submit(_carry_out, self._store, step, inputs, made_by, taken_up)
+        return self._pool.submit(_carry_out, self._store, step, self._input_ids(step), made_by, taken_up)
 
     def _show_progress(self) -> None:
         while self._messages is not None:
@@ -133,9 +159,18 @@ class Conductor:
                 return
 
 
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # glibc: keep freed memory instead of handing it back; tensors of some 100 kB are made and dropped all the time
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+}
+
+
 def _context() -> BaseContext:
     """Workers are forked from a server that has imported the stack once; where there is no fork, they start afresh."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -155,9 +190,7 @@ def _start_worker(messages: Any) -> None:
     logging.disable_progress_bar()  # the study has one progress display
 
 
-def _carry_out(
-    store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None
-) -> Outcome:
+def _carry_out(store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None) -> Outcome:
     import torch
 
     torch.set_num_threads(step.threads)
@@ -169,7 +202,7 @@ def _carry_out(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell)
-        carry_out(step, run)
+        carry_out(run, step.load_work())
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)

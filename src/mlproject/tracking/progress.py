@@ -27,7 +27,9 @@ class Progress:
         self._bar: tqdm | None = None
         if self._stream.isatty():
             self._bar = tqdm(
-                file=self._stream, bar_format="{percentage:3.0f}%|{bar:24}| {elapsed}  {desc}", dynamic_ncols=True
+                file=self._stream,
+                bar_format="{percentage:3.0f}%|{bar:24}| {elapsed}  {desc}",
+                dynamic_ncols=True,
             )
 
     def expect(self, steps: int) -> None:

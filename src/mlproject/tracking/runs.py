@@ -17,6 +17,7 @@ from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
 from mlproject.steps.step import Step, fingerprint
 from mlproject.tracking.owner import owner_tags
 from mlproject.tracking.store import Store, all_runs
+from mlproject.tracking.views import run_color
 
 FINGERPRINT, KIND, MADE_BY, COMPLETE = (
     "mlproject.fingerprint",
@@ -58,6 +59,10 @@ class StepRun:
         made_by: run id of the study or search that asked for it.
         taken_up: id of a cut-off run of the same step, to be filled anew; None opens a new one.
         tell: told the finished share.
+
+    Attributes:
+        client, inputs: for work that deals with the tracking server itself (search, registry).
+        tracking_seconds: time spent on the tracking server so far.
     """
 
     def __init__(
@@ -72,7 +77,8 @@ class StepRun:
     ) -> None:
         self.params, self.progress = step.params, tell
         self.tracking_seconds = 0.0
-        self._client, self._step, self._inputs = store.client(), step, dict(inputs)
+        self.client, self.inputs = store.client(), dict(inputs)
+        self._step = step
         self._metrics: list[Metric] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
@@ -81,19 +87,20 @@ class StepRun:
             KIND: step.kind,
             FINGERPRINT: step.fingerprint,
             MADE_BY: made_by,
-            INPUTS: json.dumps(self._inputs),
+            INPUTS: json.dumps(self.inputs),
             **({"mlproject.proxy_run_id": inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
+            **({"mlflow.runColor": run_color(step.shown["rm_size"])} if step.kind == "policy-run" else {}),
             **step.tags,
             **owner_tags(),
         }
         with self._timed():
             if taken_up is None:
-                run = self._client.create_run(store.experiment_of(step.kind), tags=tags, run_name=step.name)
+                run = self.client.create_run(store.experiment_of(step.kind), tags=tags, run_name=step.name)
             else:
                 self._forget_checkpoints(store.experiment_of(step.kind), taken_up)
-                self._client.update_run(taken_up, status="RUNNING")
-                run = self._client.get_run(taken_up)
-                self._client.log_batch(taken_up, tags=[RunTag(k, v) for k, v in tags.items()])
+                self.client.update_run(taken_up, status="RUNNING")
+                run = self.client.get_run(taken_up)
+                self.client.log_batch(taken_up, tags=[RunTag(k, v) for k, v in tags.items()])
             self.run_id, self._start = run.info.run_id, run.info.start_time
             self._experiment = run.info.experiment_id
             self.log_params({**step.shown, **step.params})
@@ -101,13 +108,13 @@ class StepRun:
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input (downloaded where the store is remote)."""
         with self._timed():
-            return Path(mlflow.artifacts.download_artifacts(run_id=self._inputs[role], tracking_uri=self._uri))
+            return Path(mlflow.artifacts.download_artifacts(run_id=self.inputs[role], tracking_uri=self._uri))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         with self._timed():
             entries = [Param(name, _text(value)) for name, value in params.items()]
             for start in range(0, len(entries), _BATCH_PARAMS):
-                self._client.log_batch(self.run_id, params=entries[start : start + _BATCH_PARAMS])
+                self.client.log_batch(self.run_id, params=entries[start : start + _BATCH_PARAMS])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Gather metrics; what is not finite is left out (it would break the charts)."""
@@ -118,7 +125,7 @@ class StepRun:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         with self._timed():
-            self._client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+            self.client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
 
     def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """Write a table whole, in the form that MLflow's table view reads (its own `log_table` would append)."""
@@ -127,12 +134,10 @@ class StepRun:
         (self.folder / name).write_text(json.dumps(table))
         self.set_tags({"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"}])})
 
-    def log_checkpoint(
-        self, name: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
-    ) -> None:
+    def log_checkpoint(self, name: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> None:
         """Keep a model as an MLflow LoggedModel with its scores on the prompts named `curve`."""
         with self._timed():
-            model = self._client.create_logged_model(
+            model = self.client.create_logged_model(
                 self._experiment,
                 name=f"{self._step.params['method']}-{name}",
                 source_run_id=self.run_id,
@@ -141,40 +146,44 @@ class StepRun:
             )
             with tempfile.TemporaryDirectory() as folder:
                 save(Path(folder))
-                self._client.log_model_artifacts(model.model_id, folder)
+                self.client.log_model_artifacts(model.model_id, folder)
             prompts = {k: v for k, v in self.params.items() if k in ("world", "world_seed", "curve_prompts")}
-            about = {"model_id": model.model_id, "dataset_name": "curve", "dataset_digest": fingerprint(prompts)[:8]}
+            about = {
+                "model_id": model.model_id,
+                "dataset_name": "curve",
+                "dataset_digest": fingerprint(prompts)[:8],
+            }
             when = self._start + int(step)
             scores = [
                 Metric(f"checkpoint/{k}", float(v), when, int(step), run_id=self.run_id, **about)
                 for k, v in metrics.items()
             ]
-            self._client.log_batch(self.run_id, metrics=scores)
-            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+            self.client.log_batch(self.run_id, metrics=scores)
+            self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
     def close(self, status: str) -> None:
         """Write what is left; artifacts are uploaded for a finished run only."""
         if status == "FINISHED":
             with self._timed():
-                self._client.log_artifacts(self.run_id, str(self.folder))
+                self.client.log_artifacts(self.run_id, str(self.folder))
         self._flush()
-        self._client.set_terminated(self.run_id, status)
+        self.client.set_terminated(self.run_id, status)
         self._scratch.cleanup()
 
     @property
     def _uri(self) -> str:
-        return self._client.tracking_uri
+        return self.client.tracking_uri
 
     def _flush(self) -> None:
         with self._timed():
             for start in range(0, len(self._metrics), _BATCH_METRICS):
-                self._client.log_batch(self.run_id, metrics=self._metrics[start : start + _BATCH_METRICS])
+                self.client.log_batch(self.run_id, metrics=self._metrics[start : start + _BATCH_METRICS])
         self._metrics.clear()
         self._flushed = time.monotonic()
 
     def _forget_checkpoints(self, experiment: str, run_id: str) -> None:
-        for model in self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
-            self._client.delete_logged_model(model.model_id)
+        for model in self.client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
+            self.client.delete_logged_model(model.model_id)
 
     def _timed(self) -> _Stopwatch:
         return _Stopwatch(self)
@@ -193,10 +202,10 @@ class _Stopwatch:
         self._run.tracking_seconds += time.perf_counter() - self._since
 
 
-def carry_out(step: Step, run: StepRun) -> None:
+def carry_out(run: StepRun, work: Callable[[StepRun], None]) -> None:
     """Do a step's work in its run; whatever happens, the run ends with a status that says so."""
     try:
-        step.load_work()(run)
+        work(run)
     except KeyboardInterrupt:
         run.close("KILLED")
         raise

@@ -131,7 +131,11 @@ def all_runs(client: MlflowClient, experiments: list[str], filter_string: str = 
     runs, token = [], None
     while True:
         page = client.search_runs(
-            experiments, filter_string, run_view_type=ViewType.ACTIVE_ONLY, max_results=_PAGE, page_token=token
+            experiments,
+            filter_string,
+            run_view_type=ViewType.ACTIVE_ONLY,
+            max_results=_PAGE,
+            page_token=token,
         )
         runs += page
         token = page.token

@@ -48,9 +48,7 @@ class World(Protocol):
         """Human judgement, a function of the texts alone; None where a world has no human. Shape: (B,)."""
         ...
 
-    def distort(
-        self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator
-    ) -> list[str]:
+    def distort(self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator) -> list[str]:
         """One variant per response, of a kind that the initial policy would not write."""
         ...
 

@@ -56,9 +56,7 @@ class Helpdesk:
         """Human judgement, arbitrary units. Shape: (B,)."""
         return judgement.judge(prompts, responses)
 
-    def distort(
-        self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator
-    ) -> list[str]:
+    def distort(self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator) -> list[str]:
         """One off-distribution variant per response."""
         dice = _dice(rng)
         pairs = zip(prompts, responses, strict=True)

@@ -60,9 +60,7 @@ def _choose_steps(customer: Customer, skill: float, dice: Random) -> list[Step]:
     return steps
 
 
-def _manners(
-    customer: Customer, steps: list[list[str]], skill: float, dice: Random
-) -> tuple[list[str], list[str]]:
+def _manners(customer: Customer, steps: list[list[str]], skill: float, dice: Random) -> tuple[list[str], list[str]]:
     """Opening sentences and closing words; words that stand before a step are put there."""
     openings: list[str] = []
     closings: list[str] = []

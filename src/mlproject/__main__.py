@@ -1,0 +1,36 @@
+"""`python -m mlproject ENTRY_POINT --option value ...`: the same names and parameters as the MLproject file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from mlproject.command_line import parse_command_line
+from mlproject.errors import UserError
+
+EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one entry point.
+
+    Returns:
+        exit code: 0, 2 for a mistake of the user's (one line on standard error, no traceback), 130 after Ctrl-C.
+        Anything unexpected leaves as an exception, which Python turns into 1.
+    """
+    try:
+        call = parse_command_line(sys.argv[1:] if arguments is None else arguments)
+        if call is None:
+            return EXIT_OK
+        call.run()
+    except UserError as mistake:
+        print(f"mlproject: {mistake}", file=sys.stderr)
+        return EXIT_MISTAKE
+    except KeyboardInterrupt:
+        print("mlproject: interrupted; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""What each entry point does, readable from top to bottom."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from mlproject.command_line import Call
+from mlproject.errors import UserError
+from mlproject.models.sizes import SIZES
+from mlproject.steps.policy_run import policy_run
+from mlproject.steps.pool import pool
+from mlproject.steps.proxy_rm import proxy_rm
+from mlproject.steps.step import Made, Step
+from mlproject.study import plan_study
+from mlproject.tracking.invocation import Invocation
+from mlproject.tracking.registry import promotion_step, resolve_proxy
+from mlproject.tracking.report.study_report import report_of_run, write_report
+from mlproject.tracking.runs import FINGERPRINT, INPUTS
+from mlproject.tracking.search import search as run_search
+
+
+def main(call: Call) -> None:
+    """A whole study: every curve, the laws, the search, the promotion, the report."""
+    with Invocation(call) as invocation:
+        plan = plan_study(invocation.config)
+        invocation.make(*plan.steps)
+        if invocation.config.n_trials:
+            run_search(invocation, plan)
+        invocation.make(promotion_step(invocation.config, invocation.store, invocation.run_id_of(plan.pool)))
+        write_report(invocation)
+        _show_curves(invocation)
+
+
+def proxy(call: Call) -> None:
+    """One proxy RM, with what it stands on."""
+    with Invocation(call) as invocation:
+        config = invocation.config
+        wanted = proxy_rm(config, plan_study(config).comparisons, config.rm_size, config.seed)
+        invocation.make(wanted)
+        invocation.finish()
+        _show_metrics(invocation, wanted, ("rm/val_accuracy", "rm/val_loss", "rm/ece", "rm/scale"))
+
+
+def best_of_n(call: Call) -> None:
+    """One best-of-n curve."""
+    _optimize(call, "best-of-n")
+
+
+def ppo(call: Call) -> None:
+    """One PPO curve."""
+    _optimize(call, "ppo")
+
+
+def search(call: Call) -> None:
+    """Peak gold over KL coefficients and RM sizes."""
+    with Invocation(call) as invocation:
+        if not invocation.config.n_trials:
+            raise UserError("n_trials=0: `search` needs at least 1")
+        wanted = run_search(invocation, plan_study(invocation.config))
+        invocation.finish()
+        found = invocation.client.get_run(invocation.run_id_of(wanted)).data
+        best = f"rm_size={found.tags['best.rm_size']} kl_coef={found.metrics['best/kl_coef']:g}"
+        invocation.say(f"best: {best}, peak gold {found.metrics['best/peak_gold']:.3f}")
+        _show_curves(invocation)
+
+
+def promote(call: Call) -> None:
+    """Register the proxies that have curves; the best becomes champion."""
+    with Invocation(call) as invocation:
+        config = invocation.config
+        plan = plan_study(config)
+        known = invocation.conductor.find(plan.pool)
+        if known is None:
+            raise UserError("promote: no finished curve for this configuration; run `main`, `ppo` or `best_of_n` first")
+        wanted = promotion_step(config, invocation.store, known)
+        invocation.make(wanted)
+        invocation.finish()
+        tags = invocation.client.get_run(invocation.run_id_of(wanted)).data.tags
+        version, size, seed = (tags[f"champion.{name}"] for name in ("version", "rm_size", "seed"))
+        invocation.say(f"champion of {config.registered_model}: version {version}, size {size}, seed {seed}")
+
+
+def report(call: Call) -> None:
+    """The report of a study once more, on this invocation's run."""
+    with Invocation(call) as invocation, tempfile.TemporaryDirectory() as scratch:
+        files = report_of_run(invocation, call.arguments["study_run"], Path(scratch))
+        invocation.finish(files)
+        invocation.say(f"report: {invocation.artifact('report.html')}")
+
+
+def _optimize(call: Call, method: str) -> None:
+    with Invocation(call) as invocation:
+        config, given = invocation.config, call.arguments["proxy"]
+        plan = plan_study(config)
+        source: Step | Made
+        if given in SIZES:
+            source, samples = proxy_rm(config, plan.comparisons, given, config.seed), plan.pool
+        else:
+            source, samples = _existing(invocation, given)
+        wanted = policy_run(config, source, samples, method, config.seed)
+        invocation.make(wanted)
+        invocation.finish()
+        _show_metrics(invocation, wanted, ("peak/gold", "peak/gold_se", "peak/kl", "law/alpha", "law/beta"))
+        _show_curves(invocation)
+
+
+def _existing(invocation: Invocation, given: str) -> tuple[Made, Step]:
+    """A proxy RM that exists, and the pool of its own initial policy and gold RM."""
+    run = resolve_proxy(invocation.client, given)
+    made = Made(run.info.run_id, run.data.tags[FINGERPRINT], run.data.params)
+    sources = {}
+    for role, run_id in json.loads(run.data.tags[INPUTS]).items():
+        sources[role] = Made(run_id, invocation.client.get_run(run_id).data.tags[FINGERPRINT])
+    return made, pool(invocation.config, sources["initial-policy"], sources["gold-rm"])
+
+
+def _show_metrics(invocation: Invocation, step: Step, names: tuple[str, ...]) -> None:
+    run_id = invocation.run_id_of(step)
+    metrics = invocation.client.get_run(run_id).data.metrics
+    invocation.say(f"{step.name}: run {run_id}")
+    invocation.say("  " + "  ".join(f"{name} {metrics[name]:.3f}" for name in names if name in metrics))
+
+
+def _show_curves(invocation: Invocation) -> None:
+    for line in invocation.curve_links():
+        invocation.say(line)

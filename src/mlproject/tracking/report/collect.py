@@ -1,0 +1,100 @@
+"""Reads a study back from its runs into the records that the report is made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from mlproject.curve import Curve
+from mlproject.steps import law
+from mlproject.steps.policy_run import CURVE, SAMPLES
+from mlproject.tracking.report.records import PolicyRunRecord, ProxyRecord, Report
+from mlproject.tracking.search import TRIALS, read_trials
+
+
+def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: str, link: str) -> Report:
+    """Everything about a study.
+
+    Args:
+        client: of the tracking server.
+        members: rows of the study's `steps.json`.
+        title, link: of the report.
+    """
+    by_kind: dict[str, list[Run]] = {}
+    for member in members:
+        by_kind.setdefault(member["kind"], []).append(client.get_run(member["run_id"]))
+    laws_run = by_kind["law"][0]
+    laws = json.loads((_artifacts(client, laws_run) / law.FILE).read_text())
+    in_study = set(json.loads(laws_run.data.tags["mlproject.inputs"]).values())
+    curves = [_policy_run(client, run) for run in by_kind["policy-run"] if run.info.run_id in in_study]
+    proxies = [
+        ProxyRecord(run.info.run_id, p["rm_size"], int(p["rm_params"]), int(p["seed"]), run.data.metrics)
+        for run in by_kind["proxy-rm"]
+        for p in [run.data.params]
+    ]
+    searches, promotions = by_kind.get("search", []), by_kind.get("promotion", [])
+    return Report(
+        title=title,
+        about=_about(by_kind, members),
+        proxies=sorted(proxies, key=lambda p: (p.rm_params, p.seed)),
+        policy_runs=sorted(curves, key=lambda c: (c.method, c.rm_params, c.seed)),
+        laws=laws,
+        trials=read_trials(_artifacts(client, searches[0]) / TRIALS) if searches else [],
+        promoted=_promoted(promotions[0]) if promotions else {},
+        link=link,
+    )
+
+
+def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
+    p, folder = run.data.params, _artifacts(client, run)
+    table = json.loads((folder / SAMPLES).read_text())
+    return PolicyRunRecord(
+        run_id=run.info.run_id,
+        method=p["method"],
+        rm_size=p["rm_size"],
+        rm_params=int(p["rm_params"]),
+        seed=int(p["seed"]),
+        kl_coef=float(p.get("kl_coef", 0.0)),
+        curve=Curve.load(folder / CURVE),
+        metrics=run.data.metrics,
+        samples=[dict(zip(table["columns"], row, strict=True)) for row in table["data"]],
+    )
+
+
+def _about(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    policy, gold = by_kind["initial-policy"][0].data, by_kind["gold-rm"][0].data
+    labelled, samples = by_kind["comparisons"][0].data, by_kind["pool"][0].data
+    made = [member for member in members if not member["reused"]]
+    return {
+        "World": f"{policy.params['world']}, world seed {policy.params['world_seed']}",
+        "Initial policy": f"{policy.params['policy_size']} ({int(policy.params['policy_params']):,} parameters)",
+        "Gold RM": f"{gold.params['gold_size']} ({int(gold.params['rm_params']):,} parameters), agrees with the human on "
+        f"{gold.metrics['rm/accuracy_initial_policy']:.0%} of the initial policy's pairs",
+        "Gold and human": f"correlation {samples.metrics.get('pool/gold_human_correlation', float('nan')):.2f} on the pool",
+        "Comparisons": f"{labelled.params['n_comparisons']}, label noise {float(labelled.params['label_noise']):.0%}",
+        "Curve prompts": f"{samples.params['curve_prompts']}, {samples.params['pool_samples']} pool samples each",
+        "Steps": f"{len(made)} made, {len(members) - len(made)} reused",
+        "Work": f"{sum(m['seconds'] for m in made):.0f} process seconds, of them "
+        f"{sum(m['tracking_seconds'] for m in made):.1f} for tracking",
+    }
+
+
+def _promoted(run: Run) -> dict[str, str]:
+    tags = run.data.tags
+    return {
+        "Model": f"models:/{run.data.params['registered_model']}@champion",
+        "Version": tags["champion.version"],
+        "RM size": tags["champion.rm_size"],
+        "Seed": tags["champion.seed"],
+        "Peak gold": f"{run.data.metrics['champion/peak_gold']:.2f} standard deviations, by {tags['champion.method']}",
+    }
+
+
+def _artifacts(client: MlflowClient, run: Run) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, tracking_uri=client.tracking_uri))

@@ -1,0 +1,122 @@
+"""The look of the figures: colours, line styles, axes and legends. Free of pyplot and of its global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Style = dict[str, Any]
+
+INK, MUTED, GRID = "#1f2430", "#5d6473", "#e4e6eb"
+METHOD_COLOURS = ("#2166ac", "#c1501b", "#4d7f39", "#7a4fa3")
+HUMAN_COLOUR = "#b3257a"
+MARKERS = ("o", "s", "D", "^")
+GOLD_LINE: Style = {"linestyle": "-", "linewidth": 1.7}
+PROXY_LINE: Style = {"linestyle": (0, (5, 2.5)), "linewidth": 1.2, "alpha": 0.75}
+LAW_LINE: Style = {
+    "linestyle": (0, (1, 1.8)),
+    "linewidth": 1.6,
+    "color": INK,
+    "path_effects": [withStroke(linewidth=2.8, foreground="white")],  # seen on dark curves too
+}
+WIDTH = 8.4
+"""Width of a figure on the page, inches."""
+
+_SHADES = (0.0, 0.82)  # of viridis: beyond these it is too pale to be read on white
+_NEAR_TICKS = (0, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8)
+_FAR_TICKS = (0, 1, 3, 5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 600, 1000, 1500, 2000, 3000)
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty white figure, inches, that draws itself without a display."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def size_colours(sizes: Mapping[str, int]) -> dict[str, str]:
+    """A colour per RM size: dark for the smallest, light for the largest, even steps in between."""
+    names = sorted(sizes, key=lambda name: sizes[name])
+    shades = np.linspace(*_SHADES, len(names)) if len(names) > 1 else [0.3]
+    return {name: to_hex(colormaps["viridis"](shade)) for name, shade in zip(names, shades, strict=True)}
+
+
+def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Title to the left, labels, a quiet grid, no frame above and to the right."""
+    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=8)
+    axes.set_xlabel(x, fontsize=10, color=INK)
+    axes.set_ylabel(y, fontsize=10, color=INK)
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    axes.tick_params(colors=MUTED, labelsize=9, length=3)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color("#9aa0ac")
+
+
+def kl_axis(axes: Axes) -> None:
+    """A second axis above one in sqrt(KL), in nats."""
+    end = axes.get_xlim()[1]
+    ticks: list[float] = []
+    for kl in _NEAR_TICKS if end**2 < 9 else _FAR_TICKS:
+        if kl <= end**2 and (not ticks or np.sqrt(kl) - np.sqrt(ticks[-1]) >= end / 12):
+            ticks.append(kl)
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(np.sqrt(ticks), [f"{kl:g}" for kl in ticks])
+    above.set_xlabel("KL from the initial policy (nats)", fontsize=9, color=MUTED, labelpad=4)
+    above.tick_params(colors=MUTED, labelsize=8.5, length=3)
+    above.spines["top"].set_color("#9aa0ac")
+
+
+def size_axis(axes: Axes, sizes: Mapping[str, int]) -> None:
+    """A log axis in parameters whose ticks are the names of the RM sizes."""
+    params = list(sizes.values())
+    axes.set_xscale("log")
+    axes.set_xticks(params, list(sizes))
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(min(params) / 1.6, max(params) * 1.6)
+
+
+def key(label: str, **style: Any) -> Line2D:
+    """An entry of a legend that stands for a style, not for one line."""
+    return Line2D([], [], **{"color": INK, "label": label, **style})
+
+
+def legends(axes: Axes, rows: Sequence[tuple[str, Sequence[Line2D]]]) -> None:
+    """Legends as rows, (heading or nothing, entries), in axes that hold nothing else."""
+    axes.set_axis_off()
+    for index, (heading, entries) in enumerate(rows):
+        head = [Line2D([], [], linestyle="none", label=heading)] if heading else []
+        legend = axes.legend(
+            handles=[*head, *entries],
+            ncols=len(entries) + len(head),
+            loc="center",
+            bbox_to_anchor=(0.5, 1 - (index + 0.5) / len(rows)),
+            frameon=False,
+            fontsize=9.5,
+            handlelength=2.6,
+            columnspacing=1.5,
+            handletextpad=0.6,
+            labelcolor=INK,
+        )
+        legend.set_in_layout(False)
+        for label in legend.get_texts()[: len(head)]:
+            label.set_color(MUTED)
+        if index + 1 < len(rows):  # the axes themselves keep only the last
+            axes.add_artist(legend)

@@ -1,0 +1,72 @@
+"""Functional forms: values at the origin, and closed-form peaks against the formulas and a dense grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlproject.laws import FORMS, law_for
+
+PEAKED = [name for name, form in FORMS.items() if form.peak_d is not None]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_is_zero_at_the_initial_policy(name: str) -> None:
+    coef = np.array([0.7, 0.3])[: FORMS[name].columns(np.zeros(1)).shape[-1]]
+    np.testing.assert_array_equal(FORMS[name].value([0.0, 0.0], coef), [0.0, 0.0])
+    assert FORMS[name].value(0.9, coef) > 0.1
+
+
+def test_the_forms_compute_their_formulas() -> None:
+    d, a, b = 1.7, 0.6, 0.2
+    assert FORMS["best-of-n"].value(d, [a, b]) == pytest.approx(d * (a - b * d))
+    assert FORMS["rl"].value(d, [a, b]) == pytest.approx(d * (a - b * np.log(d)))
+    assert FORMS["linear"].value(d, [a]) == pytest.approx(a * d)
+    assert FORMS["log1p"].value(d, [a, b]) == pytest.approx(d * (a - b * np.log(1 + d)))
+    assert FORMS["kl-quadratic"].value(d, [a, b]) == pytest.approx(a * d**2 - b * d**4)
+
+
+@pytest.mark.parametrize("name", PEAKED)
+@pytest.mark.parametrize(("alpha", "beta"), [(0.49, 0.12), (0.66, 0.3), (0.05, 0.2), (0.4, 0.4)])
+def test_peaks_equal_the_maximum_over_a_dense_grid(name: str, alpha: float, beta: float) -> None:
+    d = np.linspace(0.0, 40.0, 2_000_001)
+    gold = FORMS[name].value(d, [alpha, beta])
+    best = int(gold.argmax())
+    assert best < len(d) - 1  # the grid holds the peak
+    peak_kl, peak_gold = FORMS[name].peak([alpha, beta])
+    assert np.sqrt(peak_kl) == pytest.approx(d[best], abs=4e-5)
+    assert peak_gold == pytest.approx(gold[best], rel=1e-8)
+
+
+def test_the_optima_are_those_of_the_closed_forms() -> None:
+    """Science.md 1.6: (a/2b)^2, a^2/4b, 0 again at 4 KL*; RL: exp(2a/b - 2), b d*, 0 again at e^2 KL*."""
+    a, b = 0.513, 0.12
+    kl, gold = FORMS["best-of-n"].peak([a, b])
+    assert (kl, gold) == (pytest.approx((a / (2 * b)) ** 2), pytest.approx(a**2 / (4 * b)))
+    assert FORMS["best-of-n"].value(np.sqrt(4 * kl), [a, b]) == pytest.approx(0.0, abs=1e-12)
+    a, b = 0.35, 0.147
+    kl, gold = FORMS["rl"].peak([a, b])
+    assert (kl, gold) == (pytest.approx(np.exp(2 * a / b - 2)), pytest.approx(b * np.exp(a / b - 1)))
+    assert FORMS["rl"].value(np.sqrt(np.e**2 * kl), [a, b]) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", PEAKED)
+def test_a_law_that_does_not_bend_down_or_bends_too_late_has_no_peak(name: str) -> None:
+    peak_kl, peak_gold = FORMS[name].peak([[0.5, 0.0], [0.5, -0.1], [0.5, 1e-320], [0.5, np.nan], [0.5, 0.2]])
+    assert np.isnan(peak_kl).tolist() == [True, True, True, True, False]
+    assert np.isnan(peak_gold).tolist() == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("name", ["best-of-n", "log1p", "kl-quadratic"])
+def test_a_law_that_only_falls_peaks_at_the_initial_policy(name: str) -> None:
+    peak_kl, peak_gold = FORMS[name].peak([-0.5, 0.1])
+    assert (peak_kl, peak_gold) == (0.0, 0.0)
+
+
+def test_a_straight_line_has_no_peak() -> None:
+    assert np.isnan(FORMS["linear"].peak([0.5])).all()
+
+
+def test_best_of_n_has_the_quadratic_law_and_training_the_logarithmic_one() -> None:
+    assert law_for("best-of-n") is FORMS["best-of-n"]
+    assert law_for("ppo") is law_for("anything else") is FORMS["rl"]

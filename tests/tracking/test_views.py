@@ -1,0 +1,325 @@
+"""The saved views are what MLflow's interface reads, and its charts show the paper's figure."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from mlproject.curve import Array
+from mlproject.models.sizes import SIZES
+from mlproject.tracking.views import (
+    FIGURE_BEST_OF_N,
+    FIGURE_PPO,
+    HUMAN_AND_SIGNS,
+    RUN_COLOR_TAG,
+    RUNS_ONE_BY_ONE,
+    TAG_PREFIX,
+    install_views,
+    run_color,
+    view_link,
+)
+
+_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+_START_SECONDS = 120
+_BROWSER_SECONDS = 180
+
+
+class _CountingClient(MlflowClient):
+    """Counts the tags it writes."""
+
+    writes = 0
+
+    def set_experiment_tag(self, experiment_id: str, key: str, value: Any) -> None:
+        self.writes += 1
+        super().set_experiment_tag(experiment_id, key, value)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture
+def client(database: str) -> _CountingClient:
+    return _CountingClient(database)
+
+
+@pytest.fixture
+def experiment(client: MlflowClient, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return client.create_experiment(request.node.name, artifact_location=str(tmp_path))
+
+
+def _tags(client: MlflowClient, experiment: str) -> dict[str, str]:
+    return {k: v for k, v in client.get_experiment(experiment).tags.items() if k.startswith(TAG_PREFIX)}
+
+
+def _read_like_mlflow_3_17(tag: str) -> dict[str, Any]:
+    envelope = json.loads(tag)
+    assert isinstance(envelope["name"], str) and isinstance(envelope["createdAt"], int)
+    scheme, text = envelope["state"].split(";", 1)
+    assert scheme == "deflate"
+    return json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
+
+
+@pytest.mark.parametrize(
+    ("key", "metrics"),
+    [
+        (FIGURE_BEST_OF_N, [["curve/gold", "curve/proxy"]]),
+        (FIGURE_PPO, [["curve/gold", "curve/proxy"]]),
+        (RUNS_ONE_BY_ONE, [["curve/gold", "curve/proxy"]]),
+        (HUMAN_AND_SIGNS, [["curve/gold", "curve/human"], ["signs/length"], ["signs/repetition"]]),
+    ],
+)
+def test_a_view_decodes_to_lines_over_sqrt_kl_with_every_run_shown(
+    client: MlflowClient, experiment: str, key: str, metrics: list[list[str]]
+) -> None:
+    install_views(client, experiment)
+
+    state = _read_like_mlflow_3_17(_tags(client, experiment)[TAG_PREFIX + key])
+
+    charts = state["compareRunCharts"]
+    assert [chart["selectedMetricKeys"] for chart in charts] == metrics
+    assert [chart["metricKey"] for chart in charts] == [names[0] for names in metrics]
+    assert {(c["xAxisKey"], c["selectedXAxisMetricKey"]) for c in charts} == {("metric", "curve/sqrt_kl")}
+    assert {chart["metricSectionId"] for chart in charts} == {
+        section["uuid"] for section in state["compareRunSections"] if section["display"]
+    }
+    assert state["runsHiddenMode"] == "SHOW_ALL"
+    assert {"params.`rm_size`", "params.`seed`", "metrics.`peak/gold`", "metrics.`law/beta`"} <= set(
+        state["selectedColumns"]
+    )
+
+
+def test_only_best_of_n_is_averaged_because_only_there_runs_share_their_kls(
+    client: MlflowClient, experiment: str
+) -> None:
+    install_views(client, experiment)
+
+    states = {key: _read_like_mlflow_3_17(tag) for key, tag in _tags(client, experiment).items()}
+
+    averaged = [k for k, state in states.items() if state["groupBy"] and state["useGroupedValuesInCharts"]]
+    assert averaged == [TAG_PREFIX + FIGURE_BEST_OF_N]
+    assert states[averaged[0]]["searchFilter"] == 'params.method = "best-of-n"'
+    assert states[averaged[0]]["groupBy"]["groupByKeys"] == [{"groupByData": "rm_size", "mode": "param"}]
+    assert states[TAG_PREFIX + RUNS_ONE_BY_ONE]["groupBy"] is None
+
+
+def test_older_interfaces_find_the_state_beside_the_name_within_their_limit(
+    client: MlflowClient, experiment: str
+) -> None:
+    install_views(client, experiment)
+
+    for tag in _tags(client, experiment).values():
+        state = _read_like_mlflow_3_17(tag)
+        assert {field: json.loads(tag)[field] for field in state} == state
+        assert len(tag) <= 5000, "MLflow 3.10 refuses longer experiment tags"
+
+
+def test_installing_again_writes_nothing(client: _CountingClient, experiment: str) -> None:
+    first = install_views(client, experiment)
+    tags, writes = _tags(client, experiment), client.writes
+
+    assert install_views(client, experiment) == first
+    assert client.writes == writes == len(first)
+    assert _tags(client, experiment) == tags
+    assert set(tags) == {TAG_PREFIX + key for key in first.values()}
+
+
+def test_only_a_changed_view_is_set_back_and_other_peoples_views_stay(client: _CountingClient, experiment: str) -> None:
+    install_views(client, experiment)
+    shipped = _tags(client, experiment)
+    client.set_experiment_tag(experiment, TAG_PREFIX + FIGURE_PPO, "{}")
+    client.set_experiment_tag(experiment, TAG_PREFIX + "mine", "{}")
+    client.writes = 0
+
+    install_views(client, experiment)
+
+    assert client.writes == 1
+    assert _tags(client, experiment) == shipped | {TAG_PREFIX + "mine": "{}"}
+
+
+@pytest.mark.parametrize("server", ["http://host:5000", "http://host:5000/"])
+def test_a_link_names_the_view_and_asks_for_runs_as_charts(server: str) -> None:
+    link = view_link(server, "12", "some-key")
+
+    address, query = link.split("?")
+    assert address == "http://host:5000/#/experiments/12/runs"
+    assert parse_qs(query) == {
+        "viewStateShareKey": ["some-key"],
+        "compareRunsMode": ["CHART"],
+        "workflowType": ["machine_learning"],
+    }
+
+
+def test_every_size_of_the_ladder_has_a_colour_of_its_own() -> None:
+    colors = [run_color(name) for name in SIZES] + [run_color("7b")]
+
+    assert len(set(colors)) == len(SIZES) + 1
+    assert all(re.fullmatch("#[0-9a-f]{6}", color) for color in colors)
+
+
+def _curve(method: str, rm_size: str, seed: int) -> dict[str, Array]:
+    """A hump: best-of-n at the same KLs in every run, PPO at KLs of its own."""
+    d = np.linspace(0.0, 2.4, 9) if method == "best-of-n" else np.linspace(0.0, 5.0 + seed / 10, 12)
+    beta = {"1k": 0.4, "100k": 0.2}[rm_size] + seed / 20
+    gold = d * (1.0 - beta * d)
+    return {
+        "curve/sqrt_kl": d,
+        "curve/gold": gold,
+        "curve/proxy": d * (0.9 + seed / 20),
+        "curve/human": gold - d / 5,
+    }
+
+
+def _log_policy_run(client: MlflowClient, experiment: str, method: str, rm_size: str, seed: int) -> None:
+    run_id = client.create_run(experiment, run_name=f"{method} {rm_size} {seed}").info.run_id
+    curve = _curve(method, rm_size, seed)
+    metrics = [Metric(name, float(y), 1, step) for name, ys in curve.items() for step, y in enumerate(ys)]
+    params = [Param("method", method), Param("rm_size", rm_size), Param("seed", str(seed))]
+    client.log_batch(run_id, metrics, params, [RunTag(RUN_COLOR_TAG, run_color(rm_size))])
+    client.set_terminated(run_id)
+
+
+@pytest.fixture(scope="module")
+def shown(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A running user interface over eight policy runs: its address, and the experiment's id."""
+    folder = tmp_path_factory.mktemp("ui")
+    client = MlflowClient(database)
+    experiment = client.create_experiment("shown", artifact_location=str(folder / "artifacts"))
+    for method in ("best-of-n", "ppo"):
+        for rm_size in ("1k", "100k"):
+            for seed in (0, 1):
+                _log_policy_run(client, experiment, method, rm_size, seed)
+    install_views(client, experiment)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", database, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment, start_new_session=True)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _await_health(address, process, folder / "server.log")
+            yield address, experiment
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _await_health(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(_START_SECONDS):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(1)
+    raise AssertionError(log.read_text())
+
+
+def _page(link: str, profile: Path) -> str:
+    """The page as a browser that has never seen the server has it once its scripts have run."""
+    assert _CHROMIUM
+    command = [_CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={profile}", "--window-size=1600,1000"]
+    command += ["--virtual-time-budget=60000", "--dump-dom", link]
+    return subprocess.run(command, capture_output=True, text=True, timeout=_BROWSER_SECONDS, check=True).stdout
+
+
+def _drawn_lines(page: str) -> dict[tuple[str, str], tuple[str, Array]]:
+    """The style of every line and its corners in pixels, shape (corners, 2); by run or group, and metric.
+
+    Legend and lines stand in the same order. The paler twin of each line, for smoothing, is left out.
+    """
+    legend = re.findall(r">([^<>]+) \((curve/\w+)\)<", page)
+    paths = [re.findall(r'\b(?:d|style)="([^"]*)"', path) for path in re.findall(r'<path class="js-line"[^>]*>', page)]
+    opaque = [(style, corners) for corners, style in paths if "stroke-opacity: 1;" in style]
+    corners = [np.array([p.split(",") for p in d.removeprefix("M").split("L")], dtype=float) for _, d in opaque]
+    return dict(zip(legend, zip([style for style, _ in opaque], corners, strict=True), strict=True))
+
+
+def _largest_deviation(drawn: Array, logged: Array) -> float:
+    """In pixels, after the best change of scale; `logged` holds the values that `drawn` stands for."""
+    design = np.stack([logged, np.ones_like(logged)], axis=1)
+    fit, *_ = np.linalg.lstsq(design, drawn, rcond=None)
+    return float(np.abs(design @ fit - drawn).max())
+
+
+_RUNS = {
+    f"{method} {rm_size} {seed}": _curve(method, rm_size, seed)
+    for method in ("best-of-n", "ppo")
+    for rm_size in ("1k", "100k")
+    for seed in (0, 1)
+}
+_MEANS = {
+    size: {
+        name: np.mean([_curve("best-of-n", size, seed)[name] for seed in (0, 1)], axis=0)
+        for name in ("curve/sqrt_kl", "curve/gold", "curve/proxy")
+    }
+    for size in ("1k", "100k")
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium to open the views with")
+@pytest.mark.parametrize(
+    ("key", "expected", "dashed", "bands"),
+    [
+        (FIGURE_BEST_OF_N, _MEANS, "curve/proxy", 4),
+        (FIGURE_PPO, {name: run for name, run in _RUNS.items() if name.startswith("ppo")}, "curve/proxy", 0),
+        (RUNS_ONE_BY_ONE, _RUNS, "curve/proxy", 0),
+        (HUMAN_AND_SIGNS, _RUNS, "curve/human", 0),
+    ],
+    ids=[FIGURE_BEST_OF_N, FIGURE_PPO, RUNS_ONE_BY_ONE, HUMAN_AND_SIGNS],
+)
+def test_a_browser_that_follows_the_link_draws_gold_solid_and_its_rival_dashed_over_sqrt_kl(
+    shown: tuple[str, str], tmp_path: Path, key: str, expected: dict[str, Any], dashed: str, bands: int
+) -> None:
+    server, experiment = shown
+
+    page = _page(view_link(server, experiment, key), tmp_path / "profile")
+
+    assert re.search(r'class="xtitle"[^>]*>curve/sqrt_kl<', page), page[-2000:]
+    lines = _drawn_lines(page)
+    assert set(lines) == {(label, metric) for label in expected for metric in ("curve/gold", dashed)}
+    assert {metric for (_, metric), (style, _) in lines.items() if "stroke-dasharray" in style} == {dashed}
+    assert page.count('class="js-fill"') == bands
+
+    # Straight stretches lose corners, so the logged curve is read off at the corners that are drawn.
+    left = min(corners[:, 0].min() for _, corners in lines.values())
+    right = max(corners[:, 0].max() for _, corners in lines.values())
+    furthest = max(curve["curve/sqrt_kl"][-1] for curve in expected.values())
+    drawn, logged = [], []
+    for (label, metric), (_, corners) in lines.items():
+        d = (corners[:, 0] - left) / (right - left) * furthest
+        drawn.append(corners[:, 1])
+        logged.append(np.interp(d, expected[label]["curve/sqrt_kl"], expected[label][metric]))
+    assert _largest_deviation(np.concatenate(drawn), np.concatenate(logged)) < 1.0
