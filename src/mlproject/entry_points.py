@@ -55,9 +55,9 @@ def ppo(call: Call) -> None:
 
 def search(call: Call) -> None:
     """Peak gold over KL coefficients and RM sizes."""
+    if not call.config.n_trials:
+        raise UserError("n_trials=0: `search` needs at least 1; give --n_trials N")
     with Invocation(call) as invocation:
-        if not invocation.config.n_trials:
-            raise UserError("n_trials=0: `search` needs at least 1")
         wanted = run_search(invocation, plan_study(invocation.config))
         invocation.finish()
         found = invocation.client.get_run(invocation.run_id_of(wanted)).data

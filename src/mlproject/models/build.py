@@ -69,4 +69,4 @@ def _config(size: str, tokenizer: PreTrainedTokenizerFast) -> GPTNeoXConfig:
 def _seeded(model_class: type[nn.Module], config: GPTNeoXConfig, seed: int) -> PreTrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return model_class(config)  # type: ignore[return-value]
+        return model_class(config)

@@ -3,7 +3,8 @@
 Works with any causal model of transformers that takes a `DynamicCache`. Each prompt is read once however many
 responses it gets, and rows leave the batch when they have finished.
 
-Axis letters: P prompts, N samples per prompt, B = P * N sequences, T tokens of a prompt, R tokens of a response, V vocabulary.
+Axis letters: P prompts, N samples per prompt, B = P * N sequences, T tokens of a prompt, R tokens of a response,
+V vocabulary.
 """
 
 from __future__ import annotations

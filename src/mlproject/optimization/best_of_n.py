@@ -21,4 +21,6 @@ def optimize(problem: Problem) -> Iterator[CurvePoint]:
     problem.progress(0.8)
     ns = n_grid(problem.options["bon_n_max"], problem.options["bon_points"])
     first_n_best_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in ns])
-    yield from problem.meter.of_pool(ns, best_of_n_kl_bound(ns), proxy_PN, BestOfN(proxy_PN, ns), first_n_best_GP)
+    yield from problem.meter.of_pool(
+        ns.tolist(), best_of_n_kl_bound(ns), proxy_PN, BestOfN(proxy_PN, ns), first_n_best_GP
+    )

@@ -40,7 +40,7 @@ class Pool:
     @property
     def shape(self) -> tuple[int, int]:
         """(P, N)."""
-        return self.gold_PN.shape  # type: ignore[return-value]
+        return self.gold_PN.shape
 
     def first(self, samples: int) -> Sequences:
         """The first few samples of every prompt. Length P * samples."""

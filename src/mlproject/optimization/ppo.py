@@ -39,9 +39,10 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.policy = policy
         width = policy.config.hidden_size
-        self.value_head = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 1))
-        nn.init.zeros_(self.value_head[-1].weight)
-        nn.init.zeros_(self.value_head[-1].bias)
+        last = nn.Linear(64, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.value_head = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), last)
 
     def forward(self, sequences: Sequences) -> tuple[Tensor, Tensor]:
         """Logits that predict each response token, and the value before it. Shapes: (B, R, V), (B, R)."""

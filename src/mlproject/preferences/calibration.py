@@ -30,7 +30,8 @@ def calibration_scale(proxy_margin_B: NDArray[np.float64], gold_margin_B: NDArra
     for _ in range(_NEWTON_STEPS):
         p = 1 / (1 + np.exp(-c * x))
         slope, curvature = np.mean((p - soft) * x), np.mean(p * (1 - p) * x * x)
-        c = float(np.clip(c - slope / max(curvature, 1e-12), c / 4, c * 4))
+        newton = c - float(slope) / max(float(curvature), 1e-12)
+        c = min(max(newton, c / 4), c * 4)
         if c < 1e-3:
             return 1e-3 / spread
     return c / spread

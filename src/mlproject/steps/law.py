@@ -1,9 +1,9 @@
 """Kind `law`: both laws fitted to a study's curves, peaks with intervals, coefficients against RM size.
 
-`laws.json` has three lists. `groups`: one entry per method and RM size, all seeds together: fitted coefficients, peak and
-their 95 % intervals (bootstrap over prompts), the measured peak and the drop past it, and the RMSE of every form on the
-same points. `trends`: each coefficient against log10 of the RM's parameters. `rank_correlations`: Spearman's correlation
-of measured peak gold with RM size, seed by seed.
+`laws.json` has three lists. `groups`: one entry per method and RM size, all seeds together: fitted coefficients, peak
+and their 95 % intervals (bootstrap over prompts), the measured peak and the drop past it, and the RMSE of every form
+on the same points. `trends`: each coefficient against log10 of the RM's parameters. `rank_correlations`: Spearman's
+correlation of measured peak gold with RM size, seed by seed.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ def work(run: Run) -> None:
     for i, about in enumerate(json.loads(run.params["curves"])):
         key = (about["method"], about["rm_params"], about["rm_size"])
         curves[key][about["seed"]] = Curve.load(run.input(str(i)) / CURVE)
-    groups = []
+    groups: list[dict[str, Any]] = []
     for (method, rm_params, rm_size), by_seed in sorted(curves.items()):
         known = {"method": method, "rm_size": rm_size, "rm_params": rm_params, "seeds": sorted(by_seed)}
         groups.append(known | summarize(method, list(by_seed.values()), run.params["bootstrap"]))
-    trends, correlations = [], []
+    trends: list[dict[str, Any]] = []
+    correlations: list[dict[str, Any]] = []
     for method in sorted({method for method, _, _ in curves}):
         for coefficient in ("alpha", "beta"):
             fitted = [g for g in groups if g["method"] == method and g[coefficient] is not None]

@@ -40,8 +40,8 @@ class Step:
         work: module with the function `work(run)`.
         shown: parameters of its inputs that are repeated on the run, so that one table can be filtered and grouped.
         tags: further tags of the run.
-        threads: that its arithmetic uses; 2 for a step that everything else waits for. Fixed, since the order of sums, and
-            so the last digits of a result, depend on it.
+        threads: that its arithmetic uses; 2 for a step that everything else waits for. Fixed, since the order of sums,
+            and so the last digits of a result, depend on it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Carries out steps: reuses runs that exist, takes up those that were cut off, and keeps all cores busy with the rest."""
+"""Carries out steps: reuses runs that exist, takes up those that were cut off, keeps all cores busy with the rest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -161,6 +162,7 @@ class Conductor:
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep: on a busy machine, spinning ones hold each other up
     # glibc: keep freed memory instead of handing it back; tensors of some 100 kB are made and dropped all the time
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -185,9 +187,18 @@ def _start_worker(messages: Any) -> None:
     global _tell
     _tell = messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle worker has nothing to close
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # the study has one progress display
+
+
+def _die_with_parent() -> None:
+    """A study killed outright must not leave a worker behind that goes on filling a run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _carry_out(store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None) -> Outcome:

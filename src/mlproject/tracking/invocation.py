@@ -71,9 +71,9 @@ class Invocation:
             status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
             self.client.set_terminated(self.run_id, status)
 
-    def make(self, *steps: Step) -> dict[Step, Outcome]:
+    def make(self, *steps: Step) -> None:
         """Make steps and what they read, or find them made."""
-        return self.conductor.run(steps)
+        self.conductor.run(steps)
 
     def run_id_of(self, step: Step) -> str:
         """Run of a step that was made or found."""

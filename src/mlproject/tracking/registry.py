@@ -1,4 +1,4 @@
-"""The registry, kind `promotion`: every proxy RM becomes a registered version; the one with the highest peak is champion.
+"""The registry, kind `promotion`: every proxy RM becomes a registered version, the one that peaks highest is champion.
 
 Only curves measured on the same pool (same gold RM, same prompts) are compared. A proxy's figure is the highest
 `peak/gold` among its methods, each the mean over its runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -63,7 +64,7 @@ def tracking_uri() -> str:
         return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).expanduser().absolute())
     if not uri.startswith(("http://", "https://", "postgresql", "mysql", "mssql", "databricks")):
         raise UserError(
-            f"MLFLOW_TRACKING_URI={uri}: allowed are sqlite:///PATH, a database URL or http(s)://SERVER; set one of them"
+            f"MLFLOW_TRACKING_URI={uri}: allowed are sqlite:///PATH, a database URL or http(s)://SERVER; set one"
         )
     return uri
 
@@ -79,6 +80,7 @@ def open_store(experiment: str) -> Store:
     """
     uri = tracking_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that it makes tables
     if uri.startswith("http"):
         _check_server(uri)
     folder = Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
@@ -122,7 +124,7 @@ def _check_server(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=10)
     except requests.RequestException as error:
         raise UserError(
-            f"MLFLOW_TRACKING_URI={uri}: the server does not answer ({type(error).__name__}); start it or unset the variable"
+            f"MLFLOW_TRACKING_URI={uri}: no server answers ({type(error).__name__}); start it or unset the variable"
         ) from None
 
 

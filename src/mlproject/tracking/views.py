@@ -1,13 +1,14 @@
 """Saved views of MLflow's user interface: the paper's figure, one click away.
 
-MLflow keeps a saved view as a tag of the experiment. The format is undocumented: it was read off MLflow 3.17, and
-a test opens the views in a browser. It is a convenience, and nothing else depends on it.
+MLflow keeps a saved view as a tag of the experiment. The format is undocumented: it was read off MLflow 3.17,
+and a test opens the views in a browser. It is a convenience, and nothing else depends on it.
 
 How the interface draws a line chart over another metric decides what can be shown:
 
-- With "Group by" it averages values at *bit-equal* x only. Best-of-n has the same KL at the same n in every run,
-  so there groups get a mean and a band from the lowest run to the highest. A PPO run has KLs of its own:
-  grouping would join the points of all seeds into one zigzag without a band. So PPO runs are drawn one by one.
+- With "Group by" it averages values at *bit-equal* x only. Best-of-n has the same KL at the same n in every
+  run, so there groups get a mean and a band from the lowest run to the highest. A PPO run has KLs of its own:
+  grouping would join the points of all seeds into one zigzag without a band. So PPO runs are drawn one by
+  one.
 - A group averages whatever the filter lets through. In an experiment that varies more than the RM size, add
   to "Group by" in the interface, or to the filter; "Runs one by one" averages nothing.
 - A group's colour is a hash of its name and cannot be chosen; that of a run is its tag `mlflow.runColor`
@@ -84,8 +85,8 @@ class _View:
 def install_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
     """Put the project's saved views on the experiment of policy runs; a view that exists is left alone.
 
-    A shipped view that somebody changed in the interface ("Override saved view") is set back; to keep a change,
-    save it under another name.
+    A shipped view that somebody changed in the interface ("Override saved view") is set back; to keep a
+    change, save it under another name.
 
     Args:
         client: of the tracking server.
@@ -112,8 +113,8 @@ def view_link(server: str, experiment_id: str, key: str) -> str:
         key: of the view, from `install_views`.
 
     Returns:
-        a link. It says `workflowType=machine_learning`, because a browser that has never seen the server would
-        open the experiment's (empty) traces instead of its runs.
+        a link. It says `workflowType=machine_learning`, because a browser that has never seen the server
+        would open the experiment's (empty) traces instead of its runs.
     """
     query = urlencode(
         {"viewStateShareKey": key, "compareRunsMode": "CHART", "workflowType": "machine_learning"},

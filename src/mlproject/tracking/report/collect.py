@@ -74,9 +74,9 @@ def _about(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, 
     return {
         "World": f"{policy.params['world']}, world seed {policy.params['world_seed']}",
         "Initial policy": f"{policy.params['policy_size']} ({int(policy.params['policy_params']):,} parameters)",
-        "Gold RM": f"{gold.params['gold_size']} ({int(gold.params['rm_params']):,} parameters), agrees with the human on "
-        f"{gold.metrics['rm/accuracy_initial_policy']:.0%} of the initial policy's pairs",
-        "Gold and human": f"correlation {samples.metrics.get('pool/gold_human_correlation', float('nan')):.2f} on the pool",
+        "Gold RM": f"{gold.params['gold_size']} ({int(gold.params['rm_params']):,} parameters), agrees with the human "
+        f"on {gold.metrics['rm/accuracy_initial_policy']:.0%} of the initial policy's pairs; correlation of their "
+        f"scores {samples.metrics.get('pool/gold_human_correlation', float('nan')):.2f}",
         "Comparisons": f"{labelled.params['n_comparisons']}, label noise {float(labelled.params['label_noise']):.0%}",
         "Curve prompts": f"{samples.params['curve_prompts']}, {samples.params['pool_samples']} pool samples each",
         "Steps": f"{len(made)} made, {len(members) - len(made)} reused",

@@ -1,0 +1,77 @@
+"""Models small enough to write down every response they can give, with its probability."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from transformers import PreTrainedModel, PreTrainedTokenizerFast  # noqa: E402
+
+from mlproject.models.build import new_policy, new_reward_model  # noqa: E402
+from mlproject.worlds.helpdesk.tokenizer import word_tokenizer  # noqa: E402
+
+torch.set_num_threads(1)
+
+Responses = dict[tuple[int, ...], float]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Three words and the five special tokens: a vocabulary of 8."""
+    return word_tokenizer(["yes", "no", "maybe"])
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., PreTrainedModel]:
+    """Builds a policy over the vocabulary of 8; `sharpness` says how far it is from uniform, `eos` lifts the end."""
+
+    def build(seed: int = 0, sharpness: float = 3.0, eos: float = 1.0) -> PreTrainedModel:
+        policy = new_policy("25k", tiny_tokenizer, seed).eval()
+        with torch.no_grad():
+            policy.get_output_embeddings().weight.mul_(sharpness)
+            policy.get_output_embeddings().weight[policy.config.eos_token_id].mul_(eos)
+        return policy
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_reward_model(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., PreTrainedModel]:
+    """Builds a classifier with one label over the vocabulary of 8."""
+
+    def build(seed: int = 0, size: str = "3k", sharpness: float = 3.0) -> PreTrainedModel:
+        model = new_reward_model(size, tiny_tokenizer, seed).eval()
+        with torch.no_grad():
+            model.score.weight.mul_(sharpness)
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def enumerate_responses() -> Callable[[PreTrainedModel, list[int], int], Responses]:
+    """Every response to one prompt with its probability, from plain calls of the model on unpadded prefixes."""
+
+    def enumerated(policy: PreTrainedModel, prompt: list[int], max_new_tokens: int) -> Responses:
+        finished: Responses = {}
+        open_responses: Responses = {(): 1.0}
+        for step in range(max_new_tokens):
+            prefixes = list(open_responses)
+            with torch.no_grad():
+                logits = policy(input_ids=torch.tensor([[*prompt, *prefix] for prefix in prefixes])).logits[:, -1]
+            probabilities = torch.softmax(logits.double(), dim=-1).tolist()
+            grown: Responses = {}
+            for prefix, row in zip(prefixes, probabilities, strict=True):
+                for token, probability in enumerate(row):
+                    ends = token == policy.config.eos_token_id or step == max_new_tokens - 1
+                    (finished if ends else grown)[(*prefix, token)] = open_responses[prefix] * probability
+            open_responses = grown
+        assert abs(sum(finished.values()) - 1) < 1e-6
+        return finished
+
+    return enumerated

@@ -1,0 +1,247 @@
+"""`mlflow run . --env-manager local -P preset=smoke`, read back through the MLflow client."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from mlproject.curve import Curve
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(store: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db"}
+
+
+def run_study(store: Path, *parameters: str) -> subprocess.CompletedProcess:
+    command = ["mlflow", "run", str(ROOT), "--env-manager", "local", "-P", "preset=smoke"]
+    for parameter in parameters:
+        command += ["-P", parameter]
+    return subprocess.run(command, cwd=store, env=environment(store), capture_output=True, text=True)
+
+
+def run_module(store: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "mlproject", *arguments]
+    return subprocess.run(command, cwd=store, env=environment(store), capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def study(store) -> subprocess.CompletedProcess:
+    answer = run_study(store)
+    assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+@pytest.fixture(scope="module")
+def client(store, study) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{store}/mlflow.db")
+
+
+def runs(client, experiment, query=""):
+    return client.search_runs([client.get_experiment_by_name(experiment).experiment_id], query)
+
+
+def folder(run) -> Path:
+    return Path(run.info.artifact_uri.removeprefix("file://"))
+
+
+def invocation(client):
+    return runs(client, "Default")[0]
+
+
+def members(client) -> list[dict]:
+    return json.loads((folder(invocation(client)) / "steps.json").read_text())
+
+
+def test_every_step_is_a_finished_run_of_its_kind(client):
+    kinds = {}
+    for row in members(client):
+        run = client.get_run(row["run_id"])
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlproject.kind"] == row["kind"]
+        assert "mlflow.parentRunId" not in run.data.tags
+        kinds[row["kind"]] = kinds.get(row["kind"], 0) + 1
+    assert kinds["proxy-rm"] == 2
+    assert kinds["policy-run"] >= 4
+    assert all(kinds[kind] == 1 for kind in ("initial-policy", "gold-rm", "comparisons", "pool", "law", "search", "promotion"))
+
+
+def test_the_invocation_run_is_a_study_with_report_and_figures(client):
+    run = invocation(client)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlproject.kind"] == "study"
+    assert run.data.params["preset"] == "smoke"
+    names = {path.name for path in folder(run).iterdir()}
+    assert {"report.html", "steps.json", "headline.png"} <= names
+    assert "<img" in (folder(run) / "report.html").read_text()
+
+
+def test_a_curve_reads_the_same_from_metrics_and_from_its_artifact(client):
+    for run in runs(client, "overoptimization"):
+        curve = Curve.load(folder(run) / "curve.npz")
+        for name, values_S in (("kl", curve.kl_S), ("gold", curve.gold_S), ("proxy", curve.proxy_S), ("human", curve.human_S)):
+            history = sorted(client.get_metric_history(run.info.run_id, f"curve/{name}"), key=lambda m: m.step)
+            assert [m.step for m in history] == curve.steps_S.tolist()
+            np.testing.assert_allclose([m.value for m in history], values_S, rtol=1e-6, atol=1e-6)
+        assert np.isclose(run.data.metrics["peak/gold"], curve.peak().gold)
+
+
+def test_best_of_n_starts_at_the_initial_policy_and_its_proxy_score_never_falls(client):
+    for run in runs(client, "overoptimization", "tags.`mlproject.method` = 'best-of-n'"):
+        curve = Curve.load(folder(run) / "curve.npz")
+        assert curve.kl_S[0] == 0
+        assert abs(curve.gold_S[0]) < 1e-9
+        assert (np.diff(curve.proxy_S) > 0).all()
+
+
+def test_ppo_moves_away_from_the_initial_policy_without_a_penalty_and_kl_is_metered(client):
+    for run in runs(client, "overoptimization", "tags.`mlproject.method` = 'ppo' and params.kl_coef = '0.0'"):
+        curve = Curve.load(folder(run) / "curve.npz")
+        assert curve.kl_S[0] < 1e-6
+        assert curve.kl_S[-1] > curve.kl_S[1] > 0
+        assert curve.proxy_S[-1] > curve.proxy_S[0]
+
+
+def test_every_policy_run_names_its_proxy_and_repeats_its_parameters(client):
+    for run in runs(client, "overoptimization"):
+        proxy = client.get_run(run.data.tags["mlproject.proxy_run_id"])
+        for name in ("rm_size", "rm_params", "n_comparisons", "world_seed"):
+            assert run.data.params[name] == proxy.data.params[name]
+
+
+def test_sample_tables_have_the_same_columns_everywhere(client):
+    tables = [json.loads((folder(run) / "samples.json").read_text()) for run in runs(client, "overoptimization")]
+    assert len({tuple(table["columns"]) for table in tables}) == 1
+    rows = pd.DataFrame(tables[0]["data"], columns=tables[0]["columns"])
+    assert set(rows.stage) == {"start", "peak", "end"}
+
+
+def test_the_peak_checkpoint_is_found_by_its_gold_score(client):
+    experiment = client.get_experiment_by_name("overoptimization").experiment_id
+    order = [{"field_name": "metrics.checkpoint/gold", "ascending": False, "dataset_name": "curve"}]
+    found = client.search_logged_models([experiment], order_by=order)
+    gold = [next(m.value for m in model.metrics if m.key == "checkpoint/gold") for model in found]
+    assert len(found) >= 4
+    assert gold == sorted(gold, reverse=True)
+
+
+def test_the_champion_is_the_proxy_with_the_highest_peak_and_scores_as_in_process(client, store):
+    version = client.get_model_version_by_alias("reward-model", "champion")
+    peaks = {v.version: float(v.tags["peak/gold"]) for v in client.search_model_versions("name = 'reward-model'")}
+    assert len(peaks) == 2
+    assert peaks[version.version] == max(peaks.values())
+
+    import mlflow
+    from transformers import AutoTokenizer
+
+    from mlproject.models.reward_model import RewardModel
+    from mlproject.models.sequences import encode
+
+    mlflow.set_tracking_uri(f"sqlite:///{store}/mlflow.db")
+    table = pd.DataFrame({"prompt": ["my old phone is slow", "hi"], "response": ["restart phone .", "thanks thanks thanks"]})
+    served = mlflow.pyfunc.load_model("models:/reward-model@champion").predict(table).reward.to_numpy()
+    model = folder(client.get_run(version.run_id)) / "model"
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    here = RewardModel.load(model).scores(encode(tokenizer, table.prompt.tolist(), table.response.tolist(), 25))
+    np.testing.assert_allclose(served, here, rtol=0, atol=1e-5)
+
+
+def test_no_model_is_kept_as_a_pickle(client, store):
+    kept = [path.name for path in store.rglob("*") if path.suffix in (".pkl", ".pickle", ".bin", ".pt")]
+    assert kept == []
+
+
+def test_trials_and_their_runs_point_at_each_other(client):
+    search = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'search'")[0]
+    trials = pd.read_csv(folder(search) / "trials.csv")
+    assert len(trials) == 2
+    for trial in trials.itertuples():
+        run = client.get_run(trial.run_id)
+        assert float(run.data.params["kl_coef"]) == trial.kl_coef
+        assert np.isclose(run.data.metrics["peak/gold"], trial.peak_gold)
+        if not trial.reused:
+            assert run.data.tags["optuna.trial_number"] == str(int(trial.number))
+            assert run.data.tags["mlproject.made_by"] == search.info.run_id
+
+
+def test_tracking_takes_little_of_the_time(client):
+    rows = [row for row in members(client) if row["seconds"]]
+    assert sum(row["tracking_seconds"] for row in rows) < 0.15 * sum(row["seconds"] for row in rows)
+
+
+def test_the_same_study_again_repeats_no_run(client, store):
+    before = {run.info.run_id for run in runs(client, "overoptimization")}
+    answer = run_module(store, "main", "--preset", "smoke")
+    assert answer.returncode == 0, answer.stderr
+    assert {run.info.run_id for run in runs(client, "overoptimization")} == before
+    again = runs(client, "overoptimization/studies", "tags.`mlproject.entry_point` = 'main'")[0]
+    rows = json.loads((folder(again) / "steps.json").read_text())
+    assert all(row["reused"] for row in rows)
+    assert (folder(again) / "report.html").exists()
+
+
+def test_a_changed_option_repeats_only_what_depends_on_it(client, store):
+    answer = run_module(store, "best_of_n", "--preset", "smoke", "--proxy", "13k", "--bon_points", "6")
+    assert answer.returncode == 0, answer.stderr
+    again = runs(client, "overoptimization/studies", "tags.`mlproject.entry_point` = 'best_of_n'")[0]
+    rows = json.loads((folder(again) / "steps.json").read_text())
+    assert [row["kind"] for row in rows if not row["reused"]] == ["policy-run"]
+
+
+def test_a_proxy_is_found_by_run_id_and_by_alias(client, store):
+    version = client.get_model_version_by_alias("reward-model", "champion")
+    for given in (version.run_id, "models:/reward-model@champion"):
+        answer = run_module(store, "ppo", "--preset", "smoke", "--proxy", given)
+        assert answer.returncode == 0, answer.stderr
+        again = runs(client, "overoptimization/studies", "tags.`mlproject.entry_point` = 'ppo'")[0]
+        rows = json.loads((folder(again) / "steps.json").read_text())
+        assert all(row["reused"] for row in rows), "the same proxy by another name is the same step"
+
+
+@pytest.mark.parametrize("given", ["0" * 32, "models:/reward-model@nobody", "models:/nothing/1", "models:/", "2k"])
+def test_a_proxy_that_is_not_there_is_refused_in_one_line(client, store, given):
+    answer = run_module(store, "ppo", "--preset", "smoke", "--proxy", given)
+    assert answer.returncode == 2
+    assert len(answer.stderr.strip().splitlines()) == 1
+    assert given in answer.stderr
+
+
+def test_a_killed_study_goes_on_where_it_was(client, store):
+    arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", "200", "--seed", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlproject", *arguments], cwd=store, env=environment(store), start_new_session=True
+    )
+    query = "params.ppo_updates = '200'"
+    for _ in range(600):
+        if runs(client, "overoptimization", query):
+            break
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+    os.killpg(process.pid, 9)
+    process.wait()
+    [cut_off] = runs(client, "overoptimization", query)
+    assert cut_off.info.status == "RUNNING"
+    answer = run_module(store, *arguments)
+    assert answer.returncode == 0, answer.stderr
+    [taken_up] = runs(client, "overoptimization", query)
+    assert taken_up.info.run_id == cut_off.info.run_id
+    assert taken_up.info.status == "FINISHED"
+    history = client.get_metric_history(taken_up.info.run_id, "curve/gold")
+    assert sorted(m.step for m in history) == sorted({m.step for m in history}), "no point twice"
+    left = [run for name in ("", "/models", "/studies") for run in runs(client, f"overoptimization{name}") if run.info.status == "RUNNING"]
+    assert not left

@@ -1,0 +1,122 @@
+"""Sampling draws from the policy itself: checked against every possible response, written out with its probability."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from mlproject.models import generation
+from mlproject.models.generation import Samples, sample
+from mlproject.models.log_probs import response_logits, token_log_probs
+from mlproject.models.sequences import Prompts, encode_prompts
+
+TEXTS = ["yes", "no no yes maybe no", "maybe yes", "yes yes yes yes yes yes no"]
+
+
+def draw(policy: PreTrainedModel, prompts: Prompts, seed: int = 0, **options) -> Samples:
+    options = {"max_new_tokens": 6, **options}
+    return sample(policy, prompts, generator=torch.Generator().manual_seed(seed), **options)
+
+
+def responses_of(samples: Samples) -> list[tuple[int, ...]]:
+    rows = zip(samples.sequences.response_ids_BR.tolist(), samples.sequences.response_lengths_B.tolist(), strict=True)
+    return [tuple(row[:length]) for row, length in rows]
+
+
+def log_probs_one_by_one(policy: PreTrainedModel, samples: Samples, temperature: float = 1.0) -> torch.Tensor:
+    """The long way: each response alone, without padding or cache."""
+    log_probs_BR = torch.zeros(samples.log_probs_BR.shape)
+    for b, (ids, start, end) in enumerate(
+        zip(samples.sequences.ids_BT, samples.sequences.starts_B, samples.sequences.ends_B, strict=True)
+    ):
+        with torch.no_grad():
+            log_p = torch.log_softmax(policy(input_ids=ids[None, :end]).logits[0].double() / temperature, dim=-1)
+        for r, t in enumerate(range(int(start), int(end))):
+            log_probs_BR[b, r] = log_p[t - 1, ids[t]]
+    return log_probs_BR
+
+
+@pytest.fixture(params=[0.0, 0.8, 2.0], ids=["rows never dropped", "rows dropped", "rows dropped at once"])
+def compaction(request, monkeypatch) -> float:
+    monkeypatch.setattr(generation, "_COMPACT_BELOW", request.param)
+    return request.param
+
+
+def test_log_probs_of_samples_are_those_of_a_full_forward_pass(tiny_policy, tiny_tokenizer) -> None:
+    policy = tiny_policy()
+    samples = draw(policy, encode_prompts(tiny_tokenizer, TEXTS), samples_per_prompt=40)
+    with torch.no_grad():
+        logits_BRV = response_logits(policy, samples.sequences)
+    full_BR = token_log_probs(logits_BRV, samples.sequences.response_ids_BR, samples.sequences.response_mask_BR)
+    torch.testing.assert_close(samples.log_probs_BR, full_BR, atol=1e-4, rtol=0)
+
+
+def test_a_prompt_gets_the_same_distribution_beside_longer_ones_as_alone(
+    tiny_policy, tiny_tokenizer, compaction
+) -> None:
+    policy = tiny_policy(seed=1)
+    samples = draw(policy, encode_prompts(tiny_tokenizer, TEXTS), samples_per_prompt=15)
+    torch.testing.assert_close(samples.log_probs_BR, log_probs_one_by_one(policy, samples), atol=1e-4, rtol=0)
+
+
+def test_log_probs_at_another_temperature_are_those_of_the_divided_logits(tiny_policy, tiny_tokenizer) -> None:
+    policy = tiny_policy(seed=1)
+    samples = draw(policy, encode_prompts(tiny_tokenizer, TEXTS), samples_per_prompt=5, temperature=0.5)
+    torch.testing.assert_close(samples.log_probs_BR, log_probs_one_by_one(policy, samples, 0.5), atol=1e-4, rtol=0)
+
+
+def test_samples_follow_the_exact_distribution_over_all_responses(
+    tiny_policy, tiny_tokenizer, enumerate_responses, compaction
+) -> None:
+    policy, count = tiny_policy(seed=2, eos=2.0), 20_000
+    prompts = encode_prompts(tiny_tokenizer, ["no yes", "maybe no no yes"])
+    samples = draw(policy, prompts, max_new_tokens=3, samples_per_prompt=count)
+    responses = responses_of(samples)
+    for p, length in enumerate(prompts.lengths_P.tolist()):
+        exact = enumerate_responses(policy, prompts.ids_PT[p, :length].tolist(), 3)
+        seen = Counter(responses[p * count : (p + 1) * count])
+        assert set(seen) <= set(exact)
+        frequent = [y for y, probability in exact.items() if count * probability >= 5]
+        cells = [(seen[y], count * exact[y]) for y in frequent]
+        cells.append((count - sum(s for s, _ in cells), count - sum(e for _, e in cells)))  # all the rest in one cell
+        chi_square = sum((s - e) ** 2 / e for s, e in cells if e > 0)
+        freedom = len(cells) - 1
+        assert freedom > 50
+        assert abs(chi_square - freedom) < 4.5 * math.sqrt(2 * freedom)
+
+
+def test_the_same_seed_gives_the_same_samples_and_another_seed_others(tiny_policy, tiny_tokenizer) -> None:
+    policy, prompts = tiny_policy(), encode_prompts(tiny_tokenizer, TEXTS)
+    first, again, other = (draw(policy, prompts, seed, samples_per_prompt=10) for seed in (3, 3, 4))
+    assert torch.equal(first.sequences.ids_BT, again.sequences.ids_BT)
+    assert torch.equal(first.log_probs_BR, again.log_probs_BR)
+    assert responses_of(first) != responses_of(other)
+
+
+def test_an_end_of_sequence_is_the_last_token_and_only_full_responses_lack_it(
+    tiny_policy, tiny_tokenizer, compaction
+) -> None:
+    policy = tiny_policy(seed=2, eos=2.0)
+    samples = draw(policy, encode_prompts(tiny_tokenizer, TEXTS), samples_per_prompt=100)
+    eos, pad = policy.config.eos_token_id, policy.config.pad_token_id
+    responses = responses_of(samples)
+    assert {len(response) for response in responses} >= {1, 2, 3, 6}
+    for b, response in enumerate(responses):
+        assert eos not in response[:-1]
+        assert response[-1] == eos or len(response) == 6
+        assert (samples.sequences.ids_BT[b, samples.sequences.ends_B[b] :] == pad).all()
+        assert (samples.log_probs_BR[b, len(response) :] == 0).all()
+        assert (samples.log_probs_BR[b, : len(response)] < 0).all()
+
+
+def test_samples_of_a_prompt_stand_side_by_side_behind_that_prompt(tiny_policy, tiny_tokenizer) -> None:
+    prompts = encode_prompts(tiny_tokenizer, TEXTS)
+    sequences = draw(tiny_policy(), prompts, samples_per_prompt=3).sequences
+    for b in range(len(sequences)):
+        length = int(prompts.lengths_P[b // 3])
+        assert int(sequences.starts_B[b]) == length
+        assert torch.equal(sequences.ids_BT[b, :length], prompts.ids_PT[b // 3, :length])

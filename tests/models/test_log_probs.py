@@ -1,0 +1,88 @@
+"""KL between policies: against numpy written the long way, and against the sum over every possible response."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mlproject.estimators import kl_from_logits
+from mlproject.models.generation import sample
+from mlproject.models.log_probs import kl_per_response, measure_kl, response_logits, token_log_probs
+from mlproject.models.sequences import encode, encode_prompts
+
+
+def random_logits(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    a_BRV, b_BRV = (3 * torch.randn(5, 4, 8, generator=generator) for _ in range(2))
+    return a_BRV, b_BRV, torch.arange(4) < torch.tensor([1, 4, 2, 3, 4])[:, None]
+
+
+def test_kl_of_a_response_is_the_sum_of_its_tokens_divergences() -> None:
+    a_BRV, b_BRV, mask_BR = random_logits(0)
+    expected_BR = kl_from_logits(a_BRV.numpy(), b_BRV.numpy())
+    expected_B = [sum(expected_BR[b, r] for r in range(4) if mask_BR[b, r]) for b in range(5)]
+    np.testing.assert_allclose(kl_per_response(a_BRV, b_BRV, mask_BR).numpy(), expected_B, rtol=1e-5)
+
+
+def test_kl_is_zero_for_identical_policies_and_positive_for_different_ones() -> None:
+    a_BRV, b_BRV, mask_BR = random_logits(1)
+    assert (kl_per_response(a_BRV, a_BRV, mask_BR) == 0).all()
+    assert (kl_per_response(a_BRV, a_BRV + 5, mask_BR).abs() < 1e-5).all()
+    assert (kl_per_response(a_BRV, b_BRV, mask_BR) > 0).all()
+
+
+def test_token_log_probs_are_the_log_softmax_at_the_token() -> None:
+    logits_BRV, _, mask_BR = random_logits(2)
+    ids_BR = torch.randint(8, (5, 4), generator=torch.Generator().manual_seed(0))
+    got_BR = token_log_probs(logits_BRV, ids_BR, mask_BR).numpy()
+    for b in range(5):
+        for r in range(4):
+            row = logits_BRV[b, r].double().numpy()
+            expected = row[ids_BR[b, r]] - math.log(np.exp(row).sum()) if mask_BR[b, r] else 0.0
+            assert got_BR[b, r] == pytest.approx(expected, abs=1e-5)
+
+
+def test_response_logits_stand_one_position_before_their_tokens(tiny_policy, tiny_tokenizer) -> None:
+    policy = tiny_policy()
+    sequences = encode(tiny_tokenizer, ["yes", "no no maybe"], ["no maybe yes", "yes"], max_response_tokens=9)
+    with torch.no_grad():
+        logits_BRV = response_logits(policy, sequences)
+        for b, (start, end) in enumerate(zip(sequences.starts_B.tolist(), sequences.ends_B.tolist(), strict=True)):
+            for r, t in enumerate(range(start, end)):
+                alone_V = policy(input_ids=sequences.ids_BT[b : b + 1, :t]).logits[0, -1]
+                torch.testing.assert_close(logits_BRV[b, r], alone_V, atol=1e-5, rtol=0)
+
+
+def test_measured_kl_averages_to_the_exact_divergence_over_all_responses(
+    tiny_policy, tiny_tokenizer, enumerate_responses
+) -> None:
+    policy, initial, count = tiny_policy(seed=1), tiny_policy(seed=2), 20_000
+    prompts = encode_prompts(tiny_tokenizer, ["no yes", "maybe yes no no"])
+    generator = torch.Generator().manual_seed(0)
+    sequences = sample(policy, prompts, max_new_tokens=3, generator=generator, samples_per_prompt=count).sequences
+    kl_PN = measure_kl(policy, initial, sequences).view(2, count).numpy()
+    for p, length in enumerate(prompts.lengths_P.tolist()):
+        prompt = prompts.ids_PT[p, :length].tolist()
+        new, old = enumerate_responses(policy, prompt, 3), enumerate_responses(initial, prompt, 3)
+        exact = sum(probability * math.log(probability / old[y]) for y, probability in new.items())
+        se = kl_PN[p].std() / math.sqrt(count)
+        assert se < 0.01 * exact
+        assert abs(kl_PN[p].mean() - exact) < 4 * se
+
+
+def test_measuring_in_batches_gives_every_row_its_own_kl(tiny_policy, tiny_tokenizer) -> None:
+    policy, initial = tiny_policy(seed=1), tiny_policy(seed=2)
+    prompts = encode_prompts(tiny_tokenizer, ["no", "maybe yes no no"])
+    generator = torch.Generator().manual_seed(0)
+    sequences = sample(policy, prompts, max_new_tokens=4, generator=generator, samples_per_prompt=100).sequences
+    kl_B = measure_kl(policy, initial, sequences)
+    assert measure_kl(policy, policy, sequences).max() == 0
+    for b in range(0, len(sequences), 20):
+        start, end = int(sequences.starts_B[b]), int(sequences.ends_B[b])
+        with torch.no_grad():
+            input_ids = sequences.ids_BT[b : b + 1, :end]
+            new_RV, old_RV = (model(input_ids).logits[0, start - 1 : end - 1].numpy() for model in (policy, initial))
+        assert float(kl_B[b]) == pytest.approx(kl_from_logits(new_RV, old_RV).sum(), abs=1e-5)

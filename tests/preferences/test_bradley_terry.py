@@ -1,0 +1,88 @@
+"""Bradley-Terry training: the loss by hand, and reward models that learn what is there to be learned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedTokenizerFast
+
+from mlproject.models.build import new_reward_model
+from mlproject.models.reward_model import RewardModel, content_hash
+from mlproject.models.training import Schedule
+from mlproject.preferences.bradley_terry import bradley_terry_loss, train_reward_model
+from mlproject.preferences.comparisons import EncodedComparisons, encode_comparisons, label_comparisons
+
+
+def test_the_loss_is_the_mean_negative_log_likelihood_of_the_labels() -> None:
+    rng = np.random.default_rng(0)
+    a, b, prefers_a = rng.normal(size=20) * 3, rng.normal(size=20) * 3, rng.random(20) < 0.5
+    chance_a = 1 / (1 + np.exp(-(a - b)))
+    expected = -np.mean([math.log(p if prefers else 1 - p) for p, prefers in zip(chance_a, prefers_a, strict=True)])
+    assert float(bradley_terry_loss(*map(torch.tensor, (a, b, prefers_a)))) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_loss_is_ln_2_for_equal_rewards_and_stays_finite_far_out() -> None:
+    zero, far = torch.zeros(3), torch.full((3,), 1e4)
+    right = torch.ones(3, dtype=torch.bool)
+    assert float(bradley_terry_loss(zero, zero, right)) == pytest.approx(math.log(2))
+    assert float(bradley_terry_loss(far, zero, right)) == 0
+    assert float(bradley_terry_loss(zero, far, right)) == pytest.approx(1e4)
+
+
+def comparisons(
+    tokenizer: PreTrainedTokenizerFast, judge: Callable[[str], float], count: int, seed: int, noise: float = 0.0
+) -> EncodedComparisons:
+    rng = np.random.default_rng(seed)
+    write = lambda: " ".join(rng.choice(["yes", "no", "maybe"], rng.integers(1, 7)))  # noqa: E731
+    prompts, a, b = ([write() for _ in range(count)] for _ in range(3))
+    scores_a, scores_b = (np.array([judge(text) for text in texts]) for texts in (a, b))
+    table = label_comparisons(prompts, a, b, scores_a, scores_b, held_out=0.0, label_noise=noise, rng=rng)
+    return encode_comparisons(table, tokenizer, max_response_tokens=8)
+
+
+def trained(tokenizer: PreTrainedTokenizerFast, training: EncodedComparisons, seed: int = 0) -> RewardModel:
+    model = new_reward_model("3k", tokenizer, seed=0)
+    train_reward_model(
+        model,
+        training,
+        Schedule(epochs=6, batch_size=32, learning_rate=1e-2),
+        accelerator=Accelerator(cpu=True),
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return RewardModel(model)
+
+
+def accuracy(rm: RewardModel, held_out: EncodedComparisons) -> float:
+    return float(np.mean((rm.scores(held_out.a) > rm.scores(held_out.b)) == held_out.prefers_a_B))
+
+
+JUDGES: dict[str, Callable[[str], float]] = {
+    "the longer response": lambda text: len(text.split()),
+    "the response with 'maybe'": lambda text: "maybe" in text,
+    "the shorter response": lambda text: -len(text.split()),
+}
+
+
+@pytest.mark.parametrize("preference", JUDGES)
+def test_a_reward_model_learns_to_prefer(preference: str, tiny_tokenizer) -> None:
+    judge = JUDGES[preference]
+    held_out = comparisons(tiny_tokenizer, judge, 400, seed=1)
+    assert accuracy(RewardModel(new_reward_model("3k", tiny_tokenizer, seed=0)), held_out) < 0.8
+    assert accuracy(trained(tiny_tokenizer, comparisons(tiny_tokenizer, judge, 1000, seed=0)), held_out) > 0.95
+
+
+def test_a_reward_model_learns_the_true_preference_through_label_noise(tiny_tokenizer) -> None:
+    judge = JUDGES["the longer response"]
+    rm = trained(tiny_tokenizer, comparisons(tiny_tokenizer, judge, 1000, seed=0, noise=0.2))
+    assert accuracy(rm, comparisons(tiny_tokenizer, judge, 400, seed=1)) > 0.9
+
+
+def test_training_is_decided_by_its_generator(tiny_tokenizer) -> None:
+    training = comparisons(tiny_tokenizer, JUDGES["the longer response"], 150, seed=0)
+    first, again, other = (content_hash(trained(tiny_tokenizer, training, seed).model) for seed in (0, 0, 1))
+    assert first == again != other

@@ -1,0 +1,71 @@
+"""MLproject, conda.yaml, constraints and the command line tell the same story."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow.projects._project_spec import load_project
+from mlflow.utils.environment import _PythonEnv
+
+from mlproject.command_line import DEFAULT_PRESET, ENTRY_POINTS, PRESET
+
+ROOT = Path(__file__).parents[1]
+
+
+def pins(lines) -> dict[str, str]:
+    return {name.lower(): version for name, version in (line.split("==") for line in lines if "==" in line)}
+
+
+@pytest.fixture(scope="module")
+def project():
+    return load_project(str(ROOT))
+
+
+@pytest.fixture(scope="module")
+def constraints():
+    return pins((ROOT / "constraints.txt").read_text().split())
+
+
+def test_mlproject_and_command_line_have_the_same_entry_points(project):
+    assert set(project._entry_points) == set(ENTRY_POINTS)
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_mlproject_declares_what_every_call_of_an_entry_point_needs(project, name):
+    declared = project.get_entry_point(name).parameters
+    wanted = {p.name: p.default for p in (PRESET, *ENTRY_POINTS[name].parameters)}
+    assert {key: parameter.default for key, parameter in declared.items()} == wanted
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_mlproject_hands_every_parameter_on_under_its_own_name(project, name):
+    given = {p.name: "some-value" for p in (PRESET, *ENTRY_POINTS[name].parameters)} | {"n_comparisons": "500"}
+    command = project.get_entry_point(name).compute_command(given, None)
+    assert re.match(rf"PYTHONPATH=src python -m mlproject {name} ", command)
+    for key, value in given.items():
+        assert f"--{key} {value}" in command
+
+
+def test_the_default_preset_is_the_same_in_both_places(project):
+    assert project.get_entry_point("main").parameters["preset"].default == DEFAULT_PRESET
+
+
+def test_mlflow_reads_python_and_all_pins_from_conda_yaml(constraints):
+    environment = _PythonEnv.from_conda_yaml(str(ROOT / "conda.yaml"))
+    assert environment.python == "3.11"
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[A-Za-z0-9_.-]+", requirement).group(0) for requirement in declared}
+    read = pins(environment.dependencies)
+    assert read == {name: constraints[name] for name in names}
+
+
+def test_conda_yaml_does_not_install_the_project_itself():
+    # MLflow caches environments by the content of this file: a second checkout would run the first one's code.
+    requirements = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"][-1]["pip"]
+    assert not [line for line in requirements if line.startswith(("-e", ".")) or "mlproject" in line]
+
+
+def test_torch_is_pinned_without_a_local_version(constraints):
+    assert constraints["torch"] == "2.13.0"
