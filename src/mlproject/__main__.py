@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from mlproject.command_line import parse_command_line
 from mlproject.errors import UserError
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         call = parse_command_line(sys.argv[1:] if arguments is None else arguments)
         if call is None:
             return EXIT_OK
-        call.run()
+        entry_point = getattr(import_module("mlproject.entry_points"), call.entry.name)  # the whole stack, only now
+        entry_point(call)
     except UserError as mistake:
         print(f"mlproject: {mistake}", file=sys.stderr)
         return EXIT_MISTAKE

@@ -6,7 +6,6 @@ import difflib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 
 from mlproject.config import PRESETS, Config, load_config, option_help, option_names
 from mlproject.errors import UserError
@@ -73,10 +72,6 @@ class Call:
     config: Config
     arguments: dict[str, str]
     preset: str
-
-    def run(self) -> None:
-        """Import what the entry point needs, and run it."""
-        getattr(import_module("mlproject.entry_points"), self.entry.name)(self)
 
 
 def parse_command_line(arguments: Sequence[str]) -> Call | None:

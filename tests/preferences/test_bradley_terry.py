@@ -62,8 +62,8 @@ def accuracy(rm: RewardModel, held_out: EncodedComparisons) -> float:
 
 
 JUDGES: dict[str, Callable[[str], float]] = {
-    "the longer response": lambda text: len(text.split()),
-    "the response with 'maybe'": lambda text: "maybe" in text,
+    "the longer response": lambda text: float(len(text.split())),
+    "the response with 'maybe'": lambda text: float("maybe" in text),
     "the shorter response": lambda text: -len(text.split()),
 }
 

@@ -10,8 +10,8 @@ from mlproject.preferences.calibration import calibration_scale
 
 def cross_entropy(c: float, proxy_B: np.ndarray, gold_B: np.ndarray) -> float:
     """Against soft gold labels, written the long way."""
-    stated, soft = 1 / (1 + np.exp(-c * proxy_B)), 1 / (1 + np.exp(-gold_B))
-    return float(-np.mean(soft * np.log(stated) + (1 - soft) * np.log(1 - stated)))
+    soft = 1 / (1 + np.exp(-gold_B))
+    return float(np.mean(soft * np.logaddexp(0, -c * proxy_B) + (1 - soft) * np.logaddexp(0, c * proxy_B)))
 
 
 @pytest.mark.parametrize("planted", [1e-3, 0.04, 1.0, 17.0, 4e3])

@@ -225,7 +225,7 @@ def _description(proxy: Run, candidate: Candidate) -> str:
     params = proxy.data.params
     return (
         f"Proxy reward model of size {params['rm_size']} ({params.get('rm_params')} parameters without embeddings), "
-        f"seed {params['seed']}, trained on {params.get('n_comparisons')} comparisons. Policies optimized against it by "
-        f"{candidate.method} peak at a gold score of {candidate.peak_gold:.2f} standard deviations. "
+        f"seed {params['seed']}, trained on {params.get('n_comparisons')} comparisons. Policies optimized against it "
+        f"by {candidate.method} peak at a gold score of {candidate.peak_gold:.2f} standard deviations. "
         "Input: prompt, response; output: reward in gold standard deviations above the initial policy."
     )

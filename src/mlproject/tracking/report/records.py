@@ -20,7 +20,7 @@ class PolicyRunRecord:
         seed, kl_coef: of the run; `kl_coef` is 0 where the method has none.
         curve: gold, proxy and human against KL.
         metrics: summaries by name (`peak/gold`, `law/alpha`, `drop/gold`, `drop/gold_se`, ...).
-        samples: rows of its sample table: stage (`start`, `peak`, `end`), prompt, response, step, kl, proxy, gold, human.
+        samples: rows of its sample table: stage (start, peak, end), prompt, response, step, kl, proxy, gold, human.
     """
 
     run_id: str

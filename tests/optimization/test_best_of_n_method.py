@@ -1,0 +1,168 @@
+"""Best-of-n curve points against every subset of a pool, and the meter that makes them."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import fields
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from mlproject.config import Config
+from mlproject.models.sequences import Sequences, decode_responses, encode
+from mlproject.optimization import METHODS, Method, best_of_n, ppo
+from mlproject.optimization.meter import Meter, Snapshot
+from mlproject.optimization.pool import Pool
+from mlproject.optimization.problem import Problem
+
+P, N = 3, 7
+
+
+class TokenReward:
+    """A value of its own for every response: a random weight for every token at every place."""
+
+    def __init__(self, seed: int) -> None:
+        self.weights_TV = np.random.default_rng(seed).normal(size=(16, 8))
+
+    def scores(self, sequences: Sequences) -> np.ndarray:
+        return np.array([sum(self.weights_TV[t, v] for t, v in enumerate(row)) for row in sequences.ids_BT.tolist()])
+
+
+@pytest.fixture
+def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
+    rng = np.random.default_rng(0)
+    texts = ["yes", "no", "maybe"]
+    every = [" ".join(words) for words in itertools.product(["yes", "no", "maybe"], repeat=3)]
+    responses = [response for _ in texts for response in rng.choice(every, N, replace=False)]
+    sequences = encode(tiny_tokenizer, [text for text in texts for _ in range(N)], responses, max_response_tokens=4)
+    pool = Pool(
+        sequences=sequences,
+        log_prob_PN=-rng.random((P, N)),
+        gold_PN=rng.normal(size=(P, N)),
+        human_PN=rng.normal(size=(P, N)),
+        signs_PN={"length": rng.random((P, N))},
+    )
+    shown: list[Snapshot] = []
+    proxy = TokenReward(1)
+    meter = Meter(
+        world=SimpleNamespace(max_response_tokens=4, judge=lambda prompts, responses: None, signs=lambda responses: {}),
+        tokenizer=tiny_tokenizer,
+        prompts=texts,
+        initial_policy=tiny_policy(),
+        proxy=proxy,
+        gold=TokenReward(2),
+        human_units=(0.0, 1.0),
+        pool=pool,
+        samples_per_prompt=1,
+        seed=0,
+        observe=shown.append,
+    )
+    problem = Problem(
+        initial_policy=tiny_policy(),
+        proxy=proxy,
+        train_prompts=None,
+        pool=pool,
+        meter=meter,
+        max_response_tokens=4,
+        options={"bon_n_max": N, "bon_points": N},
+        accelerator=Accelerator(cpu=True),
+        generator=torch.Generator().manual_seed(0),
+    )
+    proxy_PN = proxy.scores(sequences).reshape(P, N)
+    return SimpleNamespace(problem=problem, pool=pool, meter=meter, shown=shown, proxy_PN=proxy_PN, responses=responses)
+
+
+def best_of_every_subset(proxy_N: np.ndarray, value_N: np.ndarray, n: int) -> float:
+    """What the value of the proxy's favourite is on average over all ways to draw n of the samples."""
+    chosen = [max(subset, key=lambda i: proxy_N[i]) for subset in itertools.combinations(range(len(proxy_N)), n)]
+    return float(np.mean([value_N[i] for i in chosen]))
+
+
+def test_every_point_equals_the_average_over_all_subsets_of_the_pool(setting) -> None:
+    points = list(best_of_n.optimize(setting.problem))
+    pool = setting.pool
+    assert [point.step for point in points] == list(range(1, N + 1))
+    for point in points:
+        n = point.step
+        assert point.kl == pytest.approx(np.log(n) - (n - 1) / n)
+        for got_P, value_PN in (
+            (point.proxy_P, setting.proxy_PN),
+            (point.gold_P, pool.gold_PN),
+            (point.human_P, pool.human_PN),
+        ):
+            for p in range(P):
+                expected = best_of_every_subset(setting.proxy_PN[p], value_PN[p], n) - value_PN[p].mean()
+                assert got_P[p] == pytest.approx(expected, abs=1e-9)
+        length_PN = pool.signs_PN["length"]
+        expected = np.mean([best_of_every_subset(setting.proxy_PN[p], length_PN[p], n) for p in range(P)])
+        assert point.signs["length"] == pytest.approx(expected)
+
+
+def test_a_curve_starts_at_zero_and_its_proxy_only_rises(setting) -> None:
+    points = list(best_of_n.optimize(setting.problem))
+    for values_P in (points[0].proxy_P, points[0].gold_P, points[0].human_P):
+        np.testing.assert_allclose(values_P, 0, atol=1e-12)
+    assert (np.diff([point.proxy_P for point in points], axis=0) > 0).all()
+
+
+def test_the_responses_shown_are_what_the_proxy_likes_best_among_the_first_n(setting) -> None:
+    list(best_of_n.optimize(setting.problem))
+    assert len(setting.shown) == N
+    for snapshot in setting.shown:
+        best = [p * N + int(np.argmax(setting.proxy_PN[p, : snapshot.point.step])) for p in range(P)]
+        assert list(snapshot.responses) == [setting.responses[i] for i in best]
+        gold = setting.pool.gold_PN
+        np.testing.assert_allclose(snapshot.gold, gold.reshape(-1)[best] - gold.mean())
+        assert snapshot.policy is None
+
+
+def test_choosing_blindly_gains_nothing(setting) -> None:
+    blind = lambda values_PN: values_PN.mean(axis=1)[None]  # noqa: E731
+    choice_GP = np.zeros((1, P), dtype=np.int64)
+    (point,) = setting.meter.of_pool([1], np.zeros(1), setting.proxy_PN, blind, choice_GP)
+    for gain_P in (point.proxy_P, point.gold_P, point.human_P):
+        np.testing.assert_allclose(gain_P, 0, atol=1e-12)
+
+
+def test_choosing_the_best_by_gold_gains_its_distance_from_the_mean(setting) -> None:
+    gold_PN = setting.pool.gold_PN
+    best_P = gold_PN.argmax(axis=1)
+    select = lambda values_PN: values_PN[np.arange(P), best_P][None]  # noqa: E731
+    (point,) = setting.meter.of_pool([4], np.ones(1), setting.proxy_PN, select, best_P[None])
+    np.testing.assert_allclose(point.gold_P, gold_PN.max(axis=1) - gold_PN.mean(axis=1))
+    assert (point.step, point.kl) == (4, 1.0)
+
+
+def test_a_pool_survives_its_file(setting, tiny_tokenizer, tmp_path) -> None:
+    setting.pool.save(tmp_path / "pool.safetensors")
+    loaded = Pool.load(tmp_path / "pool.safetensors")
+    assert decode_responses(tiny_tokenizer, loaded.sequences) == setting.responses
+    assert loaded.shape == (P, N)
+    for name in ("log_prob_PN", "gold_PN", "human_PN"):
+        np.testing.assert_allclose(getattr(loaded, name), getattr(setting.pool, name), rtol=1e-6)
+    np.testing.assert_allclose(loaded.signs_PN["length"], setting.pool.signs_PN["length"], rtol=1e-6)
+
+
+def test_the_first_samples_of_a_pool_are_those_of_every_prompt(setting, tiny_tokenizer) -> None:
+    texts = decode_responses(tiny_tokenizer, setting.pool.first(2))
+    assert texts == [setting.responses[p * N + n] for p in range(P) for n in range(2)]
+
+
+def test_methods_are_found_by_their_module_and_their_options_exist() -> None:
+    assert METHODS["best-of-n"].optimize is best_of_n.optimize
+    assert METHODS["ppo"].optimize is ppo.optimize
+    options = {option.name for option in fields(Config)}
+    for name, method in METHODS.items():
+        assert method.name == name
+        assert set(method.options) <= options
+
+
+def test_a_method_registered_with_a_module_of_its_own_is_found(monkeypatch) -> None:
+    module = ModuleType("mlproject.optimization.hill_climbing")
+    module.optimize = lambda problem: iter(())
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert Method("hill-climbing", "hill_climbing", ()).optimize is module.optimize

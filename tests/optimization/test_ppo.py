@@ -1,0 +1,193 @@
+"""PPO on problems whose best policy is known, and what it may not see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+from mlproject.curve import CurvePoint
+from mlproject.models.generation import sample
+from mlproject.models.reward_model import RewardModel, content_hash
+from mlproject.models.sequences import Sequences, encode_prompts
+from mlproject.optimization import ppo
+from mlproject.optimization.meter import Meter
+from mlproject.optimization.pool import Pool
+from mlproject.optimization.problem import Problem
+
+OPTIONS = {
+    "kl_coef": 0.0,
+    "ppo_updates": 4,
+    "ppo_batch_size": 32,
+    "ppo_epochs": 2,
+    "ppo_minibatches": 2,
+    "ppo_lr": 1e-3,
+    "ppo_value_lr": 1e-2,
+    "ppo_clip": 0.2,
+    "ppo_gae_lambda": 0.95,
+    "ppo_eval_every": 2,
+}
+
+
+class TableReward:
+    """A proxy that looks every response up in a table."""
+
+    def __init__(self, table: Mapping[tuple[int, ...], float]) -> None:
+        self.table = table
+
+    def scores(self, sequences: Sequences) -> np.ndarray:
+        rows = zip(sequences.response_ids_BR.tolist(), sequences.response_lengths_B.tolist(), strict=True)
+        return np.array([self.table[tuple(ids[:length])] for ids, length in rows])
+
+
+class ExactMeter:
+    """Measures a policy by enumerating its responses: no sampling noise."""
+
+    def __init__(self, responses_of: Callable[[PreTrainedModel], dict], initial: dict, table: Mapping) -> None:
+        self.responses_of, self.initial, self.table = responses_of, initial, table
+
+    def of_policy(self, policy: PreTrainedModel, step: int, diagnostics: Any = None) -> CurvePoint:
+        responses = self.responses_of(policy)
+        kl = sum(p * math.log(p / self.initial[y]) for y, p in responses.items() if p > 0)
+        reward = sum(p * self.table[y] for y, p in responses.items())
+        return CurvePoint(step, kl, np.array([reward]), np.array([0.0]), diagnostics=dict(diagnostics or {}))
+
+
+@pytest.mark.parametrize("kl_coef", [0.5, 0.2])
+def test_ppo_reaches_the_exact_kl_regularised_optimum(
+    kl_coef: float, tiny_policy, tiny_tokenizer, enumerate_responses
+) -> None:
+    """The best policy is pi_init(y) exp(r(y) / kl_coef) / Z, and its objective kl_coef log Z."""
+    initial_policy, prompts = tiny_policy(seed=3), encode_prompts(tiny_tokenizer, ["yes no"])
+    responses_of = lambda policy: enumerate_responses(policy, prompts.ids_PT[0].tolist(), 2)  # noqa: E731
+    initial = responses_of(initial_policy)
+    rng = np.random.default_rng(0)
+    table = {y: float(reward) for y, reward in zip(initial, rng.normal(size=len(initial)), strict=True)}
+
+    weight = {y: p * math.exp(table[y] / kl_coef) for y, p in initial.items()}
+    z = sum(weight.values())
+    best_objective = kl_coef * math.log(z)
+    best_reward = sum(w / z * table[y] for y, w in weight.items())
+    best_kl = (best_reward - best_objective) / kl_coef
+
+    problem = Problem(
+        initial_policy=initial_policy,
+        proxy=TableReward(table),
+        train_prompts=prompts,
+        pool=None,
+        meter=ExactMeter(responses_of, initial, table),
+        max_response_tokens=2,
+        options={
+            **OPTIONS,
+            "kl_coef": kl_coef,
+            "ppo_updates": 120,
+            "ppo_batch_size": 256,
+            "ppo_minibatches": 1,
+            "ppo_lr": 3e-3,
+            "ppo_gae_lambda": 1.0,
+            "ppo_eval_every": 10,
+        },
+        accelerator=Accelerator(cpu=True),
+        generator=torch.Generator().manual_seed(0),
+    )
+    points = list(ppo.optimize(problem))
+    objective_S = np.array([point.proxy - kl_coef * point.kl for point in points])
+    assert [point.step for point in points] == list(range(0, 121, 10))
+    assert points[0].kl == pytest.approx(0, abs=1e-6)
+    print(kl_coef, objective_S, best_objective, points[-1].proxy, best_reward, points[-1].kl, best_kl)
+    assert objective_S[0] < best_objective - 0.4  # there is something to be gained
+    assert (objective_S < best_objective + 1e-6).all()  # and no policy can gain more
+    gap = (best_objective - objective_S[-3:].mean()) / (best_objective - objective_S[0])
+    assert gap < 0.05
+    assert np.mean([point.proxy for point in points[-3:]]) == pytest.approx(best_reward, rel=0.1)
+    assert np.mean([point.kl for point in points[-3:]]) == pytest.approx(best_kl, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def small_world(tiny_policy, tiny_tokenizer) -> SimpleNamespace:
+    initial_policy = tiny_policy(seed=3)
+    texts = ["yes no", "no", "maybe maybe yes"]
+    prompts = encode_prompts(tiny_tokenizer, texts)
+    generator = torch.Generator().manual_seed(0)
+    samples = sample(initial_policy, prompts, max_new_tokens=4, generator=generator, samples_per_prompt=8)
+    judge = SimpleNamespace(max_response_tokens=4, judge=lambda prompts, responses: None, signs=lambda responses: {})
+    return SimpleNamespace(policy=initial_policy, texts=texts, prompts=prompts, samples=samples, judge=judge)
+
+
+def run_ppo(world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, **options: Any) -> list[CurvePoint]:
+    gold_PN = gold.scores(world.samples.sequences).reshape(3, 8)
+    pool = Pool(world.samples.sequences, world.samples.log_probs_BR.sum(1).double().numpy().reshape(3, 8), gold_PN, None)
+    meter = Meter(
+        world=world.judge,
+        tokenizer=tokenizer,
+        prompts=world.texts,
+        initial_policy=world.policy,
+        proxy=proxy,
+        gold=gold,
+        human_units=(0.0, 1.0),
+        pool=pool,
+        samples_per_prompt=5,
+        seed=9,
+    )
+    problem = Problem(
+        initial_policy=world.policy,
+        proxy=proxy,
+        train_prompts=world.prompts,
+        pool=pool,
+        meter=meter,
+        max_response_tokens=4,
+        options={**OPTIONS, **options},
+        accelerator=Accelerator(cpu=True),
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return list(ppo.optimize(problem))
+
+
+def test_gold_never_reaches_the_optimizer(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+    proxy, gold, other_gold = (RewardModel(tiny_reward_model(seed)) for seed in (1, 2, 3))
+    first = run_ppo(small_world, tiny_tokenizer, proxy, gold, kl_coef=0.05)
+    second = run_ppo(small_world, tiny_tokenizer, proxy, other_gold.with_units(0.5, -4.0), kl_coef=0.05)
+    assert [point.step for point in first] == [0, 2, 4]
+    for a, b in zip(first, second, strict=True):
+        assert a.kl == b.kl
+        assert a.proxy_P.tolist() == b.proxy_P.tolist()
+        assert a.diagnostics == b.diagnostics
+        assert a.gold_P.tolist() != b.gold_P.tolist()
+
+
+def test_ppo_leaves_the_initial_policy_and_the_global_random_stream_as_they_were(
+    small_world, tiny_reward_model, tiny_tokenizer
+) -> None:
+    proxy = RewardModel(tiny_reward_model(1))
+    before = content_hash(small_world.policy), torch.random.get_rng_state()
+    points = run_ppo(small_world, tiny_tokenizer, proxy, proxy)
+    assert points[0].kl == 0 and points[-1].kl > 0
+    assert content_hash(small_world.policy) == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+def test_a_run_is_decided_by_its_generator(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+    proxy = RewardModel(tiny_reward_model(1))
+    first, again, other = (run_ppo(small_world, tiny_tokenizer, proxy, proxy, seed) for seed in (1, 1, 2))
+    assert [point.kl for point in first] == [point.kl for point in again]
+    assert first[-1].kl != other[-1].kl
+
+
+def test_points_come_every_few_updates_and_after_the_last(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+    proxy = RewardModel(tiny_reward_model(1))
+    points = run_ppo(small_world, tiny_tokenizer, proxy, proxy, ppo_updates=5, ppo_eval_every=3)
+    assert [point.step for point in points] == [0, 3, 5]
+
+
+def test_ppo_without_a_penalty_climbs_its_proxy(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+    proxy, gold = (RewardModel(tiny_reward_model(seed)) for seed in (1, 2))
+    points = run_ppo(small_world, tiny_tokenizer, proxy, gold, ppo_updates=25, ppo_eval_every=25, ppo_batch_size=64, ppo_lr=3e-3)
+    spread = proxy.scores(small_world.samples.sequences).std()
+    assert points[-1].proxy > points[0].proxy + 0.5 * spread
