@@ -14,15 +14,15 @@ import statistics
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
     from trl import RLOOTrainer
 
@@ -117,7 +117,7 @@ class Ours:
 
 
 def trl_trainer(
-    setting: Setting, clock: Clock, *, reward: str, num_generations: int, max_updates: int, folder: str
+    setting: Setting, clock: Clock, *, reward: str, given: Mapping[str, Any], max_updates: int, folder: str
 ) -> RLOOTrainer:
     """TRL's trainer with the settings that serve it best on CPU cores, its own phases timed."""
     from datasets import Dataset
@@ -126,42 +126,42 @@ def trl_trainer(
     tokenizer = copy.deepcopy(setting.tokenizer)
     tokenizer.padding_side = "left"
     minibatch = OPTIONS["ppo_batch_size"] // OPTIONS["ppo_minibatches"]
-    config = RLOOConfig(
-        output_dir=folder,
-        use_cpu=True,
-        bf16=False,
+    settings: dict[str, Any] = {
+        "output_dir": folder,
+        "use_cpu": True,
+        "bf16": False,
         # the same gradient steps: 256 rollouts at a time, cut in 4, gone through twice
-        per_device_train_batch_size=minibatch,
-        gradient_accumulation_steps=1,
-        steps_per_generation=OPTIONS["ppo_minibatches"],
-        num_iterations=OPTIONS["ppo_epochs"],
-        max_steps=max_updates * STEPS_PER_UPDATE,
-        num_generations=num_generations,
-        max_completion_length=setting.max_response_tokens,
-        temperature=1.0,
-        beta=0.0,  # no reference model
-        epsilon=OPTIONS["ppo_clip"],
-        normalize_advantages=True,
-        optim="adamw_torch_fused",
-        learning_rate=OPTIONS["ppo_lr"],
-        lr_scheduler_type="constant",
-        max_grad_norm=1.0,
+        "per_device_train_batch_size": minibatch,
+        "gradient_accumulation_steps": 1,
+        "steps_per_generation": OPTIONS["ppo_minibatches"],
+        "num_iterations": OPTIONS["ppo_epochs"],
+        "max_steps": max_updates * STEPS_PER_UPDATE,
+        "num_generations": 2,  # the least that leave-one-out allows
+        "max_completion_length": setting.max_response_tokens,
+        "temperature": 1.0,
+        "beta": 0.0,  # no reference model
+        "epsilon": OPTIONS["ppo_clip"],
+        "normalize_advantages": True,
+        "optim": "adamw_torch_fused",
+        "learning_rate": OPTIONS["ppo_lr"],
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1.0,
         # nothing that costs time and is not asked for
-        gradient_checkpointing=False,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=False,
-        logging_strategy="no",
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
+        "gradient_checkpointing": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "logging_strategy": "no",
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
     separator = f" {tokenizer.sep_token}"
     trainer = RLOOTrainer(
         model=copy.deepcopy(setting.policy),
         reward_funcs=copy.deepcopy(setting.reward_model.model) if reward == "model" else reward_function(setting),
-        args=config,
+        args=RLOOConfig(**settings | given),
         train_dataset=Dataset.from_dict({"prompt": [prompt + separator for prompt in setting.prompts]}),
         processing_class=tokenizer,
         reward_processing_classes=copy.deepcopy(setting.tokenizer) if reward == "model" else None,
@@ -221,7 +221,9 @@ def measure(setting: Setting, arguments: argparse.Namespace) -> None:
             else:
                 their_seconds.append((ended - self.started) / per_block)
                 our_seconds.append((perf_counter() - ended) / per_block)
-                print(f"  repeat {len(our_seconds)}: ours {our_seconds[-1]:.3f} s, TRL {their_seconds[-1]:.3f} s per update")
+                print(
+                    f"  repeat {len(our_seconds)}: ours {our_seconds[-1]:.3f}, TRL {their_seconds[-1]:.3f} s per update"
+                )
             self.started = perf_counter()
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -232,7 +234,7 @@ def measure(setting: Setting, arguments: argparse.Namespace) -> None:
             setting,
             their_clock,
             reward=arguments.reward,
-            num_generations=arguments.num_generations,
+            given=yaml.safe_load(arguments.trl),
             max_updates=block_ends[-1],
             folder=folder,
         )
@@ -249,8 +251,10 @@ def measure(setting: Setting, arguments: argparse.Namespace) -> None:
     batch = OPTIONS["ppo_batch_size"]
     print(f"threads {arguments.threads}; load average at the end {os.getloadavg()[0]:.1f}")
     print(f"mean response length: ours {statistics.mean(ours.lengths):.1f}, TRL {their_length:.1f} tokens")
-    print(f"rollouts per second: ours {batch / statistics.median(our_seconds):.0f}, "
-          f"TRL {batch / statistics.median(their_seconds):.0f} (medians of {repeats})")
+    print(
+        f"rollouts per second: ours {batch / statistics.median(our_seconds):.0f}, "
+        f"TRL {batch / statistics.median(their_seconds):.0f} (medians of {repeats})"
+    )
     print(f"ratio: median {statistics.median(ratios):.2f}, min {min(ratios):.2f}, max {max(ratios):.2f}")
     print(f"{'s per update':14s}{'ours':>8s}{'share':>8s}{'TRL':>8s}{'share':>8s}{'TRL/ours':>10s}")
     table = {phase: (ours.phases()[phase] / updates, theirs[phase] / updates) for phase in PHASES}
@@ -303,7 +307,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=2, help="updates per side and repeat")
     parser.add_argument("--warm-up", type=int, default=2, help="updates per side before anything counts")
     parser.add_argument("--reward", choices=("model", "function"), default="function", help="how TRL gets its rewards")
-    parser.add_argument("--num-generations", type=int, default=2, help="TRL's samples per prompt (at least 2)")
+    parser.add_argument("--trl", default="{}", help="further RLOOConfig settings, e.g. '{num_generations: 4}'")
     parser.add_argument("--policy", help="Hugging Face folder of an initial policy; default: train a short one")
     parser.add_argument("--sft-steps", type=int, default=100, help="training steps of that short one")
     arguments = parser.parse_args()

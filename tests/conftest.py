@@ -1,21 +1,20 @@
-"""Models small enough to write down every response they can give, with its probability."""
+"""Models small enough to write down every response they can give, with its probability.
+
+Heavy imports stand inside the fixtures, so that tests without models start at once.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+import pytest
 
-from collections.abc import Callable  # noqa: E402
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from transformers import PreTrainedModel, PreTrainedTokenizerFast  # noqa: E402
-
-from mlproject.models.build import new_policy, new_reward_model  # noqa: E402
-from mlproject.worlds.helpdesk.tokenizer import word_tokenizer  # noqa: E402
-
-torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny models are fastest on one thread
 
 Responses = dict[tuple[int, ...], float]
 
@@ -23,12 +22,17 @@ Responses = dict[tuple[int, ...], float]
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Three words and the five special tokens: a vocabulary of 8."""
+    from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
+
     return word_tokenizer(["yes", "no", "maybe"])
 
 
 @pytest.fixture(scope="session")
 def tiny_policy(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., PreTrainedModel]:
     """Builds a policy over the vocabulary of 8; `sharpness` says how far it is from uniform, `eos` lifts the end."""
+    import torch
+
+    from mlproject.models.build import new_policy
 
     def build(seed: int = 0, sharpness: float = 3.0, eos: float = 1.0) -> PreTrainedModel:
         policy = new_policy("25k", tiny_tokenizer, seed).eval()
@@ -43,6 +47,9 @@ def tiny_policy(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., PreTra
 @pytest.fixture(scope="session")
 def tiny_reward_model(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., PreTrainedModel]:
     """Builds a classifier with one label over the vocabulary of 8."""
+    import torch
+
+    from mlproject.models.build import new_reward_model
 
     def build(seed: int = 0, size: str = "3k", sharpness: float = 3.0) -> PreTrainedModel:
         model = new_reward_model(size, tiny_tokenizer, seed).eval()
@@ -56,6 +63,7 @@ def tiny_reward_model(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., 
 @pytest.fixture(scope="session")
 def enumerate_responses() -> Callable[[PreTrainedModel, list[int], int], Responses]:
     """Every response to one prompt with its probability, from plain calls of the model on unpadded prefixes."""
+    import torch
 
     def enumerated(policy: PreTrainedModel, prompt: list[int], max_new_tokens: int) -> Responses:
         finished: Responses = {}

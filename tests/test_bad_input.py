@@ -116,7 +116,8 @@ def test_a_store_that_cannot_serve_is_refused_in_one_line(uri, words, capsys, tm
 @pytest.mark.parametrize("arguments", [["--help"], ["main", "--help"], ["main", "--rm_sise", "1k"]])
 def test_help_and_mistakes_are_answered_at_once(arguments, tmp_path):
     since = time.perf_counter()
-    answer = subprocess.run([sys.executable, "-m", "mlproject", *arguments], capture_output=True, text=True, cwd=tmp_path)
+    command = [sys.executable, "-m", "mlproject", *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert time.perf_counter() - since < 1.5
     assert answer.returncode == (0 if "--help" in arguments else 2)
     assert "Traceback" not in answer.stderr

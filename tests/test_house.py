@@ -47,7 +47,8 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" if node.module == "mlproject" else str(node.module) for alias in node.names}
+            own = node.module == "mlproject"
+            found |= {f"mlproject.{alias.name}" if own else str(node.module) for alias in node.names}
         todo += ast.iter_child_nodes(node)
     return found
 

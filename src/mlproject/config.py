@@ -208,7 +208,7 @@ def parse(name: str, value: Any) -> Any:
             return _scalar(kind, value)
         parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
         return tuple(_scalar(_TUPLES[kind], part.strip() if isinstance(part, str) else part) for part in parts)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise UserError(f"{name}={_shown(value)}: allowed is {_allowed(option)}") from None
 
 

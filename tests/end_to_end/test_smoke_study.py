@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,26 @@ def run_study(store: Path, *parameters: str) -> subprocess.CompletedProcess:
 def run_module(store: Path, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "mlproject", *arguments]
     return subprocess.run(command, cwd=store, env=environment(store), capture_output=True, text=True)
+
+
+def start(store: Path, *arguments: str) -> subprocess.Popen:
+    """A study in a process group of its own, as a shell would start it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mlproject", *arguments],
+        cwd=store,
+        env=environment(store),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_runs(client, query: str) -> list:
+    for _ in range(300):
+        if found := runs(client, "overoptimization", query):
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(query)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +98,8 @@ def test_every_step_is_a_finished_run_of_its_kind(client):
         kinds[row["kind"]] = kinds.get(row["kind"], 0) + 1
     assert kinds["proxy-rm"] == 2
     assert kinds["policy-run"] >= 4
-    assert all(kinds[kind] == 1 for kind in ("initial-policy", "gold-rm", "comparisons", "pool", "law", "search", "promotion"))
+    alone = ("initial-policy", "gold-rm", "comparisons", "pool", "law", "search", "promotion")
+    assert all(kinds[kind] == 1 for kind in alone)
 
 
 def test_the_invocation_run_is_a_study_with_report_and_figures(client):
@@ -92,7 +115,8 @@ def test_the_invocation_run_is_a_study_with_report_and_figures(client):
 def test_a_curve_reads_the_same_from_metrics_and_from_its_artifact(client):
     for run in runs(client, "overoptimization"):
         curve = Curve.load(folder(run) / "curve.npz")
-        for name, values_S in (("kl", curve.kl_S), ("gold", curve.gold_S), ("proxy", curve.proxy_S), ("human", curve.human_S)):
+        logged = {"kl": curve.kl_S, "gold": curve.gold_S, "proxy": curve.proxy_S, "human": curve.human_S}
+        for name, values_S in logged.items():
             history = sorted(client.get_metric_history(run.info.run_id, f"curve/{name}"), key=lambda m: m.step)
             assert [m.step for m in history] == curve.steps_S.tolist()
             np.testing.assert_allclose([m.value for m in history], values_S, rtol=1e-6, atol=1e-6)
@@ -151,7 +175,8 @@ def test_the_champion_is_the_proxy_with_the_highest_peak_and_scores_as_in_proces
     from mlproject.models.sequences import encode
 
     mlflow.set_tracking_uri(f"sqlite:///{store}/mlflow.db")
-    table = pd.DataFrame({"prompt": ["my old phone is slow", "hi"], "response": ["restart phone .", "thanks thanks thanks"]})
+    responses = ["restart phone .", "thanks thanks thanks"]
+    table = pd.DataFrame({"prompt": ["my old phone is slow", "hi"], "response": responses})
     served = mlflow.pyfunc.load_model("models:/reward-model@champion").predict(table).reward.to_numpy()
     model = folder(client.get_run(version.run_id)) / "model"
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -219,23 +244,34 @@ def test_a_proxy_that_is_not_there_is_refused_in_one_line(client, store, given):
     assert given in answer.stderr
 
 
-def test_a_killed_study_goes_on_where_it_was(client, store):
-    arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", "200", "--seed", "0"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlproject", *arguments], cwd=store, env=environment(store), start_new_session=True
-    )
-    query = "params.ppo_updates = '200'"
-    for _ in range(600):
-        if runs(client, "overoptimization", query):
-            break
-        try:
-            process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            continue
-    os.killpg(process.pid, 9)
-    process.wait()
-    [cut_off] = runs(client, "overoptimization", query)
-    assert cut_off.info.status == "RUNNING"
+def test_an_interrupted_study_says_so_in_one_line_and_closes_its_runs(client, store):
+    arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", "300"]
+    process = start(store, *arguments)
+    [run] = wait_for_runs(client, "params.ppo_updates = '300'")
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "mlproject: interrupted; the same command goes on from here"
+    assert client.get_run(run.info.run_id).info.status == "KILLED"
+    study = runs(client, "overoptimization/studies", "tags.`mlproject.entry_point` = 'ppo'")[0]
+    assert study.info.status == "KILLED"
+
+
+@pytest.mark.parametrize("whom", ["study alone", "study and workers"])
+def test_a_killed_study_goes_on_where_it_was(client, store, whom):
+    updates = {"study alone": "150", "study and workers": "200"}[whom]
+    arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", updates]
+    process = start(store, *arguments)
+    query = f"params.ppo_updates = '{updates}'"
+    [cut_off] = wait_for_runs(client, query)
+    if whom == "study alone":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert client.get_run(cut_off.info.run_id).info.status == "RUNNING"
+    time.sleep(1)  # workers notice that the study is gone
     answer = run_module(store, *arguments)
     assert answer.returncode == 0, answer.stderr
     [taken_up] = runs(client, "overoptimization", query)
@@ -243,5 +279,5 @@ def test_a_killed_study_goes_on_where_it_was(client, store):
     assert taken_up.info.status == "FINISHED"
     history = client.get_metric_history(taken_up.info.run_id, "curve/gold")
     assert sorted(m.step for m in history) == sorted({m.step for m in history}), "no point twice"
-    left = [run for name in ("", "/models", "/studies") for run in runs(client, f"overoptimization{name}") if run.info.status == "RUNNING"]
-    assert not left
+    for room in ("", "/models", "/studies"):
+        assert not runs(client, f"overoptimization{room}", "attributes.status = 'RUNNING'")

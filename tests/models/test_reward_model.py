@@ -86,7 +86,10 @@ def test_a_saved_folder_holds_safetensors_only_and_serves_plain_transformers(
     rm.save(tmp_path, tiny_tokenizer)
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".safetensors", ".json", ".jinja"}
     assert list(tmp_path.glob("*.safetensors"))
-    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    model, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(tmp_path),
+        AutoTokenizer.from_pretrained(tmp_path),
+    )
     assert type(model).__module__.startswith("transformers.")
     with torch.no_grad():
         batch = tokenizer(["yes no <sep> maybe <eos>", "yes <sep> no no <eos>"], padding=True, return_tensors="pt")
@@ -99,7 +102,11 @@ def test_a_saved_folder_holds_safetensors_only_and_serves_plain_transformers(
 def test_any_classifier_with_one_label_loads_in_its_own_units(tiny_reward_model, sequences, tmp_path) -> None:
     model = tiny_reward_model(seed=5)
     model.save_pretrained(tmp_path)
-    np.testing.assert_allclose(RewardModel.load(tmp_path).scores(sequences)[:9], scores_one_by_one(model, sequences.select(slice(0, 9))), atol=1e-5)
+    np.testing.assert_allclose(
+        RewardModel.load(tmp_path).scores(sequences)[:9],
+        scores_one_by_one(model, sequences.select(slice(0, 9))),
+        atol=1e-5,
+    )
 
 
 def test_the_content_hash_changes_with_a_single_weight_and_only_then(tiny_reward_model) -> None:

@@ -37,7 +37,6 @@ def test_a_batch_larger_than_the_examples_holds_them_all() -> None:
     assert sorted(next(batches).tolist()) == [0, 1, 2]
 
 
-@pytest.mark.xfail(strict=True, reason="the remainder dropped from a single bucket is always the longest examples")
 def test_no_example_is_left_out_of_every_pass_where_batches_do_not_fit_evenly() -> None:
     lengths_B = torch.arange(150)
     batches = bucketed_batches(lengths_B, 100, torch.Generator().manual_seed(0))

@@ -76,7 +76,7 @@ def test_the_gradient_stops_beyond_the_clip_only_where_it_would_lead_further_out
     assert bool((logits_BRV.grad != 0).any()) == moves
     assert float(said["clip_fraction"]) == float(abs(ratio - 1) > 0.2)
     pessimistic = min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage)
-    assert float(loss) == pytest.approx(-pessimistic)
+    assert loss.item() == pytest.approx(-pessimistic)
     if moves:  # a step down the loss makes a good token likelier, and a bad one less likely
         stepped_BRV = logits_BRV.detach() - 0.1 * logits_BRV.grad
         change = log_probs_at(stepped_BRV, rollouts) - log_probs_at(logits_BRV.detach(), rollouts)
@@ -107,7 +107,7 @@ def test_value_loss_and_diagnostics_are_means_over_the_tokens_that_are_there(ran
     assert float(said["approx_kl"]) == pytest.approx(mean(divergences))
     assert float(said["entropy"]) == pytest.approx(mean(entropies))
     assert float(said["value_loss"]) == pytest.approx(mean(errors))
-    assert float(loss) == pytest.approx(mean(errors) - mean(gains))
+    assert loss.item() == pytest.approx(mean(errors) - mean(gains))
 
 
 class Recorder:
@@ -135,11 +135,10 @@ def sampled(tiny_policy, tiny_tokenizer) -> tuple[ActorCritic, Rollouts]:
     samples = sample(policy, prompts, max_new_tokens=6, generator=generator, samples_per_prompt=11)
     mask_BR = samples.sequences.response_mask_BR
     noise_BR, advantages_BR, returns_BR = torch.randn(3, *mask_BR.shape, generator=generator) * mask_BR
+    sequences = samples.sequences.select(torch.arange(len(samples.sequences)))  # tensors that autograd may save
     actor_critic = ActorCritic(policy)
     torch.nn.init.normal_(actor_critic.value_head[-1].weight, generator=generator)
-    return actor_critic, Rollouts(
-        samples.sequences, samples.log_probs_BR + 0.1 * noise_BR, advantages_BR, 3 * returns_BR
-    )
+    return actor_critic, Rollouts(sequences, samples.log_probs_BR + 0.1 * noise_BR, advantages_BR, 3 * returns_BR)
 
 
 def improved(actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int) -> tuple[Recorder, dict[str, float]]:

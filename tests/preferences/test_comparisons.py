@@ -16,7 +16,9 @@ def labelled(scores_a: np.ndarray, scores_b: np.ndarray, seed: int = 0, **option
     texts = [str(i) for i in range(len(scores_a))]
     options = {"held_out": 0.1, "label_noise": 0.0, **options}
     rng = np.random.default_rng(seed)
-    return label_comparisons(texts, ["a" + t for t in texts], ["b" + t for t in texts], scores_a, scores_b, rng=rng, **options)
+    return label_comparisons(
+        texts, ["a" + t for t in texts], ["b" + t for t in texts], scores_a, scores_b, rng=rng, **options
+    )
 
 
 def random_scores(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +38,12 @@ def test_rows_stay_together() -> None:
     table = labelled(scores_a, scores_b)
     for row in table.itertuples():
         i = int(row.prompt)
-        assert (row.response_a, row.response_b, row.score_a, row.score_b) == (f"a{i}", f"b{i}", scores_a[i], scores_b[i])
+        assert (row.response_a, row.response_b, row.score_a, row.score_b) == (
+            f"a{i}",
+            f"b{i}",
+            scores_a[i],
+            scores_b[i],
+        )
 
 
 def test_labels_without_noise_follow_the_higher_score() -> None:

@@ -35,7 +35,7 @@ class Samples:
     log_probs_BR: Tensor
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(
     policy: PreTrainedModel,
     prompts: Prompts,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -177,9 +178,14 @@ def _row_keys(rows: NDArray[np.int32]) -> NDArray[np.void]:
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
-    return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if len(texts) else []
+    # straight to the Rust tokenizer: calling the Python one costs more than twice as much for short texts
+    encodings = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [encoding.ids for encoding in encodings]
 
 
 def _pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
+    lengths_B = np.array([len(row) for row in rows])
+    ids_BT = np.full((len(rows), lengths_B.max()), pad_id)
+    is_token_BT = np.arange(ids_BT.shape[1]) < lengths_B[:, None]
+    ids_BT[is_token_BT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths_B.sum()))
+    return torch.from_numpy(ids_BT)

@@ -93,17 +93,18 @@ def train(
 
 
 def bucketed_batches(lengths_B: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of example indices: every example once per pass, neighbours in length together.
+    """Endless batches of example indices: an example at most once per pass, neighbours in length together.
 
     Each pass is shuffled, cut into buckets of 16 batches, sorted by length inside a bucket and cut into batches, which
-    are shuffled again: little padding, and no order by length over the pass.
+    are shuffled again: little padding, and no order by length over the pass. A pass leaves out the few random examples
+    that would not fill a batch.
     """
     batch_size = min(batch_size, len(lengths_B))
     while True:
-        order = torch.randperm(len(lengths_B), generator=generator)
+        order = torch.randperm(len(lengths_B), generator=generator)[: len(lengths_B) // batch_size * batch_size]
         buckets = [
             bucket[lengths_B[bucket].argsort(stable=True)] for bucket in order.split(_BATCHES_PER_BUCKET * batch_size)
         ]
-        batches = [batch for bucket in buckets for batch in bucket.split(batch_size) if len(batch) == batch_size]
+        batches = [batch for bucket in buckets for batch in bucket.split(batch_size)]
         for index in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[index]

@@ -53,7 +53,7 @@ class Conductor:
 
     def __init__(self, store: Store, made_by: str, workers: int, progress: Progress) -> None:
         self._store, self._made_by, self._progress = store, made_by, progress
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or _cores()
         client = store.client()
         reap(client, store)
         self._ledger = Ledger(client, store)
@@ -169,6 +169,11 @@ _ENVIRONMENT = {
 }
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _context() -> BaseContext:
     """Workers are forked from a server that has imported the stack once; where there is no fork, they start afresh."""
     for name, value in _ENVIRONMENT.items():
@@ -201,6 +206,12 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
+def _interrupt_once(*signal_and_frame: object) -> None:
+    """A second Ctrl-C must not keep an interrupted run from being closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def _carry_out(store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None) -> Outcome:
     import torch
 
@@ -210,7 +221,7 @@ def _carry_out(store: Store, step: Step, inputs: Mapping[str, str], made_by: str
     def tell(share: float) -> None:
         _tell.put((step.name, share))
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt_once)
     try:
         run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell)
         carry_out(run, step.load_work())

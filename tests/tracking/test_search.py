@@ -1,0 +1,70 @@
+"""The search proposes the same trials whether or not it is interrupted."""
+
+import optuna
+import pytest
+
+from mlproject.config import load_config
+from mlproject.tracking.search import _batches, _cell
+
+GRID = {"n_trials": 9, "search_batch": 2, "search_kl_coefs": "0,0.01,0.1,0.3", "search_rm_sizes": "1k,3k,25k,100k"}
+
+
+def peak(size: str, kl_coef: float) -> float:
+    return {"1k": 0.7, "3k": 1.0, "25k": 1.1, "100k": 1.3}[size] - kl_coef
+
+
+def open_study(path):
+    return optuna.create_study(
+        study_name="trial", storage=f"sqlite:///{path}", direction="maximize", load_if_exists=True
+    )
+
+
+def search(study, config, stop_after=None):
+    """Carry the search out; `stop_after` told trials, leave as a killed process would."""
+    told = 0
+    for batch in _batches(study, config):
+        for trial in batch:
+            if told == stop_after:
+                return
+            study.tell(trial, peak(*_cell(config, trial.params)))
+            told += 1
+
+
+@pytest.fixture(scope="module")
+def config():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return load_config("laptop", GRID)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config, tmp_path_factory):
+    study = open_study(tmp_path_factory.mktemp("undisturbed") / "optuna.db")
+    search(study, config)
+    return [trial.params for trial in study.trials]
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 5, 8])
+def test_a_search_that_was_cut_off_goes_on_with_the_same_proposals(stop_after, config, undisturbed, tmp_path):
+    search(open_study(tmp_path / "optuna.db"), config, stop_after)
+    study = open_study(tmp_path / "optuna.db")
+    search(study, config)
+    assert [trial.params for trial in study.trials] == undisturbed
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
+
+
+def test_n_trials_is_the_total_not_more(config, undisturbed, tmp_path):
+    for _ in range(2):
+        search(open_study(tmp_path / "optuna.db"), config)
+    assert len(open_study(tmp_path / "optuna.db").trials) == config.n_trials == len(undisturbed)
+
+
+def test_more_trials_continue_the_sequence(config, undisturbed, tmp_path):
+    search(open_study(tmp_path / "optuna.db"), config.replace(n_trials=4))
+    study = open_study(tmp_path / "optuna.db")
+    search(study, config)
+    assert [trial.params for trial in study.trials] == undisturbed
+
+
+def test_the_indices_name_the_cells_of_the_grid(config):
+    assert _cell(config, {"kl_coef_index": 0, "rm_size_index": 3}) == ("100k", 0.0)
+    assert _cell(config, {"kl_coef_index": 3, "rm_size_index": 0}) == ("1k", 0.3)
