@@ -197,7 +197,7 @@ def reward_function(setting: Setting) -> Callable[..., list[float]]:
 
 def measure(setting: Setting, arguments: argparse.Namespace) -> None:
     """Let the two sides take turns, and print the ratio and where the time went."""
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
 
     ours, their_clock = Ours(setting), Clock()
     our_seconds: list[float] = []
@@ -238,6 +238,7 @@ def measure(setting: Setting, arguments: argparse.Namespace) -> None:
             max_updates=block_ends[-1],
             folder=folder,
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Turns())
         trainer.train()
 

@@ -19,11 +19,12 @@ from transformers import PreTrainedModel
 from mlproject.curve import CurvePoint
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import at_responses, response_logits, token_log_probs
-from mlproject.models.sequences import Sequences
+from mlproject.models.sequences import Sequences, by_length
 from mlproject.optimization.advantages import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.problem import Problem
 
 _MAX_GRADIENT_NORM = 1.0
+_VALUE_BATCH = 64
 _LENGTH_GROUPS = 2
 """Groups of about equal length into which a minibatch is cut: the same gradient with less padding."""
 
@@ -47,8 +48,20 @@ class ActorCritic(nn.Module):
     def forward(self, sequences: Sequences) -> tuple[Tensor, Tensor]:
         """Logits that predict each response token, and the value before it. Shapes: (B, R, V), (B, R)."""
         output = self.policy(input_ids=sequences.ids_BT, use_cache=False, output_hidden_states=True)
-        hidden_BRH = at_responses(output.hidden_states[-1], sequences).detach().float()
-        return at_responses(output.logits, sequences).float(), self.value_head(hidden_BRH).squeeze(-1)
+        values_BR = self._values_of(output.hidden_states[-1], sequences)
+        return at_responses(output.logits, sequences).float(), values_BR
+
+    def values(self, sequences: Sequences) -> Tensor:
+        """The values alone, for rollouts: little padding and no logits. 0 where there is no token. Shape: (B, R)."""
+        values_BR = torch.zeros_like(sequences.response_ids_BR, dtype=torch.float32)
+        for index, batch in by_length(sequences, _VALUE_BATCH):
+            hidden_BTH = self.policy.base_model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
+            part_BR = self._values_of(hidden_BTH, batch).masked_fill(~batch.response_mask_BR, 0.0)
+            values_BR[index, : part_BR.shape[1]] = part_BR
+        return values_BR
+
+    def _values_of(self, hidden_BTH: Tensor, sequences: Sequences) -> Tensor:
+        return self.value_head(at_responses(hidden_BTH, sequences).detach().float()).squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ def collect(problem: Problem, actor_critic: ActorCritic) -> tuple[Rollouts, dict
         log_ratio_BR = samples.log_probs_BR - token_log_probs(initial_logits_BRV, sequences.response_ids_BR, mask_BR)
         seen["log_ratio"] = float(log_ratio_BR.sum(1).mean())
     rewards_BR = shaped_rewards(scores_B, log_ratio_BR, mask_BR, options["kl_coef"])
-    _, values_BR = actor_critic(sequences)
+    values_BR = actor_critic.values(sequences)
     advantages_BR = generalized_advantages(rewards_BR, values_BR, mask_BR, options["ppo_gae_lambda"])
     return (
         Rollouts(sequences, samples.log_probs_BR, whiten(advantages_BR, mask_BR), advantages_BR + values_BR),
