@@ -79,7 +79,11 @@ def work(run: Run) -> None:
 
 
 def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str, Any]:
-    """Law, peak and drop of one RM size, the seeds' curves taken together (they share their prompts)."""
+    """Law, peak and drop of one RM size.
+
+    Coefficients are fitted to the seeds' curves together (they share their prompts); how well a form fits (`r2`, `rmse`,
+    `rmse_by_form`) is the mean over fits to each seed's curve alone, so that seeds that differ do not count as misfit.
+    """
     import numpy as np
 
     from mlproject.curve import Curve, mean_and_se
@@ -110,7 +114,8 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         fitted = fit(form, together.sqrt_kl_S, together.gold_S, min_d)
         interval = bootstrap_fit(form, together, resamples, np.random.default_rng(0), min_d)
         proxy = fit(form, together.sqrt_kl_S, together.proxy_S, min_d)
-        rmse_by_form = compare(FORMS.values(), together.sqrt_kl_S, together.gold_S)
+        alone = [fit(form, curve.sqrt_kl_S, curve.gold_S, min_d) for curve in curves]
+        rmse_by_seed = [compare(FORMS.values(), curve.sqrt_kl_S, curve.gold_S) for curve in curves]
     except ValueError:  # too few points away from the origin
         missing = (
             *fitted_names,
@@ -128,9 +133,9 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         "peak_kl": peak_kl,
         "peak_gold": fitted_peak,
         **{f"{name}_ci": list(getattr(interval, name)) for name in fitted_names},
-        "r2": fitted.r2,
-        "rmse": fitted.rmse,
-        "rmse_by_form": rmse_by_form,
+        "r2": float(np.mean([law.r2 for law in alone])),
+        "rmse": float(np.mean([law.rmse for law in alone])),
+        "rmse_by_form": {name: float(np.mean([rmse[name] for rmse in rmse_by_seed])) for name in FORMS},
         "proxy_alpha": proxy.alpha,
     }
 

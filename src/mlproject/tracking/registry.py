@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow.artifacts
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PROXY_RUN = "mlproject.proxy_run_id"
 _SCORER_FOLDER = "scorer"
+_EXAMPLE = pd.DataFrame({"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]})
 _REQUIREMENTS = ("mlflow", "pandas", "torch", "transformers")
 
 
@@ -173,6 +175,7 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> None:
                 inputs=Schema([ColSpec("string", "prompt"), ColSpec("string", "response")]),
                 outputs=Schema([ColSpec("double", "reward")]),
             ),
+            input_example=_EXAMPLE,
             pip_requirements=[f"{package}=={installed(package).partition('+')[0]}" for package in _REQUIREMENTS],
         )
         client.log_artifacts(proxy_run_id, str(folder), _SCORER_FOLDER)

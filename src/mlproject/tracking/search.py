@@ -64,17 +64,18 @@ def search(invocation: Invocation, plan: Plan) -> Step:
         study = _open_study(config, step, invocation.store.folder)
         run.set_tags({"optuna.study_name": study.study_name})
         for batch in _batches(study, config):
-            wanted = [_trial_step(config, plan, trial, study.study_name) for trial in batch]
+            wanted = [_trial_step(config, plan, trial) for trial in batch]
+            reused = [conductor.find(trial_step) is not None for trial_step in wanted]
             outcomes = conductor.run(wanted, made_by=run.run_id)
-            for trial, trial_step in zip(batch, wanted, strict=True):
+            for trial, trial_step, existed in zip(batch, wanted, reused, strict=True):
                 outcome = outcomes[trial_step]
                 metrics = invocation.client.get_run(outcome.run_id).data.metrics
                 trial.set_user_attr("run_id", outcome.run_id)
-                trial.set_user_attr("reused", outcome.reused)
+                trial.set_user_attr("reused", existed)
                 for name in ("peak/gold_se", "peak/kl"):
                     trial.set_user_attr(name, metrics[name])
                 study.tell(trial, metrics["peak/gold"])
-                if not outcome.reused:
+                if not existed:
                     tags = {"optuna.study_name": study.study_name, "optuna.trial_number": trial.number}
                     for name, value in tags.items():
                         invocation.client.set_tag(outcome.run_id, name, value)
@@ -169,7 +170,7 @@ def _space(config: Config) -> dict[str, IntDistribution]:
     }
 
 
-def _trial_step(config: Config, plan: Plan, trial: Trial, study_name: str) -> Step:
+def _trial_step(config: Config, plan: Plan, trial: Trial) -> Step:
     size, kl_coef = _cell(config, trial.params)
     proxy = proxy_rm(config, plan.comparisons, size, config.seed)
     return policy_run(config.replace(kl_coef=kl_coef), proxy, plan.pool, "ppo", config.seed)

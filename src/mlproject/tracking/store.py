@@ -80,7 +80,9 @@ def open_store(experiment: str) -> Store:
     """
     uri = tracking_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that it makes tables
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # there is one display, our own
+    for talkative in ("mlflow.store.db.utils", "mlflow.pyfunc"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     if uri.startswith("http"):
         _check_server(uri)
     folder = Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
