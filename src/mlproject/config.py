@@ -95,7 +95,9 @@ class Config:
     ppo_value_lr: float = _option("learning rate of the value head", least=1e-9, most=1)
     ppo_clip: float = _option("clip range of the probability ratio", least=0.001, most=10)
     ppo_gae_lambda: float = _option("lambda of generalized advantage estimation", least=0, most=1)
-    ppo_eval_every: int = _option("updates between two curve points", least=1)
+    ppo_eval_every: int = _option(
+        "updates between two curve points, after the first 8 updates, which are all measured", least=1
+    )
     eval_samples: int = _option("responses per curve prompt at each point of a policy's curve", least=1, most=1000)
     bootstrap: int = _option("resamplings of the prompts for the intervals of the laws", least=10, most=1_000_000)
 

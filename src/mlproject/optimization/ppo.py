@@ -24,6 +24,9 @@ from mlproject.optimization.advantages import generalized_advantages, masked_mea
 from mlproject.optimization.problem import Problem
 
 _MAX_GRADIENT_NORM = 1.0
+_EACH_OF_THE_FIRST = 8
+"""Updates at the beginning of a run that are all measured."""
+
 _VALUE_BATCH = 64
 _LENGTH_GROUPS = 2
 """Groups of about equal length into which a minibatch is cut: the same gradient with less padding."""
@@ -89,7 +92,10 @@ class Rollouts:
 
 
 def optimize(problem: Problem) -> Iterator[CurvePoint]:
-    """Yield the initial policy as step 0, then a point every `ppo_eval_every` updates and after the last one."""
+    """Yield the initial policy as step 0, a point after each of the first updates, then every `ppo_eval_every`.
+
+    Gold bends soonest where the policy has moved least: a weak proxy's peak lies within the first few updates.
+    """
     options, accelerator = problem.options, problem.accelerator
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=problem.generator, device=problem.generator.device)))
@@ -110,7 +116,7 @@ def optimize(problem: Problem) -> Iterator[CurvePoint]:
         rollouts, seen = collect(problem, actor_critic)
         learned = improve(problem, prepared, optimizer, rollouts)
         problem.progress(update / updates)
-        if update % every == 0 or update == updates:
+        if update <= _EACH_OF_THE_FIRST or update % every == 0 or update == updates:
             yield problem.meter.of_policy(policy, step=update, diagnostics={**seen, **learned})
 
 

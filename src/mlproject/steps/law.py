@@ -81,8 +81,8 @@ def work(run: Run) -> None:
 def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str, Any]:
     """Law, peak and drop of one RM size.
 
-    Coefficients are fitted to the seeds' curves together (they share their prompts); how well a form fits (`r2`, `rmse`,
-    `rmse_by_form`) is the mean over fits to each seed's curve alone, so that seeds that differ do not count as misfit.
+    Coefficients are fitted to the seeds' curves together (they share their prompts). How well a form fits (`r2`,
+    `rmse`, `rmse_by_form`) is the mean over fits to each seed's curve alone: seeds that differ are no misfit.
     """
     import numpy as np
 

@@ -6,6 +6,7 @@ Only curves measured on the same pool (same gold RM, same prompts) are compared.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PROXY_RUN = "mlproject.proxy_run_id"
 _SCORER_FOLDER = "scorer"
-_EXAMPLE = pd.DataFrame({"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]})
+_EXAMPLE = pd.DataFrame(
+    {"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]}
+)
 _REQUIREMENTS = ("mlflow", "pandas", "torch", "transformers")
 
 
@@ -165,6 +168,7 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> None:
     model = mlflow.artifacts.download_artifacts(
         run_id=proxy_run_id, artifact_path=MODEL_FOLDER, tracking_uri=client.tracking_uri
     )
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # says that it looks at the example
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / _SCORER_FOLDER
         mlflow.pyfunc.save_model(

@@ -81,8 +81,7 @@ def open_store(experiment: str) -> Store:
     uri = tracking_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # there is one display, our own
-    for talkative in ("mlflow.store.db.utils", "mlflow.pyfunc"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that it makes tables
     if uri.startswith("http"):
         _check_server(uri)
     folder = Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
