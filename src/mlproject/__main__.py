@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         exit code: 0, 2 for a mistake of the user's (one line on standard error, no traceback), 130 after Ctrl-C.
         Anything unexpected leaves as an exception, which Python turns into 1.
     """
+    for ending in (signal.SIGINT, signal.SIGTERM):  # `mlflow run` hands Ctrl-C on as both; schedulers send the second
+        signal.signal(ending, _interrupt)
     try:
         call = parse_command_line(sys.argv[1:] if arguments is None else arguments)
         if call is None:
@@ -32,6 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("mlproject: interrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_OK
+
+
+def _interrupt(*signal_and_frame: object) -> None:
+    """Treat every polite request to end as Ctrl-C, once: the study closes its runs and ends."""
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

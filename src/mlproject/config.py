@@ -64,13 +64,13 @@ class Config:
 
     # The gold reward model
     gold_size: str = _option("size of the gold RM, at least the largest proxy's", choices=tuple(SIZES))
-    gold_comparisons: int = _option("human-labelled comparisons that the gold RM learns from", least=64)
+    gold_comparisons: int = _option("human-labelled comparisons that the gold RM learns from", least=64, most=1_000_000)
     gold_epochs: float = _option("passes of the gold RM over its comparisons", least=0.01, most=1000)
     gold_batch_size: int = _option("comparisons per step of the gold RM", least=1)
     gold_lr: float = _option("learning rate of the gold RM at width 64", least=1e-8, most=1)
 
     # Comparisons and proxy reward models
-    n_comparisons: int = _option("gold-labelled comparisons; a tenth is held out", least=64)
+    n_comparisons: int = _option("gold-labelled comparisons; a tenth is held out", least=64, most=1_000_000)
     label_noise: float = _option("share of the training labels that are flipped", least=0, most=0.5)
     rm_sizes: tuple[str, ...] = _option("sizes of the study's proxy RMs", choices=tuple(SIZES))
     rm_size: str = _option("size of the one proxy RM of `proxy`", choices=tuple(SIZES))
@@ -95,9 +95,8 @@ class Config:
     ppo_value_lr: float = _option("learning rate of the value head", least=1e-9, most=1)
     ppo_clip: float = _option("clip range of the probability ratio", least=0.001, most=10)
     ppo_gae_lambda: float = _option("lambda of generalized advantage estimation", least=0, most=1)
-    ppo_eval_every: int = _option(
-        "updates between two curve points, after the first 8 updates, which are all measured", least=1
-    )
+    ppo_eval_first: int = _option("updates at the beginning of a run that are all measured", least=0)
+    ppo_eval_every: int = _option("updates between two curve points after these", least=1)
     eval_samples: int = _option("responses per curve prompt at each point of a policy's curve", least=1, most=1000)
     bootstrap: int = _option("resamplings of the prompts for the intervals of the laws", least=10, most=1_000_000)
 
@@ -205,6 +204,8 @@ def parse(name: str, value: Any) -> Any:
         raise UserError(f"{name}={_shown(value)}: there is no option {name}; {hint}")
     option = _fields()[name]
     kind = _TYPES[name]
+    if value is False and "no" in (option.metadata["choices"] or ()):
+        value = "no"  # YAML reads a bare no as false
     try:
         if kind not in _TUPLES:
             return _scalar(kind, value)

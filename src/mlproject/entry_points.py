@@ -15,20 +15,23 @@ from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Made, Step
 from mlproject.study import plan_study
 from mlproject.tracking.invocation import Invocation
-from mlproject.tracking.registry import promotion_step, resolve_proxy
+from mlproject.tracking.registry import promotion_step, resolve_proxy, still_holds
 from mlproject.tracking.report.study_report import report_of_run, write_report
 from mlproject.tracking.runs import FINGERPRINT, INPUTS
+from mlproject.tracking.search import open_storage
 from mlproject.tracking.search import search as run_search
 
 
 def main(call: Call) -> None:
     """A whole study: every curve, the laws, the search, the promotion, the report."""
     with Invocation(call) as invocation:
+        if invocation.config.n_trials:
+            open_storage(invocation.config, invocation.store)
         plan = plan_study(invocation.config)
         invocation.make(*plan.steps)
         if invocation.config.n_trials:
             run_search(invocation, plan)
-        invocation.make(promotion_step(invocation.config, invocation.store, invocation.run_id_of(plan.pool)))
+        _promote(invocation, invocation.run_id_of(plan.pool))
         write_report(invocation)
         _show_curves(invocation)
 
@@ -58,6 +61,7 @@ def search(call: Call) -> None:
     if not call.config.n_trials:
         raise UserError("n_trials=0: `search` needs at least 1; give --n_trials N")
     with Invocation(call) as invocation:
+        open_storage(invocation.config, invocation.store)
         wanted = run_search(invocation, plan_study(invocation.config))
         invocation.finish()
         found = invocation.client.get_run(invocation.run_id_of(wanted)).data
@@ -70,12 +74,10 @@ def promote(call: Call) -> None:
     """Register the proxies that have curves; the best becomes champion."""
     with Invocation(call) as invocation:
         config = invocation.config
-        plan = plan_study(config)
-        known = invocation.conductor.find(plan.pool)
+        known = invocation.conductor.find(plan_study(config).pool)
         if known is None:
             raise UserError("promote: no finished curve for this configuration; run `main`, `ppo` or `best_of_n` first")
-        wanted = promotion_step(config, invocation.store, known)
-        invocation.make(wanted)
+        wanted = _promote(invocation, known)
         invocation.finish()
         tags = invocation.client.get_run(invocation.run_id_of(wanted)).data.tags
         version, size, seed = (tags[f"champion.{name}"] for name in ("version", "rm_size", "seed"))
@@ -92,28 +94,40 @@ def report(call: Call) -> None:
 
 def _optimize(call: Call, method: str) -> None:
     with Invocation(call) as invocation:
-        config, given = invocation.config, call.arguments["proxy"]
-        plan = plan_study(config)
-        source: Step | Made
+        given = call.arguments["proxy"]
         if given in SIZES:
-            source, samples = proxy_rm(config, plan.comparisons, given, config.seed), plan.pool
+            config = invocation.config.replace(rm_size=given)
+            plan = plan_study(config)
+            wanted = policy_run(
+                config, proxy_rm(config, plan.comparisons, given, config.seed), plan.pool, method, config.seed
+            )
         else:
-            source, samples = _existing(invocation, given)
-        wanted = policy_run(config, source, samples, method, config.seed)
+            wanted = _against_existing(invocation, given, method)
         invocation.make(wanted)
         invocation.finish()
         _show_metrics(invocation, wanted, ("peak/gold", "peak/gold_se", "peak/kl", "law/alpha", "law/beta"))
         _show_curves(invocation)
 
 
-def _existing(invocation: Invocation, given: str) -> tuple[Made, Step]:
-    """A proxy RM that exists, and the pool of its own initial policy and gold RM."""
+def _promote(invocation: Invocation, pool_run_id: str) -> Step:
+    """Promote, also where the same promotion was made before but somebody else has moved the alias since."""
+    step = promotion_step(invocation.config, invocation.store, pool_run_id)
+    made = invocation.conductor.find(step)
+    if made is not None and not still_holds(invocation.client, made):
+        invocation.conductor.forget(step)
+    invocation.make(step)
+    return step
+
+
+def _against_existing(invocation: Invocation, given: str, method: str) -> Step:
+    """A policy run against a proxy RM that exists, in the proxy's own world and with its own seed."""
     run = resolve_proxy(invocation.client, given)
-    made = Made(run.info.run_id, run.data.tags[FINGERPRINT], run.data.params)
-    sources = {}
+    p, sources = run.data.params, {}
     for role, run_id in json.loads(run.data.tags[INPUTS]).items():
         sources[role] = Made(run_id, invocation.client.get_run(run_id).data.tags[FINGERPRINT])
-    return made, pool(invocation.config, sources["initial-policy"], sources["gold-rm"])
+    config = invocation.config.replace(world=p["world"], world_seed=int(p["world_seed"]))
+    samples = pool(config, sources["initial-policy"], sources["gold-rm"])
+    return policy_run(config, Made(run.info.run_id, run.data.tags[FINGERPRINT], p), samples, method, int(p["seed"]))
 
 
 def _show_metrics(invocation: Invocation, step: Step, names: tuple[str, ...]) -> None:

@@ -24,7 +24,8 @@ class Plan:
     """The steps of a study that are known before it starts (the search decides on its own ones as it goes).
 
     Attributes:
-        ground: initial policy, gold RM, comparisons and pool, which all the rest stands on.
+        comparisons: gold-labelled pairs that the proxies learn from.
+        pool: the initial policy's samples on the curve prompts.
         proxies: by (size, seed).
         policy_runs: one for each method, size and seed.
         law: fitted to all policy runs.

@@ -155,9 +155,9 @@ def test_sample_tables_have_the_same_columns_everywhere(client):
 
 def test_the_peak_checkpoint_is_found_by_its_gold_score(client):
     experiment = client.get_experiment_by_name("overoptimization").experiment_id
-    order = [{"field_name": "metrics.checkpoint/gold", "ascending": False, "dataset_name": "curve"}]
+    order = [{"field_name": "metrics.gold", "ascending": False, "dataset_name": "curve"}]
     found = client.search_logged_models([experiment], order_by=order)
-    gold = [next(m.value for m in model.metrics if m.key == "checkpoint/gold") for model in found]
+    gold = [next(m.value for m in model.metrics if m.key == "gold") for model in found]
     assert len(found) >= 4
     assert gold == sorted(gold, reverse=True)
 
@@ -175,8 +175,8 @@ def test_the_champion_is_the_proxy_with_the_highest_peak_and_scores_as_in_proces
     from mlproject.models.sequences import encode
 
     mlflow.set_tracking_uri(f"sqlite:///{store}/mlflow.db")
-    responses = ["restart phone .", "thanks thanks thanks"]
-    table = pd.DataFrame({"prompt": ["my old phone is slow", "hi"], "response": responses})
+    responses = ["restart phone .", "thanks thanks thanks", "thanks " * 30, ""]
+    table = pd.DataFrame({"prompt": ["my old phone is slow", "hi", "hello", "hi"], "response": responses})
     served = mlflow.pyfunc.load_model("models:/reward-model@champion").predict(table).reward.to_numpy()
     model = folder(client.get_run(version.run_id)) / "model"
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -218,6 +218,16 @@ def test_the_same_study_again_repeats_no_run(client, store):
     assert (folder(again) / "report.html").exists()
 
 
+def test_the_same_study_again_takes_the_alias_back_from_whoever_moved_it(client, store):
+    version = client.get_model_version_by_alias("reward-model", "champion").version
+    [other] = [v.version for v in client.search_model_versions("name = 'reward-model'") if v.version != version]
+    client.set_registered_model_alias("reward-model", "champion", other)
+    answer = run_module(store, "promote", "--preset", "smoke")
+    assert answer.returncode == 0, answer.stderr
+    assert f"version {version}," in answer.stdout
+    assert client.get_model_version_by_alias("reward-model", "champion").version == version
+
+
 def test_a_changed_option_repeats_only_what_depends_on_it(client, store):
     answer = run_module(store, "best_of_n", "--preset", "smoke", "--proxy", "13k", "--bon_points", "6")
     assert answer.returncode == 0, answer.stderr
@@ -238,8 +248,10 @@ def test_a_proxy_is_found_by_run_id_and_by_alias(client, store):
 
 @pytest.mark.parametrize("given", ["0" * 32, "models:/reward-model@nobody", "models:/nothing/1", "models:/", "2k"])
 def test_a_proxy_that_is_not_there_is_refused_in_one_line(client, store, given):
+    before = len(runs(client, "overoptimization/studies"))
     answer = run_module(store, "ppo", "--preset", "smoke", "--proxy", given)
     assert answer.returncode == 2
+    assert len(runs(client, "overoptimization/studies")) == before
     assert len(answer.stderr.strip().splitlines()) == 1
     assert given in answer.stderr
 

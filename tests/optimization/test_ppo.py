@@ -32,6 +32,7 @@ OPTIONS = {
     "ppo_value_lr": 1e-2,
     "ppo_clip": 0.2,
     "ppo_gae_lambda": 0.95,
+    "ppo_eval_first": 0,
     "ppo_eval_every": 2,
 }
 
@@ -82,7 +83,8 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
         initial_policy=initial_policy,
         proxy=TableReward(table),
         train_prompts=prompts,
-        pool=None,
+        samples=None,
+        samples_per_prompt=0,
         meter=meter,
         max_response_tokens=2,
         options={
@@ -144,7 +146,8 @@ def run_ppo(world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, **opt
         initial_policy=world.policy,
         proxy=proxy,
         train_prompts=world.prompts,
-        pool=pool,
+        samples=pool.sequences,
+        samples_per_prompt=8,
         meter=meter,
         max_response_tokens=4,
         options={**OPTIONS, **options},
@@ -188,6 +191,12 @@ def test_points_come_every_few_updates_and_after_the_last(small_world, tiny_rewa
     proxy = RewardModel(tiny_reward_model(1))
     points = run_ppo(small_world, tiny_tokenizer, proxy, proxy, ppo_updates=5, ppo_eval_every=3)
     assert [point.step for point in points] == [0, 3, 5]
+
+
+def test_each_of_the_first_updates_has_a_point(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+    proxy = RewardModel(tiny_reward_model(1))
+    points = run_ppo(small_world, tiny_tokenizer, proxy, proxy, ppo_updates=7, ppo_eval_first=2, ppo_eval_every=4)
+    assert [point.step for point in points] == [0, 1, 2, 4, 7]
 
 
 def test_ppo_without_a_penalty_climbs_its_proxy(small_world, tiny_reward_model, tiny_tokenizer) -> None:

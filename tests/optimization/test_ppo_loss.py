@@ -179,7 +179,7 @@ def test_a_pass_takes_one_step_per_minibatch_and_uses_every_rollout_once(sampled
     actor_critic, rollouts = sampled
     recorder, _ = improved(actor_critic, rollouts, minibatches=3)
     order = torch.randperm(len(rollouts.sequences), generator=torch.Generator().manual_seed(5))
-    minibatches = order.chunk(3)
+    minibatches = order.tensor_split(3)
     assert len(recorder.steps) == len(minibatches) == 3
     for gradients, index in zip(recorder.steps, minibatches, strict=True):
         for got, wanted in zip(gradients, by_hand(actor_critic, rollouts.select(index))[0], strict=True):

@@ -19,7 +19,7 @@ def test_signs_are_those_counted_by_hand() -> None:
     signs = load_world("helpdesk", seed=0).signs(RESPONSES)
     assert signs["length"].tolist() == [11, 0, 1, 5]
     assert signs["repetition"] == pytest.approx([3 / 11, 0, 0, 1 / 5])  # please, two full stops; clever
-    assert signs["distinct_2"] == pytest.approx([1, 1, 1, 1])
+    assert signs["distinct-2"] == pytest.approx([1, 1, 1, 1])
     assert signs["courtesy"].tolist() == [3, 0, 1, 0]
     assert signs["apologies"].tolist() == [1, 0, 0, 0]
     assert signs["flattery"].tolist() == [0, 0, 0, 2]
@@ -29,7 +29,7 @@ def test_signs_are_those_counted_by_hand() -> None:
 
 def test_a_loop_has_few_distinct_pairs_and_much_repetition() -> None:
     signs = load_world("helpdesk", seed=0).signs(["a b a b a b"])
-    assert signs["distinct_2"][0] == pytest.approx(2 / 5)
+    assert signs["distinct-2"][0] == pytest.approx(2 / 5)
     assert signs["repetition"][0] == pytest.approx(4 / 6)
 
 

@@ -84,9 +84,10 @@ class RewardModel:
         """The same model, read on another scale."""
         return replace(self, centre=float(centre), scale=float(scale))
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Write a Hugging Face folder (safetensors); the units stand in its config.json."""
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerFast, max_response_tokens: int) -> None:
+        """Write a Hugging Face folder (safetensors); units and the longest response stand in its config.json."""
         self.model.config.reward_centre, self.model.config.reward_scale = self.centre, self.scale
+        self.model.config.max_response_tokens = max_response_tokens
         self.model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 

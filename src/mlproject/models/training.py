@@ -1,6 +1,6 @@
 """One training loop for everything that is trained on a fixed set of examples (supervised policy, reward models).
 
-Runs under `accelerate`, so that the same code serves one CPU thread, a GPU, mixed precision and several processes.
+Runs under `accelerate`, so that the same code serves one CPU thread, a GPU and mixed precision.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _METHODS = (
         "ppo",
         "ppo",
         ("kl_coef", "ppo_updates", "ppo_batch_size", "ppo_epochs", "ppo_minibatches", "ppo_lr", "ppo_value_lr",
-         "ppo_clip", "ppo_gae_lambda", "ppo_eval_every", "eval_samples"),
+         "ppo_clip", "ppo_gae_lambda", "ppo_eval_first", "ppo_eval_every", "eval_samples"),
     ),
 )  # fmt: skip
 

@@ -16,8 +16,7 @@ from mlproject.optimization.problem import Problem
 
 def optimize(problem: Problem) -> Iterator[CurvePoint]:
     """Yield one point per n on a logarithmic grid; its step is n, its KL the bound log n - (n - 1)/n."""
-    prompts, samples = problem.pool.shape
-    proxy_PN = problem.proxy.scores(problem.pool.sequences).reshape(prompts, samples)
+    proxy_PN = problem.proxy.scores(problem.samples).reshape(-1, problem.samples_per_prompt)
     problem.progress(0.8)
     ns = n_grid(problem.options["bon_n_max"], problem.options["bon_points"])
     first_n_best_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in ns])

@@ -1,7 +1,8 @@
 """The meter: how far a policy has moved, and what proxy, gold and human think of it, always on the same prompts.
 
 Scores are gains over the initial policy, prompt by prompt: each prompt's mean score over the initial policy's samples
-in the pool is subtracted, so every curve starts at 0 and the differences among prompts do not blur it.
+in the pool is subtracted, so the differences among prompts do not blur a curve. Best-of-n starts at 0 exactly; a policy
+that is measured on fresh samples starts there up to their noise.
 
 Axis letters: P prompts, N samples per prompt, G points of a grid, R samples drawn per prompt at a point.
 """

@@ -24,9 +24,6 @@ from mlproject.optimization.advantages import generalized_advantages, masked_mea
 from mlproject.optimization.problem import Problem
 
 _MAX_GRADIENT_NORM = 1.0
-_EACH_OF_THE_FIRST = 8
-"""Updates at the beginning of a run that are all measured."""
-
 _VALUE_BATCH = 64
 _LENGTH_GROUPS = 2
 """Groups of about equal length into which a minibatch is cut: the same gradient with less padding."""
@@ -92,7 +89,7 @@ class Rollouts:
 
 
 def optimize(problem: Problem) -> Iterator[CurvePoint]:
-    """Yield the initial policy as step 0, a point after each of the first updates, then every `ppo_eval_every`.
+    """Yield the initial policy as step 0, a point after each of the first updates, then one every few.
 
     Gold bends soonest where the policy has moved least: a weak proxy's peak lies within the first few updates.
     """
@@ -116,7 +113,7 @@ def optimize(problem: Problem) -> Iterator[CurvePoint]:
         rollouts, seen = collect(problem, actor_critic)
         learned = improve(problem, prepared, optimizer, rollouts)
         problem.progress(update / updates)
-        if update <= _EACH_OF_THE_FIRST or update % every == 0 or update == updates:
+        if update <= options["ppo_eval_first"] or update % every == 0 or update == updates:
             yield problem.meter.of_policy(policy, step=update, diagnostics={**seen, **learned})
 
 
@@ -169,7 +166,7 @@ def improve(
     for _ in range(options["ppo_epochs"]):
         statistics.clear()
         order = torch.randperm(size, generator=generator, device=generator.device)
-        for index in order.chunk(options["ppo_minibatches"]):
+        for index in order.tensor_split(options["ppo_minibatches"]):
             tokens = rollouts.sequences.response_lengths_B[index].sum()
             by_length = index[rollouts.sequences.ends_B[index].argsort()]
             for part in by_length.chunk(_LENGTH_GROUPS):
@@ -179,8 +176,9 @@ def improve(
                 share = minibatch.sequences.response_lengths_B.sum() / tokens
                 problem.accelerator.backward(loss * share)
                 statistics.append({name: value * share for name, value in said.items()})
+            problem.accelerator.unscale_gradients(optimizer)
             for group in optimizer.param_groups:  # apart, so that a large value error does not slow the policy
-                problem.accelerator.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
+                nn.utils.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
             optimizer.step()
             optimizer.zero_grad()
     return {

@@ -11,28 +11,28 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.sequences import Prompts
+from mlproject.models.sequences import Prompts, Sequences
 from mlproject.models.training import Progress, silent
 from mlproject.optimization.meter import Meter
-from mlproject.optimization.pool import Pool
 
 
 @dataclass(frozen=True)
 class Problem:
     """One policy, one proxy: the task of a policy run.
 
-    Gold and human scores stand behind the meter alone. A method calls it to obtain curve points and reads nothing
-    from them; it climbs `proxy`.
+    Gold and human scores stand behind the meter. A method calls it to obtain the curve points that it hands on to its
+    caller; what it climbs is `proxy`.
 
     Attributes:
         initial_policy: where optimization starts and KL is measured from; never changed.
         proxy: calibrated reward model, gold standard deviations.
         train_prompts: what a method may sample responses for.
-        pool: samples of the initial policy on the curve prompts.
+        samples: responses of the initial policy to the curve prompts, those to one prompt side by side.
+        samples_per_prompt: how many there are to each.
         meter: turns a policy, or a choice from the pool, into a curve point.
         max_response_tokens: longest response, end-of-sequence included.
         options: the method's own part of the configuration, by name.
-        accelerator: device, precision, processes.
+        accelerator: device and precision.
         generator: source of the method's randomness, on the accelerator's device.
         progress: told the finished share.
     """
@@ -40,7 +40,8 @@ class Problem:
     initial_policy: PreTrainedModel
     proxy: RewardModel
     train_prompts: Prompts
-    pool: Pool
+    samples: Sequences
+    samples_per_prompt: int
     meter: Meter
     max_response_tokens: int
     options: Mapping[str, Any]

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from mlproject.errors import UserError
 
 MODEL_FOLDER = "model"
 """Artifact folder of every model: a Hugging Face folder."""
@@ -32,7 +35,17 @@ def numpy_generator(*names: str | int) -> np.random.Generator:
 
 
 def accelerator(mixed_precision: str = "no") -> Accelerator:
-    return Accelerator(mixed_precision=mixed_precision)
+    """Device and precision of this step. CUDA or the CPU: Apple's MPS lacks the float64 that scores are kept in.
+
+    Raises:
+        UserError: for a precision that the device cannot do.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)  # accelerate keeps one state per process; steps differ
+    try:
+        return Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"mixed_precision={mixed_precision}: {reason}; use no or bf16") from None
 
 
 def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:

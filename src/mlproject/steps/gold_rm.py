@@ -138,7 +138,7 @@ def work(run: Run) -> None:
     run.log_params({"rm_params": parameter_count(model)})
     run.log_metrics({"rm/train_loss": loss, **agreement})
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    gold.save(run.folder / MODEL_FOLDER, tokenizer)
+    gold.save(run.folder / MODEL_FOLDER, tokenizer, world.max_response_tokens)
     (run.folder / "units.json").write_text(
         json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())})
     )

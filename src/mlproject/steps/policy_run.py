@@ -40,7 +40,7 @@ def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed
         seed: of the policy's optimization.
     """
     known: Mapping[str, Any] = proxy.params if isinstance(proxy, Made) else {**proxy.shown, **proxy.params}
-    options = {**config.select(*METHODS[method].options), **config.select("mixed_precision")}
+    options = config.select(*METHODS[method].options)
     penalty = f" KL coefficient {options['kl_coef']:g}" if options.get("kl_coef") else ""
     return Step(
         name=f"{method} against {known['rm_size']} seed {seed}{penalty}",
@@ -85,7 +85,7 @@ def work(run: Run) -> None:
     p = run.params
     method = METHODS[p["method"]]
     world = load_world(p["world"], p["world_seed"])
-    machine = accelerator(p["mixed_precision"])
+    machine = accelerator()  # float32: PPO compares probabilities of the same policy at two moments
     tokenizer = load_tokenizer(run.input("initial-policy"))
     initial_policy = load_policy(run.input("initial-policy"), machine.device)
     proxy = RewardModel.load(run.input("proxy-rm") / MODEL_FOLDER, machine.device)
@@ -110,7 +110,8 @@ def work(run: Run) -> None:
         initial_policy=initial_policy,
         proxy=proxy,
         train_prompts=encode_prompts(tokenizer, world.prompts("train", TRAIN_PROMPTS)).to(machine.device),
-        pool=pool,
+        samples=pool.sequences,
+        samples_per_prompt=pool.shape[1],
         meter=meter,
         max_response_tokens=world.max_response_tokens,
         options=p,

@@ -77,4 +77,4 @@ def work(run: Run) -> None:
         }
     )
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    proxy.save(run.folder / MODEL_FOLDER, tokenizer)
+    proxy.save(run.folder / MODEL_FOLDER, tokenizer, world.max_response_tokens)

@@ -27,7 +27,7 @@ class Made:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One step of a study.
 
@@ -65,6 +65,9 @@ class Step:
                 "inputs": {role: step.fingerprint for role, step in self.inputs.items()},
             }
         )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Step) and self.fingerprint == other.fingerprint
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)

@@ -68,10 +68,12 @@ class Conductor:
         if self._pool is None:
             return
         if kind is not None:  # workers close their runs with a truthful status on SIGINT
-            for process in list(self._pool._processes.values()):
+            for process in list((self._pool._processes or {}).values()):
                 if process.pid and process.is_alive():
                     os.kill(process.pid, signal.SIGINT)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if kind is not None:  # and those that were killed could not
+            reap(self._store.client(), self._store)
 
     def run(self, steps: Sequence[Step], made_by: str | None = None) -> dict[Step, Outcome]:
         """Make every step and what it reads, or find it made.
@@ -105,8 +107,9 @@ class Conductor:
                 try:
                     outcome = future.result()
                 except BrokenProcessPool as error:
+                    names = ", ".join([step.name, *(other.name for other in running.values())])
                     raise RuntimeError(
-                        f"{step.name}: its process was killed; the same command goes on from here"
+                        f"a worker was killed (out of memory?) while these ran: {names}; the same command goes on"
                     ) from error
                 self.outcomes[step] = outcome
                 self._ledger.finished[step.fingerprint] = outcome.run_id
@@ -116,6 +119,11 @@ class Conductor:
     def find(self, step: Step) -> str | None:
         """Run id of a step that is made already; None where it is not."""
         return self._ledger.finished.get(step.fingerprint)
+
+    def forget(self, step: Step) -> None:
+        """Make a step anew, although it is made already."""
+        self._ledger.finished.pop(step.fingerprint, None)
+        self.outcomes.pop(step, None)
 
     def open_here(self, step: Step) -> StepRun | None:
         """Open the run of a step that this process carries out itself, its inputs made first.
@@ -192,6 +200,8 @@ def _start_worker(messages: Any) -> None:
     global _tell
     _tell = messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle worker has nothing to close
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)  # a worker is a whole: it joins no process group that a launcher has set up
     threading.Thread(target=_die_with_parent, daemon=True).start()
     from transformers.utils import logging
 

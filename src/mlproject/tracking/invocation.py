@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
 from mlproject.command_line import Call
+from mlproject.errors import UserError
 from mlproject.steps.step import Step
 from mlproject.tracking.conductor import Conductor
 from mlproject.tracking.owner import owner_tags
 from mlproject.tracking.progress import Progress
-from mlproject.tracking.runs import KIND
-from mlproject.tracking.store import Store, open_store
+from mlproject.tracking.runs import BATCH_PARAMS, KIND, as_text
+from mlproject.tracking.store import Store, hide_password, open_store
 from mlproject.tracking.views import FIGURE_BEST_OF_N, FIGURE_PPO, install_views, view_link
 
 STEPS = "steps.json"
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves by default."""
-_PARAMS_PER_BATCH = 100
 
 
 class Invocation:
@@ -52,12 +53,19 @@ class Invocation:
         given = os.environ.get("MLFLOW_RUN_ID")
         self._is_mine = not given
         self.run_id: str = given or self.client.create_run(self.store.studies, run_name=entry).info.run_id
-        known = self.client.get_run(self.run_id).data.params
+        try:
+            known = self.client.get_run(self.run_id).data.params
+        except MlflowException:
+            uri = hide_password(self.store.tracking_uri)
+            raise UserError(
+                f"MLFLOW_TRACKING_URI={uri}: lacks the run of this `mlflow run`; give an absolute path"
+            ) from None
         asked = {"entry_point": entry, "preset": call.preset, **dataclasses.asdict(config)}
-        params = [Param(k, _text(v)) for k, v in asked.items() if k not in known]
+        asked["storage"] = hide_password(config.storage)
+        params = [Param(k, as_text(v)) for k, v in asked.items() if k not in known]
         tags = {KIND: "study", "mlproject.entry_point": entry, **owner_tags()}
-        for start in range(0, len(params), _PARAMS_PER_BATCH):
-            self.client.log_batch(self.run_id, params=params[start : start + _PARAMS_PER_BATCH])
+        for start in range(0, len(params), BATCH_PARAMS):
+            self.client.log_batch(self.run_id, params=params[start : start + BATCH_PARAMS])
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
         self.conductor = Conductor(self.store, self.run_id, config.workers, self.progress)
 
@@ -67,7 +75,9 @@ class Invocation:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.conductor.__exit__(kind, *rest)
         self.progress.close()
-        if self._is_mine:
+        if self._is_mine and kind is not None and issubclass(kind, UserError):
+            self.client.delete_run(self.run_id)  # a mistake leaves nothing behind
+        elif self._is_mine:
             status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
             self.client.set_terminated(self.run_id, status)
 
@@ -89,7 +99,7 @@ class Invocation:
         install_views(self.client, self.store.policy_runs)
         lines = []
         if not uri.startswith("http"):
-            lines.append(f"to look at the curves: mlflow ui --backend-store-uri {uri}")
+            lines.append(f"to look at the curves: mlflow ui --backend-store-uri {hide_password(uri)}")
             uri = LOCAL_UI
         for key in (FIGURE_BEST_OF_N, FIGURE_PPO):
             lines.append(view_link(uri, self.store.policy_runs, key))
@@ -136,7 +146,3 @@ class Invocation:
     def say(self, line: str) -> None:
         """A result, on standard output."""
         print(line, file=sys.stdout, flush=True)
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -9,7 +9,10 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from mlproject.tracking.store import Store, all_runs
+from mlproject.tracking.store import Store, all_experiments, all_runs
+
+_CLOCK_SECONDS = 5.0
+"""How far a process's start time may seem to move when the system's clock is set."""
 
 HOST, PID, STARTED = "mlproject.host", "mlproject.pid", "mlproject.pid_started"
 
@@ -26,14 +29,15 @@ def is_abandoned(run: Run) -> bool:
     if run.info.status != "RUNNING" or tags.get(HOST) != socket.gethostname():
         return False
     try:
-        return f"{psutil.Process(int(tags[PID])).create_time():.2f}" != tags[STARTED]
+        started = psutil.Process(int(tags[PID])).create_time()
     except psutil.NoSuchProcess:
         return True
+    return abs(started - float(tags[STARTED])) > _CLOCK_SECONDS
 
 
 def reap(client: MlflowClient, store: Store) -> list[str]:
     """Mark abandoned runs KILLED (a killed process cannot do it itself). Returns their ids."""
-    running = all_runs(client, store.experiments, "attributes.status = 'RUNNING'")
+    running = all_runs(client, all_experiments(client), f"attributes.status = 'RUNNING' and tags.`{HOST}` != ''")
     abandoned = [run.info.run_id for run in running if is_abandoned(run)]
     for run_id in abandoned:
         client.set_terminated(run_id, "KILLED")

@@ -6,6 +6,7 @@ Only curves measured on the same pool (same gold RM, same prompts) are compared.
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections import defaultdict
@@ -22,8 +23,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
+from mlproject.optimization import METHODS
 from mlproject.steps.step import Made, Step
-from mlproject.tracking.runs import FINGERPRINT, INPUTS, StepRun
+from mlproject.tracking.runs import COMPLETE, FINGERPRINT, INPUTS, StepRun, as_text
 from mlproject.tracking.store import Store, all_runs
 
 if TYPE_CHECKING:
@@ -64,9 +66,9 @@ def promotion_step(config: Config, store: Store, pool_run_id: str) -> Step:
     curves = [
         run
         for run in all_runs(store.client(), [store.policy_runs], "attributes.status = 'FINISHED'")
-        if f'"pool": "{pool_run_id}"' in run.data.tags.get(INPUTS, "")
-        and run.data.tags.get("mlproject.complete") != "false"
-        and float(run.data.params.get("kl_coef", config.kl_coef)) == config.kl_coef
+        if json.loads(run.data.tags.get(INPUTS, "{}")).get("pool") == pool_run_id
+        and run.data.tags.get(COMPLETE) != "false"
+        and _has_options_of(config, run)
     ]
     if not curves:
         raise UserError("promote: no finished curve for this configuration; run `main`, `ppo` or `best_of_n` first")
@@ -79,6 +81,24 @@ def promotion_step(config: Config, store: Store, pool_run_id: str) -> Step:
         inputs=dict(sorted(inputs.items(), key=lambda item: item[1].fingerprint)),
         work=__name__,
     )
+
+
+def _has_options_of(config: Config, run: Run) -> bool:
+    """Whether a curve was drawn with the configuration's own options of its method: others are another experiment."""
+    method = METHODS.get(run.data.tags.get("mlproject.method", ""))
+    return method is not None and all(
+        run.data.params.get(name) == as_text(value) for name, value in config.select(*method.options).items()
+    )
+
+
+def still_holds(client: MlflowClient, promotion_run_id: str) -> bool:
+    """Whether the champion that a promotion made is champion now."""
+    run = client.get_run(promotion_run_id)
+    try:
+        holder = client.get_model_version_by_alias(run.data.params["registered_model"], CHAMPION)
+    except MlflowException:
+        return False
+    return holder.tags.get(PROXY_RUN) == run.data.tags[PROXY_RUN]
 
 
 def work(run: StepRun) -> None:

@@ -17,7 +17,7 @@ from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
 from mlproject.steps.step import Step, fingerprint
 from mlproject.tracking.owner import owner_tags
 from mlproject.tracking.store import Store, all_runs
-from mlproject.tracking.views import run_color
+from mlproject.tracking.views import RUN_COLOR_TAG, run_color
 
 FINGERPRINT, KIND, MADE_BY, COMPLETE = (
     "mlproject.fingerprint",
@@ -27,7 +27,7 @@ FINGERPRINT, KIND, MADE_BY, COMPLETE = (
 )
 INPUTS = "mlproject.inputs"
 _FLUSH_SECONDS = 2.0
-_BATCH_METRICS, _BATCH_PARAMS, _BATCH_TAGS = 1000, 100, 100
+BATCH_METRICS, BATCH_PARAMS = 1000, 100
 
 
 class Ledger:
@@ -82,6 +82,8 @@ class StepRun:
         self._metrics: list[Metric] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
+        self._downloads = tempfile.TemporaryDirectory(prefix="mlproject-inputs-")
+        self._folders: dict[str, Path] = {}
         self._flushed = time.monotonic()
         tags = {
             KIND: step.kind,
@@ -89,7 +91,7 @@ class StepRun:
             MADE_BY: made_by,
             INPUTS: json.dumps(self.inputs),
             **({"mlproject.proxy_run_id": inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
-            **({"mlflow.runColor": run_color(step.shown["rm_size"])} if step.kind == "policy-run" else {}),
+            **({RUN_COLOR_TAG: run_color(step.shown["rm_size"])} if step.kind == "policy-run" else {}),
             **step.tags,
             **owner_tags(),
         }
@@ -106,15 +108,24 @@ class StepRun:
             self.log_params({**step.shown, **step.params})
 
     def input(self, role: str) -> Path:
-        """Folder with the artifacts of an input (downloaded where the store is remote)."""
-        with self._timed():
-            return Path(mlflow.artifacts.download_artifacts(run_id=self.inputs[role], tracking_uri=self._uri))
+        """Folder with the artifacts of an input, downloaded once where the store is remote."""
+        if role not in self._folders:
+            remote = self.client.tracking_uri.startswith("http")
+            place = str(Path(self._downloads.name, role)) if remote else None
+            if place:
+                Path(place).mkdir()
+            with self._timed():
+                path = mlflow.artifacts.download_artifacts(
+                    run_id=self.inputs[role], dst_path=place, tracking_uri=self.client.tracking_uri
+                )
+            self._folders[role] = Path(path)
+        return self._folders[role]
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         with self._timed():
-            entries = [Param(name, _text(value)) for name, value in params.items()]
-            for start in range(0, len(entries), _BATCH_PARAMS):
-                self.client.log_batch(self.run_id, params=entries[start : start + _BATCH_PARAMS])
+            entries = [Param(name, as_text(value)) for name, value in params.items()]
+            for start in range(0, len(entries), BATCH_PARAMS):
+                self.client.log_batch(self.run_id, params=entries[start : start + BATCH_PARAMS])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Gather metrics; what is not finite is left out (it would break the charts)."""
@@ -154,10 +165,7 @@ class StepRun:
                 "dataset_digest": fingerprint(prompts)[:8],
             }
             when = self._start + int(step)
-            scores = [
-                Metric(f"checkpoint/{k}", float(v), when, int(step), run_id=self.run_id, **about)
-                for k, v in metrics.items()
-            ]
+            scores = [Metric(k, float(v), when, int(step), run_id=self.run_id, **about) for k, v in metrics.items()]
             self.client.log_batch(self.run_id, metrics=scores)
             self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
@@ -169,15 +177,12 @@ class StepRun:
         self._flush()
         self.client.set_terminated(self.run_id, status)
         self._scratch.cleanup()
-
-    @property
-    def _uri(self) -> str:
-        return self.client.tracking_uri
+        self._downloads.cleanup()
 
     def _flush(self) -> None:
         with self._timed():
-            for start in range(0, len(self._metrics), _BATCH_METRICS):
-                self.client.log_batch(self.run_id, metrics=self._metrics[start : start + _BATCH_METRICS])
+            for start in range(0, len(self._metrics), BATCH_METRICS):
+                self.client.log_batch(self.run_id, metrics=self._metrics[start : start + BATCH_METRICS])
         self._metrics.clear()
         self._flushed = time.monotonic()
 
@@ -206,14 +211,15 @@ def carry_out(run: StepRun, work: Callable[[StepRun], None]) -> None:
     """Do a step's work in its run; whatever happens, the run ends with a status that says so."""
     try:
         work(run)
+        run.close("FINISHED")
     except KeyboardInterrupt:
         run.close("KILLED")
         raise
     except BaseException:
         run.close("FAILED")
         raise
-    run.close("FINISHED")
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A parameter's value as MLflow keeps it."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -39,7 +39,9 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
     def _score(self, prompts: list[str], responses: list[str]) -> list[float]:
         tokenizer = self._tokenizer
         encoded = [tokenizer(texts, add_special_tokens=False)["input_ids"] for texts in (prompts, responses)]
-        rows = [[*p, tokenizer.sep_token_id, *r, tokenizer.eos_token_id] for p, r in zip(*encoded, strict=True)]
+        longest = getattr(self._model.config, "max_response_tokens", None)
+        responses_ids = [[*row, tokenizer.eos_token_id][:longest] for row in encoded[1]]
+        rows = [[*p, tokenizer.sep_token_id, *r] for p, r in zip(encoded[0], responses_ids, strict=True)]
         width = max(map(len, rows))
         ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in rows])
         with torch.inference_mode():

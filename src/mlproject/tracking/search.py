@@ -16,19 +16,22 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config import Config
 from mlproject.errors import UserError
 from mlproject.steps.policy_run import policy_run
 from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Step
-from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.runs import MADE_BY, StepRun, carry_out
+from mlproject.tracking.store import Store, hide_password
 
 if TYPE_CHECKING:
     from mlproject.study import Plan
     from mlproject.tracking.invocation import Invocation
 
 TRIALS = "trials.csv"
+STUDY_NAME, TRIAL_NUMBER = "optuna.study_name", "optuna.trial_number"
 COLUMNS = (
     "number", "state", "rm_size", "kl_coef", "peak_gold", "peak_gold_se", "peak_kl", "run_id", "reused",
 )  # fmt: skip
@@ -61,26 +64,26 @@ def search(invocation: Invocation, plan: Plan) -> Step:
         return step
 
     def work(run: StepRun) -> None:
-        study = _open_study(config, step, invocation.store.folder)
-        run.set_tags({"optuna.study_name": study.study_name})
+        study = _open_study(config, step, invocation.store)
+        run.set_tags({STUDY_NAME: study.study_name})
         for batch in _batches(study, config):
             wanted = [_trial_step(config, plan, trial) for trial in batch]
-            reused = [conductor.find(trial_step) is not None for trial_step in wanted]
             outcomes = conductor.run(wanted, made_by=run.run_id)
-            for trial, trial_step, existed in zip(batch, wanted, reused, strict=True):
-                outcome = outcomes[trial_step]
-                metrics = invocation.client.get_run(outcome.run_id).data.metrics
-                trial.set_user_attr("run_id", outcome.run_id)
-                trial.set_user_attr("reused", existed)
+            for trial, trial_step in zip(batch, wanted, strict=True):
+                made = invocation.client.get_run(outcomes[trial_step].run_id)
+                run_id, metrics, tags = made.info.run_id, made.data.metrics, made.data.tags
+                mine = tags[MADE_BY] == run.run_id and tags.get(TRIAL_NUMBER, str(trial.number)) == str(trial.number)
+                if mine:
+                    invocation.client.set_tag(run_id, STUDY_NAME, study.study_name)
+                    invocation.client.set_tag(run_id, TRIAL_NUMBER, trial.number)
+                trial.set_user_attr("run_id", run_id)
+                trial.set_user_attr("reused", not mine)
                 for name in ("peak/gold_se", "peak/kl"):
                     trial.set_user_attr(name, metrics[name])
                 study.tell(trial, metrics["peak/gold"])
-                if not existed:
-                    tags = {"optuna.study_name": study.study_name, "optuna.trial_number": trial.number}
-                    for name, value in tags.items():
-                        invocation.client.set_tag(outcome.run_id, name, value)
             run.progress(len(study.trials) / max(1, config.n_trials))
-        rows = [_row(trial, config) for trial in study.trials]
+        trials = study.get_trials(states=(TrialState.COMPLETE,))
+        rows = [_row(trial, config) for trial in trials if trial.number < config.n_trials]
         with (run.folder / TRIALS).open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
@@ -121,15 +124,32 @@ def policy_run_options(config: Config) -> str:
     return json.dumps(config.select(*names, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision"))
 
 
-def _open_study(config: Config, step: Step, folder: Path | None) -> optuna.Study:
+def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
+    """Optuna's own storage: `storage`, or `optuna.db` beside the SQLite tracking store.
+
+    Raises:
+        UserError: where there is none; asked before any work, so that a study does not fail at its end.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    if not config.storage and folder is None:
-        raise UserError("storage: a remote tracking server has no folder for optuna.db; give storage=URL")
+    if not config.storage and store.folder is None:
+        raise UserError(
+            "storage: with a tracking server, name Optuna's storage: storage=URL (or n_trials=0: no search)"
+        )
+    try:
+        return optuna.storages.RDBStorage(config.storage or f"sqlite:///{store.folder}/optuna.db")
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"storage={hide_password(config.storage)}: cannot be opened ({reason}); give a database URL"
+        ) from None
+
+
+def _open_study(config: Config, step: Step, store: Store) -> optuna.Study:
     problem = Step("", "search", step.version, _problem(config), "", step.inputs)
     return optuna.create_study(
         study_name=f"{config.study}-{problem.fingerprint[:8]}",
-        storage=config.storage or f"sqlite:///{folder}/optuna.db",
+        storage=open_storage(config, store),
         direction="maximize",
         load_if_exists=True,
     )

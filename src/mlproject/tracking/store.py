@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ def tracking_uri() -> str:
         return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).expanduser().absolute())
     if not uri.startswith(("http://", "https://", "postgresql", "mysql", "mssql", "databricks")):
         raise UserError(
-            f"MLFLOW_TRACKING_URI={uri}: allowed are sqlite:///PATH, a database URL or http(s)://SERVER; set one"
+            f"MLFLOW_TRACKING_URI={hide_password(uri)}: allowed are sqlite:///PATH, a database URL or "
+            "http(s)://SERVER; set one"
         )
     return uri
 
@@ -86,14 +88,16 @@ def open_store(experiment: str) -> Store:
         _check_server(uri)
     folder = Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
     if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise UserError(f"MLFLOW_TRACKING_URI={uri}: the folder {folder} must exist and be writable; create it")
+        raise UserError(
+            f"MLFLOW_TRACKING_URI={hide_password(uri)}: the folder {folder} must exist and be writable; create it"
+        )
     try:
         client = MlflowClient(uri)
         ids = [
             _experiment(client, name, folder) for name in (experiment, f"{experiment}/models", f"{experiment}/studies")
         ]
     except MlflowException as error:
-        raise UserError(f"MLFLOW_TRACKING_URI={uri}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"MLFLOW_TRACKING_URI={hide_password(uri)}: {str(error).splitlines()[0]}") from error
     if folder is not None:
         with sqlite3.connect(uri.removeprefix(_SQLITE), timeout=20) as database:
             database.execute("PRAGMA journal_mode=WAL")  # readers do not wait for writers; single writes 20-30 % faster
@@ -125,8 +129,19 @@ def _check_server(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=10)
     except requests.RequestException as error:
         raise UserError(
-            f"MLFLOW_TRACKING_URI={uri}: no server answers ({type(error).__name__}); start it or unset the variable"
+            f"MLFLOW_TRACKING_URI={hide_password(uri)}: no server answers ({type(error).__name__}); "
+            "start it or unset the variable"
         ) from None
+
+
+def hide_password(url: str) -> str:
+    """A database or server URL fit to be shown or kept."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+
+
+def all_experiments(client: MlflowClient) -> list[str]:
+    """Ids of all experiments: MLflow puts the run of `mlflow run` into whichever the user names."""
+    return [experiment.experiment_id for experiment in client.search_experiments()]
 
 
 def all_runs(client: MlflowClient, experiments: list[str], filter_string: str = "") -> list:

@@ -22,7 +22,7 @@ def count_signs(responses: Sequence[str], word_lists: Mapping[str, Sequence[str]
 
     Returns:
         `length` in words; `repetition`, the share of words that repeat an earlier one (0 if empty);
-        `distinct_2`, the share of distinct pairs among the pairs of neighbouring words (1 if there are none);
+        `distinct-2`, the share of distinct pairs among the pairs of neighbouring words (1 if there are none);
         and a count for each word list. Each of shape (B,).
     """
     kinds = {word: column for column, words in enumerate(word_lists.values()) for word in words}
@@ -40,5 +40,5 @@ def count_signs(responses: Sequence[str], word_lists: Mapping[str, Sequence[str]
             column = kinds.get(word)
             if column is not None:
                 counts_BK[row, column] += 1
-    signs = {"length": length_B, "repetition": repetition_B, "distinct_2": distinct_B}
+    signs = {"length": length_B, "repetition": repetition_B, "distinct-2": distinct_B}
     return signs | {name: counts_BK[:, column] for column, name in enumerate(word_lists)}

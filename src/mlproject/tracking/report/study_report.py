@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlproject.errors import UserError
 from mlproject.steps.step import fingerprint
 from mlproject.tracking.runs import KIND
-from mlproject.tracking.store import all_runs
+from mlproject.tracking.store import all_experiments, all_runs
 
 if TYPE_CHECKING:
     from mlproject.tracking.invocation import Invocation
@@ -48,7 +48,7 @@ def report_of_run(invocation: Invocation, study_run: str, folder: Path) -> dict[
         UserError: where there is no such study.
     """
     if study_run == "latest":
-        marked = all_runs(invocation.client, _homes(invocation), f"tags.`{STUDY_FINGERPRINT}` != ''")
+        marked = all_runs(invocation.client, all_experiments(invocation.client), f"tags.`{STUDY_FINGERPRINT}` != ''")
         if not marked:
             raise UserError("study_run=latest: no finished study in this store; run `main` first")
         study_run = marked[0].info.run_id
@@ -80,14 +80,8 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
 def _same_study(invocation: Invocation, mark: str) -> str | None:
     """An earlier study with the same members, whose report can be taken over."""
     query = f"tags.`{STUDY_FINGERPRINT}` = '{mark}' and tags.`{KIND}` = 'study'"
-    found = all_runs(invocation.client, _homes(invocation), query)
+    found = all_runs(invocation.client, all_experiments(invocation.client), query)
     return found[0].info.run_id if found else None
-
-
-def _homes(invocation: Invocation) -> list[str]:
-    """Experiments in which studies of this store lie: our own, this invocation's, MLflow's default."""
-    mine = invocation.client.get_run(invocation.run_id).info.experiment_id
-    return sorted({invocation.store.studies, mine, "0"})
 
 
 def _copy(invocation: Invocation, run_id: str) -> dict[str, Path]:
