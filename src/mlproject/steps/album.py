@@ -60,16 +60,20 @@ class Album:
             self._weights |= dict.fromkeys(stages, weights)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per prompt and stage, the same columns for every method."""
+        """One row per prompt and stage, the same columns for every method.
+
+        MLflow's table view lays runs side by side by the first column and shows the second: hence their order.
+        """
         rows = []
         for stage in STAGES:
             snapshot = self._kept[stage]
             for i, response in enumerate(snapshot.responses):
                 rows.append(
                     {
+                        "case": f"{stage}: {self._prompts[i]}",
+                        "response": response,
                         "stage": stage,
                         "prompt": self._prompts[i],
-                        "response": response,
                         "step": snapshot.point.step,
                         "kl": round(snapshot.point.kl, 3),
                         "proxy": round(float(snapshot.proxy[i]), 3),
