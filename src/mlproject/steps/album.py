@@ -13,8 +13,7 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
 from mlproject.optimization.meter import Snapshot
-
-STAGES = ("start", "peak", "end")
+from mlproject.steps.policy_run import STAGES
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 CURVE = "curve.npz"
 SAMPLES = "samples.json"
+STAGES = ("start", "peak", "end")
+"""Points of a curve whose responses and weights are kept."""
+
+METHOD = "mlproject.method"
+"""Tag that names the method of a policy run."""
+
 TRAIN_PROMPTS = 20_000
 """Training prompts that a method may sample responses for."""
 
@@ -54,7 +60,7 @@ def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed
         },
         inputs={"proxy-rm": proxy, "pool": pool, **pool.inputs},
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
-        tags={"mlproject.method": method},
+        tags={METHOD: method},
         work=__name__,
     )
 

@@ -24,15 +24,15 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
+from mlproject.steps.policy_run import METHOD
 from mlproject.steps.step import Made, Step
-from mlproject.tracking.runs import COMPLETE, FINGERPRINT, INPUTS, StepRun, as_text
+from mlproject.tracking.runs import COMPLETE, FINGERPRINT, INPUTS, KIND, PROXY_RUN, StepRun, as_text
 from mlproject.tracking.store import Store, all_runs
 
 if TYPE_CHECKING:
     from mlproject.config import Config
 
 CHAMPION = "champion"
-PROXY_RUN = "mlproject.proxy_run_id"
 _SCORER_FOLDER = "scorer"
 _EXAMPLE = pd.DataFrame(
     {"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]}
@@ -85,7 +85,7 @@ def promotion_step(config: Config, store: Store, pool_run_id: str) -> Step:
 
 def _has_options_of(config: Config, run: Run) -> bool:
     """Whether a curve was drawn with the configuration's own options of its method: others are another experiment."""
-    method = METHODS.get(run.data.tags.get("mlproject.method", ""))
+    method = METHODS.get(run.data.tags.get(METHOD, ""))
     return method is not None and all(
         run.data.params.get(name) == as_text(value) for name, value in config.select(*method.options).items()
     )
@@ -144,7 +144,7 @@ def rank(client: MlflowClient, policy_run_ids: Any) -> list[Candidate]:
     by_proxy: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run_id in policy_run_ids:
         run = client.get_run(run_id)
-        by_proxy[run.data.tags[PROXY_RUN]][run.data.tags["mlproject.method"]].append(run)
+        by_proxy[run.data.tags[PROXY_RUN]][run.data.tags[METHOD]].append(run)
     candidates = []
     for proxy_run_id, methods in by_proxy.items():
         means = {m: sum(r.data.metrics["peak/gold"] for r in runs) / len(runs) for m, runs in methods.items()}
@@ -224,7 +224,7 @@ def resolve_proxy(client: MlflowClient, given: str) -> Run:
     except (MlflowException, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"proxy={given}: not found ({reason}); give a size, a run id or models:/NAME@ALIAS") from None
-    kind = run.data.tags.get("mlproject.kind")
+    kind = run.data.tags.get(KIND)
     if kind != "proxy-rm" or run.info.status != "FINISHED":
         raise UserError(f"proxy={given}: is a {kind or 'foreign'} run, {run.info.status}; give a finished proxy-rm run")
     return run

@@ -26,6 +26,7 @@ FINGERPRINT, KIND, MADE_BY, COMPLETE = (
     "mlproject.complete",
 )
 INPUTS = "mlproject.inputs"
+PROXY_RUN = "mlproject.proxy_run_id"
 _FLUSH_SECONDS = 2.0
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 
@@ -90,7 +91,7 @@ class StepRun:
             FINGERPRINT: step.fingerprint,
             MADE_BY: made_by,
             INPUTS: json.dumps(self.inputs),
-            **({"mlproject.proxy_run_id": inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
+            **({PROXY_RUN: inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
             **({RUN_COLOR_TAG: run_color(step.shown["rm_size"])} if step.kind == "policy-run" else {}),
             **step.tags,
             **owner_tags(),

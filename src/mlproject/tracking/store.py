@@ -51,7 +51,7 @@ class Store:
     @property
     def folder(self) -> Path | None:
         """Folder of the SQLite store; None for a server."""
-        return Path(self.tracking_uri.removeprefix(_SQLITE)).parent if self.tracking_uri.startswith(_SQLITE) else None
+        return _folder_of(self.tracking_uri)
 
 
 def tracking_uri() -> str:
@@ -86,7 +86,7 @@ def open_store(experiment: str) -> Store:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that it makes tables
     if uri.startswith("http"):
         _check_server(uri)
-    folder = Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
+    folder = _folder_of(uri)
     if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise UserError(
             f"MLFLOW_TRACKING_URI={hide_password(uri)}: the folder {folder} must exist and be writable; create it"
@@ -102,6 +102,10 @@ def open_store(experiment: str) -> Store:
         with sqlite3.connect(uri.removeprefix(_SQLITE), timeout=20) as database:
             database.execute("PRAGMA journal_mode=WAL")  # readers do not wait for writers; single writes 20-30 % faster
     return Store(uri, *ids)
+
+
+def _folder_of(uri: str) -> Path | None:
+    return Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
 
 
 def _experiment(client: MlflowClient, name: str, folder: Path | None) -> str:

@@ -15,6 +15,7 @@ from mlproject.curve import Curve
 from mlproject.steps import law
 from mlproject.steps.policy_run import CURVE, SAMPLES
 from mlproject.tracking.report.records import PolicyRunRecord, ProxyRecord, Report
+from mlproject.tracking.runs import INPUTS
 from mlproject.tracking.search import TRIALS, read_trials
 
 
@@ -31,7 +32,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         by_kind.setdefault(member["kind"], []).append(client.get_run(member["run_id"]))
     laws_run = by_kind["law"][0]
     laws = json.loads((_artifacts(client, laws_run) / law.FILE).read_text())
-    in_study = set(json.loads(laws_run.data.tags["mlproject.inputs"]).values())
+    in_study = set(json.loads(laws_run.data.tags[INPUTS]).values())
     curves = [_policy_run(client, run) for run in by_kind["policy-run"] if run.info.run_id in in_study]
     proxies = [
         ProxyRecord(run.info.run_id, p["rm_size"], int(p["rm_params"]), int(p["seed"]), run.data.metrics)

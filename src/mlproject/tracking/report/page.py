@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from mlproject.steps.policy_run import STAGES
 from mlproject.tracking.report.findings import (
     CLEAR,
     DASH,
@@ -30,7 +31,6 @@ from mlproject.tracking.report.selection import (
     runs_of,
 )
 
-STAGES = ("start", "peak", "end")
 SCORES = ("proxy", "gold", "human")
 PROMPTS_SHOWN = 3
 
