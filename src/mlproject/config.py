@@ -17,7 +17,8 @@ import yaml
 
 from mlproject.errors import UserError
 from mlproject.models.sizes import POLICY_SIZES, SIZES
-from mlproject.optimization import METHODS
+from mlproject.optimization import METHODS, STOPS
+from mlproject.preferences import LABELS
 from mlproject.worlds import WORLDS
 
 PRESETS = ("smoke", "laptop", "overnight")
@@ -53,6 +54,10 @@ class Config:
     world: str = _option("where prompts and judgement come from", choices=WORLDS)
     world_seed: int = _option("moves corpus, initial policy, gold RM and comparisons", least=0)
     policy_size: str = _option("size of the policy", choices=POLICY_SIZES)
+    rm_policy_size: str = _option(
+        "size of the policy whose responses gold RM and proxies learn from; same: policy_size",
+        choices=("same", *POLICY_SIZES),
+    )
     sft_examples: int = _option("responses in the corpus of the initial policy", least=64)
     sft_epochs: float = _option("passes of the initial policy over its corpus", least=0.01, most=1000)
     sft_batch_size: int = _option("examples per step of the initial policy", least=1)
@@ -71,6 +76,10 @@ class Config:
 
     # Comparisons and proxy reward models
     n_comparisons: int = _option("gold-labelled comparisons; a tenth is held out", least=64, most=1_000_000)
+    labels: str = _option(
+        "the higher gold score decides (hard), or a coin with probability sigmoid(gold difference) (sampled)",
+        choices=LABELS,
+    )
     label_noise: float = _option("share of the training labels that are flipped", least=0, most=0.5)
     rm_sizes: tuple[str, ...] = _option("sizes of the study's proxy RMs", choices=tuple(SIZES))
     rm_size: str = _option("size of the one proxy RM of `proxy`", choices=tuple(SIZES))
@@ -86,6 +95,9 @@ class Config:
     pool_samples: int = _option("samples per curve prompt in the best-of-n pool (N)", least=4)
     bon_n_max: int = _option("largest n of best-of-n; at most pool_samples / 4 keeps the estimate steady", least=2)
     bon_points: int = _option("points of a best-of-n curve", least=4, most=1000)
+    rounds: int = _option("rounds of comparisons from the policy, a new proxy, optimization", least=1, most=20)
+    rounds_from: str = _option("where the policy of each round starts", choices=("current", "initial"))
+    rounds_data: str = _option("comparisons that a round's proxy learns from", choices=("last", "all"))
     kl_coef: float = _option("KL penalty of PPO, gold standard deviations per nat", least=0, most=100)
     ppo_updates: int = _option("updates of a PPO run", least=1)
     ppo_batch_size: int = _option("rollouts per update", least=2)
@@ -97,6 +109,7 @@ class Config:
     ppo_gae_lambda: float = _option("lambda of generalized advantage estimation", least=0, most=1)
     ppo_eval_first: int = _option("updates at the beginning of a run that are all measured", least=0)
     ppo_eval_every: int = _option("updates between two curve points after these", least=1)
+    stop: str = _option("when a PPO run ends: at its budget, or once the forecast says so", choices=STOPS)
     eval_samples: int = _option("responses per curve prompt at each point of a policy's curve", least=1, most=1000)
     bootstrap: int = _option("resamplings of the prompts for the intervals of the laws", least=10, most=1_000_000)
 
@@ -161,13 +174,16 @@ class Config:
         return dataclasses.replace(self, **changes)
 
 
-def load_config(preset: str, given: Mapping[str, Any], file: str | None = None) -> Config:
+def load_config(
+    preset: str, given: Mapping[str, Any], file: str | None = None, options: Mapping[str, Any] | None = None
+) -> Config:
     """Put preset, the user's file and given options together.
 
     Args:
         preset: name of a preset.
         given: options by name; texts are converted to the option's type.
         file: a YAML file of the user's own, or None.
+        options: of an experiment: they beat the preset and yield to the user's own.
 
     Raises:
         UserError: for an unknown preset, file, option or value; one line says what is allowed.
@@ -176,6 +192,7 @@ def load_config(preset: str, given: Mapping[str, Any], file: str | None = None) 
         raise UserError(f"preset={preset!r}: allowed are {', '.join(PRESETS)}")
     values = yaml.safe_load((_PRESET_FOLDER / "common.yaml").read_text())
     values |= yaml.safe_load((_PRESET_FOLDER / f"{preset}.yaml").read_text())
+    values |= dict(options or {})
     values |= _read_file(file) if file else {}
     values |= dict(given)
     return Config(**{name: parse(name, value) for name, value in values.items()})

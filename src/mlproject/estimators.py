@@ -126,11 +126,12 @@ class BestOfN:
             self._order_PN[rows] = order_PN
             np.not_equal(sorted_PN[:, 1:], sorted_PN[:, :-1], out=self._starts_tie_PN[rows, 1:])
 
-    def __call__(self, values_PN: ArrayLike) -> Array:
+    def __call__(self, values_PN: ArrayLike, only: int | None = None) -> Array:
         """Expected value of the chosen sample.
 
         Args:
             values_PN: a value per sample (proxy, gold, human, a sign), any unit. Shape: (P, N).
+            only: place in `ns_G` of the one n that is wanted; all of them by default.
 
         Returns:
             expected value of the best of n, per n and prompt, same unit. Shape: (G, P).
@@ -141,10 +142,11 @@ class BestOfN:
         values_PN = np.asarray(values_PN)
         if values_PN.shape != self.shape:
             raise ValueError(f"values must have the proxy scores' shape {self.shape}, got {values_PN.shape}")
-        chosen_GP = np.empty((len(self._weights_GN), self.shape[0]))
+        weights_GN = self._weights_GN if only is None else self._weights_GN[only : only + 1]
+        chosen_GP = np.empty((len(weights_GN), self.shape[0]))
         for rows in self._blocks():
             ranked_PN = np.take_along_axis(values_PN[rows], self._order_PN[rows], axis=1).astype(np.float64, copy=False)
-            chosen_GP[:, rows] = self._weights_GN @ _mean_over_ties(ranked_PN, self._starts_tie_PN[rows]).T
+            chosen_GP[:, rows] = weights_GN @ _mean_over_ties(ranked_PN, self._starts_tie_PN[rows]).T
         return chosen_GP
 
     def _blocks(self) -> list[slice]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES
+from mlproject.optimization import METHODS
 from mlproject.steps.comparisons import comparisons
 from mlproject.steps.gold_rm import gold_rm
 from mlproject.steps.initial_policy import initial_policy
@@ -44,15 +46,64 @@ class Plan:
 
 def plan_study(config: Config) -> Plan:
     """Lay out a study: world -> policy -> gold -> comparisons -> proxies -> curves -> laws."""
-    policy = initial_policy(config)
-    gold = gold_rm(config, policy)
-    labelled = comparisons(config, policy, gold)
-    samples = pool(config, policy, gold)
+    root = plan_roots(config)
     largest_first = sorted(config.rm_sizes, key=lambda size: -SIZES[size].reward_model_parameters)
-    proxies = {(size, seed): proxy_rm(config, labelled, size, seed) for size in largest_first for seed in config.seeds}
+    proxies = {
+        (size, seed): proxy_rm(config, root.comparisons, size, seed) for size in largest_first for seed in config.seeds
+    }
     runs = [
-        policy_run(config, proxy, samples, method, seed)
+        plan_curve(config.replace(rm_size=size, seed=seed), method)
         for method in reversed(config.methods)
-        for (_, seed), proxy in proxies.items()
+        for size, seed in proxies
     ]
-    return Plan(labelled, samples, proxies, runs, law(config, runs))
+    return Plan(root.comparisons, root.pool, proxies, runs, law(config, runs))
+
+
+@dataclass(frozen=True)
+class Roots:
+    """What all curves of a configuration stand on.
+
+    Attributes:
+        policy: responds in the comparisons; also the policy that is optimized, but where `rm_policy_size` differs.
+        gold: plays the ground truth.
+        comparisons: gold-labelled pairs.
+        pool: samples of the optimized policy on the curve prompts.
+    """
+
+    policy: Step
+    gold: Step
+    comparisons: Step
+    pool: Step
+
+
+def plan_roots(config: Config) -> Roots:
+    """Lay out everything above the proxies."""
+    judged = config if config.rm_policy_size == "same" else config.replace(policy_size=config.rm_policy_size)
+    policy = initial_policy(judged)
+    gold = gold_rm(judged, policy)
+    return Roots(policy, gold, comparisons(judged, policy, gold), pool(config, initial_policy(config), gold))
+
+
+def plan_curve(config: Config, method: str) -> Step:
+    """Lay out the policy run of one method against one proxy (`rm_size`, `seed`), in one round or several.
+
+    In each further round the policy as optimized so far gives new comparisons; a new proxy learns from them (and, with
+    `rounds_data=all`, from those of the rounds before); the policy is optimized against it from where it is, or
+    (`rounds_from=initial`) anew.
+
+    Raises:
+        UserError: for several rounds of a method that trains no policy.
+    """
+    if config.rounds > 1 and not METHODS[method].trains_policy:
+        raise UserError(f"rounds={config.rounds}: {method} trains no policy that could give new comparisons; rounds=1")
+    root = plan_roots(config)
+    labelled = [root.comparisons]
+    run: Step | None = None
+    for round in range(1, config.rounds + 1):
+        if run is not None:
+            labelled.append(comparisons(config, root.policy, root.gold, run, round))
+        earlier = labelled[:-1] if config.rounds_data == "all" else []
+        proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
+        run = policy_run(config, proxy, root.pool, method, config.seed, run, round)
+    assert run is not None  # there is at least one round
+    return run

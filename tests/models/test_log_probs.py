@@ -63,7 +63,8 @@ def test_measured_kl_averages_to_the_exact_divergence_over_all_responses(
     prompts = encode_prompts(tiny_tokenizer, ["no yes", "maybe yes no no"])
     generator = torch.Generator().manual_seed(0)
     sequences = sample(policy, prompts, max_new_tokens=3, generator=generator, samples_per_prompt=count).sequences
-    kl_PN = measure_kl(policy, initial, sequences).view(2, count).numpy()
+    kl_B, log_ratio_BR = measure_kl(policy, initial, sequences)
+    kl_PN, k1_PN = (values_B.view(2, count).numpy() for values_B in (kl_B, log_ratio_BR.sum(1)))
     for p, length in enumerate(prompts.lengths_P.tolist()):
         prompt = prompts.ids_PT[p, :length].tolist()
         new, old = enumerate_responses(policy, prompt, 3), enumerate_responses(initial, prompt, 3)
@@ -71,6 +72,7 @@ def test_measured_kl_averages_to_the_exact_divergence_over_all_responses(
         se = kl_PN[p].std() / math.sqrt(count)
         assert se < 0.01 * exact
         assert abs(kl_PN[p].mean() - exact) < 4 * se
+        assert abs(k1_PN[p].mean() - exact) < 4 * k1_PN[p].std() / math.sqrt(count)
 
 
 def test_measuring_in_batches_gives_every_row_its_own_kl(tiny_policy, tiny_tokenizer) -> None:
@@ -78,8 +80,8 @@ def test_measuring_in_batches_gives_every_row_its_own_kl(tiny_policy, tiny_token
     prompts = encode_prompts(tiny_tokenizer, ["no", "maybe yes no no"])
     generator = torch.Generator().manual_seed(0)
     sequences = sample(policy, prompts, max_new_tokens=4, generator=generator, samples_per_prompt=100).sequences
-    kl_B = measure_kl(policy, initial, sequences)
-    assert measure_kl(policy, policy, sequences).max() == 0
+    kl_B = measure_kl(policy, initial, sequences).kl_B
+    assert measure_kl(policy, policy, sequences).kl_B.max() == 0
     for b in range(0, len(sequences), 20):
         start, end = int(sequences.starts_B[b]), int(sequences.ends_B[b])
         with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from dataclasses import fields
 from types import ModuleType, SimpleNamespace
@@ -13,6 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from mlproject.config import Config
+from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
 from mlproject.models.sequences import Sequences, decode_responses, encode
 from mlproject.optimization import METHODS, Method, best_of_n, ppo
 from mlproject.optimization.meter import Meter, Snapshot
@@ -63,10 +65,12 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
     )
     problem = Problem(
         initial_policy=tiny_policy(),
+        start_policy=tiny_policy(),
         proxy=proxy,
         train_prompts=None,
         samples=sequences,
         samples_per_prompt=N,
+        log_prob_PN=pool.log_prob_PN,
         meter=meter,
         max_response_tokens=4,
         options={"bon_n_max": N, "bon_points": N},
@@ -103,6 +107,31 @@ def test_every_point_equals_the_average_over_all_subsets_of_the_pool(setting) ->
         assert point.signs["length"] == pytest.approx(expected)
 
 
+def test_every_point_says_on_how_many_samples_it_rests_and_what_its_kl_is_where_responses_repeat(setting) -> None:
+    for point in best_of_n.optimize(setting.problem):
+        n, log_prob_PN = point.step, setting.pool.log_prob_PN
+        kl = [best_of_every_subset(setting.proxy_PN[p], beirami_kl(log_prob_PN[p], n), n) for p in range(P)]
+        assert point.diagnostics["kl_true"] == pytest.approx(np.mean(kl), abs=1e-9)
+        chance = [math.comb(i, n - 1) / math.comb(N, n) for i in range(N)]
+        assert point.diagnostics["effective_samples"] == pytest.approx(1 / sum(w * w for w in chance))
+
+
+def test_the_true_kl_follows_exact_enumeration_where_the_bound_is_too_high() -> None:
+    """A policy with 40 responses, so that best of 256 draws the same ones again and again."""
+    rng = np.random.default_rng(0)
+    probability_Y, reward_Y = rng.dirichlet(np.ones(40)), rng.permutation(40)
+    drawn_PN = rng.choice(40, size=(200, 1024), p=probability_Y)
+    select, n = BestOfN(reward_Y[drawn_PN].astype(float), [256]), 256
+    estimate = select(beirami_kl(np.log(probability_Y)[drawn_PN], n), only=0).mean()
+    order = reward_Y.argsort()
+    below_Y = np.concatenate([[0.0], np.cumsum(probability_Y[order])])
+    chosen_Y = np.diff(below_Y**n)
+    exact = sum(c * math.log(c / q) for c, q in zip(chosen_Y, probability_Y[order], strict=True) if c > 0)
+    bound = float(best_of_n_kl_bound(n))
+    assert abs(estimate - exact) < 0.3 * (bound - exact)
+    assert bound > exact + 0.3
+
+
 def test_a_curve_starts_at_zero_and_its_proxy_only_rises(setting) -> None:
     points = list(best_of_n.optimize(setting.problem))
     for values_P in (points[0].proxy_P, points[0].gold_P, points[0].human_P):
@@ -124,7 +153,7 @@ def test_the_responses_shown_are_what_the_proxy_likes_best_among_the_first_n(set
 def test_choosing_blindly_gains_nothing(setting) -> None:
     blind = lambda values_PN: values_PN.mean(axis=1)[None]  # noqa: E731
     choice_GP = np.zeros((1, P), dtype=np.int64)
-    (point,) = setting.meter.of_pool([1], np.zeros(1), setting.proxy_PN, blind, choice_GP)
+    (point,) = setting.meter.of_pool([1], np.zeros(1), setting.proxy_PN, blind, choice_GP, [{}])
     for gain_P in (point.proxy_P, point.gold_P, point.human_P):
         np.testing.assert_allclose(gain_P, 0, atol=1e-12)
 
@@ -133,7 +162,7 @@ def test_choosing_the_best_by_gold_gains_its_distance_from_the_mean(setting) -> 
     gold_PN = setting.pool.gold_PN
     best_P = gold_PN.argmax(axis=1)
     select = lambda values_PN: values_PN[np.arange(P), best_P][None]  # noqa: E731
-    (point,) = setting.meter.of_pool([4], np.ones(1), setting.proxy_PN, select, best_P[None])
+    (point,) = setting.meter.of_pool([4], np.ones(1), setting.proxy_PN, select, best_P[None], [{}])
     np.testing.assert_allclose(point.gold_P, gold_PN.max(axis=1) - gold_PN.mean(axis=1))
     assert (point.step, point.kl) == (4, 1.0)
 

@@ -81,10 +81,12 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
     meter = ExactMeter(responses_of, initial, table)
     problem = Problem(
         initial_policy=initial_policy,
+        start_policy=initial_policy,
         proxy=TableReward(table),
         train_prompts=prompts,
         samples=None,
         samples_per_prompt=0,
+        log_prob_PN=None,
         meter=meter,
         max_response_tokens=2,
         options={
@@ -125,7 +127,9 @@ def small_world(tiny_policy, tiny_tokenizer) -> SimpleNamespace:
     return SimpleNamespace(policy=initial_policy, texts=texts, prompts=prompts, samples=samples, judge=judge)
 
 
-def run_ppo(world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, **options: Any) -> list[CurvePoint]:
+def run_ppo(
+    world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, start=None, **options: Any
+) -> list[CurvePoint]:
     gold_PN = gold.scores(world.samples.sequences).reshape(3, 8)
     pool = Pool(
         world.samples.sequences, world.samples.log_probs_BR.sum(1).double().numpy().reshape(3, 8), gold_PN, None
@@ -141,13 +145,16 @@ def run_ppo(world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, **opt
         pool=pool,
         samples_per_prompt=5,
         seed=9,
+        round_start=start,
     )
     problem = Problem(
         initial_policy=world.policy,
+        start_policy=start or world.policy,
         proxy=proxy,
         train_prompts=world.prompts,
         samples=pool.sequences,
         samples_per_prompt=8,
+        log_prob_PN=pool.log_prob_PN,
         meter=meter,
         max_response_tokens=4,
         options={**OPTIONS, **options},
@@ -205,3 +212,27 @@ def test_ppo_without_a_penalty_climbs_its_proxy(small_world, tiny_reward_model, 
     spread = proxy.scores(small_world.samples.sequences).std()
     assert points[-1].proxy > points[0].proxy + 0.25 * spread
     assert (points[-1].proxy_P > points[0].proxy_P).all()
+
+
+def test_a_later_round_starts_where_it_is_told_and_measures_from_there_and_from_the_initial_policy(
+    small_world, tiny_policy, tiny_reward_model, tiny_tokenizer
+) -> None:
+    proxy, gold, moved = RewardModel(tiny_reward_model(1)), RewardModel(tiny_reward_model(2)), tiny_policy(seed=4)
+    points = run_ppo(small_world, tiny_tokenizer, proxy, gold, start=moved)
+    assert points[0].diagnostics["round_kl"] == 0.0
+    assert points[0].kl > 0.1
+    assert points[-1].diagnostics["round_kl"] > 0.0
+    (first, *_) = run_ppo(small_world, tiny_tokenizer, proxy, gold)
+    assert "round_kl" not in first.diagnostics
+
+
+def test_sampled_estimates_of_kl_stand_beside_the_exact_one_and_agree_with_it(
+    small_world, tiny_reward_model, tiny_tokenizer
+) -> None:
+    proxy, gold = (RewardModel(tiny_reward_model(seed)) for seed in (1, 2))
+    start, *later = run_ppo(small_world, tiny_tokenizer, proxy, gold, ppo_lr=2e-3)
+    assert [start.diagnostics[name] for name in ("kl_k1", "kl_k3", "kl_disagreement")] == [0.0, 0.0, 0.0]
+    for point in later:
+        assert point.kl > 0.05
+        assert abs(point.diagnostics["kl_disagreement"]) < 4
+        assert point.diagnostics["kl_k3"] == pytest.approx(point.kl, rel=0.6)

@@ -72,6 +72,18 @@ def test_noise_flips_training_labels_at_the_asked_rate_and_no_others(noise: floa
     assert abs(training.mean() - noise) < 4 * math.sqrt(noise * (1 - noise) / len(training))
 
 
+def test_sampled_labels_follow_the_sigmoid_of_the_difference_and_leave_the_held_out_ones_true() -> None:
+    scores_a, scores_b = random_scores(20_000)
+    table = labelled(scores_a, scores_b, held_out=0.25, labels="sampled")
+    margin = table.score_a - table.score_b
+    assert (table.prefers_a == (margin > 0))[table.held_out].all()
+    for low in (-2.0, -0.5, 0.25, 1.5):
+        band = table[~table.held_out & margin.between(low, low + 0.5)]
+        expected = 1 / (1 + np.exp(-(band.score_a - band.score_b)))
+        se = math.sqrt((expected * (1 - expected)).sum()) / len(band)
+        assert abs(band.prefers_a.mean() - expected.mean()) < 4 * se
+
+
 def test_noise_leaves_the_held_out_comparisons_where_they_were() -> None:
     clean, noisy = (labelled(*random_scores(500), label_noise=noise) for noise in (0.0, 0.4))
     assert clean.held_out.tolist() == noisy.held_out.tolist()

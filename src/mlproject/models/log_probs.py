@@ -5,6 +5,8 @@ Axis letters: B sequences, R tokens of a response, V vocabulary.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -53,14 +55,32 @@ def kl_per_response(logits_BRV: Tensor, initial_logits_BRV: Tensor, mask_BR: Ten
     return kl_BR.masked_fill(~mask_BR, 0.0).sum(-1)
 
 
+class Divergence(NamedTuple):
+    """How far a policy is from another along responses that it sampled.
+
+    Attributes:
+        kl_B: `kl_per_response`, nats. Shape: (B,), float64.
+        log_ratio_BR: log pi - log pi_init of each sampled token, nats; 0 where there is none. Shape: (B, R), float64.
+    """
+
+    kl_B: Tensor
+    log_ratio_BR: Tensor
+
+
 @torch.inference_mode()
-def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequences: Sequences) -> Tensor:
-    """`kl_per_response` of many responses, in batches. Shape: (B,), float64."""
+def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequences: Sequences) -> Divergence:
+    """Exact KL and sampled log-ratios of many responses, in batches."""
     kl_B = torch.empty(len(sequences), dtype=torch.float64, device=policy.device)
+    log_ratio_BR = torch.zeros(sequences.response_ids_BR.shape, dtype=torch.float64, device=policy.device)
     for index, batch in by_length(sequences, inference_batch(policy.device)):
         logits_BRV, initial_logits_BRV = (
             response_logits(policy, batch),
             response_logits(initial_policy, batch),
         )
-        kl_B[index] = kl_per_response(logits_BRV, initial_logits_BRV, batch.response_mask_BR).double()
-    return kl_B
+        mask_BR = batch.response_mask_BR
+        kl_B[index] = kl_per_response(logits_BRV, initial_logits_BRV, mask_BR).double()
+        log_p_BR, log_q_BR = (
+            token_log_probs(logits, batch.response_ids_BR, mask_BR) for logits in (logits_BRV, initial_logits_BRV)
+        )
+        log_ratio_BR[index, : mask_BR.shape[1]] = (log_p_BR - log_q_BR).double()
+    return Divergence(kl_B, log_ratio_BR)

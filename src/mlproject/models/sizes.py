@@ -33,6 +33,7 @@ SIZES: dict[str, Size] = {
     "3k": Size(layers=1, width=16, heads=2),
     "13k": Size(layers=1, width=32, heads=2),
     "25k": Size(layers=2, width=32, heads=2),
+    "50k": Size(layers=1, width=64, heads=4),
     "100k": Size(layers=2, width=64, heads=4),
     "200k": Size(layers=4, width=64, heads=4),
     "400k": Size(layers=2, width=128, heads=4),

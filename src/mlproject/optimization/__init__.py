@@ -23,12 +23,14 @@ class Method:
         name: value of the tag `mlproject.method`.
         module: module of this package that has `optimize`.
         options: names of the configuration that its curve depends on.
+        trains_policy: False where it only chooses among samples of the initial policy.
         version: raised when a change of the code changes its curves.
     """
 
     name: str
     module: str
     options: tuple[str, ...]
+    trains_policy: bool = True
     version: int = 1
 
     @property
@@ -38,13 +40,17 @@ class Method:
 
 
 _METHODS = (
-    Method("best-of-n", "best_of_n", ("bon_n_max", "bon_points")),
+    Method("best-of-n", "best_of_n", ("bon_n_max", "bon_points"), trains_policy=False, version=2),
     Method(
         "ppo",
         "ppo",
         ("kl_coef", "ppo_updates", "ppo_batch_size", "ppo_epochs", "ppo_minibatches", "ppo_lr", "ppo_value_lr",
-         "ppo_clip", "ppo_gae_lambda", "ppo_eval_first", "ppo_eval_every", "eval_samples"),
+         "ppo_clip", "ppo_gae_lambda", "ppo_eval_first", "ppo_eval_every", "eval_samples", "stop"),
+        version=2,
     ),
 )  # fmt: skip
 
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
+
+STOPS = ("budget", "forecast")
+"""What may end a policy run: its budget of updates, or a forecast that the peak is behind."""

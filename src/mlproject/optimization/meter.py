@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from mlproject.curve import CurvePoint
+from mlproject.curve import CurvePoint, mean_and_se
+from mlproject.estimators import k1, k3
 from mlproject.models.generation import sample
-from mlproject.models.log_probs import measure_kl
+from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import Prompts, decode_responses, encode_prompts
 from mlproject.optimization.pool import Pool
@@ -75,6 +76,7 @@ class Meter:
         pool: the initial policy's samples on the same prompts.
         samples_per_prompt: responses drawn per prompt to measure a policy.
         seed: of these draws, the same at every point.
+        round_start: where this round of an iterated run started; the distance from it is measured too.
         observe: told every snapshot.
     """
 
@@ -91,17 +93,14 @@ class Meter:
         pool: Pool,
         samples_per_prompt: int,
         seed: int,
+        round_start: PreTrainedModel | None = None,
         observe: Callable[[Snapshot], None] = lambda snapshot: None,
     ) -> None:
         self._world, self._tokenizer, self._texts = world, tokenizer, list(prompts)
         self._prompts: Prompts = encode_prompts(tokenizer, self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
-        self._human_units, self._samples, self._seed, self._observe = (
-            human_units,
-            samples_per_prompt,
-            seed,
-            observe,
-        )
+        self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
+        self._round_start, self._observe = round_start, observe
         prompts_in_pool, samples_in_pool = pool.shape
         baseline = min(_BASELINE_SAMPLES, samples_in_pool)
         self._proxy_baseline_P = proxy.scores(pool.first(baseline)).reshape(prompts_in_pool, baseline).mean(axis=1)
@@ -126,7 +125,10 @@ class Meter:
             generator=generator,
             samples_per_prompt=self._samples,
         ).sequences
-        kl = float(measure_kl(policy, self._initial_policy, sequences).mean())
+        moved = measure_kl(policy, self._initial_policy, sequences)
+        said = {**(diagnostics or {}), **_sampled_estimates(moved)}
+        if self._round_start is not None:
+            said["round_kl"] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
         on_cpu = sequences.to("cpu")
         responses = decode_responses(self._tokenizer, on_cpu)
         texts = [text for text in self._texts for _ in range(self._samples)]
@@ -135,12 +137,12 @@ class Meter:
         human_PR = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
         point = CurvePoint(
             step=step,
-            kl=kl,
+            kl=float(moved.kl_B.mean()),
             proxy_P=proxy_PR.mean(axis=1) - self._proxy_baseline_P,
             gold_P=gold_PR.mean(axis=1) - self._gold_baseline_P,
             human_P=self._human_gain(None if human_PR is None else human_PR.mean(axis=1)),
             signs={name: float(values.mean()) for name, values in self._world.signs(responses).items()},
-            diagnostics=dict(diagnostics or {}),
+            diagnostics=said,
         )
         shown = slice(0, SHOWN_PROMPTS)
         self._show(
@@ -160,6 +162,7 @@ class Meter:
         proxy_PN: Array,
         select: Callable[[Array], Array],
         choice_GP: NDArray[np.int64],
+        diagnostics_G: Sequence[Mapping[str, float]],
     ) -> Iterator[CurvePoint]:
         """Measure ways to choose one of the pool's samples per prompt.
 
@@ -171,6 +174,7 @@ class Meter:
             proxy_PN: proxy score of the samples. Shape: (P, N).
             select: expected value, for each way to choose, of some property of the chosen sample; (P, N) -> (G, P).
             choice_GP: one actual choice each, to show. Shape: (G, P), values in 0..N-1.
+            diagnostics_G: what the method says about each. Length G.
         """
         pool = self._pool
         proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
@@ -186,6 +190,7 @@ class Meter:
                 gold_P=gold_GP[g] - self._gold_baseline_P,
                 human_P=self._human_gain(None if human_GP is None else human_GP[g]),
                 signs={name: float(values_G[g]) for name, values_G in signs_G.items()},
+                diagnostics=diagnostics_G[g],
             )
             chosen = choice_GP[g, shown]
             rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
@@ -230,3 +235,20 @@ class Meter:
                 policy,
             )
         )
+
+
+def _sampled_estimates(moved: Divergence) -> dict[str, float]:
+    """KL as it is estimated from the sampled tokens alone, beside the exact one.
+
+    Returns:
+        k1 and k3, summed over tokens and averaged over responses, nats; and how far k1 is from the exact KL, in
+        standard errors of their difference: beyond 3 or so, something is wrong with either.
+    """
+    log_ratio_BR, kl_B = moved.log_ratio_BR.cpu().numpy(), moved.kl_B.cpu().numpy()
+    k1_B, k3_B = k1(log_ratio_BR).sum(axis=1), k3(log_ratio_BR).sum(axis=1)
+    gap, gap_se = mean_and_se(k1_B - kl_B)
+    return {
+        "kl_k1": float(k1_B.mean()),
+        "kl_k3": float(k3_B.mean()),
+        "kl_disagreement": gap / gap_se if gap_se > 0 else 0.0,
+    }

@@ -89,14 +89,14 @@ class Rollouts:
 
 
 def optimize(problem: Problem) -> Iterator[CurvePoint]:
-    """Yield the initial policy as step 0, a point after each of the first updates, then one every few.
+    """Yield the start as step 0, a point after each of the first updates, then one every few.
 
     Gold bends soonest where the policy has moved least: a weak proxy's peak lies within the first few updates.
     """
     options, accelerator = problem.options, problem.accelerator
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=problem.generator, device=problem.generator.device)))
-        actor_critic = ActorCritic(copy.deepcopy(problem.initial_policy)).to(accelerator.device)
+        actor_critic = ActorCritic(copy.deepcopy(problem.start_policy)).to(accelerator.device)
     optimizer = torch.optim.Adam(
         [
             {"params": actor_critic.policy.parameters(), "lr": options["ppo_lr"]},

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from mlproject.models.reward_model import RewardModel
@@ -24,11 +26,13 @@ class Problem:
     caller; what it climbs is `proxy`.
 
     Attributes:
-        initial_policy: where optimization starts and KL is measured from; never changed.
+        initial_policy: KL is measured from it; never changed.
+        start_policy: where optimization starts: the initial policy but in a later round of an iterated run.
         proxy: calibrated reward model, gold standard deviations.
         train_prompts: what a method may sample responses for.
         samples: responses of the initial policy to the curve prompts, those to one prompt side by side.
-        samples_per_prompt: how many there are to each.
+        samples_per_prompt: how many there are to each (N).
+        log_prob_PN: their log-probability under the initial policy, nats. Shape: (P, N).
         meter: turns a policy, or a choice from the pool, into a curve point.
         max_response_tokens: longest response, end-of-sequence included.
         options: the method's own part of the configuration, by name.
@@ -38,10 +42,12 @@ class Problem:
     """
 
     initial_policy: PreTrainedModel
+    start_policy: PreTrainedModel
     proxy: RewardModel
     train_prompts: Prompts
     samples: Sequences
     samples_per_prompt: int
+    log_prob_PN: NDArray[np.float64]
     meter: Meter
     max_response_tokens: int
     options: Mapping[str, Any]

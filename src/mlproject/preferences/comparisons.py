@@ -28,18 +28,20 @@ def label_comparisons(
     held_out: float,
     label_noise: float,
     rng: np.random.Generator,
+    labels: str = "hard",
 ) -> pd.DataFrame:
-    """Label pairs by the higher score and drop exact ties.
+    """Label pairs by the higher score, or by a coin that it biases, and drop exact ties.
 
-    Labels are hard: sampling them from sigmoid(difference) only adds noise (Gao et al. 2022, section 2.2). Noise, where
-    asked for, flips labels of the training part alone, so that held-out figures always speak of the true labels.
+    Sampled labels only add noise (Gao et al. 2022, section 2.2). Like flipped ones they are confined to the training
+    part, so that held-out figures always speak of the true labels.
 
     Args:
         prompts, responses_a, responses_b: texts. Length B.
         scores_a, scores_b: of the judge. Shape: (B,).
         held_out: share of the comparisons kept for validation, 0 to 1.
         label_noise: share of the training labels that are flipped, 0 to 1.
-        rng: decides who is held out and whose label is flipped.
+        rng: decides who is held out, which labels are sampled and whose label is flipped.
+        labels: "hard", or "sampled" with probability sigmoid(score_a - score_b).
 
     Returns:
         A table with the columns `COLUMNS`, one row per comparison that is no tie.
@@ -57,7 +59,12 @@ def label_comparisons(
     order = rng.permutation(len(table))
     table["held_out"] = order < round(held_out * len(table))
     flipped = (rng.random(len(table)) < label_noise) & ~table.held_out.to_numpy()
-    table["prefers_a"] = (table.score_a > table.score_b).to_numpy() ^ flipped
+    margin = (table.score_a - table.score_b).to_numpy()
+    prefers_a = margin > 0
+    if labels == "sampled":
+        coin = rng.random(len(table)) < 1 / (1 + np.exp(-margin))
+        prefers_a = np.where(table.held_out, prefers_a, coin)
+    table["prefers_a"] = prefers_a ^ flipped
     return table[list(COLUMNS)]
 
 

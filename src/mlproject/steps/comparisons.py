@@ -14,15 +14,27 @@ TABLE = "comparisons.parquet"
 _CHUNK = 2048
 
 
-def comparisons(config: Config, policy: Step, gold: Step) -> Step:
-    """The step that collects gold-labelled comparisons."""
-    noise = f", {config.label_noise:.0%} noise" if config.label_noise else ""
+def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None = None, round: int = 1) -> Step:
+    """The step that collects gold-labelled comparisons.
+
+    Args:
+        config: how many, and how they are labelled.
+        policy: the initial policy, whose responses are compared in the first round.
+        gold: labels them.
+        optimized: the policy run whose policy responds in a later round.
+        round: counts from 1.
+    """
+    about = [f"{config.label_noise:.0%} noise"] * bool(config.label_noise)
+    about += ["sampled labels"] * (config.labels == "sampled") + [f"round {round}"] * (round > 1)
     return Step(
-        name=f"comparisons {config.n_comparisons}{noise}",
+        name=", ".join([f"comparisons {config.n_comparisons}", *about]),
         kind="comparisons",
-        version=1,
-        params=config.select("world", "world_seed", "n_comparisons", "label_noise"),
-        inputs={"initial-policy": policy, "gold-rm": gold},
+        version=2,
+        params={
+            **config.select("world", "world_seed", "n_comparisons", "labels", "label_noise"),
+            **({"round": round} if round > 1 else {}),
+        },
+        inputs={"initial-policy": policy, "gold-rm": gold, **({"optimized": optimized} if optimized else {})},
         work=__name__,
     )
 
@@ -52,13 +64,14 @@ def work(run: Run) -> None:
     world = load_world(p["world"], p["world_seed"])
     device = accelerator().device
     tokenizer = load_tokenizer(run.input("initial-policy"))
-    policy = load_policy(run.input("initial-policy"), device)
+    round = p.get("round", 1)
+    policy = load_policy(run.input("optimized" if round > 1 else "initial-policy"), device)
     gold = RewardModel.load(run.input("gold-rm") / MODEL_FOLDER, device)
     parts: list[pd.DataFrame] = []
     wanted, ties, chunk = p["n_comparisons"], 0, 0
     while (have := sum(map(len, parts))) < wanted:
         texts = world.prompts("train", (chunk + 1) * _CHUNK)[chunk * _CHUNK :]
-        names = (p["world_seed"], chunk)
+        names = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
         samples = sample(
             policy,
             encode_prompts(tokenizer, texts).to(device),
@@ -71,7 +84,7 @@ def work(run: Run) -> None:
         rng = numpy_generator("comparison labels", *names)
         part = label_comparisons(
             texts, responses[::2], responses[1::2], scores[::2], scores[1::2],
-            held_out=HELD_OUT, label_noise=p["label_noise"], rng=rng,
+            held_out=HELD_OUT, label_noise=p["label_noise"], rng=rng, labels=p["labels"],
         )  # fmt: skip
         ties += len(texts) - len(part)
         parts.append(part)

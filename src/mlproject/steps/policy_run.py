@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlproject.optimization import METHODS
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 CURVE = "curve.npz"
 SAMPLES = "samples.json"
+TRAVELLED = "travelled.json"
 STAGES = ("start", "peak", "end")
 """Points of a curve whose responses and weights are kept."""
 
@@ -27,6 +29,7 @@ _PROXY_PARAMS = (
     "rm_size",
     "rm_params",
     "n_comparisons",
+    "labels",
     "label_noise",
     "policy_size",
     "gold_size",
@@ -35,7 +38,9 @@ _PROXY_PARAMS = (
 )
 
 
-def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed: int) -> Step:
+def policy_run(
+    config: Config, proxy: Step | Made, pool: Step, method: str, seed: int, earlier: Step | None = None, round: int = 1
+) -> Step:
     """The step that optimizes the policy against a proxy.
 
     Args:
@@ -44,12 +49,19 @@ def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed
         pool: the initial policy's samples on the curve prompts; its inputs name initial policy and gold RM.
         method: name of a registered method.
         seed: of the policy's optimization.
+        earlier: policy run of the round before, in a later round.
+        round: counts from 1.
     """
-    known: Mapping[str, Any] = proxy.params if isinstance(proxy, Made) else {**proxy.shown, **proxy.params}
+    known: dict[str, Any] = {**proxy.params} if isinstance(proxy, Made) else {**proxy.shown, **proxy.params}
+    optimized = pool.inputs["initial-policy"]
+    if isinstance(optimized, Step):
+        known["policy_size"] = optimized.params["policy_size"]
     options = config.select(*METHODS[method].options)
-    penalty = f" KL coefficient {options['kl_coef']:g}" if options.get("kl_coef") else ""
+    penalty, about = options.get("kl_coef"), [f"{method} against {known['rm_size']} seed {seed}"]
+    about += [f"KL coefficient {penalty:g}"] if penalty else []
+    about += [f"round {round}"] if round > 1 else []
     return Step(
-        name=f"{method} against {known['rm_size']} seed {seed}{penalty}",
+        name=", ".join(about),
         kind="policy-run",
         version=METHODS[method].version,
         params={
@@ -57,8 +69,9 @@ def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed
             **options,
             **config.select("world", "world_seed", "curve_prompts"),
             "seed": seed,
+            **({"round": round, **config.select("rounds_from", "rounds_data")} if round > 1 else {}),
         },
-        inputs={"proxy-rm": proxy, "pool": pool, **pool.inputs},
+        inputs={"proxy-rm": proxy, "pool": pool, **pool.inputs, **({"earlier": earlier} if earlier else {})},
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
         tags={METHOD: method},
         work=__name__,
@@ -66,9 +79,9 @@ def policy_run(config: Config, proxy: Step | Made, pool: Step, method: str, seed
 
 
 def work(run: Run) -> None:
-    """Artifacts: `curve.npz`, `samples.json`; checkpoints of the policy where the method trains one."""
-    import json
-
+    """Artifacts: `curve.npz`, `samples.json`; where the method trains a policy, its last state (`model/`, for a next
+    round) and checkpoints.
+    """
     from mlproject.curve import Curve
     from mlproject.laws import law_for
     from mlproject.models.reward_model import RewardModel
@@ -94,6 +107,8 @@ def work(run: Run) -> None:
     machine = accelerator()  # float32: PPO compares probabilities of the same policy at two moments
     tokenizer = load_tokenizer(run.input("initial-policy"))
     initial_policy = load_policy(run.input("initial-policy"), machine.device)
+    round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
+    start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
     proxy = RewardModel.load(run.input("proxy-rm") / MODEL_FOLDER, machine.device)
     pool = Pool.load(run.input("pool") / FILE)
     units = json.loads((run.input("gold-rm") / "units.json").read_text())
@@ -110,19 +125,22 @@ def work(run: Run) -> None:
         pool=pool,
         samples_per_prompt=p.get("eval_samples", 1),
         seed=stream_seed("curve responses", p["world_seed"]),
+        round_start=start_policy if goes_on else None,
         observe=album.add,
     )
     problem = Problem(
         initial_policy=initial_policy,
+        start_policy=start_policy,
         proxy=proxy,
         train_prompts=encode_prompts(tokenizer, world.prompts("train", TRAIN_PROMPTS)).to(machine.device),
         samples=pool.sequences,
         samples_per_prompt=pool.shape[1],
+        log_prob_PN=pool.log_prob_PN,
         meter=meter,
         max_response_tokens=world.max_response_tokens,
         options=p,
         accelerator=machine,
-        generator=torch_generator(method.name, p["seed"], device=machine.device),
+        generator=torch_generator(method.name, p["seed"], *([round] if round > 1 else []), device=machine.device),
         progress=run.progress,
     )
     points = []
@@ -134,10 +152,23 @@ def work(run: Run) -> None:
     run.log_metrics(summaries(curve, method.name))
     run.set_tags({"law/form": law_for(method.name).name})
     run.log_table(album.rows(), SAMPLES)
+    travelled = _travelled(curve, points[-1], run.input("earlier") if goes_on else None)
+    run.log_metrics({"round/sqrt_kl_sum": travelled})
+    (run.folder / TRAVELLED).write_text(json.dumps(travelled))
     for checkpoint in album.checkpoints(initial_policy):
+        if checkpoint.name == STAGES[-1]:
+            checkpoint.save(run.folder / MODEL_FOLDER)
         point = checkpoint.point
         metrics = {"gold": point.gold, "gold_se": point.gold_se, "proxy": point.proxy, "kl": point.kl}
         run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
+
+
+def _travelled(curve: Curve, last: CurvePoint, earlier: Path | None) -> float:
+    """Distance of all rounds so far, each from the policy that it started from, square-root nats."""
+    if earlier is None:
+        return float(curve.sqrt_kl_S[-1])
+    before: float = json.loads((earlier / TRAVELLED).read_text())
+    return before + max(last.diagnostics["round_kl"], 0.0) ** 0.5
 
 
 def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:

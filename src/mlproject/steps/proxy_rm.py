@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlproject.models.sizes import SIZES
@@ -11,18 +12,29 @@ if TYPE_CHECKING:
     from mlproject.config import Config
 
 
-def proxy_rm(config: Config, comparisons: Step, size: str, seed: int) -> Step:
-    """The step that trains one proxy RM."""
+def proxy_rm(config: Config, comparisons: Step, size: str, seed: int, earlier: Sequence[Step] = ()) -> Step:
+    """The step that trains one proxy RM.
+
+    Args:
+        config: how it is trained.
+        comparisons: what it learns from.
+        size, seed: of the proxy.
+        earlier: comparisons of earlier rounds, where it learns from them too.
+    """
     trained = config.select("world", "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     return Step(
         name=f"proxy RM {size} seed {seed}",
         kind="proxy-rm",
         version=1,
-        params={**trained, "rm_size": size, "seed": seed},
-        inputs={"comparisons": comparisons, **comparisons.inputs},
+        params={**trained, "rm_size": size, "seed": seed, **({"earlier": len(earlier)} if earlier else {})},
+        inputs={
+            "comparisons": comparisons,
+            **{f"earlier-{i}": step for i, step in enumerate(earlier)},
+            **{role: comparisons.inputs[role] for role in ("initial-policy", "gold-rm")},
+        },
         shown={
             "rm_params": SIZES[size].reward_model_parameters,
-            **config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "label_noise"),
+            **config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "labels", "label_noise"),
         },
         work=__name__,
     )
@@ -46,7 +58,8 @@ def work(run: Run) -> None:
 
     p = run.params
     tokenizer = load_tokenizer(run.input("initial-policy"))
-    table = pd.read_parquet(run.input("comparisons") / TABLE)
+    roles = [*(f"earlier-{i}" for i in range(p.get("earlier", 0))), "comparisons"]
+    table = pd.concat([pd.read_parquet(run.input(role) / TABLE) for role in roles], ignore_index=True)
     world = load_world(p["world"], seed=0)
     machine = accelerator(p["mixed_precision"])
     model = new_reward_model(p["rm_size"], tokenizer, stream_seed("proxy RM", p["seed"])).to(machine.device)

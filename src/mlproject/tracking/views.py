@@ -54,7 +54,7 @@ _COLUMNS = (
     *(f"metrics.`{name}`" for name in ("peak/gold", "peak/kl", "law/alpha", "law/beta")),
 )
 # A rainbow from the smallest to the largest, dark enough for thin lines on white.
-_SIZE_COLORS = ("#5e3c99", "#2b6cb0", "#1793a5", "#2e9e5b", "#8aa31d", "#d99a1c", "#e0611f", "#b3202c")
+_SIZE_COLORS = ("#5e3c99", "#2b6cb0", "#1793a5", "#2e9e5b", "#8aa31d", "#d99a1c", "#e0611f", "#b3202c", "#7d1128")
 _NO_SIZE_COLOR = "#5f7281"
 # The interface lists the newest view first. Fixed, so that installing again changes nothing.
 _CREATED_MS = 1_760_000_000_000

@@ -1,0 +1,68 @@
+"""What a curve stands on: one round, several rounds, and a policy that the reward models did not see."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlproject.config import Config, load_config
+from mlproject.errors import UserError
+from mlproject.steps.step import upstream
+from mlproject.study import plan_curve, plan_roots, plan_study
+
+
+def configured(**options: object) -> Config:
+    return load_config("smoke", options)
+
+
+def kinds(config: Config) -> list[str]:
+    return [step.kind for step in upstream([plan_curve(config, "ppo")])]
+
+
+def test_the_curves_of_a_study_are_those_planned_one_by_one() -> None:
+    config = configured(rm_sizes="1k,3k", seeds="0,1")
+    for run in plan_study(config).policy_runs:
+        of_its_own = config.replace(rm_size=run.shown["rm_size"], seed=run.params["seed"])
+        assert plan_curve(of_its_own, run.params["method"]) == run
+
+
+def test_every_further_round_adds_comparisons_a_proxy_and_a_policy_run() -> None:
+    for rounds in (1, 2, 4):
+        found = kinds(configured(rounds=rounds))
+        for kind in ("comparisons", "proxy-rm", "policy-run"):
+            assert found.count(kind) == rounds
+        for kind in ("initial-policy", "gold-rm", "pool"):
+            assert found.count(kind) == 1
+
+
+def test_a_round_learns_from_the_policy_of_the_round_before() -> None:
+    run = plan_curve(configured(rounds=3), "ppo")
+    for round in (3, 2):
+        compared, before = run.inputs["proxy-rm"].inputs["comparisons"], run.inputs["earlier"]
+        assert (run.params["round"], compared.params["round"]) == (round, round)
+        assert compared.inputs["optimized"] is before
+        run = before
+    assert "round" not in run.params
+    assert run == plan_curve(configured(), "ppo")
+
+
+def test_a_proxy_learns_from_all_rounds_where_asked() -> None:
+    run = plan_curve(configured(rounds=3, rounds_data="all"), "ppo")
+    roles = set(run.inputs["proxy-rm"].inputs)
+    assert {"comparisons", "earlier-0", "earlier-1"} <= roles
+    assert run.inputs["proxy-rm"].params["earlier"] == 2
+    assert run.inputs["proxy-rm"].inputs["earlier-0"] == plan_roots(configured()).comparisons
+
+
+def test_rounds_of_a_method_that_trains_no_policy_are_refused() -> None:
+    with pytest.raises(UserError, match=r"rounds=2: best-of-n trains no policy"):
+        plan_curve(configured(rounds=2), "best-of-n")
+
+
+def test_policies_of_other_sizes_are_optimized_against_the_very_same_proxy() -> None:
+    small, large = (plan_curve(configured(policy_size=size, rm_policy_size="25k"), "ppo") for size in ("25k", "100k"))
+    assert small.inputs["proxy-rm"] == large.inputs["proxy-rm"]
+    assert small.inputs["gold-rm"] == large.inputs["gold-rm"]
+    assert small.inputs["pool"] != large.inputs["pool"]
+    assert (small.shown["policy_size"], large.shown["policy_size"]) == ("25k", "100k")
+    assert large.inputs["initial-policy"].params["policy_size"] == "100k"
+    assert small == plan_curve(configured(policy_size="25k"), "ppo")
