@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from mlproject.config import PRESETS, Config, load_config, option_help, option_names
 from mlproject.errors import UserError
@@ -56,6 +57,23 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
         EntryPoint("search", "search KL coefficient and RM size for the highest peak gold, with Optuna"),
         EntryPoint("promote", "register the proxy RMs that have curves; the highest peak gold becomes champion"),
         EntryPoint(
+            "experiment",
+            "measure one finding over a grid of policy runs, as a YAML file in experiments/ says",
+            (
+                Parameter("name", "experiment (or several, by commas), `all`, or the path of a YAML file", None),
+                Parameter("quick", "true: its small grid in preset smoke", "false"),
+                Parameter("results", "folder in which curves and table are kept besides", ""),
+            ),
+        ),
+        EntryPoint(
+            "findings",
+            "write the findings page from kept results",
+            (
+                Parameter("results", "folder with kept results", "experiments/results"),
+                Parameter("page", "file to write; figures lie beside it", "docs/findings.md"),
+            ),
+        ),
+        EntryPoint(
             "report",
             "write the report of a study once more",
             (Parameter("study_run", "run id of the study", "latest"),),
@@ -66,12 +84,25 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
 
 @dataclass(frozen=True)
 class Call:
-    """A parsed command line: an entry point, its configuration, its own parameters, and the preset's name."""
+    """A parsed command line.
+
+    Attributes:
+        entry: what to do.
+        config: preset, the user's file and the options given, put together.
+        arguments: the entry point's own parameters.
+        preset: its name.
+        given: options on the command line, as texts.
+    """
 
     entry: EntryPoint
     config: Config
     arguments: dict[str, str]
     preset: str
+    given: dict[str, str] = field(default_factory=dict)
+
+    def configure(self, preset: str, options: Mapping[str, Any]) -> Config:
+        """The configuration once more, from another preset, or with options between preset and the user's own."""
+        return load_config(preset, self.given, self.arguments["config"] or None, options)
 
 
 def parse_command_line(arguments: Sequence[str]) -> Call | None:
@@ -97,11 +128,12 @@ def parse_command_line(arguments: Sequence[str]) -> Call | None:
         return None
     given = _pairs(rest)
     own = {p.name: given.pop(p.name, p.default) for p in (PRESET, CONFIG, *entry.parameters)}
+    optional = {p.name for p in (CONFIG, *entry.parameters) if p.default == ""}
     for parameter, value in own.items():
-        if value is None or (value == "" and parameter != "config"):
+        if value is None or (value == "" and parameter not in optional):
             raise UserError(f"{parameter}: {entry.name} needs it; give --{parameter} VALUE")
     config = load_config(own["preset"] or "", given, own["config"] or None)
-    return Call(entry, config, {k: v for k, v in own.items() if v is not None}, own["preset"] or "")
+    return Call(entry, config, {k: v for k, v in own.items() if v is not None}, own["preset"] or "", given)
 
 
 def overview() -> str:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from mlproject.command_line import Call
 from mlproject.errors import UserError
+from mlproject.experiments import known_experiments, load_experiment, plan_cells
 from mlproject.models.sizes import SIZES
 from mlproject.steps.policy_run import policy_run
 from mlproject.steps.pool import pool
 from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Made, Step
 from mlproject.study import plan_study
+from mlproject.tracking.experiment import experiment as run_experiment
 from mlproject.tracking.invocation import Invocation
 from mlproject.tracking.registry import promotion_step, resolve_proxy, still_holds
 from mlproject.tracking.report.study_report import report_of_run, write_report
@@ -67,6 +69,22 @@ def search(call: Call) -> None:
         found = invocation.client.get_run(invocation.run_id_of(wanted)).data
         best = f"rm_size={found.tags['best.rm_size']} kl_coef={found.metrics['best/kl_coef']:g}"
         invocation.say(f"best: {best}, peak gold {found.metrics['best/peak_gold']:.3f}")
+        _show_curves(invocation)
+
+
+def experiment(call: Call) -> None:
+    """One finding, or several, each over a grid of policy runs."""
+    quick = _yes_or_no("quick", call.arguments["quick"])
+    preset = "smoke" if quick else call.preset
+    names = known_experiments() if call.arguments["name"] == "all" else call.arguments["name"].split(",")
+    wanted = [load_experiment(name.strip(), quick) for name in names]
+    plans = [plan_cells(each, call.configure(preset, each.options), call.given) for each in wanted]
+    keep = Path(call.arguments["results"]) if call.arguments["results"] else None
+    with Invocation(call) as invocation:
+        for each, cells in zip(wanted, plans, strict=True):
+            step = run_experiment(invocation, each, cells, {"preset": preset}, keep)
+            invocation.say(f"{each.name}: {len(cells)} policy runs, run {invocation.run_id_of(step)}")
+        invocation.finish()
         _show_curves(invocation)
 
 
@@ -128,6 +146,12 @@ def _against_existing(invocation: Invocation, given: str, method: str) -> Step:
     config = invocation.config.replace(world=p["world"], world_seed=int(p["world_seed"]))
     samples = pool(config, sources["initial-policy"], sources["gold-rm"])
     return policy_run(config, Made(run.info.run_id, run.data.tags[FINGERPRINT], p), samples, method, int(p["seed"]))
+
+
+def _yes_or_no(name: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise UserError(f"{name}={value}: allowed are true and false")
+    return value == "true"
 
 
 def _show_metrics(invocation: Invocation, step: Step, names: tuple[str, ...]) -> None:

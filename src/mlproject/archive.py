@@ -1,0 +1,118 @@
+"""Kept results: the curves that findings rest on, as small files with digests, so that no run is needed to read them.
+
+A folder holds one index per experiment, `<name>.json`, and one file per curve, `curves/<first of the digest>.npz`.
+
+Axis letters: S curve points, P prompts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.curve import Curve
+from mlproject.errors import UserError
+
+RESOLUTION = 0.01
+"""Standard deviations to which kept scores are rounded: a hundredth of the spread among prompts."""
+
+_CURVES = "curves"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One policy run of an experiment.
+
+    Attributes:
+        settings: its options and its proxy's, by name (method, rm_size, rm_params, seed, n_comparisons, ...).
+        metrics: last value of everything logged on it, its proxy (`rm/*`) and its pool (`pool/*`).
+        curve: gold, proxy and human per prompt, to `RESOLUTION`.
+    """
+
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment found.
+
+    Attributes:
+        name: of the experiment.
+        about: facts about how it was made (preset, quick, ...), by name.
+        cells: its policy runs.
+    """
+
+    name: str
+    about: Mapping[str, Any]
+    cells: Sequence[Cell]
+
+
+def save_result(result: Result, folder: Path) -> None:
+    """Write a result; a curve that lies there already is not written again."""
+    (folder / _CURVES).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for cell in result.cells:
+        content = _pack(cell.curve)
+        digest = hashlib.sha256(content).hexdigest()
+        file = folder / _CURVES / f"{digest[:16]}.npz"
+        if not file.exists():
+            file.write_bytes(content)
+        metrics = {name: float(f"{value:.6g}") for name, value in sorted(cell.metrics.items())}
+        rows.append({"settings": dict(cell.settings), "metrics": metrics, "sha256": digest})
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    about = json.dumps({"experiment": result.name, **result.about})[1:-1]
+    (folder / f"{result.name}.json").write_text(f'{{{about},\n"cells": [\n{lines}\n]}}\n')
+
+
+def load_result(name: str, folder: Path) -> Result:
+    """Read what `save_result` wrote.
+
+    Raises:
+        UserError: where the index or a curve is missing, or a curve is not the one that the index names.
+    """
+    index = folder / f"{name}.json"
+    if not index.exists():
+        raise UserError(f"results={folder}: holds no {name}.json; run `experiment --name {name} --results {folder}`")
+    content = json.loads(index.read_text())
+    cells = [Cell(row["settings"], row["metrics"], _load_curve(folder, row["sha256"])) for row in content.pop("cells")]
+    return Result(content.pop("experiment"), content, cells)
+
+
+def _load_curve(folder: Path, digest: str) -> Curve:
+    file = folder / _CURVES / f"{digest[:16]}.npz"
+    content = file.read_bytes() if file.exists() else b""
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise UserError(
+            f"{file}: is missing or was changed (SHA-256 is not {digest[:16]}...); run its experiment again"
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        scores = {name: arrays[name] * RESOLUTION for name in arrays.files if name.endswith("_SP")}
+        return Curve(steps_S=arrays["steps_S"].astype(np.int64), kl_S=arrays["kl_S"], **scores)
+
+
+def _pack(curve: Curve) -> bytes:
+    """An .npz (plain arrays, no pickle); equal curves give equal bytes."""
+    scores = {"proxy_SP": curve.proxy_SP, "gold_SP": curve.gold_SP, "human_SP": curve.human_SP}
+    arrays: dict[str, NDArray[Any]] = {
+        "steps_S": curve.steps_S.astype(np.int32),
+        "kl_S": curve.kl_S,
+        **{name: _rounded(values_SP) for name, values_SP in scores.items() if values_SP is not None},
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _rounded(values_SP: NDArray[np.float64]) -> NDArray[np.int16]:
+    limit = np.iinfo(np.int16).max
+    return np.clip(np.rint(values_SP / RESOLUTION), -limit, limit).astype(np.int16)
