@@ -1,11 +1,17 @@
-"""Intervals by the bootstrap over prompts: coverage, and the same answer as resampling the long way."""
+"""Intervals by the bootstrap over prompts: the same answer as resampling the long way. Coverage: test_planted.py."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import sqrt
+
 import numpy as np
+import pytest
 
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, bootstrap_fit, fit
+from mlproject.laws.bootstrap import interval_95, resampled_means
+from mlproject.laws.trends import t_975
 
 ALPHA, BETA, PROMPTS = 0.55, 0.12, 150
 D = np.linspace(0.0, 3.0, 25)
@@ -19,35 +25,59 @@ def simulated(rng: np.random.Generator) -> Curve:
     return Curve(np.arange(len(D)), D**2, gold_SP, gold_SP)
 
 
-def test_intervals_hold_the_planted_values_in_about_95_percent_of_curves() -> None:
-    rng = np.random.default_rng(0)
-    form = FORMS["best-of-n"]
-    peak_kl, peak_gold = form.peak([ALPHA, BETA])
-    truth = {"alpha": ALPHA, "beta": BETA, "peak_kl": float(peak_kl), "peak_gold": float(peak_gold)}
-    held = dict.fromkeys(truth, 0)
-    for _ in range(200):
-        interval = bootstrap_fit(form, simulated(rng), 300, rng)
-        for name, value in truth.items():
-            low, high = getattr(interval, name)
-            held[name] += low <= value <= high
-    for name, count in held.items():
-        assert 0.88 <= count / 200 <= 0.99, (name, count)
-
-
 def test_the_intervals_equal_those_of_resampling_and_refitting_one_by_one() -> None:
     curve, form = simulated(np.random.default_rng(1)), FORMS["rl"]
     interval = bootstrap_fit(form, curve, 50, np.random.default_rng(2), min_d=0.3)
     counts_BP = np.random.default_rng(2).multinomial(PROMPTS, np.full(PROMPTS, 1 / PROMPTS), size=50)
     fits = []
+    stretch = sqrt(150 / 149) * 1.976013 / 1.959964  # Student's t of 149 degrees of freedom over the normal
     for counts_P in counts_BP:
         resampled_SP = np.repeat(curve.gold_SP, counts_P, axis=1)
-        fits.append(fit(form, D, resampled_SP.mean(axis=1), min_d=0.3))
-    np.testing.assert_allclose(interval.alpha, np.percentile([law.alpha for law in fits], [2.5, 97.5]))
-    np.testing.assert_allclose(interval.beta, np.percentile([law.beta for law in fits], [2.5, 97.5]))
+        moved_S = stretch * (resampled_SP.mean(axis=1) - curve.gold_S)
+        fits.append(fit(form, D, curve.gold_S + moved_S, min_d=0.3))
+
+    def outer(values: list[float]) -> list[float]:
+        """Ranks 51 * .025 = 1.275 and 51 * .975 = 49.725 of 50."""
+        v = np.sort(values)
+        return [v[0] + 0.275 * (v[1] - v[0]), v[49] - 0.275 * (v[49] - v[48])]
+
+    np.testing.assert_allclose(interval.alpha, outer([law.alpha for law in fits]), rtol=1e-5)
+    np.testing.assert_allclose(interval.beta, outer([law.beta for law in fits]), rtol=1e-5)
     peaks = np.array([law.peak() for law in fits])
     assert interval.peak_share == np.isfinite(peaks[:, 0]).mean()
-    np.testing.assert_allclose(interval.peak_kl, np.nanpercentile(peaks[:, 0], [2.5, 97.5]))
-    np.testing.assert_allclose(interval.peak_gold, np.nanpercentile(peaks[:, 1], [2.5, 97.5]))
+    assert interval.peak_share == 1.0
+    np.testing.assert_allclose(interval.peak_kl, outer(peaks[:, 0]), rtol=1e-4)
+    np.testing.assert_allclose(interval.peak_gold, outer(peaks[:, 1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("prompts", [3, 10, 48])
+def test_resampled_means_of_gaussian_prompts_spread_as_students_t_interval_is_wide(prompts: int) -> None:
+    scores_SP = np.random.default_rng(8).normal(size=(1, prompts))
+    se = scores_SP.std(ddof=1) / np.sqrt(prompts)
+    means_B = resampled_means(scores_SP, 40_000, np.random.default_rng(9))[:, 0]
+    assert means_B.std() * 1.95996 == pytest.approx(t_975(prompts - 1) * se, rel=0.02)
+    assert means_B.mean() == pytest.approx(scores_SP.mean(), abs=5 * means_B.std() / 200)
+
+
+def test_one_prompt_bounds_nothing() -> None:
+    lone = bootstrap_fit(
+        FORMS["best-of-n"], Curve(np.arange(25), D**2, D[:, None], D[:, None]), 50, np.random.default_rng()
+    )
+    assert np.isnan([*lone.alpha, *lone.beta, *lone.peak_kl]).all()
+
+
+def test_percentiles_leave_out_two_and_a_half_percent_on_average_however_few_the_resamples() -> None:
+    draws = np.random.default_rng(10).uniform(size=(4000, 60))
+    low, high = np.mean([interval_95(draw_B) for draw_B in draws], axis=0)
+    assert (low, high) == (pytest.approx(0.025, abs=0.001), pytest.approx(0.975, abs=0.001))
+
+
+def test_a_family_is_bootstrapped_with_the_member_that_fits_the_whole_curve_best() -> None:
+    curve = simulated(np.random.default_rng(11))
+    interval = bootstrap_fit(FORMS["power"], curve, 100, np.random.default_rng(12))
+    member = fit(FORMS["power"], D, curve.gold_S).form
+    assert interval.form.formula == member.formula
+    assert interval == replace(bootstrap_fit(member, curve, 100, np.random.default_rng(12)), form=interval.form)
 
 
 def test_a_curve_without_a_bend_has_resamples_without_a_peak() -> None:

@@ -7,14 +7,18 @@ import pytest
 
 from mlproject.laws import FORMS, law_for
 
-PEAKED = [name for name, form in FORMS.items() if form.peak_d is not None]
+POWER = FORMS["power"].with_exponent
+assert POWER
+SOLID = {name: form for name, form in FORMS.items() if not form.with_exponent}  # those that have columns
+SOLID |= {f"power {g}": POWER(g) for g in (0.5, 1.0, 2.5)}
+PEAKED = [name for name, form in SOLID.items() if form.peak_d is not None]
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SOLID)
 def test_every_form_is_zero_at_the_initial_policy(name: str) -> None:
-    coef = np.array([0.7, 0.3])[: FORMS[name].columns(np.zeros(1)).shape[-1]]
-    np.testing.assert_array_equal(FORMS[name].value([0.0, 0.0], coef), [0.0, 0.0])
-    assert FORMS[name].value(0.9, coef) > 0.1
+    coef = np.array([0.7, 0.3])[: SOLID[name].columns(np.zeros(1)).shape[-1]]
+    np.testing.assert_array_equal(SOLID[name].value([0.0, 0.0], coef), [0.0, 0.0])
+    assert SOLID[name].value(0.9, coef) > 0.1
 
 
 def test_the_forms_compute_their_formulas() -> None:
@@ -24,16 +28,28 @@ def test_the_forms_compute_their_formulas() -> None:
     assert FORMS["linear"].value(d, [a]) == pytest.approx(a * d)
     assert FORMS["log1p"].value(d, [a, b]) == pytest.approx(d * (a - b * np.log(1 + d)))
     assert FORMS["kl-quadratic"].value(d, [a, b]) == pytest.approx(a * d**2 - b * d**4)
+    assert POWER(0.4).value(d, [a, b]) == pytest.approx(d * (a - b * d**0.4))
+
+
+def test_a_family_tells_whoever_takes_it_for_one_form() -> None:
+    with pytest.raises(TypeError, match="exponent"):
+        FORMS["power"].value(1.0, [0.5, 0.1])
+
+
+@pytest.mark.parametrize("name", SOLID)
+def test_a_form_learns_as_many_numbers_as_it_has_columns_and_exponents(name: str) -> None:
+    columns = SOLID[name].columns(np.ones(1)).shape[-1]
+    assert SOLID[name].dof == columns + name.startswith("power")
 
 
 @pytest.mark.parametrize("name", PEAKED)
 @pytest.mark.parametrize(("alpha", "beta"), [(0.49, 0.12), (0.66, 0.3), (0.05, 0.2), (0.4, 0.4)])
 def test_peaks_equal_the_maximum_over_a_dense_grid(name: str, alpha: float, beta: float) -> None:
     d = np.linspace(0.0, 40.0, 2_000_001)
-    gold = FORMS[name].value(d, [alpha, beta])
+    gold = SOLID[name].value(d, [alpha, beta])
     best = int(gold.argmax())
     assert best < len(d) - 1  # the grid holds the peak
-    peak_kl, peak_gold = FORMS[name].peak([alpha, beta])
+    peak_kl, peak_gold = SOLID[name].peak([alpha, beta])
     assert np.sqrt(peak_kl) == pytest.approx(d[best], abs=4e-5)
     assert peak_gold == pytest.approx(gold[best], rel=1e-8)
 
@@ -52,14 +68,14 @@ def test_the_optima_are_those_of_the_closed_forms() -> None:
 
 @pytest.mark.parametrize("name", PEAKED)
 def test_a_law_that_does_not_bend_down_or_bends_too_late_has_no_peak(name: str) -> None:
-    peak_kl, peak_gold = FORMS[name].peak([[0.5, 0.0], [0.5, -0.1], [0.5, 1e-320], [0.5, np.nan], [0.5, 0.2]])
+    peak_kl, peak_gold = SOLID[name].peak([[0.5, 0.0], [0.5, -0.1], [0.5, 1e-320], [0.5, np.nan], [0.5, 0.2]])
     assert np.isnan(peak_kl).tolist() == [True, True, True, True, False]
     assert np.isnan(peak_gold).tolist() == [True, True, True, True, False]
 
 
-@pytest.mark.parametrize("name", ["best-of-n", "log1p", "kl-quadratic"])
+@pytest.mark.parametrize("name", ["best-of-n", "log1p", "kl-quadratic", "power 0.5"])
 def test_a_law_that_only_falls_peaks_at_the_initial_policy(name: str) -> None:
-    peak_kl, peak_gold = FORMS[name].peak([-0.5, 0.1])
+    peak_kl, peak_gold = SOLID[name].peak([-0.5, 0.1])
     assert (peak_kl, peak_gold) == (0.0, 0.0)
 
 

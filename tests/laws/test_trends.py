@@ -7,7 +7,7 @@ from math import gamma, pi, sqrt
 import numpy as np
 import pytest
 
-from mlproject.laws import spearman, trend
+from mlproject.laws import plane, spearman, trend
 from mlproject.laws.trends import t_975
 
 
@@ -47,6 +47,45 @@ def test_slope_intervals_hold_the_planted_slope_in_95_percent_of_trends() -> Non
 def test_a_trend_over_too_few_runs_or_one_size_is_refused(params: list[float]) -> None:
     with pytest.raises(ValueError, match="at least 3 runs and 2 sizes"):
         trend(np.arange(len(params)), params)
+
+
+def test_a_planted_plane_over_parameters_and_data_comes_back_from_scattered_runs() -> None:
+    params, data = np.array([1e3, 3e3, 1e5, 2e4, 5e5]), np.array([500, 4e3, 1e3, 3e4, 9e4])
+    found = plane(0.4 + 0.06 * np.log10(params) - 0.02 * np.log10(data), params, data)
+    assert found.slopes == (pytest.approx(0.06), pytest.approx(-0.02))
+    assert (found.intercept, found.r2, found.points) == (pytest.approx(0.4), pytest.approx(1.0), 5)
+
+
+def test_a_planes_intervals_and_r2_are_those_of_the_normal_equations() -> None:
+    rng = np.random.default_rng(0)
+    x, z, y = rng.uniform(3, 6, size=8), rng.uniform(2, 5, size=8), rng.normal(size=8)
+    X = np.column_stack([np.ones(8), x, z])
+    coef = np.linalg.solve(X.T @ X, X.T @ y)
+    rss = np.sum((y - X @ coef) ** 2)
+    margin = 2.570582 * np.sqrt(rss / 5 * np.diag(np.linalg.inv(X.T @ X)))  # t of 8 - 3 degrees of freedom
+    found = plane(y, 10**x, 10**z)
+    np.testing.assert_allclose([found.intercept, *found.slopes], coef)
+    np.testing.assert_allclose(
+        found.slope_intervals, [[c - m, c + m] for c, m in zip(coef[1:], margin[1:], strict=True)]
+    )
+    assert found.r2 == pytest.approx(1 - rss / np.sum((y - y.mean()) ** 2))
+
+
+def test_on_a_full_grid_of_sizes_and_data_the_plane_has_the_slopes_of_the_two_trends() -> None:
+    params, data = (axis.ravel() for axis in np.meshgrid([1e3, 1e4, 1e6], [500.0, 2e3, 8e3, 64e3]))
+    y = np.random.default_rng(1).normal(size=12)
+    assert plane(y, params, data).slopes == (
+        pytest.approx(trend(y, params).slope),
+        pytest.approx(trend(y, data).slope),
+    )
+
+
+def test_a_plane_needs_data_that_do_not_follow_the_parameters() -> None:
+    params = np.array([1e3, 1e4, 1e5, 1e6])
+    with pytest.raises(ValueError, match="vary apart"):
+        plane(np.arange(4), params, params**2)
+    with pytest.raises(ValueError, match="at least 4 runs"):
+        plane(np.arange(3), params[:3], [1e3, 5e3, 2e3])
 
 
 @pytest.mark.parametrize("dof", [1, 2, 5, 10, 11, 15, 30, 100])

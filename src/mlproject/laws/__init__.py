@@ -1,21 +1,42 @@
-"""Laws of over-optimization: functional forms, fits, peaks with intervals, and trends over RM size."""
+"""Laws of over-optimization: functional forms, fits, peaks with intervals, trends over RM size, and forecasts."""
 
 from mlproject.laws.bootstrap import FitInterval, bootstrap_fit
-from mlproject.laws.fits import MIN_D, Fit, compare, fit
+from mlproject.laws.extrapolation import LAST_VALUE, Extrapolation, extrapolate
+from mlproject.laws.fits import MIN_D, Fit, Standing, compare, fit, standings
+from mlproject.laws.forecast import Forecast, Prediction
 from mlproject.laws.forms import FORMS, Form, law_for
-from mlproject.laws.trends import Trend, spearman, trend
+from mlproject.laws.goodhart import Goodhart, decompose, gamma, gaussian_best_of_n
+from mlproject.laws.joint import JointFit, joint_fit
+from mlproject.laws.prior import Prior
+from mlproject.laws.trends import Plane, Trend, plane, spearman, trend
 
 __all__ = [
     "FORMS",
+    "LAST_VALUE",
     "MIN_D",
+    "Extrapolation",
     "Fit",
     "FitInterval",
+    "Forecast",
     "Form",
+    "Goodhart",
+    "JointFit",
+    "Plane",
+    "Prediction",
+    "Prior",
+    "Standing",
     "Trend",
     "bootstrap_fit",
     "compare",
+    "decompose",
+    "extrapolate",
     "fit",
+    "gamma",
+    "gaussian_best_of_n",
+    "joint_fit",
     "law_for",
+    "plane",
     "spearman",
+    "standings",
     "trend",
 ]

@@ -5,6 +5,7 @@ Axis letters: S curve points.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,12 +26,16 @@ leave out d <= 0.3 (KL <= 0.09 nats); the others only d = 0, which they pass thr
 """
 
 
+EXPONENTS = 2.0 ** np.linspace(-4, 2, 13)
+"""Where a fit of "power" looks for its exponent: from 1/16, almost the logarithm, over 1, the best-of-n law, to 4."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """A functional form with fitted coefficients.
 
     Attributes:
-        form: the functional form.
+        form: the functional form; of a family, the member that fits best.
         alpha: standard deviations of gold per square-root nat (per nat for "kl-quadratic").
         beta: the bend downwards; 0 for "linear", which has none.
         rmse: root mean squared residual over the fitted points, standard deviations.
@@ -46,6 +51,11 @@ class Fit:
     r2: float
     points: int
 
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion over the fitted points (see `akaike`)."""
+        return akaike(self.rmse, self.points, self.form.dof)
+
     def value(self, d: ArrayLike) -> Array:
         """Gold that the law gives at d (square-root nats), standard deviations. Shape of `d`."""
         columns = self.form.columns(np.asarray(d, dtype=np.float64))
@@ -57,11 +67,43 @@ class Fit:
         return float(kl), float(gold)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How a form stands among its rivals.
+
+    Attributes:
+        rmse: root mean squared residual of the fit to all points, standard deviations.
+        aic: Akaike's criterion of that fit.
+        held_out_rmse: root mean squared error beyond the cut of the fit to the points before it, standard deviations.
+    """
+
+    rmse: float
+    aic: float
+    held_out_rmse: float
+
+
+def akaike(rmse: float, points: int, dof: int) -> float:
+    """Akaike's criterion of a least-squares fit, n log(RSS / n) + 2 dof; less is better.
+
+    The points of one curve share their prompts, so that they are worth fewer independent ones: use it to rank
+    forms on identical points, and do not read its differences as odds.
+
+    Args:
+        rmse: root mean squared residual, sqrt(RSS / n).
+        points: n.
+        dof: coefficients learned from them.
+
+    Returns:
+        the criterion; -inf for a perfect fit.
+    """
+    return 2 * points * math.log(rmse) + 2 * dof if rmse > 0 else -math.inf
+
+
 def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fit:
     """Fit a form by least squares through the origin.
 
     Args:
-        form: the functional form.
+        form: the functional form; of a family, the member of least rmse is taken.
         d_S: square-root nats. Shape: (S,).
         gold_S: gold, standard deviations above the initial policy. Shape: (S,).
         min_d: points with d <= min_d are left out (`MIN_D` has the rule of each form).
@@ -72,18 +114,16 @@ def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fi
     Raises:
         ValueError: for fewer than 3 points with distinct d > min_d.
     """
-    d, gold = _fitted_points(d_S, gold_S, min_d)
-    coef = np.linalg.lstsq(form.columns(d), gold, rcond=None)[0]
-    residual = gold - form.value(d, coef)
-    total = float(np.square(gold - gold.mean()).sum())
-    return Fit(
-        form=form,
-        alpha=float(coef[0]),
-        beta=float(coef[1]) if len(coef) > 1 else 0.0,
-        rmse=float(np.sqrt(np.square(residual).mean())),
-        r2=1.0 - float(np.square(residual).sum()) / total if total > 0 else float("nan"),
-        points=len(d),
-    )
+    d, gold = usable_points(d_S, gold_S, min_d)
+    if form.with_exponent is None:
+        return _least_squares(form, d, gold)
+    exponents = EXPONENTS
+    for _ in range(5):  # a grid, then finer ones between the neighbours of the best
+        laws = [_least_squares(form.with_exponent(g), d, gold) for g in exponents.tolist()]
+        best = int(np.argmin([law.rmse for law in laws]))
+        low, high = exponents[max(best - 1, 0)], exponents[min(best + 1, len(exponents) - 1)]
+        exponents = np.geomspace(low, high, len(exponents))
+    return laws[best]
 
 
 def compare(
@@ -110,9 +150,8 @@ def compare(
         ValueError: for fewer than 3 points to fit, or none to score.
     """
     forms = list(forms)
-    if min_d is None:
-        min_d = max(MIN_D[form.name] for form in forms)
-    d, gold = _fitted_points(d_S, gold_S, min_d)
+    min_d = strictest_min_d(forms) if min_d is None else min_d
+    d, gold = usable_points(d_S, gold_S, min_d)
     fitted = np.ones(len(d), dtype=bool) if max_d is None else d <= max_d
     scored = fitted if max_d is None else ~fitted
     if not scored.any():
@@ -121,7 +160,53 @@ def compare(
     return {name: float(np.sqrt(np.square(error).mean())) for name, error in errors.items()}
 
 
-def _fitted_points(d_S: ArrayLike, gold_S: ArrayLike, min_d: float) -> tuple[Array, Array]:
+def standings(
+    forms: Iterable[Form], d_S: ArrayLike, gold_S: ArrayLike, max_d: float, min_d: float | None = None
+) -> dict[str, Standing]:
+    """How several forms describe identical points, in range and held out.
+
+    Args:
+        forms, d_S, gold_S, min_d: as for `compare`.
+        max_d: the cut; the held-out points are those beyond, square-root nats.
+
+    Returns:
+        by form name.
+
+    Raises:
+        ValueError: as for `compare`.
+    """
+    forms = list(forms)
+    min_d = strictest_min_d(forms) if min_d is None else min_d
+    held_out = compare(forms, d_S, gold_S, min_d, max_d)
+    laws = [fit(form, d_S, gold_S, min_d) for form in forms]
+    return {law.form.name: Standing(law.rmse, law.aic, held_out[law.form.name]) for law in laws}
+
+
+def strictest_min_d(forms: Iterable[Form]) -> float:
+    """The largest `MIN_D` of several forms, so that all of them may use the points beyond, square-root nats."""
+    return max(MIN_D[form.name] for form in forms)
+
+
+def _least_squares(form: Form, d: Array, gold: Array) -> Fit:
+    coef = np.linalg.lstsq(form.columns(d), gold, rcond=None)[0]
+    residual = gold - form.value(d, coef)
+    total = float(np.square(gold - gold.mean()).sum())
+    return Fit(
+        form=form,
+        alpha=float(coef[0]),
+        beta=float(coef[1]) if len(coef) > 1 else 0.0,
+        rmse=float(np.sqrt(np.square(residual).mean())),
+        r2=1.0 - float(np.square(residual).sum()) / total if total > 0 else float("nan"),
+        points=len(d),
+    )
+
+
+def usable_points(d_S: ArrayLike, gold_S: ArrayLike, min_d: float) -> tuple[Array, Array]:
+    """The (d, gold) that a fit may use: those with d > min_d.
+
+    Raises:
+        ValueError: where fewer than 3 of their d are distinct.
+    """
     d, gold = np.asarray(d_S, dtype=np.float64), np.asarray(gold_S, dtype=np.float64)
     used = d > min_d
     if len(np.unique(d[used])) < MIN_POINTS:

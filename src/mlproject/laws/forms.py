@@ -1,6 +1,7 @@
 """Functional forms of gold as a function of d = sqrt(KL): the two laws of Gao et al. 2022 and their rivals.
 
-All are linear in their coefficients and 0 at d = 0. Axis letter: k coefficients (alpha, beta).
+All are 0 at d = 0, and linear in their coefficients; only "power", which learns its exponent, is a family of
+forms that are. Axis letter: k coefficients (alpha, beta).
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ class Form:
         columns: what the coefficients multiply; (...) square-root nats -> (..., k).
         peak_d: where R is highest over d >= 0, square-root nats, for arrays of alpha and of beta > 0; None
             for a form without a peak.
+        dof: coefficients learned from the data, a learned exponent included.
+        with_exponent: for a family, the form with a given exponent: a fit finds the best one. The family itself
+            has neither columns nor a peak.
     """
 
     name: str
     formula: str
     columns: Callable[[Array], Array]
     peak_d: Callable[[Array, Array], Array] | None = None
+    dof: int = 2
+    with_exponent: Callable[[float], Form] | None = None
 
     def value(self, d: ArrayLike, coef: ArrayLike) -> Array:
         """Gold at a distance from the initial policy.
@@ -89,6 +95,20 @@ def _log1p_peak(alpha: Array, beta: Array) -> Array:
     return np.expm1(y)
 
 
+def _power(g: float) -> Form:
+    return Form(
+        "power",
+        f"d (a - b d^{g:.3g})",
+        lambda d: np.stack([d, -(d ** (1 + g))], axis=-1),
+        lambda alpha, beta: (np.maximum(alpha / beta, 0.0) / (1 + g)) ** (1 / g),
+        dof=3,
+    )
+
+
+def _no_columns(d: Array) -> Array:
+    raise TypeError("a family of forms has no columns: fit it, or give it an exponent")
+
+
 FORMS: dict[str, Form] = {
     form.name: form
     for form in (
@@ -104,7 +124,7 @@ FORMS: dict[str, Form] = {
             lambda d: np.stack([d, -d * _log(d)], axis=-1),
             lambda alpha, beta: np.exp(alpha / beta - 1),
         ),
-        Form("linear", "a d", lambda d: d[..., None]),
+        Form("linear", "a d", lambda d: d[..., None], dof=1),
         Form("log1p", "d (a - b log(1 + d))", lambda d: np.stack([d, -d * np.log1p(d)], axis=-1), _log1p_peak),
         Form(
             "kl-quadratic",
@@ -112,6 +132,7 @@ FORMS: dict[str, Form] = {
             lambda d: np.stack([np.square(d), -(d**4)], axis=-1),
             lambda alpha, beta: np.sqrt(np.maximum(alpha / beta, 0.0) / 2),
         ),
+        Form("power", "d (a - b d^g)", _no_columns, dof=3, with_exponent=_power),
     )
 }
 """By name: "best-of-n" and "rl" are the laws of Gao et al. 2022, section 3.1; the others are rivals."""
