@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         call = parse_command_line(sys.argv[1:] if arguments is None else arguments)
         if call is None:
             return EXIT_OK
+        for caution in call.config.cautions():
+            print(f"mlproject: {caution}", file=sys.stderr)
         entry_point = getattr(import_module("mlproject.entry_points"), call.entry.name)  # the whole stack, only now
         entry_point(call)
     except UserError as mistake:

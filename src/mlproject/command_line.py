@@ -47,13 +47,17 @@ PRESET = Parameter("preset", f"one of {', '.join(PRESETS)}", DEFAULT_PRESET)
 CONFIG = Parameter("config", "YAML file of your own, `option: value` a line; it beats the preset", "")
 _PROXY = Parameter("proxy", "proxy RM: a size (trained if need be), an MLflow run id, or models:/NAME@ALIAS", None)
 
+_FORECAST_PRIOR = Parameter(
+    "forecast_prior", "law run (its run id, or `latest`) from whose curves the forecast starts", ""
+)
+
 ENTRY_POINTS: dict[str, EntryPoint] = {
     entry.name: entry
     for entry in (
         EntryPoint("main", "carry out a whole over-optimization study"),
         EntryPoint("proxy", "train one proxy reward model, of size rm_size"),
         EntryPoint("best_of_n", "optimize the policy against a proxy by best-of-n", (_PROXY,)),
-        EntryPoint("ppo", "optimize the policy against a proxy by PPO", (_PROXY,)),
+        EntryPoint("ppo", "optimize the policy against a proxy by PPO", (_PROXY, _FORECAST_PRIOR)),
         EntryPoint("search", "search KL coefficient and RM size for the highest peak gold, with Optuna"),
         EntryPoint("promote", "register the proxy RMs that have curves; the highest peak gold becomes champion"),
         EntryPoint(

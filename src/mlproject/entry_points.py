@@ -10,16 +10,16 @@ from mlproject.command_line import Call
 from mlproject.errors import UserError
 from mlproject.experiments import known_experiments, load_experiment, plan_cells
 from mlproject.models.sizes import SIZES
-from mlproject.steps.policy_run import policy_run
+from mlproject.steps.policy_run import COMPLETE, policy_run
 from mlproject.steps.pool import pool
 from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Made, Step
-from mlproject.study import plan_study
+from mlproject.study import plan_curve, plan_study
 from mlproject.tracking.experiment import experiment as run_experiment
 from mlproject.tracking.invocation import Invocation
 from mlproject.tracking.registry import promotion_step, resolve_proxy, still_holds
 from mlproject.tracking.report.study_report import report_of_run, write_report
-from mlproject.tracking.runs import FINGERPRINT, INPUTS
+from mlproject.tracking.runs import FINGERPRINT, INPUTS, resolve_law
 from mlproject.tracking.search import open_storage
 from mlproject.tracking.search import search as run_search
 
@@ -112,18 +112,15 @@ def report(call: Call) -> None:
 
 def _optimize(call: Call, method: str) -> None:
     with Invocation(call) as invocation:
-        given = call.arguments["proxy"]
+        given, prior = call.arguments["proxy"], _forecast_prior(invocation, call.arguments.get("forecast_prior", ""))
         if given in SIZES:
-            config = invocation.config.replace(rm_size=given)
-            plan = plan_study(config)
-            wanted = policy_run(
-                config, proxy_rm(config, plan.comparisons, given, config.seed), plan.pool, method, config.seed
-            )
+            wanted = plan_curve(invocation.config.replace(rm_size=given), method, prior)
         else:
-            wanted = _against_existing(invocation, given, method)
+            wanted = _against_existing(invocation, given, method, prior)
         invocation.make(wanted)
         invocation.finish()
         _show_metrics(invocation, wanted, ("peak/gold", "peak/gold_se", "peak/kl", "law/alpha", "law/beta"))
+        _show_forecast(invocation, wanted)
         _show_curves(invocation)
 
 
@@ -137,7 +134,15 @@ def _promote(invocation: Invocation, pool_run_id: str) -> Step:
     return step
 
 
-def _against_existing(invocation: Invocation, given: str, method: str) -> Step:
+def _forecast_prior(invocation: Invocation, given: str) -> Made | None:
+    """The law run that a forecast starts from; None where none is wanted."""
+    if not given:
+        return None
+    run = resolve_law(invocation.client, invocation.store, given)
+    return Made(run.info.run_id, run.data.tags[FINGERPRINT])
+
+
+def _against_existing(invocation: Invocation, given: str, method: str, prior: Made | None) -> Step:
     """A policy run against a proxy RM that exists, in the proxy's own world and with its own seed."""
     run = resolve_proxy(invocation.client, given)
     p, sources = run.data.params, {}
@@ -145,7 +150,8 @@ def _against_existing(invocation: Invocation, given: str, method: str) -> Step:
         sources[role] = Made(run_id, invocation.client.get_run(run_id).data.tags[FINGERPRINT])
     config = invocation.config.replace(world=p["world"], world_seed=int(p["world_seed"]))
     samples = pool(config, sources["initial-policy"], sources["gold-rm"])
-    return policy_run(config, Made(run.info.run_id, run.data.tags[FINGERPRINT], p), samples, method, int(p["seed"]))
+    existing = Made(run.info.run_id, run.data.tags[FINGERPRINT], p)
+    return policy_run(config, existing, samples, method, int(p["seed"]), prior=prior)
 
 
 def _yes_or_no(name: str, value: str) -> bool:
@@ -159,6 +165,20 @@ def _show_metrics(invocation: Invocation, step: Step, names: tuple[str, ...]) ->
     metrics = invocation.client.get_run(run_id).data.metrics
     invocation.say(f"{step.name}: run {run_id}")
     invocation.say("  " + "  ".join(f"{name} {metrics[name]:.3f}" for name in names if name in metrics))
+
+
+def _show_forecast(invocation: Invocation, step: Step) -> None:
+    """What the forecast said last, and where it ended the run."""
+    run = invocation.client.get_run(invocation.run_id_of(step)).data
+    if "forecast/p_past_peak" not in run.metrics:
+        return
+    said = {name: run.metrics[f"forecast/{name}"] for name in ("peak_kl", "peak_gold", "p_past_peak", "gold_responses")}
+    invocation.say(
+        f"  forecast: peak {said['peak_gold']:.2f} at {said['peak_kl']:.2g} nats, behind with probability "
+        f"{said['p_past_peak']:.2f}, from {said['gold_responses']:.0f} gold-scored responses"
+    )
+    if run.tags.get(COMPLETE) == "false":
+        invocation.say(f"  stopped there, at update {run.tags['forecast/stopped_at']}")
 
 
 def _show_curves(invocation: Invocation) -> None:

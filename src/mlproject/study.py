@@ -15,7 +15,7 @@ from mlproject.steps.law import law
 from mlproject.steps.policy_run import policy_run
 from mlproject.steps.pool import pool
 from mlproject.steps.proxy_rm import proxy_rm
-from mlproject.steps.step import Step
+from mlproject.steps.step import Made, Step
 
 if TYPE_CHECKING:
     from mlproject.config import Config
@@ -84,12 +84,17 @@ def plan_roots(config: Config) -> Roots:
     return Roots(policy, gold, comparisons(judged, policy, gold), pool(config, initial_policy(config), gold))
 
 
-def plan_curve(config: Config, method: str) -> Step:
+def plan_curve(config: Config, method: str, prior: Made | None = None) -> Step:
     """Lay out the policy run of one method against one proxy (`rm_size`, `seed`), in one round or several.
 
     In each further round the policy as optimized so far gives new comparisons; a new proxy learns from them (and, with
     `rounds_data=all`, from those of the rounds before); the policy is optimized against it from where it is, or
     (`rounds_from=initial`) anew.
+
+    Args:
+        config: of everything.
+        method: name of a registered method.
+        prior: run of kind `law` whose curves the forecast starts from.
 
     Raises:
         UserError: for several rounds of a method that trains no policy.
@@ -104,6 +109,6 @@ def plan_curve(config: Config, method: str) -> Step:
             labelled.append(comparisons(config, root.policy, root.gold, run, round))
         earlier = labelled[:-1] if config.rounds_data == "all" else []
         proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
-        run = policy_run(config, proxy, root.pool, method, config.seed, run, round)
+        run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior)
     assert run is not None  # there is at least one round
     return run

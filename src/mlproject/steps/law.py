@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlproject.models.sizes import SIZES
 from mlproject.steps.step import Run, Step
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mlproject.curve import Curve
 
 FILE = "laws.json"
+PRIORS = "priors.json"
+"""What the curves say about the peak at every RM size, by method and parameters, for forecasts of further runs."""
 
 
 def law(config: Config, policy_runs: Sequence[Step]) -> Step:
@@ -32,7 +35,7 @@ def law(config: Config, policy_runs: Sequence[Step]) -> Step:
     return Step(
         name="laws",
         kind="law",
-        version=1,
+        version=2,
         params={"bootstrap": config.bootstrap, "curves": json.dumps(about)},
         inputs={str(i): step for i, step in enumerate(policy_runs)},
         work=__name__,
@@ -40,9 +43,9 @@ def law(config: Config, policy_runs: Sequence[Step]) -> Step:
 
 
 def work(run: Run) -> None:
-    """Artifacts: `laws.json`."""
+    """Artifacts: `laws.json`, `priors.json`."""
     from mlproject.curve import Curve
-    from mlproject.laws import spearman, trend
+    from mlproject.laws import Prior, spearman, trend
     from mlproject.steps.policy_run import CURVE
 
     curves: dict[tuple[str, int, str], dict[int, Curve]] = defaultdict(dict)
@@ -74,6 +77,14 @@ def work(run: Run) -> None:
                 correlations.append({"method": method, "seed": seed, "spearman": rho})
     laws = {"groups": groups, "trends": trends, "rank_correlations": correlations}
     (run.folder / FILE).write_text(json.dumps(_finite(laws), indent=1))
+    priors: dict[str, dict[str, Any]] = {}
+    for method in sorted({method for method, _, _ in curves}):
+        known_curves = {k[1]: list(by_seed.values()) for k, by_seed in curves.items() if k[0] == method}
+        priors[method] = {
+            str(params): Prior.from_curves(method, known_curves, params).to_dict()
+            for params in (size.reward_model_parameters for size in SIZES.values())
+        }
+    (run.folder / PRIORS).write_text(json.dumps(priors))
     run.log_metrics({f"trend/{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})
     run.log_metrics({f"rank/{c['method']}_seed_{c['seed']}": c["spearman"] for c in correlations})
 

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.optimization import METHODS
+from mlproject.optimization import METHODS, Method
 from mlproject.steps.step import Made, Run, Step
 
 if TYPE_CHECKING:
     from mlproject.config import Config
     from mlproject.curve import Curve, CurvePoint
+    from mlproject.laws import Forecast, Prediction
 
 CURVE = "curve.npz"
 SAMPLES = "samples.json"
@@ -24,6 +25,12 @@ METHOD = "mlproject.method"
 
 TRAIN_PROMPTS = 20_000
 """Training prompts that a method may sample responses for."""
+
+COMPLETE = "mlproject.complete"
+"""Tag, `false` on a run that ended on purpose before its budget."""
+
+SURELY = 0.9
+"""Chance that the peak is behind at which `stop=forecast` ends a run."""
 
 _PROXY_PARAMS = (
     "rm_size",
@@ -39,7 +46,14 @@ _PROXY_PARAMS = (
 
 
 def policy_run(
-    config: Config, proxy: Step | Made, pool: Step, method: str, seed: int, earlier: Step | None = None, round: int = 1
+    config: Config,
+    proxy: Step | Made,
+    pool: Step,
+    method: str,
+    seed: int,
+    earlier: Step | None = None,
+    round: int = 1,
+    prior: Made | None = None,
 ) -> Step:
     """The step that optimizes the policy against a proxy.
 
@@ -51,6 +65,7 @@ def policy_run(
         seed: of the policy's optimization.
         earlier: policy run of the round before, in a later round.
         round: counts from 1.
+        prior: run of kind `law` whose curves the forecast starts from.
     """
     known: dict[str, Any] = {**proxy.params} if isinstance(proxy, Made) else {**proxy.shown, **proxy.params}
     optimized = pool.inputs["initial-policy"]
@@ -69,9 +84,16 @@ def policy_run(
             **options,
             **config.select("world", "world_seed", "curve_prompts"),
             "seed": seed,
+            **({"forecast_prior": prior.run_id, "rm_params": int(known["rm_params"])} if prior else {}),
             **({"round": round, **config.select("rounds_from", "rounds_data")} if round > 1 else {}),
         },
-        inputs={"proxy-rm": proxy, "pool": pool, **pool.inputs, **({"earlier": earlier} if earlier else {})},
+        inputs={
+            "proxy-rm": proxy,
+            "pool": pool,
+            **pool.inputs,
+            **({"earlier": earlier} if earlier else {}),
+            **({"law": prior} if prior else {}),
+        },
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
         tags={METHOD: method},
         work=__name__,
@@ -143,10 +165,18 @@ def work(run: Run) -> None:
         generator=torch_generator(method.name, p["seed"], *([round] if round > 1 else []), device=machine.device),
         progress=run.progress,
     )
+    forecast = _forecast(run, method) if method.trains_policy else None
     points = []
     for point in method.optimize(problem):
         points.append(point)
         run.log_metrics(point_metrics(point, method.name), step=point.step)
+        if forecast is None:
+            continue
+        prediction = forecast.update(point)
+        run.log_metrics(forecast_metrics(prediction), step=point.step)
+        if p.get("stop") == "forecast" and prediction.p_past_peak >= SURELY:
+            run.set_tags({COMPLETE: "false", "forecast/stopped_at": str(point.step)})
+            break
     curve = Curve.from_points(points)
     curve.save(run.folder / CURVE)
     run.log_metrics(summaries(curve, method.name))
@@ -161,6 +191,35 @@ def work(run: Run) -> None:
         point = checkpoint.point
         metrics = {"gold": point.gold, "gold_se": point.gold_se, "proxy": point.proxy, "kl": point.kl}
         run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
+
+
+def _forecast(run: Run, method: Method) -> Forecast:
+    """A forecast for this run, with what curves of other reward models say where a law run was given."""
+    from mlproject.laws import Forecast, Prior
+    from mlproject.steps.law import PRIORS
+
+    p, prior = run.params, None
+    if "forecast_prior" in p:
+        known = json.loads((run.input("law") / PRIORS).read_text())
+        prior = Prior.from_dict(known[method.name][str(p["rm_params"])])
+    return Forecast(method.name, prior, p.get("eval_samples", 1))
+
+
+def forecast_metrics(prediction: Prediction) -> dict[str, float]:
+    """What a forecast says, by the names that dashboards rely on; what it cannot say yet is nan and not logged."""
+    low_kl, high_kl = prediction.peak_kl_interval
+    low_gold, high_gold = prediction.peak_gold_interval
+    return {
+        "forecast/peak_kl": prediction.peak_kl,
+        "forecast/peak_kl_low": low_kl,
+        "forecast/peak_kl_high": high_kl,
+        "forecast/peak_gold": prediction.peak_gold,
+        "forecast/peak_gold_low": low_gold,
+        "forecast/peak_gold_high": high_gold,
+        "forecast/p_past_peak": prediction.p_past_peak,
+        "forecast/loses_beyond_kl": prediction.loses_beyond_kl,
+        "forecast/gold_responses": prediction.gold_responses,
+    }
 
 
 def _travelled(curve: Curve, last: CurvePoint, earlier: Path | None) -> float:

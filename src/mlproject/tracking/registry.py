@@ -24,9 +24,9 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
-from mlproject.steps.policy_run import METHOD
+from mlproject.steps.policy_run import COMPLETE, METHOD
 from mlproject.steps.step import Made, Step
-from mlproject.tracking.runs import COMPLETE, FINGERPRINT, INPUTS, KIND, PROXY_RUN, StepRun, as_text
+from mlproject.tracking.runs import FINGERPRINT, INPUTS, KIND, PROXY_RUN, StepRun, as_text
 from mlproject.tracking.store import Store, all_runs
 
 if TYPE_CHECKING:

@@ -12,19 +12,17 @@ from typing import Any
 
 import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
+from mlflow.entities import LoggedModelStatus, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
+from mlproject.errors import UserError
+from mlproject.steps.policy_run import COMPLETE
 from mlproject.steps.step import Step, fingerprint
 from mlproject.tracking.owner import owner_tags
 from mlproject.tracking.store import Store, all_runs
 from mlproject.tracking.views import RUN_COLOR_TAG, run_color
 
-FINGERPRINT, KIND, MADE_BY, COMPLETE = (
-    "mlproject.fingerprint",
-    "mlproject.kind",
-    "mlproject.made_by",
-    "mlproject.complete",
-)
+FINGERPRINT, KIND, MADE_BY = "mlproject.fingerprint", "mlproject.kind", "mlproject.made_by"
 INPUTS = "mlproject.inputs"
 PROXY_RUN = "mlproject.proxy_run_id"
 _FLUSH_SECONDS = 2.0
@@ -32,7 +30,10 @@ BATCH_METRICS, BATCH_PARAMS = 1000, 100
 
 
 class Ledger:
-    """All runs of the project's experiments by fingerprint: what is finished, and what was cut off."""
+    """All runs of the project's experiments by fingerprint: what is finished, and what was cut off.
+
+    A run that ended before its budget counts as finished only where the step asked for just that.
+    """
 
     def __init__(self, client: MlflowClient, store: Store) -> None:
         self.finished: dict[str, str] = {}
@@ -41,10 +42,33 @@ class Ledger:
             mark = run.data.tags.get(FINGERPRINT)
             if not mark:
                 continue
-            if run.info.status == "FINISHED" and run.data.tags.get(COMPLETE) != "false":
+            whole = run.data.tags.get(COMPLETE) != "false" or run.data.params.get("stop") == "forecast"
+            if run.info.status == "FINISHED" and whole:
                 self.finished.setdefault(mark, run.info.run_id)
             elif run.info.status in ("FAILED", "KILLED"):
                 self.cut_off.setdefault(mark, run.info.run_id)
+
+
+def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
+    """A finished run of kind `law`, by run id or `latest`.
+
+    Raises:
+        UserError: where there is none.
+    """
+    if given == "latest":
+        laws = all_runs(client, [store.studies], f"attributes.status = 'FINISHED' and tags.`{KIND}` = 'law'")
+        if not laws:
+            raise UserError("forecast_prior=latest: no finished law run in this store; run `main` first")
+        return laws[0]
+    try:
+        run = client.get_run(given)
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"forecast_prior={given}: not found ({reason}); give the run id of a law run") from None
+    if run.data.tags.get(KIND) != "law" or run.info.status != "FINISHED":
+        kind = run.data.tags.get(KIND) or "foreign"
+        raise UserError(f"forecast_prior={given}: is a {kind} run, {run.info.status}; give a finished law run")
+    return run
 
 
 class StepRun:
