@@ -29,9 +29,6 @@ TRAIN_PROMPTS = 20_000
 COMPLETE = "mlproject.complete"
 """Tag, `false` on a run that ended on purpose before its budget."""
 
-SURELY = 0.9
-"""Chance that the peak is behind at which `stop=forecast` ends a run."""
-
 _PROXY_PARAMS = (
     "rm_size",
     "rm_params",
@@ -174,7 +171,7 @@ def work(run: Run) -> None:
             continue
         prediction = forecast.update(point)
         run.log_metrics(forecast_metrics(prediction), step=point.step)
-        if p.get("stop") == "forecast" and prediction.p_past_peak >= SURELY:
+        if p.get("stop") == "forecast" and point.kl >= prediction.loses_beyond_kl:
             run.set_tags({COMPLETE: "false", "forecast/stopped_at": str(point.step)})
             break
     curve = Curve.from_points(points)
