@@ -10,12 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mlproject"
 FLOORS = [  # from the ground up; a room imports from its own floor and from those below
-    {"errors", "curve", "estimators", "py.typed", "__init__"},
-    {"worlds", "models", "laws"},
+    {"errors", "curve", "estimators", "archive", "py.typed", "__init__"},
+    {"worlds", "models", "laws", "theme"},
     {"preferences", "optimization"},
-    {"config", "command_line"},
+    {"config", "options", "command_line"},
     {"steps"},
-    {"study"},
+    {"study", "experiments"},
+    {"findings"},
     {"tracking"},
     {"entry_points"},
     {"__main__"},

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlproject.command_line import Call
 from mlproject.errors import UserError
 from mlproject.experiments import known_experiments, load_experiment, plan_cells
+from mlproject.findings.page import write_page
 from mlproject.models.sizes import SIZES
 from mlproject.steps.policy_run import COMPLETE, policy_run
 from mlproject.steps.pool import pool
@@ -86,6 +87,12 @@ def experiment(call: Call) -> None:
             invocation.say(f"{each.name}: {len(cells)} policy runs, run {invocation.run_id_of(step)}")
         invocation.finish()
         _show_curves(invocation)
+
+
+def findings(call: Call) -> None:
+    """The findings page, from kept results alone."""
+    for path in write_page(Path(call.arguments["results"]), Path(call.arguments["page"])):
+        print(path)
 
 
 def promote(call: Call) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from mlproject.archive import RESOLUTION, load_result
 from mlproject.curve import Curve
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +141,31 @@ def test_ppo_moves_away_from_the_initial_policy_without_a_penalty_and_kl_is_mete
         assert curve.proxy_S[-1] > curve.proxy_S[0]
 
 
+def test_ppo_runs_log_a_forecast_and_what_its_gold_labels_cost(client):
+    for run in runs(client, "overoptimization", "tags.`mlproject.method` = 'ppo'"):
+        curve = Curve.load(folder(run) / "curve.npz")
+        asked = client.get_metric_history(run.info.run_id, "forecast/gold_responses")
+        assert [m.value for m in asked] == [48.0 * (i + 1) for i in range(len(curve))]
+        for name in ("peak_kl", "peak_gold", "p_past_peak"):
+            history = {m.step: m.value for m in client.get_metric_history(run.info.run_id, f"forecast/{name}")}
+            assert set(history) <= set(curve.steps_S.tolist())
+            assert len(history) >= len(curve) - 3, "known from the third point beyond the origin on"
+        assert all(0 <= m.value <= 1 for m in client.get_metric_history(run.info.run_id, "forecast/p_past_peak"))
+    for run in runs(client, "overoptimization", "tags.`mlproject.method` = 'best-of-n'"):
+        assert not [name for name in run.data.metrics if name.startswith("forecast/")]
+
+
+def test_sampled_estimates_and_the_true_kl_stand_beside_what_is_plotted(client):
+    for run in runs(client, "overoptimization"):
+        kl = run.data.metrics["curve/kl"]
+        if run.data.params["method"] == "ppo":
+            assert abs(run.data.metrics["ppo/kl_k1"] - kl) < 0.5 * kl
+            assert abs(run.data.metrics["ppo/kl_disagreement"]) < 5
+        else:
+            assert 0.9 * kl < run.data.metrics["best-of-n/kl_true"] <= kl + 1e-9
+            assert 6 < run.data.metrics["best-of-n/effective_samples"] < 8  # N = 64, n = 16
+
+
 def test_every_policy_run_names_its_proxy_and_repeats_its_parameters(client):
     for run in runs(client, "overoptimization"):
         proxy = client.get_run(run.data.tags["mlproject.proxy_run_id"])
@@ -226,6 +253,64 @@ def test_the_same_study_again_takes_the_alias_back_from_whoever_moved_it(client,
     assert answer.returncode == 0, answer.stderr
     assert f"version {version}," in answer.stdout
     assert client.get_model_version_by_alias("reward-model", "champion").version == version
+
+
+def test_an_experiment_reuses_the_curves_of_a_study_and_keeps_what_its_page_needs(client, store):
+    arguments = ["experiment", "--name", "rl_vs_bon", "--quick", "true", "--results", "kept"]
+    answer = run_module(store, *arguments)
+    assert answer.returncode == 0, answer.stderr
+    [run] = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'experiment'")
+    cells = pd.read_csv(folder(run) / "cells.csv")
+    assert len(cells) == 4
+    assert cells.reused.all()
+    names = {path.name for path in folder(run).iterdir()}
+    assert {"figure.png", "table.csv", "results"} <= names
+    kept = load_result("rl_vs_bon", store / "kept")
+    for cell, run_id in zip(kept.cells, cells.run_id, strict=True):
+        metrics, curve = client.get_run(run_id).data.metrics, Curve.load(folder(client.get_run(run_id)) / "curve.npz")
+        assert np.isclose(cell.metrics["peak/gold"], metrics["peak/gold"], rtol=1e-5)
+        assert "rm/val_loss" in cell.metrics
+        np.testing.assert_allclose(cell.curve.gold_SP, curve.gold_SP, atol=RESOLUTION)
+    answer = run_module(store, *arguments)
+    assert answer.returncode == 0, answer.stderr
+    assert len(runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'experiment'")) == 1
+
+
+def test_the_findings_page_is_written_from_what_was_kept(store, client):
+    answer = run_module(store, "findings", "--results", "kept", "--page", "pages/findings.md")
+    assert answer.returncode == 0, answer.stderr
+    page = (store / "pages" / "findings.md").read_text()
+    assert "far more KL than best-of-n" in page
+    for verdict in ("agree", "disagree", "cannot tell"):
+        assert verdict in page
+    for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
+        assert (store / "pages" / link).stat().st_size > 1000
+
+
+def test_a_run_stops_at_its_forecast_says_so_and_is_not_taken_for_a_whole_curve(client, store):
+    arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", "80", "--forecast_prior", "latest"]
+    answer = run_module(store, *arguments, "--stop", "forecast")
+    assert answer.returncode == 0, answer.stderr
+    [run] = runs(client, "overoptimization", "params.stop = 'forecast'")
+    at = int(run.data.tags["forecast/stopped_at"])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlproject.complete"] == "false"
+    assert f"stopped there, at update {at}" in answer.stdout
+    curve = Curve.load(folder(run) / "curve.npz")
+    assert curve.steps_S[-1] == at < 80
+    beyond = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "forecast/loses_beyond_kl")}
+    kl = dict(zip(curve.steps_S.tolist(), curve.kl_S, strict=True))
+    assert [step for step in beyond if kl[step] >= beyond[step]] == [at]
+    assert run_module(store, *arguments, "--stop", "forecast").returncode == 0
+    assert len(runs(client, "overoptimization", "params.stop = 'forecast'")) == 1, "the same order is filled once"
+
+
+@pytest.mark.parametrize("given", ["0" * 32, "nothing"])
+def test_a_law_that_is_not_there_is_refused_in_one_line(store, client, given):
+    answer = run_module(store, "ppo", "--preset", "smoke", "--proxy", "1k", "--forecast_prior", given)
+    assert answer.returncode == 2
+    assert len(answer.stderr.strip().splitlines()) == 1
+    assert given in answer.stderr
 
 
 def test_a_changed_option_repeats_only_what_depends_on_it(client, store):

@@ -13,6 +13,8 @@ import mlflow.artifacts
 from mlproject.archive import Cell, Result, save_result
 from mlproject.curve import Curve
 from mlproject.experiments import Experiment
+from mlproject.findings.figure import draw, png
+from mlproject.findings.table import tabulate
 from mlproject.steps.policy_run import CURVE
 from mlproject.steps.step import Step, fingerprint
 from mlproject.tracking.runs import INPUTS, StepRun, carry_out
@@ -71,6 +73,8 @@ def experiment(
 
     def work(run: StepRun) -> None:
         save_result(result, run.folder / RESULTS)
+        (run.folder / "figure.png").write_bytes(png(draw(result, experiment.figure)))
+        tabulate(result, experiment.table).to_csv(run.folder / "table.csv", index=False)
         with (run.folder / CELLS).open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("cell", "run_id", "reused"))

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from mlproject.laws.forms import FORMS
-from mlproject.tracking.report import theme
+from mlproject import theme
 from mlproject.tracking.report.figures import (
     coefficients_figure,
     curves_figure,

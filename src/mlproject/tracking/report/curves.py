@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject import theme
 from mlproject.laws.forms import FORMS
-from mlproject.tracking.report import theme
 from mlproject.tracking.report.records import Report
 from mlproject.tracking.report.selection import (
     extremes,

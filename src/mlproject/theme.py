@@ -51,8 +51,12 @@ def canvas(width: float, height: float) -> Figure:
 def size_colours(sizes: Mapping[str, int]) -> dict[str, str]:
     """A colour per RM size: dark for the smallest, light for the largest, even steps in between."""
     names = sorted(sizes, key=lambda name: sizes[name])
-    shades = np.linspace(*_SHADES, len(names)) if len(names) > 1 else [0.3]
-    return {name: to_hex(colormaps["viridis"](shade)) for name, shade in zip(names, shades, strict=True)}
+    return dict(zip(names, shades(len(names)), strict=True))
+
+
+def shades(count: int) -> list[str]:
+    """Colours from dark to light, in even steps."""
+    return [to_hex(colormaps["viridis"](shade)) for shade in (np.linspace(*_SHADES, count) if count > 1 else [0.3])]
 
 
 def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:

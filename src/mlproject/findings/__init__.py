@@ -1,0 +1,1 @@
+"""What the experiments say: one module per finding reads a kept result; figures, tables and page are made from it."""
