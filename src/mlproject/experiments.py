@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlproject.config import option_names, parse
+from mlproject.config import parse
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
 from mlproject.study import plan_curve
@@ -151,21 +151,22 @@ def _find(name: str) -> Path:
     raise UserError(f"name={name}: no such experiment; there are {known}, and any YAML file of yours")
 
 
-def _keys(path: Path, what: str, content: Any, needed: Sequence[str], possible: Sequence[str]) -> None:
+def _keys(path: Path, what: str, content: Any, needed: Sequence[str], possible: Sequence[str] | None = None) -> None:
     if not isinstance(content, dict):
         raise UserError(f"{path}: {what} holds a {type(content).__name__}; give lines of the form `key: value`")
-    if unknown := [str(key) for key in content if key not in possible]:
+    if possible is not None and (unknown := [str(key) for key in content if key not in possible]):
         raise UserError(f"{path}: {what} has no {', '.join(unknown)}; allowed are {', '.join(possible)}")
     if missing := [key for key in needed if key not in content]:
         raise UserError(f"{path}: {what} lacks {', '.join(missing)}")
 
 
 def _grid(path: Path, grid: Any) -> Grid:
-    _keys(path, "a grid", grid, ("method",), ("method", *option_names()))
+    _keys(path, "a grid", grid, ("method",))
     checked: dict[str, Sequence[Any]] = {}
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{path}: {name}={values!r}: a grid has lists of values, such as {name}: [{values}]")
+        name = str(name)
         if name == "method":
             if unknown := [str(value) for value in values if value not in METHODS]:
                 raise UserError(f"{path}: method={', '.join(unknown)}: allowed are {', '.join(METHODS)}")

@@ -10,8 +10,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from mlproject.laws.forms import FORMS
 from mlproject import theme
+from mlproject.laws.forms import FORMS
 from mlproject.tracking.report.figures import (
     coefficients_figure,
     curves_figure,
