@@ -30,6 +30,7 @@ from mlproject.models.sizes import SIZES
 from mlproject.tracking.views import (
     FIGURE_BEST_OF_N,
     FIGURE_PPO,
+    FORECASTS,
     HUMAN_AND_SIGNS,
     RUN_COLOR_TAG,
     RUNS_ONE_BY_ONE,
@@ -87,6 +88,7 @@ def _read_like_mlflow_3_17(tag: str) -> dict[str, Any]:
         (FIGURE_BEST_OF_N, [["curve/gold", "curve/proxy"]]),
         (FIGURE_PPO, [["curve/gold", "curve/proxy"]]),
         (RUNS_ONE_BY_ONE, [["curve/gold", "curve/proxy"]]),
+        (FORECASTS, [["curve/gold", "forecast/peak_gold"], ["forecast/p_past_peak"]]),
         (HUMAN_AND_SIGNS, [["curve/gold", "curve/human"], ["signs/length"], ["signs/repetition"]]),
     ],
 )

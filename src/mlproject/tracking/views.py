@@ -44,11 +44,14 @@ FIGURE_PPO = "overoptimization-ppo"
 RUNS_ONE_BY_ONE = "overoptimization-runs"
 """Key of the same figure for every policy run of whatever method."""
 
+FORECASTS = "overoptimization-forecasts"
+"""Key of the view of what each PPO run foretold of its peak."""
+
 HUMAN_AND_SIGNS = "overoptimization-human-signs"
 """Key of the view of human judgement and of the signs of over-optimization."""
 
 _SQRT_KL = "curve/sqrt_kl"
-_PREFIXES = ("curve", "law", "peak", "ppo", "signs")
+_PREFIXES = ("curve", "forecast", "law", "peak", "ppo", "signs")
 _COLUMNS = (
     *(f"params.`{name}`" for name in ("rm_size", "method", "kl_coef", "seed")),
     *(f"metrics.`{name}`" for name in ("peak/gold", "peak/kl", "law/alpha", "law/beta")),
@@ -157,6 +160,20 @@ def _views() -> list[_View]:
             group_by="rm_size",
         ),
         _View(RUNS_ONE_BY_ONE, "Runs one by one", [figure], [figure_section]),
+        _View(
+            FORECASTS,
+            "Forecasts, PPO",
+            [
+                _line_chart("gold-and-forecast", "forecast", ["curve/gold", "forecast/peak_gold"]),
+                _line_chart("past-peak", "forecast", ["forecast/p_past_peak"]),
+            ],
+            [
+                _section(
+                    "forecast", "Gold (solid), forecast of its peak (dashed); chance that the peak is behind", 2, 400
+                )
+            ],
+            method="ppo",
+        ),
         _View(
             HUMAN_AND_SIGNS,
             "Human judgement and signs",
