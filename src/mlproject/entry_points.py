@@ -83,7 +83,7 @@ def experiment(call: Call) -> None:
     keep = Path(call.arguments["results"]) if call.arguments["results"] else None
     with Invocation(call) as invocation:
         for each, cells in zip(wanted, plans, strict=True):
-            step = run_experiment(invocation, each, cells, {"preset": preset}, keep)
+            step = run_experiment(invocation, each, cells, {"preset": preset, "quick": quick}, keep)
             invocation.say(f"{each.name}: {len(cells)} policy runs, run {invocation.run_id_of(step)}")
         invocation.finish()
         _show_curves(invocation)

@@ -281,8 +281,7 @@ def test_the_findings_page_is_written_from_what_was_kept(store, client):
     assert answer.returncode == 0, answer.stderr
     page = (store / "pages" / "findings.md").read_text()
     assert "far more KL than best-of-n" in page
-    for verdict in ("agree", "disagree", "cannot tell"):
-        assert verdict in page
+    assert "too small to judge" in page
     for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
         assert (store / "pages" / link).stat().st_size > 1000
 

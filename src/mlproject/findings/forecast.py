@@ -92,6 +92,8 @@ def _errors(cells: Sequence[Cell], runs: Sequence[Sequence[Prediction]], share: 
                 "gold responses": at.gold_responses,
             }
         )
+    if not rows:
+        raise ValueError("no curve peaks before its last point")
     return pd.DataFrame(rows)
 
 

@@ -81,7 +81,14 @@ def write_page(results: Path, page: Path) -> list[Path]:
 
 def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -> Section:
     result, experiment, read = load_result(name, results), load_experiment(name), reader(name)
-    found = read(result) if read else Finding(claims=[])
+    found = Finding(claims=[])
+    if result.about.get("quick"):
+        found = Finding(claims=[], notes=["Made in the quick size: too small to judge any claim."])
+    elif read:
+        try:
+            found = read(result)
+        except ValueError as error:  # a fit or a trend with too few points
+            found = Finding(claims=[], notes=[f"Not judged: {error}."])
     figure = folder / FIGURES / f"{name}.png"
     drawn[figure] = png(draw(result, experiment.figure))
     return Section(

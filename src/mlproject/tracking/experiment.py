@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow.artifacts
 
@@ -46,7 +46,7 @@ def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
 
 
 def experiment(
-    invocation: Invocation, experiment: Experiment, cells: Sequence[Step], about: dict[str, str], keep: Path | None
+    invocation: Invocation, experiment: Experiment, cells: Sequence[Step], about: Mapping[str, Any], keep: Path | None
 ) -> Step:
     """Make the cells, or find them made, and sum them up.
 
