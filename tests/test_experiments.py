@@ -78,7 +78,10 @@ MISTAKES = {
     "a list": ("- finding", ["list", "key: value"]),
     "unknown key": (GOOD | {"colour": "red"}, ["colour", "finding, paper"]),
     "missing part": ({key: GOOD[key] for key in ("finding", "figure", "table")}, ["lacks grids"]),
-    "unknown key of the figure": (GOOD | {"figure": {"x": "kl", "y": [], "z": 1}}, ["figure", "z", "panels"]),
+    "unknown key of the figure": (GOOD | {"figure": {"x": "kl", "y": ["gold"], "z": 1}}, ["figure", "z", "panels"]),
+    "a figure of nothing": (GOOD | {"figure": {"x": "kl", "y": []}}, ["figure: y=[]", "a list of names"]),
+    "a figure over two things": (GOOD | {"figure": {"x": ["kl"], "y": "gold"}}, ["figure: x=", "allowed is a name,"]),
+    "a table of a number": (GOOD | {"table": {"rows": 1, "values": ["peak/gold"]}}, ["table: rows=1", "a name, or a"]),
     "empty grids": (GOOD | {"grids": []}, ["grids", "at least one"]),
     "grid without a method": (GOOD | {"grids": [{"seed": [0]}]}, ["lacks method"]),
     "unknown method": (GOOD | {"grids": [{"method": ["dpo"]}]}, ["dpo", "best-of-n, ppo"]),
@@ -88,6 +91,7 @@ MISTAKES = {
         ["rm_sizze", "did you mean rm_size"],
     ),
     "value of the wrong type": (GOOD | {"grids": [{"method": ["ppo"], "seed": ["two"]}]}, ["seed=two", "whole number"]),
+    "a list of fixed options": (GOOD | {"options": ["seed"]}, ["options", "list", "key: value"]),
     "unknown fixed option": (GOOD | {"options": {"sed": 1}}, ["sed", "did you mean seed?"]),
 }
 

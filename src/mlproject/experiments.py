@@ -88,13 +88,18 @@ def load_experiment(name: str, quick: bool = False) -> Experiment:
     for part, (needed, possible) in _PARTS.items():
         if part in content:
             _keys(path, part, content[part], needed, (*needed, *possible))
+    for part in ("figure", "table"):
+        for key, value in content[part].items():
+            _check_names(path, f"{part}: {key}", value, single=key == "x")
     if quick and "quick" not in content:
         raise UserError(f"{path}: has no part `quick`; add one, or run it without quick=true")
     chosen = content["quick"] if quick else content
     grids = chosen["grids"]
     if not isinstance(grids, list) or not grids:
         raise UserError(f"{path}: grids={grids!r}: allowed is a list with at least one grid")
-    options = {key: _value(path, key, value) for key, value in (chosen.get("options") or {}).items()}
+    fixed = chosen.get("options") or {}
+    _keys(path, "options", fixed, ())
+    options = {key: _value(path, key, value) for key, value in fixed.items()}
     return Experiment(
         name=path.stem,
         finding=str(content["finding"]),
@@ -158,6 +163,13 @@ def _keys(path: Path, what: str, content: Any, needed: Sequence[str], possible: 
         raise UserError(f"{path}: {what} has no {', '.join(unknown)}; allowed are {', '.join(possible)}")
     if missing := [key for key in needed if key not in content]:
         raise UserError(f"{path}: {what} lacks {', '.join(missing)}")
+
+
+def _check_names(path: Path, what: str, value: Any, single: bool) -> None:
+    several = not single and isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+    if not isinstance(value, str) and not several:
+        allowed = "a name" if single else "a name, or a list of names"
+        raise UserError(f"{path}: {what}={value!r}: allowed is {allowed}, of options or metrics")
 
 
 def _grid(path: Path, grid: Any) -> Grid:

@@ -280,7 +280,7 @@ def test_the_findings_page_is_written_from_what_was_kept(store, client):
     answer = run_module(store, "findings", "--results", "kept", "--page", "pages/findings.md")
     assert answer.returncode == 0, answer.stderr
     page = (store / "pages" / "findings.md").read_text()
-    assert "far more KL than best-of-n" in page
+    assert "How do best-of-n and PPO compare" in page
     assert "too small to judge" in page
     for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
         assert (store / "pages" / link).stat().st_size > 1000

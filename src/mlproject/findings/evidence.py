@@ -96,15 +96,17 @@ def peak_is_inside(curve: Curve) -> bool:
 
 def gold_at(curve: Curve, kl: float) -> float:
     """Gold at a KL (nats), by straight lines between points; nan where the curve did not get there."""
-    if kl > curve.kl_S.max():
-        return math.nan
-    order = curve.kl_S.argsort()
-    return float(np.interp(kl, curve.kl_S[order], curve.gold_S[order]))
+    return _at(curve, curve.gold_S, kl)
 
 
 def proxy_at(curve: Curve, kl: float) -> float:
     """Proxy score at a KL, as `gold_at`."""
-    if kl > curve.kl_S.max():
+    return _at(curve, curve.proxy_S, kl)
+
+
+def _at(curve: Curve, values_S: np.ndarray, kl: float) -> float:
+    reached = float(curve.kl_S.max())
+    if kl > reached and not math.isclose(kl, reached, rel_tol=1e-9):
         return math.nan
     order = curve.kl_S.argsort()
-    return float(np.interp(kl, curve.kl_S[order], curve.proxy_S[order]))
+    return float(np.interp(kl, curve.kl_S[order], values_S[order]))

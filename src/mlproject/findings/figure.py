@@ -1,140 +1,153 @@
-"""The figure of an experiment, as its YAML file describes it.
-
-Axis letters: S curve points.
-"""
+"""The figure of an experiment, as its YAML file describes it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
+from PIL import Image
 
 from mlproject import theme
 from mlproject.archive import Result
-from mlproject.curve import Curve
 from mlproject.errors import UserError
 from mlproject.experiments import ALONG
-from mlproject.findings.frame import CURVE, check_columns, frame, groups, label, names
+from mlproject.findings import words
+from mlproject.findings.frame import CURVE, check_columns, frame, groups, names
+from mlproject.findings.panels import (
+    RUN_LINE,
+    STYLES,
+    are_repeats,
+    draw_curves,
+    draw_dots,
+    frame_curves,
+    limit_ticks,
+    scale_dots,
+    values_along,
+)
+from mlproject.models.sizes import SIZES
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STYLES: Mapping[str, theme.Style] = {
-    "gold": theme.GOLD_LINE,
-    "proxy": theme.PROXY_LINE,
-    "human": {"linestyle": (0, (4, 1.5, 1, 1.5)), "linewidth": 1.3},
-}
-_LABELS = {
-    "sqrt_kl": "$\\sqrt{\\mathrm{KL}}$ (square-root nats)",
-    "kl": "KL from the initial policy (nats)",
-    "proxy": "proxy score (gold standard deviations)",
-    "peak/gold": "peak gold (standard deviations)",
-    "peak/kl": "peak KL (nats)",
-    "curve/gold": "gold at the last point (standard deviations)",
-    "rm/val_loss": "validation loss (nats)",
-    "n_comparisons": "comparisons",
-    "rm_params": "RM parameters",
-}
-_LOGARITHMIC = ("n_comparisons", "rm_params", "peak/kl")
-_COLUMNS = 3
-_DPI = 110
-_LEGEND_ROW = 4
+_DPI = 150
+_PANEL_HEIGHT = {1: 3.9, 2: 3.4, 3: 2.9, 4: 2.7}  # inches, by columns
+_TITLE_WIDTH = {4: 14, 3: 20}  # characters above a panel, by columns
+_LEGEND_HEIGHT = 0.27
+_LEGEND_WIDTH = 100  # characters
+_SAMPLE_WIDTH = 9  # of a line in the legend, in characters
 
 
 def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     """Curves over KL or proxy score, or a dot for each run over anything else.
 
+    Runs that differ in their seed alone are drawn as their mean at each step, over a thin line for each.
+
     Args:
         result: whose cells.
         spec: `x`, `y` (names; of a curve: gold, proxy, human), `colour` and `panels` (names of settings).
+
+    Returns:
+        a figure as wide as a page, one panel for each value of `panels` (and each `y` where it shows dots).
 
     Raises:
         UserError: for a name that no cell has.
     """
     table = frame(result)
-    x, y, colour, panels = spec["x"], names(spec["y"]), names(spec.get("colour")), names(spec.get("panels"))
-    along = x in ALONG
-    if along and (unknown := [name for name in y if name not in _STYLES]):
-        raise UserError(f"y={', '.join(unknown)}: over {x} there are {', '.join(_STYLES)}")
-    for part, given in (("x", [] if along else [x]), ("y", [] if along else y), ("colour", colour), ("panels", panels)):
-        check_columns(table, given, part)
-    parts = list(groups(table, panels))
-    keys = [label(values) for values, _ in groups(table, colour)]
-    colours = dict(zip(keys, theme.shades(len(keys)), strict=True))
-    columns = min(_COLUMNS, len(parts))
-    rows = -(-len(parts) // columns)
-    legend_rows = -(-len(keys) // _LEGEND_ROW) + along
-    figure = theme.canvas(theme.WIDTH, 0.4 + 3.3 * rows + 0.3 * legend_rows)
-    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[*[3.3] * rows, 0.3 * legend_rows])
-    for index, (values, cells) in enumerate(parts):
-        axes = figure.add_subplot(grid[index // columns, index % columns])
-        for group, mine in groups(cells, colour):
-            drawn = colours[label(group)]
+    x, y, colour, panels = str(spec["x"]), names(spec["y"]), names(spec.get("colour")), names(spec.get("panels"))
+    along, settings = x in ALONG, list(result.cells[0].settings) if result.cells else []
+    _check(table, x, y, along)
+    check_columns(table, colour, "colour")
+    check_columns(table, panels, "panels")
+    colours = _colours([values for values, _ in groups(table, colour)])
+    mean = along and any(are_repeats(mine, settings) for _, mine in groups(table, list({*panels, *colour})))
+    legend = _legend(colour, colours, y if along else [], mean)
+    shown = [y] if along else [[name] for name in y]
+    parts = [(scores, values, cells) for scores in shown for values, cells in groups(table, panels)]
+    rows, columns = _layout([words.group(values) for _, values, _ in parts])
+    heights = [_PANEL_HEIGHT[columns] * rows + 0.3, _LEGEND_HEIGHT * len(legend) + 0.05]
+    figure = theme.canvas(theme.WIDTH, sum(heights))
+    halves = figure.add_gridspec(2, 1, height_ratios=heights)
+    above, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
+    shared = panels == ["seed"] or (not along and len(y) == 1)  # the same quantity, over the same range
+    grid = above.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
+    for index, (scores, values, cells) in enumerate(parts):
+        axes = grid.flat[index]
+        labelled = index % columns == 0 or len(shown) > 1
+        label = words.SCORE if along else words.axis_label(scores[0])
+        theme.dress(axes, words.group(values), "", label if labelled else "")
+        limit_ticks(axes, 7 if columns < 3 else 5)
+        if not along:
+            scale_dots(axes, table, x, scores[0], x in settings)
+        for chosen, mine in groups(cells, colour):
             if along:
-                _lines(axes, mine[CURVE], x, y, drawn)
+                draw_curves(axes, mine, x, scores, colours[words.key(chosen)], are_repeats(mine, settings))
             else:
-                _dots(axes, mine, x, y[0], drawn)
-        theme.dress(axes, label(values), _LABELS.get(x, x), "" if index % columns else _score(y, along))
-        _scale(axes, cells, x, y, along)
-    _legend(figure, grid[rows, :], colours, y if along else [])
+                draw_dots(axes, mine, x, scores[0], colours[words.key(chosen)], joined=x in settings)
+        if along:
+            frame_curves(axes, table if shared else cells, x, scores)
+        axes.tick_params(labelbottom=True)
+    for axes in grid.flat[len(parts) :]:
+        axes.set_visible(False)
+    above.supxlabel(words.axis_label(x), fontsize=10, color=theme.INK)
+    theme.legends(below.add_subplot(), legend)
     return figure
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    """The figure as a PNG of at most 256 colours; the same figure gives the same bytes."""
+    raw, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, format="png", dpi=_DPI)
+    with Image.open(raw) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
-def _legend(figure: Figure, place: Any, colours: Mapping[str, str], styles: list[str]) -> None:
-    entries = [theme.key(text, color=colour, linewidth=4) for text, colour in colours.items() if text]
-    lines = [("", entries[i : i + _LEGEND_ROW]) for i in range(0, len(entries), _LEGEND_ROW)]
-    if styles:
-        lines.append(("a line per run:", [theme.key(name, **_STYLES[name]) for name in styles]))
-    if lines:
-        theme.legends(figure.add_subplot(place), lines)
+def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
+    if not y:
+        raise UserError("y=[]: give at least one name")
+    if not along:
+        check_columns(table, [x], "x")
+        check_columns(table, y, "y", numbers=True)
+        return
+    curves = list(table.get(CURVE, []))
+    there = [name for name in STYLES if any(values_along(curve, name) is not None for curve in curves)]
+    if unknown := [name for name in y if name not in there]:
+        raise UserError(f"y={', '.join(unknown)}: no curve has that; over {x} there are {', '.join(there)}")
 
 
-def _score(y: list[str], along: bool) -> str:
-    return "score above the initial policy\n(standard deviations)" if along else _LABELS.get(y[0], y[0])
+def _layout(titles: Sequence[str]) -> tuple[int, int]:
+    """Rows and columns of panels, as many in a row as their titles leave room for."""
+    longest = max(map(len, titles))
+    most = next((columns for columns, room in _TITLE_WIDTH.items() if longest <= room), 2)
+    rows = math.ceil(len(titles) / most)
+    return rows, math.ceil(len(titles) / rows)
 
 
-def _lines(axes: Axes, curves: pd.Series, x: str, y: list[str], colour: str) -> None:
-    for curve in curves:
-        x_S = {"sqrt_kl": curve.sqrt_kl_S, "kl": curve.kl_S, "proxy": curve.proxy_S}[x]
-        for name in y:
-            y_S = _values(curve, name)
-            if y_S is not None:
-                axes.plot(x_S, y_S, color=colour, **_STYLES[name])
+def _colours(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By key: shades for what has an order, colours that differ for a few words that have none."""
+    values = [value for key in keys for value in key.values()]
+    unordered = all(isinstance(value, str) and value not in SIZES for value in values)
+    few = 1 < len(keys) <= len(theme.METHOD_COLOURS) and len(values) == len(keys)
+    found = theme.METHOD_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
+    return dict(zip([words.key(key) for key in keys], found, strict=True))
 
 
-def _values(curve: Curve, name: str) -> np.ndarray | None:
-    return {"gold": curve.gold_S, "proxy": curve.proxy_S, "human": curve.human_S}[name]
-
-
-def _dots(axes: Axes, cells: pd.DataFrame, x: str, y: str, colour: str) -> None:
-    """One dot per run, and a line through the means where several runs share an x."""
-    axes.plot(cells[x], cells[y], "o", color=colour, markersize=4.5, markeredgecolor="white", alpha=0.9)
-    means = cells.groupby(x)[y].mean()
-    if len(means) < len(cells):
-        axes.plot(means.index, means, color=colour, linewidth=1.5)
-
-
-def _scale(axes: Axes, cells: pd.DataFrame, x: str, y: list[str], along: bool) -> None:
-    if along:
-        axes.axhline(0, color="#9aa0ac", linewidth=0.8, zorder=1)
-        axes.set_xlim(left=0)
-        if x == "sqrt_kl" and "proxy" in y:
-            golds = np.concatenate([curve.gold_S for curve in cells[CURVE]])
-            proxies = np.concatenate([curve.proxy_S for curve in cells[CURVE]])
-            low, high = float(golds.min()), float(golds.max())
-            axes.set_ylim(low - 0.1, min(float(proxies.max()), low + (high - low) / 0.45) + 0.1)
-    if x in _LOGARITHMIC:
-        axes.set_xscale("log")
-    if not along and y[0] in _LOGARITHMIC:
-        axes.set_yscale("log")
+def _legend(colour: Sequence[str], colours: Mapping[str, str], scores: Sequence[str], mean: bool) -> list[Any]:
+    """Rows of (heading, entries): colours, as many in a row as fit; then line styles."""
+    rows: list[tuple[str, list[Any]]] = []
+    width = math.inf
+    for text, shade in colours.items() if colour else ():
+        width += len(text) + _SAMPLE_WIDTH
+        if width > _LEGEND_WIDTH:
+            rows.append((f"{words.setting(colour[0])}:" if len(colour) == 1 and not rows else "", []))
+            width = len(rows[-1][0]) + len(text) + _SAMPLE_WIDTH
+        rows[-1][1].append(theme.key(text, color=shade, linewidth=4))
+    keys = {name: theme.key(name, **STYLES[name]) for name in scores}
+    if mean:
+        keys["run"] = theme.key(f"{scores[0]} of one run", **RUN_LINE)
+    elif "gold" in keys:
+        keys["gold"].set_label("gold ±1 SE over prompts")
+    return [*rows, ("mean over seeds:" if mean else "", list(keys.values()))] if keys else rows

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from mlproject.archive import Result
 from mlproject.errors import UserError
+from mlproject.models.sizes import SIZES
 
 CURVE = "curve"
 """Column that holds the curve of a cell."""
@@ -24,23 +25,31 @@ def names(given: Any) -> list[str]:
     return [] if given is None else [given] if isinstance(given, str) else list(given)
 
 
-def check_columns(table: pd.DataFrame, given: Sequence[str], what: str) -> None:
-    """Refuse names that no cell has.
+def check_columns(table: pd.DataFrame, given: Sequence[str], what: str, numbers: bool = False) -> None:
+    """Refuse names that no cell has, and words where numbers are needed.
 
     Raises:
         UserError: one line with the names that exist.
     """
-    if missing := [name for name in given if name not in table]:
-        known = ", ".join(str(name) for name in table if name != CURVE)
-        raise UserError(f"{what}={', '.join(missing)}: no policy run has that; there are {known}")
+    columns = [name for name in table if name != CURVE]
+    known = [name for name in columns if pd.api.types.is_numeric_dtype(table[name])] if numbers else columns
+    if missing := [name for name in given if name not in known]:
+        problem = "is not a number" if missing[0] in columns else "no policy run has that"
+        raise UserError(f"{what}={', '.join(missing)}: {problem}; there are {', '.join(map(str, known))}")
+
+
+def in_order(values: Iterable[Any]) -> list[Any]:
+    """Distinct values, ascending; names of sizes by their parameters, nan last."""
+    distinct = pd.Series(pd.unique(pd.Series(list(values))))
+    return distinct.sort_values(key=_rank).tolist()
 
 
 def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Rows by the values of some columns, ascending; RM sizes by their parameters, best-of-n first."""
+    """Rows by the values of some columns, in the order of `in_order`."""
     if not by:
         yield {}, table
         return
-    order = table.drop_duplicates(list(by)).sort_values([_order(name) for name in by], key=_rank)
+    order = table.drop_duplicates(list(by)).sort_values(list(by), key=_rank)
     for values in order[list(by)].itertuples(index=False, name=None):
         kept = pd.Series(True, index=table.index)
         for name, value in zip(by, values, strict=True):
@@ -49,19 +58,14 @@ def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, A
 
 
 def label(values: dict[str, Any]) -> str:
-    """Values of a group in words; a bare value speaks for itself where it is a text."""
-    return ", ".join(
-        value if isinstance(value, str) else f"{name} {value:g}" for name, value in values.items() if value != ""
-    )
-
-
-def _order(name: str) -> str:
-    return {"rm_size": "rm_params", "policy_size": "policy_size"}.get(name, name)
+    """Values of a group in words; a bare value speaks for itself where it is a text, and nothing is said of none."""
+    said = {name: value for name, value in values.items() if not pd.isna(value) and value != ""}
+    return ", ".join(value if isinstance(value, str) else f"{name} {value:g}" for name, value in said.items())
 
 
 def _rank(column: pd.Series) -> pd.Series:
-    from mlproject.models.sizes import SIZES
-
-    if column.name == "policy_size":
-        return column.map(lambda size: SIZES[size].reward_model_parameters)
-    return column.astype(str) if column.dtype == object else column
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    if set(column.dropna()) <= set(SIZES):
+        return column.map({name: size.reward_model_parameters for name, size in SIZES.items()})
+    return column.astype(str)

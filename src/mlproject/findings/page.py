@@ -14,7 +14,7 @@ from mlproject.experiments import Experiment, load_experiment
 from mlproject.findings.claims import READERS, Claim, Finding, reader
 from mlproject.findings.evidence import seeds_of
 from mlproject.findings.figure import draw, png
-from mlproject.findings.table import tabulate, to_markdown
+from mlproject.findings.table import escape, tabulate, to_markdown
 
 FIGURES = Path("figures", "findings")
 """Where figures lie beside the page."""
@@ -27,7 +27,7 @@ class Section:
     Attributes:
         name: of the experiment.
         experiment: its YAML file.
-        cells, seeds, preset: how it was made.
+        cells, seeds, preset, quick: how it was made.
         figure: link.
         table: Markdown.
         claims, notes, tables: of its reader; the tables as Markdown, by title.
@@ -38,6 +38,7 @@ class Section:
     cells: int
     seeds: str
     preset: str
+    quick: bool
     figure: str
     table: str
     claims: Sequence[Claim]
@@ -69,6 +70,7 @@ def write_page(results: Path, page: Path) -> list[Path]:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
     )
+    environment.filters["cell"] = escape
     text = environment.get_template("page.md.jinja").render(sections=sections, results=results.as_posix())
     files = {**drawn, page: text.encode()}
     for path, content in files.items():
@@ -80,9 +82,10 @@ def write_page(results: Path, page: Path) -> list[Path]:
 
 
 def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -> Section:
-    result, experiment, read = load_result(name, results), load_experiment(name), reader(name)
-    found = Finding(claims=[])
-    if result.about.get("quick"):
+    result, read = load_result(name, results), reader(name)
+    quick = bool(result.about.get("quick"))
+    experiment, found = load_experiment(name, quick), Finding(claims=[])
+    if quick:
         found = Finding(claims=[], notes=["Made in the quick size: too small to judge any claim."])
     elif read:
         try:
@@ -97,6 +100,7 @@ def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -
         cells=len(result.cells),
         seeds=", ".join(map(str, seeds_of(result.cells))),
         preset=str(result.about.get("preset", "?")),
+        quick=quick,
         figure=(FIGURES / f"{name}.png").as_posix(),
         table=to_markdown(tabulate(result, experiment.table)),
         claims=found.claims,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mlproject.archive import Result
@@ -22,43 +21,55 @@ def tabulate(result: Result, spec: Mapping[str, Any]) -> pd.DataFrame:
         spec: `rows`, `columns` (names of settings) and `values` (names of metrics).
 
     Returns:
-        texts `mean ± half width`; the mean alone where there is a single cell.
+        texts `mean ± half width`; the mean alone where there is a single cell, nothing where there is none. A metric
+        that is the same in all columns stands in one.
 
     Raises:
-        UserError: for a name that no cell has.
+        UserError: for a name that no cell has, or a value that is not a number.
     """
     table = frame(result)
     rows, columns, values = (names(spec.get(part)) for part in ("rows", "columns", "values"))
-    for part, given in (("rows", rows), ("columns", columns), ("values", values)):
-        check_columns(table, given, part)
-    lines = []
-    for row, in_row in groups(table, rows):
-        line: dict[str, Any] = {name: _text(value) for name, value in row.items()}
-        for value in values:
-            for column, cells in groups(table, columns):
-                here = in_row.index.intersection(cells.index)
-                title = f"{value} ({label(column)})" if column else value
-                line[title] = _mean(table.loc[here, value].to_numpy(dtype=float)) if len(here) else ""
-        lines.append(line)
-    return pd.DataFrame(lines)
+    check_columns(table, rows, "rows")
+    check_columns(table, columns, "columns")
+    check_columns(table, values, "values", numbers=True)
+    in_rows, in_columns = list(groups(table, rows)), list(groups(table, columns))
+    found = {name: [_text(row[name]) for row, _ in in_rows] for name in rows}
+    for value in values:
+        texts = {
+            f"{value} ({label(column)})" if column else value: [
+                _mean(table.loc[row.index.intersection(cells.index), value]) for _, row in in_rows
+            ]
+            for column, cells in in_columns
+        }
+        first, *others = texts.values()
+        found |= {value: first} if others and all(each == first for each in others) else texts
+    return pd.DataFrame(found)
+
+
+def escape(text: str) -> str:
+    """A text that may stand in a cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A table in GitHub's Markdown."""
 
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(map(escape, cells)) + " |"
 
     rows = [[_text(value) for value in row] for row in table.itertuples(index=False, name=None)]
     return "\n".join([line([str(name) for name in table]), "|" + "---|" * len(table.columns), *map(line, rows)])
 
 
-def _mean(values: np.ndarray) -> str:
+def _mean(values: pd.Series) -> str:
+    """Two digits of the half width, as many of the mean; three of a mean whose seeds all agree."""
     found = mean_interval(values)
     if math.isnan(found.low):
         return "" if math.isnan(found.value) else f"{found.value:.3g}"
     half = found.high - found.value
-    digits = max(0, min(3, 1 - math.floor(math.log10(half)))) if half > 0 else 3
+    if half < 1e-6 * abs(found.value) or half == 0:
+        return f"{found.value:.3g} ± 0"
+    digits = max(0, 1 - math.floor(math.log10(half)))
     return f"{found.value:.{digits}f} ± {half:.{digits}f}"
 
 
