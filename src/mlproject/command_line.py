@@ -59,6 +59,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
         EntryPoint("best_of_n", "optimize the policy against a proxy by best-of-n", (_PROXY,)),
         EntryPoint("ppo", "optimize the policy against a proxy by PPO", (_PROXY, _FORECAST_PRIOR)),
         EntryPoint("search", "search KL coefficient and RM size for the highest peak gold, with Optuna"),
+        EntryPoint("worker", "carry out trials of a search together with other workers, on any number of machines"),
         EntryPoint("promote", "register the proxy RMs that have curves; the highest peak gold becomes champion"),
         EntryPoint(
             "experiment",

@@ -21,6 +21,9 @@ from mlproject.options import allowed, check, convert, option, read_options, sho
 from mlproject.preferences import LABELS
 from mlproject.worlds import WORLDS
 
+OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons")
+"""Peak gold alone, or with a cost: policy updates to the peak, comparisons bought."""
+
 PRESETS = ("smoke", "laptop", "overnight")
 _PRESET_FOLDER = Path(__file__).parent / "presets"
 
@@ -106,6 +109,15 @@ class Config:
     n_trials: int = option("trials of the search in total, over all its restarts", least=0)
     search_kl_coefs: tuple[float, ...] = option("ordered grid of KL coefficients", least=0, most=100)
     search_rm_sizes: tuple[str, ...] = option("ordered grid of RM sizes", choices=tuple(SIZES))
+    search_n_comparisons: tuple[int, ...] = option(
+        "ordered grid of comparison counts; empty: n_comparisons alone", least=64, most=1_000_000, may_be_empty=True
+    )
+    search_ppo_lrs: tuple[float, ...] = option(
+        "ordered grid of learning rates; empty: ppo_lr alone", least=1e-9, most=1, may_be_empty=True
+    )
+    search_objective: str = option("what is searched for, beside peak gold", choices=OBJECTIVES)
+    search_sampler: str = option("what proposes trials", choices=("tpe", "gp", "random"))
+    search_pruner: str = option("what ends hopeless trials early", choices=("law", "median", "none"))
     search_batch: int = option("trials proposed at a time", least=1, most=64)
 
     def __post_init__(self) -> None:
@@ -136,6 +148,10 @@ class Config:
                 "search_kl_coefs",
                 list(self.search_kl_coefs) != sorted(set(self.search_kl_coefs)),
                 "increasing values",
+            ),
+            *(
+                (name, list(getattr(self, name)) != sorted(getattr(self, name)), "increasing values")
+                for name in ("search_n_comparisons", "search_ppo_lrs")
             ),
             (
                 "search_rm_sizes",

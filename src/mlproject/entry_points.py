@@ -21,8 +21,9 @@ from mlproject.tracking.invocation import Invocation
 from mlproject.tracking.registry import promotion_step, resolve_proxy, still_holds
 from mlproject.tracking.report.study_report import report_of_run, write_report
 from mlproject.tracking.runs import FINGERPRINT, INPUTS, resolve_law
-from mlproject.tracking.search import open_storage
-from mlproject.tracking.search import search as run_search
+from mlproject.tracking.search.search import search as run_search
+from mlproject.tracking.search.search import work as work_on_search
+from mlproject.tracking.search.storage import open_storage
 
 
 def main(call: Call) -> None:
@@ -71,6 +72,16 @@ def search(call: Call) -> None:
         best = f"rm_size={found.tags['best.rm_size']} kl_coef={found.metrics['best/kl_coef']:g}"
         invocation.say(f"best: {best}, peak gold {found.metrics['best/peak_gold']:.3f}")
         _show_curves(invocation)
+
+
+def worker(call: Call) -> None:
+    """Trials of a search that many workers share."""
+    if not call.config.n_trials:
+        raise UserError("n_trials=0: a worker needs at least 1; give --n_trials N, the same to all workers")
+    with Invocation(call) as invocation:
+        wanted = work_on_search(invocation, plan_study(invocation.config))
+        invocation.finish()
+        invocation.say(f"{wanted.name}: all {invocation.config.n_trials} trials are finished")
 
 
 def experiment(call: Call) -> None:

@@ -22,6 +22,7 @@ def option(
     least: float | None = None,
     most: float | None = None,
     choices: tuple[str, ...] | None = None,
+    may_be_empty: bool = False,
 ) -> Any:
     """Declare a field of type int, float, str, or a tuple of these.
 
@@ -29,8 +30,9 @@ def option(
         help: one line for people.
         default: where the presets need not say it.
         least, most, choices: what is allowed, of every item where it is a tuple.
+        may_be_empty: of a tuple.
     """
-    metadata = {"help": help, "least": least, "most": most, "choices": choices}
+    metadata = {"help": help, "least": least, "most": most, "choices": choices, "may_be_empty": may_be_empty}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
@@ -45,6 +47,8 @@ def convert(option: Field, value: Any) -> Any:
     try:
         if option.type not in _LISTS:
             return _scalar(_kind(option), value)
+        if value == "":
+            return ()
         parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
         return tuple(_scalar(_kind(option), part.strip() if isinstance(part, str) else part) for part in parts)
     except (ValueError, TypeError, OverflowError):
@@ -60,7 +64,7 @@ def check(option: Field, value: Any) -> None:
     items = value if isinstance(value, tuple) else (value,)
     meta = option.metadata
     refused = (
-        not items
+        (not items and not meta["may_be_empty"])
         or len(set(items)) != len(items)
         or any(isinstance(item, float) and not math.isfinite(item) for item in items)
         or (meta["choices"] and any(item not in meta["choices"] for item in items))

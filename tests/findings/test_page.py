@@ -71,7 +71,7 @@ def sections(text: str) -> dict[str, str]:
 def test_every_kept_result_has_a_section_the_papers_first(text: str) -> None:
     found = sections(text)
     assert list(found) == ["rm_size", "rl_vs_bon", "mine"]
-    assert "**The larger the reward model, the higher and the later gold peaks.**" in found["rm_size"]
+    assert "**Do larger reward models peak higher and later, and do the laws hold?**" in found["rm_size"]
     assert "section 3.2, figures 1, 3, 12, 26" in found["rm_size"]
     for name, section in found.items():
         assert f"mlflow run . --env-manager local -e experiment -P name={name} -P results=results\n" in section
@@ -106,7 +106,7 @@ def test_a_section_holds_claims_table_notes_and_further_tables(text: str) -> Non
 
 def test_a_users_own_experiment_has_figure_and_table_and_no_claims(text: str) -> None:
     section = sections(text)["mine"]
-    assert "**Mine holds.** In the paper: nowhere." in section
+    assert "**Mine holds** In the paper: nowhere." in section
     assert "| rm_size | peak/gold |" in section
     assert "verdict" not in section
 

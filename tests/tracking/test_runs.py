@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from mlproject.steps.policy_run import COMPLETE
 from mlproject.steps.step import Step
+from mlproject.tracking.ledger import Ledger
 from mlproject.tracking.owner import PID, STARTED, reap
-from mlproject.tracking.runs import COMPLETE, Ledger, StepRun, carry_out
+from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import open_store
 
 

@@ -4,13 +4,14 @@ import optuna
 import pytest
 
 from mlproject.config import load_config
-from mlproject.tracking.search import _batches, _cell
+from mlproject.tracking.search.space import Space
+from mlproject.tracking.search.trials import batches
 
 GRID = {"n_trials": 9, "search_batch": 2, "search_kl_coefs": "0,0.01,0.1,0.3", "search_rm_sizes": "1k,3k,25k,100k"}
 
 
-def peak(size: str, kl_coef: float) -> float:
-    return {"1k": 0.7, "3k": 1.0, "25k": 1.1, "100k": 1.3}[size] - kl_coef
+def peak(rm_size: str, kl_coef: float) -> float:
+    return {"1k": 0.7, "3k": 1.0, "25k": 1.1, "100k": 1.3}[rm_size] - kl_coef
 
 
 def open_study(path):
@@ -22,11 +23,11 @@ def open_study(path):
 def search(study, config, stop_after=None):
     """Carry the search out; `stop_after` told trials, leave as a killed process would."""
     told = 0
-    for batch in _batches(study, config):
+    for batch in batches(study, config):
         for trial in batch:
             if told == stop_after:
                 return
-            study.tell(trial, peak(*_cell(config, trial.params)))
+            study.tell(trial, peak(**Space.of(config).cell(trial.params)))
             told += 1
 
 
@@ -66,5 +67,13 @@ def test_more_trials_continue_the_sequence(config, undisturbed, tmp_path):
 
 
 def test_the_indices_name_the_cells_of_the_grid(config):
-    assert _cell(config, {"kl_coef_index": 0, "rm_size_index": 3}) == ("100k", 0.0)
-    assert _cell(config, {"kl_coef_index": 3, "rm_size_index": 0}) == ("1k", 0.3)
+    space = Space.of(config)
+    assert space.cell({"kl_coef_index": 0, "rm_size_index": 3}) == {"kl_coef": 0.0, "rm_size": "100k"}
+    assert space.cell({"kl_coef_index": 3, "rm_size_index": 0}) == {"kl_coef": 0.3, "rm_size": "1k"}
+
+
+def test_further_grids_are_searched_where_they_are_given(config):
+    wider = config.replace(search_n_comparisons=(1000, 4000), search_ppo_lrs=(1e-4, 2e-4, 4e-4))
+    assert {name: d.high for name, d in Space.of(wider).distributions().items()} == {
+        "kl_coef_index": 3, "rm_size_index": 3, "n_comparisons_index": 1, "ppo_lr_index": 2,
+    }  # fmt: skip

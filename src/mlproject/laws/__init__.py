@@ -8,6 +8,7 @@ from mlproject.laws.forms import FORMS, Form, law_for
 from mlproject.laws.goodhart import Goodhart, decompose, gamma, gaussian_best_of_n
 from mlproject.laws.joint import JointFit, joint_fit
 from mlproject.laws.prior import Prior
+from mlproject.laws.summaries import points_from_summaries
 from mlproject.laws.trends import Plane, Trend, plane, spearman, trend
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "joint_fit",
     "law_for",
     "plane",
+    "points_from_summaries",
     "spearman",
     "standings",
     "trend",

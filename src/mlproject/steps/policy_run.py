@@ -167,12 +167,14 @@ def work(run: Run) -> None:
     for point in method.optimize(problem):
         points.append(point)
         run.log_metrics(point_metrics(point, method.name), step=point.step)
-        if forecast is None:
-            continue
-        prediction = forecast.update(point)
-        run.log_metrics(forecast_metrics(prediction), step=point.step)
-        if p.get("stop") == "forecast" and point.kl >= prediction.loses_beyond_kl:
-            run.set_tags({COMPLETE: "false", "forecast/stopped_at": str(point.step)})
+        if forecast is not None:
+            prediction = forecast.update(point)
+            run.log_metrics(forecast_metrics(prediction), step=point.step)
+            if p.get("stop") == "forecast" and point.kl >= prediction.loses_beyond_kl:
+                run.set_tags({COMPLETE: "false", "forecast/stopped_at": str(point.step)})
+                break
+        if not run.goes_on(point):
+            run.set_tags({COMPLETE: "false"})
             break
     curve = Curve.from_points(points)
     curve.save(run.folder / CURVE)

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mlproject.curve import CurvePoint
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,10 @@ class Run(Protocol):
     def log_checkpoint(
         self, name: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
     ) -> None: ...
+
+    def goes_on(self, point: CurvePoint) -> bool:
+        """Told every curve point; False ends a policy run before its budget."""
+        ...
 
     def progress(self, share: float) -> None: ...
 

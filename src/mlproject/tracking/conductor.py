@@ -16,12 +16,15 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from mlproject.steps.step import Made, Step, upstream
+from mlproject.tracking.ledger import Ledger, is_first
 from mlproject.tracking.owner import reap
 from mlproject.tracking.progress import Progress
-from mlproject.tracking.runs import Ledger, StepRun, carry_out
+from mlproject.tracking.runs import StepRun, Watch, carry_out
 from mlproject.tracking.store import Store
 
 _POLL_SECONDS = 0.25
+_LOOK_AGAIN_SECONDS = 1.0
+"""How often a step that another process is making is looked at."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Outcome:
     """Where a step's run is, and what it took.
 
     Attributes:
-        run_id: of the run.
+        run_id: of the run; empty where another process turned out to be making the step.
         reused: True where the run existed already.
         seconds: wall time of the work; 0 for a reused run.
         tracking_seconds: of these, spent on the tracking server.
@@ -49,6 +52,10 @@ class Conductor:
         made_by: run id of the study or search on whose behalf.
         workers: processes; 0 for one per core.
         progress: display.
+
+    Attributes:
+        outcomes: of all steps that were made or found so far.
+        failed: the step whose work raised, if any did.
     """
 
     def __init__(self, store: Store, made_by: str, workers: int, progress: Progress) -> None:
@@ -60,6 +67,8 @@ class Conductor:
         self._pool: ProcessPoolExecutor | None = None
         self._messages: Any = None
         self.outcomes: dict[Step, Outcome] = {}
+        self.failed: Step | None = None
+        self._look_again: dict[Step, float] = {}
 
     def __enter__(self) -> Conductor:
         return self
@@ -75,12 +84,15 @@ class Conductor:
         if kind is not None:  # and those that were killed could not
             reap(self._store.client(), self._store)
 
-    def run(self, steps: Sequence[Step], made_by: str | None = None) -> dict[Step, Outcome]:
+    def run(
+        self, steps: Sequence[Step], made_by: str | None = None, watches: Mapping[Step, Watch] | None = None
+    ) -> dict[Step, Outcome]:
         """Make every step and what it reads, or find it made.
 
         Args:
             steps: wanted; those listed first are preferred where several could start.
             made_by: on whose behalf, where not the conductor's own.
+            watches: of some of the steps; each may end its step's run before its budget.
 
         Returns:
             the outcome of every step, inputs included.
@@ -96,11 +108,22 @@ class Conductor:
         self._progress.expect(len(waiting))
         running: dict[Future, Step] = {}
         while waiting or running:
-            for step in [s for s in waiting if self._is_ready(s)][: self._workers - len(running)]:
+            for step in [s for s in waiting if self._is_ready(s)]:
+                if len(running) == self._workers:
+                    break
+                if self._is_made_elsewhere(step):
+                    continue
                 waiting.remove(step)
-                running[self._submit(step, made_by or self._made_by)] = step
+                if step in self.outcomes:
+                    self._progress.finished(step.name, 0.0)
+                    continue
+                running[self._submit(step, made_by or self._made_by, (watches or {}).get(step))] = step
                 self._progress.started(step.name)
-            done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            if running:
+                done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            else:  # all that is left is being made elsewhere
+                time.sleep(_POLL_SECONDS)
+                done = set()
             self._show_progress()
             for future in done:
                 step = running.pop(future)
@@ -111,6 +134,12 @@ class Conductor:
                     raise RuntimeError(
                         f"a worker was killed (out of memory?) while these ran: {names}; the same command goes on"
                     ) from error
+                except Exception:
+                    self.failed = step
+                    raise
+                if not outcome.run_id:  # another process was faster
+                    waiting.append(step)
+                    continue
                 self.outcomes[step] = outcome
                 self._ledger.finished[step.fingerprint] = outcome.run_id
                 self._progress.finished(step.name, outcome.seconds)
@@ -119,6 +148,10 @@ class Conductor:
     def find(self, step: Step) -> str | None:
         """Run id of a step that is made already; None where it is not."""
         return self._ledger.finished.get(step.fingerprint)
+
+    def is_taken(self, step: Step) -> bool:
+        """Whether a step is made by now, or another process is making it."""
+        return self._ledger.is_taken(step.fingerprint) or step.fingerprint in self._ledger.finished
 
     def forget(self, step: Step) -> None:
         """Make a step anew, although it is made already."""
@@ -152,13 +185,24 @@ class Conductor:
     def _is_ready(self, step: Step) -> bool:
         return all(isinstance(source, Made) or source in self.outcomes for source in step.inputs.values())
 
-    def _submit(self, step: Step, made_by: str) -> Future:
+    def _is_made_elsewhere(self, step: Step) -> bool:
+        """Whether another process is making the step now; one that was made meanwhile goes into the outcomes."""
+        if time.monotonic() < self._look_again.get(step, 0.0):
+            return True
+        if self._ledger.is_taken(step.fingerprint):
+            self._look_again[step] = time.monotonic() + _LOOK_AGAIN_SECONDS
+            return True
+        if step.fingerprint in self._ledger.finished:
+            self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
+        return False
+
+    def _submit(self, step: Step, made_by: str, watch: Watch | None) -> Future:
         if self._pool is None:
             context = _context()
             self._messages = context.Queue()
             self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, (self._messages,))
         taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
-        return self._pool.submit(_carry_out, self._store, step, self._input_ids(step), made_by, taken_up)
+        return self._pool.submit(_carry_out, self._store, step, self._input_ids(step), made_by, taken_up, watch)
 
     def _show_progress(self) -> None:
         while self._messages is not None:
@@ -222,7 +266,9 @@ def _interrupt_once(*signal_and_frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _carry_out(store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None) -> Outcome:
+def _carry_out(
+    store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None, watch: Watch | None
+) -> Outcome:
     import torch
 
     torch.set_num_threads(step.threads)
@@ -233,7 +279,10 @@ def _carry_out(store: Store, step: Step, inputs: Mapping[str, str], made_by: str
 
     signal.signal(signal.SIGINT, _interrupt_once)
     try:
-        run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell)
+        run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, watch=watch)
+        if not is_first(run.client, store, step.fingerprint, run.run_id):
+            run.withdraw(delete=taken_up is None)
+            return Outcome("", False)
         carry_out(run, step.load_work())
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

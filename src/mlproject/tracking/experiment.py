@@ -8,16 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mlflow.artifacts
-
 from mlproject.archive import Cell, Result, save_result
-from mlproject.curve import Curve
 from mlproject.experiments import Experiment
 from mlproject.findings.figure import draw, png
 from mlproject.findings.table import tabulate
-from mlproject.steps.policy_run import CURVE
 from mlproject.steps.step import Step, fingerprint
-from mlproject.tracking.runs import INPUTS, StepRun, carry_out
+from mlproject.tracking.runs import INPUTS, StepRun, carry_out, curve_of
 
 if TYPE_CHECKING:
     from mlproject.tracking.invocation import Invocation
@@ -93,9 +89,7 @@ def _cell(invocation: Invocation, step: Step) -> Cell:
     inputs = json.loads(run.data.tags[INPUTS])
     for role in _METRICS_OF:
         metrics |= invocation.client.get_run(inputs[role]).data.metrics
-    uri = invocation.client.tracking_uri
-    path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=CURVE, tracking_uri=uri)
-    return Cell(_settings(step), metrics, Curve.load(Path(path)))
+    return Cell(_settings(step), metrics, curve_of(invocation.client, run.info.run_id))
 
 
 def _settings(step: Step) -> dict[str, object]:

@@ -8,15 +8,16 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
-from mlproject.steps.policy_run import COMPLETE
+from mlproject.steps.policy_run import CURVE
 from mlproject.steps.step import Step, fingerprint
 from mlproject.tracking.owner import owner_tags
 from mlproject.tracking.store import Store, all_runs
@@ -24,29 +25,18 @@ from mlproject.tracking.views import RUN_COLOR_TAG, run_color
 
 FINGERPRINT, KIND, MADE_BY = "mlproject.fingerprint", "mlproject.kind", "mlproject.made_by"
 INPUTS = "mlproject.inputs"
+VERDICT = "mlproject.verdict"
+"""Tag of a run that ended before its budget: why; what that rests on stands in `mlproject.verdict.*`."""
+
 PROXY_RUN = "mlproject.proxy_run_id"
 _FLUSH_SECONDS = 2.0
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 
 
-class Ledger:
-    """All runs of the project's experiments by fingerprint: what is finished, and what was cut off.
-
-    A run that ended before its budget counts as finished only where the step asked for just that.
-    """
-
-    def __init__(self, client: MlflowClient, store: Store) -> None:
-        self.finished: dict[str, str] = {}
-        self.cut_off: dict[str, str] = {}
-        for run in all_runs(client, store.experiments):
-            mark = run.data.tags.get(FINGERPRINT)
-            if not mark:
-                continue
-            whole = run.data.tags.get(COMPLETE) != "false" or run.data.params.get("stop") == "forecast"
-            if run.info.status == "FINISHED" and whole:
-                self.finished.setdefault(mark, run.info.run_id)
-            elif run.info.status in ("FAILED", "KILLED"):
-                self.cut_off.setdefault(mark, run.info.run_id)
+def curve_of(client: MlflowClient, run_id: str) -> Curve:
+    """The curve of a policy run."""
+    path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=CURVE, tracking_uri=client.tracking_uri)
+    return Curve.load(Path(path))
 
 
 def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
@@ -71,6 +61,19 @@ def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
     return run
 
 
+class Watch(Protocol):
+    """Follows the curve points of a run from inside it."""
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What the last answer rests on, by name."""
+        ...
+
+    def __call__(self, point: CurvePoint) -> str:
+        """Why the run should end here; nothing where it should go on."""
+        ...
+
+
 class StepRun:
     """The run that a step's work fills (see `mlproject.steps.step.Run`).
 
@@ -84,6 +87,7 @@ class StepRun:
         made_by: run id of the study or search that asked for it.
         taken_up: id of a cut-off run of the same step, to be filled anew; None opens a new one.
         tell: told the finished share.
+        watch: told every curve point; may end the run.
 
     Attributes:
         client, inputs: for work that deals with the tracking server itself (search, registry).
@@ -99,11 +103,12 @@ class StepRun:
         made_by: str,
         taken_up: str | None = None,
         tell: Callable[[float], None] = lambda share: None,
+        watch: Watch | None = None,
     ) -> None:
         self.params, self.progress = step.params, tell
         self.tracking_seconds = 0.0
         self.client, self.inputs = store.client(), dict(inputs)
-        self._step = step
+        self._step, self._watch = step, watch
         self._metrics: list[Metric] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
@@ -145,6 +150,15 @@ class StepRun:
                 )
             self._folders[role] = Path(path)
         return self._folders[role]
+
+    def goes_on(self, point: CurvePoint) -> bool:
+        """Whether the watch, if there is one, lets the run go on; otherwise the run says why not."""
+        why = self._watch(point) if self._watch else ""
+        if why and self._watch:
+            self.set_tags(
+                {VERDICT: why, **{f"{VERDICT}.{name}": str(value) for name, value in self._watch.said.items()}}
+            )
+        return not why
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         with self._timed():
@@ -201,6 +215,13 @@ class StepRun:
                 self.client.log_artifacts(self.run_id, str(self.folder))
         self._flush()
         self.client.set_terminated(self.run_id, status)
+        self._scratch.cleanup()
+        self._downloads.cleanup()
+
+    def withdraw(self, delete: bool) -> None:
+        """Leave the step to another process; a run that was opened for nothing is deleted."""
+        if delete:
+            self.client.delete_run(self.run_id)
         self._scratch.cleanup()
         self._downloads.cleanup()
 

@@ -16,7 +16,8 @@ from mlproject.steps import law
 from mlproject.steps.policy_run import CURVE, SAMPLES
 from mlproject.tracking.report.records import PolicyRunRecord, ProxyRecord, Report
 from mlproject.tracking.runs import INPUTS
-from mlproject.tracking.search import TRIALS, read_trials
+from mlproject.tracking.search.search import TRIALS
+from mlproject.tracking.search.trials import read_trials
 
 
 def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: str, link: str) -> Report:

@@ -1,0 +1,1 @@
+"""The search: Optuna looks for the options with the highest peak gold; every trial is a policy run."""
