@@ -31,6 +31,8 @@ class Interval(NamedTuple):
         return int(self.low > 0) - int(self.high < 0)
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "unknown"
         if math.isnan(self.low):
             return f"{self.value:.2f}"
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
@@ -81,11 +83,12 @@ def law_of(cell: Cell) -> Fit:
 
 
 def rank_correlations(cells: Sequence[Cell], value: Callable[[Cell], float], by: str = "rm_params") -> list[float]:
-    """Spearman's correlation of a value with a setting, seed by seed."""
+    """Spearman's correlation of a value with a setting, seed by seed; 0 where either is the same throughout."""
     found = []
     for seed in seeds_of(cells):
         mine = [cell for cell in cells if cell.settings["seed"] == seed]
-        found.append(spearman([cell.settings[by] for cell in mine], [value(cell) for cell in mine]))
+        rho = spearman([cell.settings[by] for cell in mine], [value(cell) for cell in mine])
+        found.append(0.0 if math.isnan(rho) else rho)
     return found
 
 

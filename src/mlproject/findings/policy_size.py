@@ -65,7 +65,7 @@ def _peak_kl(result: Result, method: str, sizes: list[str]) -> Claim:
         f"The peak is at about the same KL, {method}",
         f"peak KL, largest over smallest policy: {value:.2f} [{low:.2f}, {high:.2f}]; means "
         f"{_means(result, method, sizes, lambda cell: cell.curve.peak().kl)} nats",
-        verdict(low < 1 < high and 0.67 < value < 1.5, ratio.sign != 0 and not 0.67 < value < 1.5),
+        verdict(low <= 1 <= high and 0.67 < value < 1.5, ratio.sign != 0 and not 0.67 < value < 1.5),
     )
 
 

@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -149,13 +149,9 @@ class Conductor:
         """Run id of a step that is made already; None where it is not."""
         return self._ledger.finished.get(step.fingerprint)
 
-    def is_taken(self, step: Step) -> bool:
-        """Whether a step is made by now, or another process is making it."""
-        return self._ledger.is_taken(step.fingerprint) or step.fingerprint in self._ledger.finished
-
     def forget(self, step: Step) -> None:
         """Make a step anew, although it is made already."""
-        self._ledger.finished.pop(step.fingerprint, None)
+        self._ledger.forget(step.fingerprint)
         self.outcomes.pop(step, None)
 
     def open_here(self, step: Step) -> StepRun | None:
@@ -165,11 +161,17 @@ class Conductor:
             the run to fill and to report with `closed_here`; None where it exists already (see `outcomes`).
         """
         self.run([source for source in step.inputs.values() if isinstance(source, Step)])
-        if step.fingerprint in self._ledger.finished:
-            self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
-            return None
-        taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
-        return StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, taken_up=taken_up)
+        while True:
+            while self._ledger.is_taken(step.fingerprint):
+                time.sleep(_LOOK_AGAIN_SECONDS)
+            if step.fingerprint in self._ledger.finished:
+                self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
+                return None
+            taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
+            run = StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, taken_up=taken_up)
+            if is_first(run.client, self._store, step.fingerprint, run.run_id, self._ledger.forgotten):
+                return run
+            run.withdraw(delete=taken_up is None)
 
     def closed_here(self, step: Step, run: StepRun) -> None:
         """Remember the finished run of a step that this process carried out itself."""
@@ -201,8 +203,9 @@ class Conductor:
             context = _context()
             self._messages = context.Queue()
             self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, (self._messages,))
-        taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
-        return self._pool.submit(_carry_out, self._store, step, self._input_ids(step), made_by, taken_up, watch)
+        taken_up, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
+        order = (step, self._input_ids(step), made_by, taken_up, watch, forgotten)
+        return self._pool.submit(_carry_out, self._store, *order)
 
     def _show_progress(self) -> None:
         while self._messages is not None:
@@ -267,7 +270,13 @@ def _interrupt_once(*signal_and_frame: object) -> None:
 
 
 def _carry_out(
-    store: Store, step: Step, inputs: Mapping[str, str], made_by: str, taken_up: str | None, watch: Watch | None
+    store: Store,
+    step: Step,
+    inputs: Mapping[str, str],
+    made_by: str,
+    taken_up: str | None,
+    watch: Watch | None,
+    forgotten: Collection[str],
 ) -> Outcome:
     import torch
 
@@ -280,7 +289,7 @@ def _carry_out(
     signal.signal(signal.SIGINT, _interrupt_once)
     try:
         run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, watch=watch)
-        if not is_first(run.client, store, step.fingerprint, run.run_id):
+        if not is_first(run.client, store, step.fingerprint, run.run_id, forgotten):
             run.withdraw(delete=taken_up is None)
             return Outcome("", False)
         carry_out(run, step.load_work())

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from mlproject.config import Config
 from mlproject.steps.step import Step
+from mlproject.tracking.owner import reap
 from mlproject.tracking.runs import StepRun, carry_out, curve_of
 from mlproject.tracking.search.page import search_page
 from mlproject.tracking.search.queue import heartbeat, is_queue, mend, next_trial
@@ -80,16 +81,15 @@ def work(invocation: Invocation, plan: Plan) -> Step:
     """Work on a search together with other workers, on this machine or elsewhere, until it is finished.
 
     Returns:
-        the step of the search; the worker that comes last sums it up.
+        the step of the search, which one of the workers sums up.
     """
     step = search_step(invocation.config, plan)
     invocation.make(plan.comparisons, plan.pool)
     study = open_study(invocation.config, step, invocation.store)
     mend(study, invocation.config.n_trials)
     work_off(invocation, study)
-    if not invocation.conductor.is_taken(step):
-        search(invocation, plan)
-    return step
+    reap(invocation.client, invocation.store)
+    return search(invocation, plan)
 
 
 def work_off(invocation: Invocation, study: optuna.Study) -> None:
