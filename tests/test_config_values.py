@@ -145,3 +145,18 @@ def test_every_option_explains_itself() -> None:
         assert len(words) > 10 and allowed.endswith("]"), name
     assert option_help("kl_coef").endswith("[a number from 0 to 100]")
     assert {option.name for option in dataclasses.fields(Config)} == set(option_names())
+
+
+def test_a_pool_too_small_for_its_largest_n_is_pointed_out_with_the_effective_samples_left():
+    assert load_config("laptop", {}).cautions() == []
+    [line] = load_config("laptop", {"bon_n_max": "1024"}).cautions()
+    assert "bon_n_max=1024" in line
+    assert "only 1.0 effective samples" in line
+    assert load_config("laptop", {"bon_n_max": "1024", "pool_samples": "4096"}).cautions() == []
+
+
+def test_a_list_that_may_be_empty_is_empty_where_nothing_is_given():
+    assert load_config("laptop", {"search_ppo_lrs": ""}).search_ppo_lrs == ()
+    assert load_config("laptop", {"search_n_comparisons": "1000,4000"}).search_n_comparisons == (1000, 4000)
+    with pytest.raises(UserError, match="increasing"):
+        load_config("laptop", {"search_n_comparisons": "4000,1000"})
