@@ -109,13 +109,14 @@ class Search:
         return sum(peak > self.best for peak in self.pruned)
 
 
-def replay(grid: Grid, sampler: optuna.samplers.BaseSampler, pruner: object, cap: int, log=None) -> Search:
+def replay(grid: Grid, sampler: optuna.samplers.BaseSampler, pruner: object, cap: int, log=None, first=None) -> Search:
     """One repeat."""
     law = pruner if isinstance(pruner, LawPruner) else None
     stop_at_forecast, pruner = pruner == "forecast", None if pruner == "forecast" else pruner
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner or optuna.pruners.NopPruner())
     coefs, sizes = (1 + max(axis) for axis in zip(*grid.curves, strict=True))
     space = {"kl_coef_index": IntDistribution(0, coefs - 1), "rm_size_index": IntDistribution(0, sizes - 1)}
+    for f in first or (): study.enqueue_trial(f)
     found, known = Search(), {}
     while found.trials < cap and not found.arrived:
         start = time.perf_counter()

@@ -185,6 +185,14 @@ def test_no_title_runs_into_the_next_and_no_row_has_more_than_four_panels(cell: 
         assert max(box.x1 for box in boxes) < figure.bbox.x1
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_figure_without_colours_has_no_legend_and_is_laid_out_all_the_same(result: Result) -> None:
+    figure = draw(result, {"x": "rm_params", "y": "peak/gold"})
+    assert png(figure).startswith(b"\x89PNG")
+    (axes,) = figure.axes
+    assert axes.yaxis.label.get_window_extent().x0 > 0 and axes.get_window_extent().x1 < figure.bbox.x1
+
+
 NAMES = [
     ({"x": "rm_sise"}, r"x=rm_sise: no policy run has that; there are method"),
     ({"x": "rm_size", "y": "gold"}, r"y=gold: no policy run has that; there are seed, rm_params, peak/gold"),

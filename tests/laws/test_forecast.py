@@ -297,3 +297,17 @@ def test_the_sixtieth_point_on_512_prompts_costs_milliseconds() -> None:
         forecast.update(point)
         took.append(time.perf_counter() - start)
     assert np.median(took[-10:]) < 0.05  # 5 ms on a quiet core
+
+
+def test_a_run_of_very_many_points_costs_no_more_than_one_of_a_few_dozen() -> None:
+    rng, forecast, seconds = np.random.default_rng(0), Forecast("ppo"), []
+    shared_P = rng.normal(size=64)
+    for step in range(240):
+        d = 0.02 * step
+        gold_P = d * (1 - 0.5 * np.log(max(d, 1e-3))) + shared_P + rng.normal(size=64)
+        start = time.process_time()
+        prediction = forecast.update(CurvePoint(step, d * d, gold_P, gold_P))
+        seconds.append(time.process_time() - start)
+    assert prediction.points == 240
+    assert prediction.gold_responses == 240 * 64
+    assert np.median(seconds[200:]) < 2 * np.median(seconds[60:70])

@@ -67,10 +67,10 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     shown = [y] if along else [[name] for name in y]
     parts = [(scores, values, cells) for scores in shown for values, cells in groups(table, panels)]
     rows, columns = _layout([words.group(values) for _, values, _ in parts])
-    heights = [_PANEL_HEIGHT[columns] * rows + 0.3, _LEGEND_HEIGHT * len(legend) + 0.05]
+    heights = [_PANEL_HEIGHT[columns] * rows + 0.3, *([_LEGEND_HEIGHT * len(legend) + 0.05] if legend else [])]
     figure = theme.canvas(theme.WIDTH, sum(heights))
-    halves = figure.add_gridspec(2, 1, height_ratios=heights)
-    above, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
+    halves = [figure.add_subfigure(place) for place in figure.add_gridspec(len(heights), 1, height_ratios=heights)]
+    above = halves[0]
     shared = panels == ["seed"] or (not along and len(y) == 1)  # the same quantity, over the same range
     grid = above.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
     for index, (scores, values, cells) in enumerate(parts):
@@ -92,7 +92,8 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     for axes in grid.flat[len(parts) :]:
         axes.set_visible(False)
     above.supxlabel(words.axis_label(x), fontsize=10, color=theme.INK)
-    theme.legends(below.add_subplot(), legend)
+    if legend:
+        theme.legends(halves[1].add_subplot(), legend)
     return figure
 
 

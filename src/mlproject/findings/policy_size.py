@@ -20,7 +20,11 @@ def read(result: Result) -> Finding:
     claims = [_start(result, sizes)]
     for method in methods_of(result):
         claims += [_gain(result, method, sizes), _peak_kl(result, method, sizes), _gap(result, method, sizes)]
-    return Finding(claims=claims, notes=["Gold RM and proxies learned from the middle policy's responses alone."])
+    notes = [
+        "Gold RM and proxies learned from one policy's responses alone (`rm_policy_size`).",
+        "All policies have the same learning rate: with PPO, a larger policy moves further in the same updates.",
+    ]
+    return Finding(claims=claims, notes=notes)
 
 
 def _start(result: Result, sizes: list[str]) -> Claim:

@@ -17,6 +17,9 @@ from mlproject.laws.fits import MIN_POINTS
 from mlproject.laws.posterior import posterior
 from mlproject.laws.prior import Prior, usable
 
+MAX_POINTS = 64
+"""Points that a forecast rests on."""
+
 Interval = tuple[float, float]
 _NAN = float("nan")
 
@@ -75,17 +78,23 @@ class Forecast:
             raise ValueError(f"a forecast needs gold on the same 2+ prompts at every point, got {prompts}")
         self._points.append(point)
         self._gold_responses += prompts * self._samples_per_prompt
-        d_S, gold_SP = usable(self._method, self._points)
+        points = self._considered()
+        d_S, gold_SP = usable(self._method, points)
         if self._prior is None and len(np.unique(d_S[d_S > 0])) < MIN_POINTS:
             return self._prediction(_NAN, (_NAN, _NAN), _NAN, (_NAN, _NAN), _NAN, _NAN)
-        prior = (self._prior or Prior.weak()).given(start_agreement(self._method, self._points))
+        prior = (self._prior or Prior.weak()).given(start_agreement(self._method, points))
         log_prior_H, gold_mean_H, gold_sd = prior.on_grid()
-        log_prior_H = log_prior_H + log_likelihood(self._method, self._points, log_prior_H)
+        log_prior_H = log_prior_H + log_likelihood(self._method, points, log_prior_H)
         found = posterior(d_S, gold_SP, log_prior_H, gold_mean_H, gold_sd)
         kl, gold = found.peak_kl([0.025, 0.5, 0.975]).tolist(), found.peak_gold([0.025, 0.5, 0.975]).tolist()
         return self._prediction(
             kl[1], (kl[0], kl[2]), gold[1], (gold[0], gold[2]), found.peak_before(point.sqrt_kl), found.best_kl()
         )
+
+    def _considered(self) -> list[CurvePoint]:
+        """All points, or of very many an even choice with first and last: neighbours say the same, at a growing cost."""
+        even = np.linspace(0, len(self._points) - 1, min(len(self._points), MAX_POINTS)).round().astype(int)
+        return [self._points[i] for i in even]
 
     def _prediction(
         self, kl: float, kl_interval: Interval, gold: float, gold_interval: Interval, p_past: float, beyond: float

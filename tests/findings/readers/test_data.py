@@ -75,7 +75,9 @@ def test_the_tables_on_data_hold_means_over_seeds_and_end_with_the_last_point(pl
     table = read("rm_data", cells).tables["Gold at the largest n"]
     assert table["comparisons"].tolist() == list(COUNTS)
     for size in RM_SIZES:
-        ends = [[c.curve.gold_SP[-1].mean() for c in cells if c.settings["rm_size"] == size][2 * i :][:2] for i in range(8)]
+        ends = [
+            [c.curve.gold_SP[-1].mean() for c in cells if c.settings["rm_size"] == size][2 * i :][:2] for i in range(8)
+        ]
         assert table[size].astype(float).tolist() == pytest.approx(np.mean(ends, axis=1).tolist(), abs=0.00051)
 
 
@@ -116,7 +118,9 @@ def test_passes_are_told_from_data(plant: Any, read: Read, passes: float, data: 
 
 def test_gains_of_passes_and_data_are_paired_over_sizes_and_seeds(plant: Any, read: Read, long_way: Any) -> None:
     cells = epochs_vs_data(plant, 0.1, 1.0)
-    for claim, key in zip(read("epochs_vs_data", cells[::-1]).claims, ("rm/val_loss_calibrated", "peak/gold"), strict=True):
+    for claim, key in zip(
+        read("epochs_vs_data", cells[::-1]).claims, ("rm/val_loss_calibrated", "peak/gold"), strict=True
+    ):
         start, passes, data = (np.array([cell.metrics[key] for cell in cells[arm::3]]) for arm in range(3))
         quoted = claim.measured.split("1xD ", 1)[1]
         found = [float(x) for x in long_way.numbers(quoted) if abs(x) not in (1.0, 4.0, 4000.0)]
@@ -134,7 +138,7 @@ def val_loss(plant: Any, holds: bool) -> list[Cell]:
         end = 0.9 - 9 * max(loss - 0.6, 0) + rng.normal(scale=0.03)
         lift = 0.2
         if not holds:
-            end = 0.9 - 5 * (loss - 0.5) if loss < 0.6 else rng.uniform(-0.5, 1.5)
+            end = 0.9 - 5 * (loss - 0.5) if loss < 0.6 else rng.uniform(-0.6, 1.0) + 0.4 * math.log10(count / 250)
             lift = rng.uniform(0.1, 3.0)
         a = (end + 1.35) / 3
         cells.append(
@@ -162,7 +166,9 @@ def test_numbers_on_the_loss_are_those_of_plain_numpy(plant: Any, read: Read, lo
     loss = np.array([cell.metrics["rm/val_loss_calibrated"] for cell in cells])
     gold = np.array([cell.curve.gold_SP[-1].mean() for cell in cells])
     cubic = np.polyval(np.polyfit(loss, gold, 3), loss)
-    logs = np.log10([[SIZES[c.settings["rm_size"]].reward_model_parameters, c.settings["n_comparisons"]] for c in cells])
+    logs = np.log10(
+        [[SIZES[c.settings["rm_size"]].reward_model_parameters, c.settings["n_comparisons"]] for c in cells]
+    )
     u = (loss - loss.mean()) / loss.std()
     X = np.column_stack([np.ones_like(u), u, u**2, u**3, logs - logs.mean(axis=0)])
     more = X @ np.linalg.solve(X.T @ X, X.T @ gold)

@@ -37,8 +37,12 @@ def kl_penalty(plant: Any, holds: bool) -> list[Cell]:
     """Early stopping with a proxy that is higher; or a better frontier that is reached later."""
     planter, cells = plant(), []
     for (i, coef), seed in itertools.product(enumerate((0.0, 0.01, 0.1, 0.3)), SEEDS):
-        gold = planter.hill(0.8 + 0.03 * (seed - 1) * (-1) ** i + (0 if holds else 0.3 * (i > 0)), 1.5)
         end = 4 - 0.5 * i if holds else 2 + 0.4 * i
+        hill = planter.hill(0.8 + (0 if holds else 0.3 * (i > 0)), 1.5)
+
+        def gold(d: np.ndarray, hill: Any = hill, lift: float = 0.05 * (seed - 1) * (-1) ** i, end: float = end) -> Any:
+            return hill(d) + lift * (d / end) ** 4
+
         d_S = np.linspace(0, end, 31)
         if not holds and i == 0:  # goes far, and comes back
             d_S = np.concatenate([np.linspace(0, 5, 26), np.linspace(5, 2, 16)[1:]])
@@ -55,7 +59,8 @@ def test_a_kl_penalty_is_told_both_ways(plant: Any, read: Read, holds: bool) -> 
 def test_a_penalty_without_an_order_of_final_kl_cannot_be_told(plant: Any, read: Read) -> None:
     swap = {0.0: 0.01, 0.01: 0.0, 0.1: 0.1, 0.3: 0.3}
     cells = [
-        Cell({**c.settings, "kl_coef": swap[c.settings["kl_coef"]]}, c.metrics, c.curve) for c in kl_penalty(plant, True)
+        Cell({**c.settings, "kl_coef": swap[c.settings["kl_coef"]]}, c.metrics, c.curve)
+        for c in kl_penalty(plant, True)
     ]
     assert read("kl_penalty", cells).claims[0].verdict == "cannot tell"
 
@@ -74,7 +79,9 @@ def test_numbers_on_a_penalty_are_means_over_seeds_at_matched_kl(plant: Any, rea
             proxy = np.mean([at(a, a.curve.proxy_SP, kl) - at(b, b.curve.proxy_SP, kl) for kl in grid])
             better.append(gold)
             apart.append(proxy - gold)
-            last = [(kl, gold_P.mean()) for kl, gold_P in zip(a.curve.kl_S, a.curve.gold_SP, strict=True)][31 * 3 // 4 :]
+            last = [(kl, gold_P.mean()) for kl, gold_P in zip(a.curve.kl_S, a.curve.gold_SP, strict=True)][
+                31 * 3 // 4 :
+            ]
             stops.append(np.mean([gold - at(b, b.curve.gold_SP, kl) for kl, gold in last]))
         for text, values in ((frontier, better), (gap, apart)):
             quoted = text.split(f"{coef}: ")[1].split(";")[0]
@@ -96,6 +103,8 @@ def rl_vs_bon(plant: Any, holds: bool) -> list[Cell]:
         else:
             height, peak_d, end, rise = (0.9, 5.0, 6.0, 6.0) if bon else (0.6, 1.4, 2.0, 0.8)
         d_S = end * np.linspace(0, 1, 41) ** (1.0 if holds or bon else 0.5)
+        if holds and not bon:  # the second half of the way is slower
+            d_S[21:] = d_S[20] + 0.8 * (d_S[21:] - d_S[20])
         proxy = planter.quadratic(rise / peak_d, 0.0)
         gold = planter.hill(height + nudge, peak_d)
         cells.append(planter.cell(gold, proxy, d_S=d_S, sd=0.05, method=method, rm_size=size, seed=seed))
@@ -123,11 +132,15 @@ def test_numbers_on_methods_are_those_of_the_planted_laws(plant: Any, read: Read
         grids = {"kl_S": np.linspace(0, 9, 50), "proxy_S": np.linspace(0, bon.curve.proxy_SP[-1].mean(), 50)}
         distances.append(
             [
-                np.mean(np.abs(np.subtract(*(np.interp(x, getattr(c.curve, along), c.curve.gold_S) for c in (bon, ppo)))))
+                np.mean(
+                    np.abs(np.subtract(*(np.interp(x, getattr(c.curve, along), c.curve.gold_S) for c in (bon, ppo))))
+                )
                 for along, x in grids.items()
             ]
         )
-        start = [np.interp(0.5, cell.curve.proxy_SP.mean(axis=1), cell.curve.gold_SP.mean(axis=1)) for cell in (bon, ppo)]
+        start = [
+            np.interp(0.5, cell.curve.proxy_SP.mean(axis=1), cell.curve.gold_SP.mean(axis=1)) for cell in (bon, ppo)
+        ]
         gaps.append(start[0] - start[1])
         equal.append(
             np.mean([at(ppo, ppo.curve.gold_SP, kl) - at(bon, bon.curve.gold_SP, kl) for kl in np.linspace(0.5, 9, 20)])
@@ -163,10 +176,14 @@ def iterated(plant: Any, holds: bool) -> list[Cell]:
             on = planter.logarithmic(1.2 + gain + nudge * k, BETA)
             summed = D_END * (1.02 if holds else 1.5 + nudge)
             metrics = {"round/sqrt_kl_sum": summed, "rm/val_accuracy": 0.7}
-            cells.append(planter.cell(on, metrics=metrics, round=k, rounds_from="current", rounds_data="last", **rounds))
+            cells.append(
+                planter.cell(on, metrics=metrics, round=k, rounds_from="current", rounds_data="last", **rounds)
+            )
             height = {2: 3.6, 3: 3.9, 4: 3.95}[k] if holds else 1.4 - 0.3 * k
             anew = planter.hill(height + nudge, 1.6)
-            cells.append(planter.cell(anew, metrics=metrics, round=k, rounds_from="initial", rounds_data="all", **rounds))
+            cells.append(
+                planter.cell(anew, metrics=metrics, round=k, rounds_from="initial", rounds_data="all", **rounds)
+            )
     return cells
 
 
@@ -197,7 +214,9 @@ def test_numbers_on_rounds_follow_from_the_planted_law(plant: Any, read: Read, l
 
     for k in (2, 3, 4):
         values = [end(k, "current", seed) - end(1, "", seed) for seed in SEEDS]
-        assert long_way.numbers(measured.split(f"k={k}: ")[1])[:3] == pytest.approx(long_way.interval(values), abs=0.0051)
+        assert long_way.numbers(measured.split(f"k={k}: ")[1])[:3] == pytest.approx(
+            long_way.interval(values), abs=0.0051
+        )
         expected = BETA * D_END * 1.02 * np.log(k)
         assert long_way.numbers(conjectured.split(f"k={k}: ")[1])[0] == pytest.approx(expected, abs=0.0051)
         assert long_way.numbers(adds_up.split(f"k={k}: ")[1])[0] == pytest.approx(1.02, abs=0.0051)
@@ -218,7 +237,9 @@ def human_gap(plant: Any, holds: bool) -> list[Cell]:
     for method, size, seed in itertools.product(METHODS, ("1k", "25k", "100k"), SEEDS):
         nudge = 0.02 * (seed - 1)
         human = planter.hill(0.7 + nudge, 1.2) if holds else planter.hill(1.4 + nudge, 2.6)
-        cells.append(planter.cell(planter.hill(1.0, 1.9), human=human, method=method, rm_size=size, seed=seed))
+        sd = 30.0 if size == "100k" else 0.2  # so much that the gap at the peak drowns
+        settings = {"method": method, "rm_size": size, "seed": seed, "sd": sd}
+        cells.append(planter.cell(planter.hill(1.0, 1.9), human=human, **settings))
     return cells
 
 
@@ -305,3 +326,43 @@ def test_policies_go_by_their_size_and_not_by_the_alphabet(plant: Any, read: Rea
     assert order != sorted(order, key=lambda size: SIZES[size].reward_model_parameters)
     claims = read("policy_size", policy_size(plant, True)).claims
     assert "largest over smallest policy: 1.00 [1.00, 1.00]" in claims[2].measured
+
+
+def kl_by_size(plant: Any, holds: bool) -> list[Cell]:
+    """Size lifts the peak and the coefficient only stops; or the coefficient lifts it, and size hardly."""
+    planter, cells = plant(), []
+    by_size, by_coef = (0.2, 0.02) if holds else (0.02, 0.2)
+    places = itertools.product(enumerate(("1k", "13k", "100k")), enumerate((0.0, 0.03, 0.3)), SEEDS)
+    for (i, rm_size), (j, coef), seed in places:
+        gold = planter.hill(0.6 + by_size * i + by_coef * (j - (j == 1) * 0.5) + 0.01 * seed, 1.5)
+        settings = {"method": "ppo", "rm_size": rm_size, "kl_coef": coef, "seed": seed}
+        cells.append(planter.cell(gold, sd=0.05, **settings))
+    return cells
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_size_against_coefficient_is_told_both_ways(plant: Any, read: Read, holds: bool) -> None:
+    assert verdicts(read("kl_by_size", kl_by_size(plant, holds))) == [OPPOSITE[holds]] * 2
+
+
+def test_shares_of_size_and_coefficient_are_those_of_a_two_way_table(plant: Any, read: Read, long_way: Any) -> None:
+    cells = kl_by_size(plant, True)
+    found = read("kl_by_size", cells[::-1])
+    shares, stopped = (claim.measured for claim in found.claims)
+    peaks = np.array([long_way.peak_gold(cell) for cell in cells]).reshape(3, 3, 3)  # size, coefficient, seed
+    total = peaks.var(axis=(0, 1))
+    expected = [long_way.interval(peaks.mean(axis=axis).var(axis=0) / total) for axis in (1, 0)]
+    assert long_way.numbers(shares)[:6] == pytest.approx([*expected[0], *expected[1]], abs=0.0051)
+    assert shares.endswith("best cells by seed " + ", ".join(["100k at 0.3"] * 3))
+    table = found.tables["Peak gold, mean over seeds"]
+    assert table["KL coefficient"].tolist() == ["0", "0.03", "0.3"]
+    np.testing.assert_allclose(table[["1k", "13k", "100k"]].to_numpy(float), peaks.mean(axis=2).T, atol=0.00051)
+    beyond = []
+    for seed in SEEDS:
+        each = []
+        for i, j in itertools.product(range(3), (1, 2)):
+            with_it, free = cells[9 * i + 3 * j + seed], cells[9 * i + seed]
+            best = with_it.curve.gold_SP.mean(axis=1).argmax()
+            each.append(with_it.curve.gold_SP[best].mean() - at(free, free.curve.gold_SP, with_it.curve.kl_S[best]))
+        beyond.append(np.mean(each))
+    assert long_way.numbers(stopped.split("KL:")[1])[:3] == pytest.approx(long_way.interval(beyond), abs=0.0051)

@@ -39,7 +39,7 @@ def rm_size(plant: Any, holds: bool) -> list[Cell]:
         settings = {"method": method, "rm_size": size, "seed": seed, "sd": 0.05, "wobble": 0.004}
         if holds and method == "best-of-n":
             gold = planter.quadratic(0.7 + 0.3 * t + nudge, 0.25 - 0.12 * t)
-            cells.append(planter.cell(gold, planter.quadratic(1.3, 0.02), d_S=np.linspace(0, 4.5, 21), **settings))
+            cells.append(planter.cell(gold, planter.quadratic(1.3, 0.02), d_S=np.linspace(0, 3.2, 21), **settings))
         elif holds:
             gold = planter.logarithmic(1.0 + nudge, 0.65 - 0.25 * t)
             cells.append(planter.cell(gold, planter.logarithmic(1.5, 0.05), d_S=np.linspace(0, 6, 31), **settings))
@@ -90,7 +90,9 @@ def test_numbers_on_trends_are_those_of_the_normal_equations(sizes: dict, long_w
     for method, form, start in (("best-of-n", "quadratic", 0.0), ("ppo", "log", 0.3)):
         mine = [cell for cell in cells if cell.settings["method"] == method]
         params = [cell.settings["rm_params"] for cell in mine]
-        claims = [claim for claim in found.claims if method in claim.paper or " RL " in claim.paper and method == "ppo"]
+        claims = [
+            claim for claim in found.claims if method in claim.paper or (" RL " in claim.paper and method == "ppo")
+        ]
         said = iter(claim.measured for claim in claims)
         peaks = [long_way.peak_gold(cell) for cell in mine]
         high, late = next(said), next(said)
@@ -174,7 +176,9 @@ def test_numbers_on_goodhart_are_those_of_the_planted_laws(sizes: dict, long_way
         regressional, excess, extremal, gamma = (c.measured for c in found.claims[-8:] if method in c.paper)
         assert regressional == "significantly so on 8 of 8 curves, the other way round on 0"
         assert excess == "significantly so on 8 of 8 curves"
-        gold, proxy = (np.array([fitted(c, getattr(c.curve, y), form, start) for c in mine]) for y in ("gold_SP", "proxy_SP"))
+        gold, proxy = (
+            np.array([fitted(c, getattr(c.curve, y), form, start) for c in mine]) for y in ("gold_SP", "proxy_SP")
+        )
         assert long_way.numbers(extremal)[:3] == pytest.approx(long_way.slope(params, -gold[:, 1]), abs=0.0051)
         X = columns(np.linspace(1e-6, mine[0].curve.sqrt_kl_S.max(), 20001), form)
         gammas = [np.abs(X @ (g - p)).mean() / (X @ g).mean() for g, p in zip(gold, proxy, strict=True)]
