@@ -69,7 +69,8 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     rows, columns = _layout([words.group(values) for _, values, _ in parts])
     heights = [_PANEL_HEIGHT[columns] * rows + 0.3, *([_LEGEND_HEIGHT * len(legend) + 0.05] if legend else [])]
     figure = theme.canvas(theme.WIDTH, sum(heights))
-    halves = [figure.add_subfigure(place) for place in figure.add_gridspec(len(heights), 1, height_ratios=heights)]
+    places = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    halves = [figure.add_subfigure(places[row]) for row in range(len(heights))]
     above = halves[0]
     shared = panels == ["seed"] or (not along and len(y) == 1)  # the same quantity, over the same range
     grid = above.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)

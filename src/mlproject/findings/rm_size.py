@@ -51,7 +51,7 @@ def read(result: Result) -> Finding:
     claims += _goodhart(result)
     reached = [cell for cell in result.cells if peak_is_inside(cell.curve)]
     notes = [
-        f"{len(reached)} of {len(result.cells)} curves peak before their last point; the others' peak may lie beyond.",
+        f"{len(reached)} of {len(result.cells)} curves peak before their last point; where not, it may lie beyond.",
         "Slopes are per tenfold RM parameters, over all runs; brackets are 95 % t-intervals over runs.",
         "The 50k RM has one layer, the 25k RM two: depth counts here as well as parameters.",
         "A calibrated proxy is scaled so that it promises no more than gold keeps on the initial policy's responses: "

@@ -92,7 +92,7 @@ class Forecast:
         )
 
     def _considered(self) -> list[CurvePoint]:
-        """All points, or of very many an even choice with first and last: neighbours say the same, at a growing cost."""
+        """All points, or of very many an even choice with first and last: neighbours say the same."""
         even = np.linspace(0, len(self._points) - 1, min(len(self._points), MAX_POINTS)).round().astype(int)
         return [self._points[i] for i in even]
 
