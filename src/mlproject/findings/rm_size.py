@@ -19,6 +19,7 @@ from mlproject.findings.evidence import (
     select,
     slope_interval,
 )
+from mlproject.findings.proxy_line import proxy_claims
 from mlproject.laws import (
     FORMS,
     LAST_VALUE,
@@ -49,6 +50,8 @@ def read(result: Result) -> Finding:
         claims.append(_extrapolation(method, cells))
         tables[f"Goodhart's parts, {method}"] = _goodhart_table(cells)
     claims += _goodhart(result)
+    for method in methods_of(result):
+        claims += proxy_claims(method, select(result, method=method))
     reached = [cell for cell in result.cells if peak_is_inside(cell.curve)]
     notes = [
         f"{len(reached)} of {len(result.cells)} curves peak before their last point; where not, it may lie beyond.",

@@ -12,6 +12,7 @@ import pytest
 from mlproject.archive import Cell, Result
 from mlproject.findings.claims import Finding
 from mlproject.findings.forecast import read as read_forecast
+from mlproject.findings.proxy_line import proxy_claims
 from mlproject.laws import Forecast, Prior
 from mlproject.models.sizes import SIZES
 
@@ -62,7 +63,27 @@ def sizes(plant: Any, read: Read) -> dict[bool, tuple[list[Cell], Finding]]:
 
 @pytest.mark.parametrize("holds", [True, False])
 def test_sizes_are_told_both_ways(sizes: dict, holds: bool) -> None:
-    assert verdicts(sizes[holds][1]) == [OPPOSITE[holds]] * 20
+    assert verdicts(sizes[holds][1])[:20] == [OPPOSITE[holds]] * 20
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        (lambda d: 0.8 * d, {0: "agree", 2: "agree"}),  # straight all along
+        (lambda d: np.sqrt(d), {0: "disagree"}),  # bent from the start
+        (lambda d: d * (1.0 - 0.1 * d) + 0.02 * d**3, {1: "agree"}),  # rises beyond what its beginning foretells
+        (
+            lambda d: d * (1.0 - 0.1 * d) - 0.02 * d**3,
+            {1: "disagree", 2: "disagree"},
+        ),  # falls below it; bends like gold
+    ],
+)
+def test_the_shape_of_the_proxys_own_curve_is_told(plant: Any, proxy: Any, expected: dict[int, str]) -> None:
+    planter, d_S = plant(), np.linspace(0, 4, 31)
+    gold = planter.quadratic(1.0, 0.2)
+    cells = [planter.cell(gold, proxy, d_S=d_S, sd=0.01, seed=seed) for seed in range(6)]
+    found = [claim.verdict for claim in proxy_claims("best-of-n", cells)]
+    assert {index: found[index] for index in expected} == expected
 
 
 def fitted(cell: Cell, scores_SP: np.ndarray, form: str, least_d: float, most_d: float = np.inf) -> np.ndarray:
