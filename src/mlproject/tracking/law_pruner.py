@@ -22,7 +22,7 @@ Axis letters: S curve points, H laws (see `mlproject.laws.posterior`), R curves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from statistics import NormalDist
@@ -42,8 +42,11 @@ from mlproject.laws.summaries import points_from_summaries
 KL, GOLD_SE, RM_PARAMS = "curve/kl", "curve/gold_se", "rm_params"
 """User attributes of a trial: KL (nats) and standard error of gold by update, and the size of its reward model."""
 
-_MARGIN = 1.0
-"""."""
+_SCATTER = np.array([0.25, 0.12])
+"""Standard deviations of log peak d and peak gold among trials of one RM: .18, .11 over KL coefficients of a 3k RM."""
+
+_CACHED = 64
+"""Priors kept."""
 
 
 class Verdict(Enum):
@@ -98,10 +101,9 @@ def points_of(trial: FrozenTrial) -> list[CurvePoint]:
     """The points that were reported with `report`, by update; others are left out."""
     kl, gold_se = ({int(k): v for k, v in trial.user_attrs.get(name, {}).items()} for name in (KL, GOLD_SE))
     steps = sorted(trial.intermediate_values.keys() & kl.keys() & gold_se.keys())
-    gold = [trial.intermediate_values[step] for step in steps]
-    return points_from_summaries(
-        steps, [kl[s] for s in steps], gold, [gold_se[s] for s in steps], prompts=max(256, len(steps) + 2)
-    )
+    rows = [(step, kl[step], trial.intermediate_values[step], gold_se[step]) for step in steps]
+    rows = [row for row in rows if np.isfinite(row).all()]
+    return points_from_summaries(*zip(*rows, strict=True), prompts=max(256, len(rows) + 2)) if rows else []
 
 
 class LawPruner(BasePruner):
@@ -110,8 +112,8 @@ class LawPruner(BasePruner):
     Deterministic. Without a finished trial it can only see that a peak is behind.
 
     Args:
-        budget: updates of a whole trial. Bounds the KL that a trial can reach: sqrt(KL) grows ever more slowly up to the
-            peak, above all under a KL penalty. None: no bound.
+        budget: updates of a whole trial. It bounds the KL that a trial can reach, for sqrt(KL) grows ever more slowly
+            up to the peak, above all under a KL penalty. None: no bound.
         rm_params: the parameters of a trial's reward model: a user attribute, or what tells them from a trial. Trials
             for which there are none are taken for trials of one size.
         confidence: one-sided, of the upper bound on peak gold.
@@ -129,8 +131,7 @@ class LawPruner(BasePruner):
     ) -> None:
         self._budget, self._rm_params, self._method = budget, rm_params, method
         self._confidence, self._certainty = confidence, certainty
-        self._known: object = None
-        self._priors: dict[float, Prior | None] = {}
+        self._priors: dict[object, Prior | None] = {}
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial should end; `verdict` says why."""
@@ -150,11 +151,11 @@ class LawPruner(BasePruner):
         if not points:
             return Judgement(Verdict.GO_ON)
         finished = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED) and t.number != own.number]
-        d_S, gold_SP = usable(self._method, points)
+        d_S, _ = usable(self._method, points)
         prior = self._prior(study, finished, self._size(own))
         if prior is None and len(np.unique(d_S[d_S > 0])) < MIN_POINTS:
             return Judgement(Verdict.GO_ON)
-        found = posterior(d_S, gold_SP, *(prior or Prior.weak()).on_grid())
+        found = self._weigh(points, prior or Prior.weak())
         past = found.peak_before(points[-1].sqrt_kl)
         within = self._within_reach(found, points)
         median, upper = within.peak_gold([0.5, self._confidence]).tolist()
@@ -165,41 +166,69 @@ class LawPruner(BasePruner):
             kind = Verdict.PEAK_IS_BEHIND
         return Judgement(kind, median, upper, best, past)
 
+    def _weigh(self, points: Sequence[CurvePoint], prior: Prior) -> Posterior:
+        log_prior_H, gold_mean_H, gold_sd = prior.on_grid()
+        return posterior(*usable(self._method, points), log_prior_H, gold_mean_H, gold_sd)
+
     def _size(self, trial: FrozenTrial) -> float:
         if callable(self._rm_params):
             return float(self._rm_params(trial))
         return float(trial.user_attrs.get(self._rm_params, 1.0))
 
     def _prior(self, study: optuna.Study, finished: Sequence[FrozenTrial], size: float) -> Prior | None:
-        """What the curves of finished trials say; trials that repeat a curve count once."""
-        known = study.study_name, tuple(trial.number for trial in finished)
-        if known != self._known:
-            self._known, self._priors = known, {}
-        if size not in self._priors:
-            made = {(self._size(t), *t.intermediate_values.items()): points_of(t) for t in finished}
-            curves: dict[float, list[Curve]] = {}
+        """What the curves of finished trials say; None where there is none. Trials that repeat a curve count once."""
+        key = study.study_name, tuple(trial.number for trial in finished), size
+        if key not in self._priors:
+            made = {(self._size(trial), *trial.intermediate_values.items()): points_of(trial) for trial in finished}
+            curves: dict[float, list[list[CurvePoint]]] = {}
             for (its_size, *_), points in made.items():
-                if len(points) > MIN_POINTS:
-                    curves.setdefault(its_size, []).append(Curve.from_points(points))
-            self._priors[size] = Prior.from_curves(self._method, curves, size) if curves else None
-        return self._priors[size]
+                curves.setdefault(its_size, []).append(points)
+            if len(self._priors) >= _CACHED:
+                self._priors.clear()
+            self._priors[key] = self._learn(curves, size)
+        return self._priors[key]
+
+    def _learn(self, curves: Mapping[float, Sequence[Sequence[CurvePoint]]], size: float) -> Prior | None:
+        """The trends over sizes, then what trials of this very size say, which share its reward model."""
+        whole = {its: [Curve.from_points(p) for p in many if len(p) > MIN_POINTS] for its, many in curves.items()}
+        if not any(whole.values()):
+            return None
+        trend = Prior.from_curves(self._method, whole, size)  # type: ignore[arg-type]
+        belief_22 = np.linalg.inv(trend.covariance_kk[1:, 1:])  # inverse of a covariance, of (log peak d, peak gold)
+        sum_2 = belief_22 @ trend.mean_k[1:]
+        for points in curves.get(size, []):
+            mean_2, variance_2 = self._weigh(points, Prior.weak()).moments()
+            told_22 = np.diag(1 / (np.square(_SCATTER) + variance_2))
+            belief_22, sum_2 = belief_22 + told_22, sum_2 + told_22 @ mean_2
+        covariance_kk = np.diag(np.diag(trend.covariance_kk))
+        covariance_kk[1:, 1:] = np.linalg.inv(belief_22) + (np.diag(np.square(_SCATTER)) if curves.get(size) else 0.0)
+        return Prior(np.append(trend.mean_k[0], np.linalg.solve(belief_22, sum_2)), covariance_kk, trend.exponent_E)
 
     def _within_reach(self, found: Posterior, points: Sequence[CurvePoint]) -> Posterior:
-        """The same laws, each with its gold at the furthest d that the trial can reach, where that is before its peak."""
+        """The laws with their gold at the furthest d that the trial can reach, where that is before their peak.
+
+        It goes on at most as fast as on the second half of its way.
+        """
         last = points[-1]
-        half = max((p for p in points if 2 * p.step <= last.step), key=lambda p: p.step, default=last)
+        half = max(
+            (point for point in points if 2 * point.step <= last.step), key=lambda point: point.step, default=last
+        )
         if self._budget is None or len(points) <= MIN_POINTS or half.step == last.step:
             return found
         speed = max(last.sqrt_kl - half.sqrt_kl, 0.0) / (last.step - half.step)
-        reach = last.sqrt_kl + _MARGIN * speed * max(self._budget - last.step, 0)
+        reach = last.sqrt_kl + speed * max(self._budget - last.step, 0)
         share_H = rise(np.minimum(reach / np.exp(LOG_D_H), 1.0), EXPONENT_H)
         return replace(found, gold_MH=found.gold_MH * share_H, gold_sd_MH=found.gold_sd_MH * share_H)
 
 
 def _best(finished: Sequence[FrozenTrial]) -> tuple[float, float]:
     """Best value of a finished trial and the standard error of gold at its peak; nan, 0 where there is none."""
-    complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
-    if not complete:
+    values = [
+        (float(trial.value), trial)
+        for trial in finished
+        if trial.state == TrialState.COMPLETE and trial.value is not None
+    ]
+    if not values:
         return float("nan"), 0.0
-    best = max(complete, key=lambda trial: trial.value or float("-inf"))
-    return float(best.value or 0.0), max(points_of(best), key=lambda p: p.gold).gold_se if points_of(best) else 0.0
+    value, best = max(values, key=lambda pair: pair[0])
+    return value, max(((point.gold, point.gold_se) for point in points_of(best)), default=(0.0, 0.0))[1]

@@ -194,7 +194,7 @@ def test_numbers_on_goodhart_are_those_of_the_planted_laws(sizes: dict, long_way
     for method, form, start in (("best-of-n", "quadratic", 0.0), ("ppo", "log", 0.3)):
         mine = [cell for cell in cells if cell.settings["method"] == method]
         params = [cell.settings["rm_params"] for cell in mine]
-        regressional, excess, extremal, gamma = (c.measured for c in found.claims[-8:] if method in c.paper)
+        regressional, excess, extremal, gamma = (c.measured for c in found.claims[-14:-6] if method in c.paper)
         assert regressional == "significantly so on 8 of 8 curves, the other way round on 0"
         assert excess == "significantly so on 8 of 8 curves"
         gold, proxy = (
