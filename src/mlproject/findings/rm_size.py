@@ -41,17 +41,17 @@ _RESAMPLES = 400
 
 def read(result: Result) -> Finding:
     """Claims on trends, forms, extrapolation and Goodhart's parts."""
-    claims, tables = [], {}
+    claims, goodhart, shapes, tables = [], [], [], {}
     for method in methods_of(result):
         cells = select(result, method=method)
-        claims += [*_trends(method, cells), _forms(method, cells)]
-        tables[f"Forms, {method} (mean over {len(cells)} curves)"] = _form_table(cells)
-        tables[f"Beyond {CUT:.0%} of the KL, {method}: RMSE of what the points before it foretell"] = _cut_table(cells)
-        claims.append(_extrapolation(method, cells))
-        tables[f"Goodhart's parts, {method}"] = _goodhart_table(cells)
-    claims += _goodhart(result)
-    for method in methods_of(result):
-        claims += proxy_claims(method, select(result, method=method))
+        found, cuts, parts = _standings(cells), _cuts(cells), [_parts(cell) for cell in cells]
+        claims += [*_trends(method, cells), _forms(method, found), _extrapolation(method, cuts)]
+        goodhart += _goodhart(method, cells, parts)
+        shapes += proxy_claims(method, cells)
+        tables[f"Forms, {method} (mean over {len(cells)} curves)"] = _form_table(method, found)
+        tables[f"Beyond {CUT:.0%} of the KL, {method}: RMSE of what the points before it foretell"] = _cut_table(cuts)
+        tables[f"Goodhart's parts, {method}"] = _goodhart_table(cells, parts)
+    claims += [*goodhart, *shapes]
     reached = [cell for cell in result.cells if peak_is_inside(cell.curve)]
     notes = [
         f"{len(reached)} of {len(result.cells)} curves peak before their last point; where not, it may lie beyond.",
@@ -138,8 +138,8 @@ def _standings(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _form_table(cells: Sequence[Cell]) -> pd.DataFrame:
-    found = _standings(cells)
+def _form_table(method: str, found: pd.DataFrame) -> pd.DataFrame:
+    law = found[found.form == law_for(method).name]
     best = found.loc[found.groupby("cell").aic.idxmin()].form.value_counts()
     rows = []
     for name, form in FORMS.items():
@@ -149,22 +149,18 @@ def _form_table(cells: Sequence[Cell]) -> pd.DataFrame:
                 "form": name,
                 "R(d)": form.formula,
                 "RMSE": f"{mine.rmse.mean():.3f}",
-                "AIC less that of the law": f"{mine.aic.mean() - found[found.form == _law(cells)].aic.mean():+.0f}",
-                "lowest AIC on": f"{best.get(name, 0)} of {len(cells)}",
+                "AIC less that of the law": f"{mine.aic.mean() - law.aic.mean():+.0f}",
+                "lowest AIC on": f"{best.get(name, 0)} of {len(law)}",
                 f"held-out RMSE (beyond {CUT:.0%} of the KL)": f"{mine.held_out_rmse.median():.3f} (median)",
             }
         )
     return pd.DataFrame(rows)
 
 
-def _law(cells: Sequence[Cell]) -> str:
-    return law_for(cells[0].settings["method"]).name
-
-
-def _forms(method: str, cells: Sequence[Cell]) -> Claim:
+def _forms(method: str, standing: pd.DataFrame) -> Claim:
     own = law_for(method).name
     rival = "rl" if own == "best-of-n" else "best-of-n"
-    found = _standings(cells).pivot(index="cell", columns="form", values="rmse")
+    found = standing.pivot(index="cell", columns="form", values="rmse")
     wins = int((found[own] < found[rival]).sum())
     closest = found.mean().drop(own).idxmin()
     return Claim(
@@ -183,15 +179,14 @@ def _cuts(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _cut_table(cells: Sequence[Cell]) -> pd.DataFrame:
-    found = _cuts(cells)
+def _cut_table(found: pd.DataFrame) -> pd.DataFrame:
     table = found.groupby("rm_size", sort=False).mean()
     table.loc["all"] = found.drop(columns="rm_size").mean()
     return table.map("{:.3f}".format).reset_index(names="RM size")
 
 
-def _extrapolation(method: str, cells: Sequence[Cell]) -> Claim:
-    found, own = _cuts(cells).drop(columns="rm_size"), law_for(method).name
+def _extrapolation(method: str, cuts: pd.DataFrame) -> Claim:
+    found, own = cuts.drop(columns="rm_size"), law_for(method).name
     rivals = [name for name in found if name not in (own, LAST_VALUE)]
     best = min(rivals, key=lambda name: found[name].mean())
     over_last = int((found[own] < found[LAST_VALUE]).sum())
@@ -206,12 +201,12 @@ def _extrapolation(method: str, cells: Sequence[Cell]) -> Claim:
     )
 
 
-def _goodhart_table(cells: Sequence[Cell]) -> pd.DataFrame:
+def _goodhart_table(cells: Sequence[Cell], parts: Sequence[Goodhart]) -> pd.DataFrame:
     rows = []
     for size in dict.fromkeys(cell.settings["rm_size"] for cell in cells):
-        parts = [_parts(cell) for cell in cells if cell.settings["rm_size"] == size]
+        mine = [part for cell, part in zip(cells, parts, strict=True) if cell.settings["rm_size"] == size]
         names = ("regressional", "extremal", "extremal_excess", "gamma")
-        rows.append({"RM size": size, **{n: str(mean_interval(getattr(p, n).value for p in parts)) for n in names}})
+        rows.append({"RM size": size, **{n: str(mean_interval(getattr(p, n).value for p in mine)) for n in names}})
     return pd.DataFrame(rows).rename(
         columns={
             "regressional": "regressional (alpha of proxy - of gold)",
@@ -226,37 +221,32 @@ def _parts(cell: Cell) -> Goodhart:
     return decompose(form, cell.curve, _RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
 
 
-def _goodhart(result: Result) -> list[Claim]:
-    claims = []
-    for method in methods_of(result):
-        cells = select(result, method=method)
-        parts = [_parts(cell) for cell in cells]
-        params = [cell.settings["rm_params"] for cell in cells]
-        positive = sum(part.regressional.low > 0 for part in parts)
-        excess = sum(part.extremal_excess.low > 0 for part in parts)
-        shrink = slope_interval([part.extremal.value for part in parts], params)
-        gamma = slope_interval([part.gamma.value for part in parts], params)
-        negative = sum(part.regressional.high < 0 for part in parts)
-        claims += [
-            Claim(
-                f"Regressional Goodhart: the proxy's alpha exceeds gold's, {method} (section 4.2)",
-                f"significantly so on {positive} of {len(parts)} curves, the other way round on {negative}",
-                verdict(positive > 0.8 * len(parts), negative > 0.5 * len(parts)),
-            ),
-            Claim(
-                f"Gold bends down more than the proxy, {method} (figs. 1, 20)",
-                f"significantly so on {excess} of {len(parts)} curves",
-                verdict(excess > 0.8 * len(parts), excess < 0.2 * len(parts)),
-            ),
-            Claim(
-                f"Extremal Goodhart (beta) shrinks with RM size, {method} (section 4.2)",
-                f"slope {shrink} per tenfold",
-                sign_verdict(shrink, -1),
-            ),
-            Claim(
-                f"gamma falls with RM size, {method} (Kim et al. 2025)",
-                f"slope {gamma} per tenfold",
-                sign_verdict(gamma, -1),
-            ),
-        ]
-    return claims
+def _goodhart(method: str, cells: Sequence[Cell], parts: Sequence[Goodhart]) -> list[Claim]:
+    params = [cell.settings["rm_params"] for cell in cells]
+    positive = sum(part.regressional.low > 0 for part in parts)
+    excess = sum(part.extremal_excess.low > 0 for part in parts)
+    shrink = slope_interval([part.extremal.value for part in parts], params)
+    gamma = slope_interval([part.gamma.value for part in parts], params)
+    negative = sum(part.regressional.high < 0 for part in parts)
+    return [
+        Claim(
+            f"Regressional Goodhart: the proxy's alpha exceeds gold's, {method} (section 4.2)",
+            f"significantly so on {positive} of {len(parts)} curves, the other way round on {negative}",
+            verdict(positive > 0.8 * len(parts), negative > 0.5 * len(parts)),
+        ),
+        Claim(
+            f"Gold bends down more than the proxy, {method} (figs. 1, 20)",
+            f"significantly so on {excess} of {len(parts)} curves",
+            verdict(excess > 0.8 * len(parts), excess < 0.2 * len(parts)),
+        ),
+        Claim(
+            f"Extremal Goodhart (beta) shrinks with RM size, {method} (section 4.2)",
+            f"slope {shrink} per tenfold",
+            sign_verdict(shrink, -1),
+        ),
+        Claim(
+            f"gamma falls with RM size, {method} (Kim et al. 2025)",
+            f"slope {gamma} per tenfold",
+            sign_verdict(gamma, -1),
+        ),
+    ]

@@ -101,10 +101,7 @@ class Conductor:
             Exception: the first one that a step's work raised; the other running steps are stopped.
         """
         plan = upstream(steps)
-        for step in plan:
-            if step not in self.outcomes and step.fingerprint in self._ledger.finished:
-                self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
-        waiting = [step for step in plan if step not in self.outcomes]
+        waiting = [step for step in plan if not self._recall(step)]
         self._progress.expect(len(waiting))
         running: dict[Future, Step] = {}
         while waiting or running:
@@ -164,8 +161,7 @@ class Conductor:
         while True:
             while self._ledger.is_taken(step.fingerprint):
                 time.sleep(_LOOK_AGAIN_SECONDS)
-            if step.fingerprint in self._ledger.finished:
-                self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
+            if self._recall(step):
                 return None
             taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
             run = StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, taken_up=taken_up)
@@ -177,6 +173,12 @@ class Conductor:
         """Remember the finished run of a step that this process carried out itself."""
         self.outcomes[step] = Outcome(run.run_id, False, 0.0, run.tracking_seconds)
         self._ledger.finished[step.fingerprint] = run.run_id
+
+    def _recall(self, step: Step) -> bool:
+        """Whether a step is made by now; one that somebody else made goes into the outcomes."""
+        if step not in self.outcomes and step.fingerprint in self._ledger.finished:
+            self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
+        return step in self.outcomes
 
     def _input_ids(self, step: Step) -> dict[str, str]:
         return {
@@ -191,12 +193,11 @@ class Conductor:
         """Whether another process is making the step now; one that was made meanwhile goes into the outcomes."""
         if time.monotonic() < self._look_again.get(step, 0.0):
             return True
-        if self._ledger.is_taken(step.fingerprint):
+        taken = self._ledger.is_taken(step.fingerprint)
+        if taken:
             self._look_again[step] = time.monotonic() + _LOOK_AGAIN_SECONDS
-            return True
-        if step.fingerprint in self._ledger.finished:
-            self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
-        return False
+        self._recall(step)
+        return taken
 
     def _submit(self, step: Step, made_by: str, watch: Watch | None) -> Future:
         if self._pool is None:

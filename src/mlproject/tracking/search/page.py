@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from mlproject import theme
 from mlproject.curve import Curve
+from mlproject.findings.figure import png
 from mlproject.laws import FORMS, MIN_D, fit
 from mlproject.tracking.search.space import Space
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LEAST_FOR_IMPORTANCE = 4
 """Complete trials below which importances say nothing."""
 
-PEAK, COST = "peak gold (standard deviations)", "cost"
+PEAK = "peak gold (standard deviations)"
 
 
 def search_page(
@@ -118,6 +118,4 @@ def _best_curve(curve: Curve) -> bytes:
     axes.plot([np.sqrt(peak.kl)], [curve.gold_S.max()], "o", color=colour, markersize=8, markeredgecolor="white")
     theme.dress(axes, "", "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "score above the initial policy\n(gold SD)")
     theme.legends(figure.add_subplot(grid[1]), [("", keys)])
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return png(figure)

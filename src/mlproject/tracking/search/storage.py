@@ -11,7 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config import Config
 from mlproject.errors import UserError
+from mlproject.optimization import METHODS
 from mlproject.tracking.law_pruner import LawPruner
+from mlproject.tracking.search.space import GRIDS
 from mlproject.tracking.store import Store, hide_password
 
 if TYPE_CHECKING:
@@ -75,9 +77,6 @@ def directions(config: Config) -> list[str]:
 
 def policy_run_options(config: Config) -> str:
     """All options of proxies and PPO that trials share, as one text."""
-    from mlproject.optimization import METHODS
-    from mlproject.tracking.search.space import GRIDS
-
     names = [name for name in METHODS["ppo"].options if name not in GRIDS or not getattr(config, GRIDS[name])]
     shared: dict[str, Any] = config.select(*names, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     return json.dumps(shared)

@@ -142,7 +142,7 @@ def _watch(config: Config, planned: Planned, known: Sequence[FrozenTrial]) -> Wa
     pruner, trial = new_pruner(config), planned.trial
     if pruner is None:
         return None
-    attributes = {name: trial.user_attrs[name] for name in (RM_PARAMS,)}
+    attributes = {RM_PARAMS: trial.user_attrs[RM_PARAMS]}
     return Watch(pruner, known, trial.params, dict(trial.distributions), attributes)
 
 
