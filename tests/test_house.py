@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "mlproject"
 FLOORS = [  # from the ground up; a room imports from its own floor and from those below
     {"errors", "curve", "estimators", "archive", "py.typed", "__init__"},
     {"worlds", "models", "laws", "theme"},
-    {"preferences", "optimization"},
+    {"preferences", "optimization", "promotion"},
     {"config", "options", "command_line"},
     {"steps"},
     {"study", "experiments"},

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from mlproject.command_line import parse_command_line
-from mlproject.errors import UserError
+from mlproject.errors import RefusedError, UserError
 
-EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one entry point.
 
     Returns:
-        exit code: 0, 2 for a mistake of the user's (one line on standard error, no traceback), 130 after Ctrl-C.
+        exit code: 0, 2 for a mistake of the user's (one line on standard error, no traceback), 3 for a promotion that
+        was refused, 130 after Ctrl-C.
         Anything unexpected leaves as an exception, which Python turns into 1.
     """
     for ending in (signal.SIGINT, signal.SIGTERM):  # `mlflow run` hands Ctrl-C on as both; schedulers send the second
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as mistake:
         print(f"mlproject: {mistake}", file=sys.stderr)
         return EXIT_MISTAKE
+    except RefusedError as refusal:
+        print(f"mlproject: {refusal}", file=sys.stderr)
+        return EXIT_REFUSED
     except KeyboardInterrupt:
         print("mlproject: interrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -45,7 +45,8 @@ class EntryPoint:
 
 PRESET = Parameter("preset", f"one of {', '.join(PRESETS)}", DEFAULT_PRESET)
 CONFIG = Parameter("config", "YAML file of your own, `option: value` a line; it beats the preset", "")
-_PROXY = Parameter("proxy", "proxy RM: a size (trained if need be), an MLflow run id, or models:/NAME@ALIAS", None)
+_PROXY_FORMS = "a size (trained if need be), an MLflow run id, or models:/NAME@ALIAS"
+_PROXY = Parameter("proxy", f"proxy RM: {_PROXY_FORMS}", None)
 
 _FORECAST_PRIOR = Parameter(
     "forecast_prior", "law run (its run id, or `latest`) from whose curves the forecast starts", ""
@@ -60,7 +61,21 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
         EntryPoint("ppo", "optimize the policy against a proxy by PPO", (_PROXY, _FORECAST_PRIOR)),
         EntryPoint("search", "search KL coefficient and RM size for the highest peak gold, with Optuna"),
         EntryPoint("worker", "carry out trials of a search together with other workers, on any number of machines"),
-        EntryPoint("promote", "register the proxy RMs that have curves; the highest peak gold becomes champion"),
+        EntryPoint(
+            "promote",
+            "judge a proxy RM by the gates; it becomes champion if it passes all, else exit code 3",
+            (
+                Parameter("proxy", f"candidate: {_PROXY_FORMS}; empty: the highest peak that passes", ""),
+                Parameter("gates", "YAML file of gates; empty: model_registry/gates.yaml of this project", ""),
+                Parameter("dry_run", "true: say what would happen, and change nothing in the registry", "false"),
+            ),
+        ),
+        EntryPoint(
+            "rollback",
+            "give the alias champion back to the version that had it before",
+            (Parameter("why", "the reason, kept with the move", None),),
+        ),
+        EntryPoint("history", "list every move of the alias champion: when, from, to, who, why"),
         EntryPoint(
             "experiment",
             "measure one finding over a grid of policy runs, as a YAML file in experiments/ says",
@@ -85,6 +100,10 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
         ),
     )
 }
+
+
+_SWITCHES = ("dry_run", "quick")
+"""Parameters that may stand alone: `--dry-run` is `--dry_run true`."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +208,8 @@ def _pairs(arguments: Sequence[str]) -> dict[str, str]:
             raise UserError(f"{word!r}: options have the form --name value; see --help")
         name, equals, value = word[2:].partition("=")
         if not equals:
+            if name.replace("-", "_") in _SWITCHES and (not rest or rest[0].startswith("--")):
+                rest.insert(0, "true")
             if not rest:
                 raise UserError(f"--{name}: has no value; give --{name} VALUE")
             value = rest.pop(0)

@@ -83,6 +83,7 @@ class Config:
     # Curves
     methods: tuple[str, ...] = option("ways to optimize the policy in the study", choices=tuple(METHODS))
     curve_prompts: int = option("held-out prompts on which every curve point is measured", least=4, most=4000)
+    audit_prompts: int = option("held-out prompts that serve promotion only", least=4, most=4000)
     pool_samples: int = option("samples per curve prompt in the best-of-n pool (N)", least=4)
     bon_n_max: int = option("largest n of best-of-n; at most pool_samples / 4 keeps the estimate steady", least=2)
     bon_points: int = option("points of a best-of-n curve", least=4, most=1000)

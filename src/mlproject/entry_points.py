@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlproject.command_line import Call
-from mlproject.errors import UserError
+from mlproject.errors import RefusedError, UserError
 from mlproject.experiments import known_experiments, load_experiment, plan_cells
 from mlproject.findings.page import write_page
 from mlproject.models.sizes import SIZES
-from mlproject.steps.policy_run import COMPLETE, policy_run
-from mlproject.steps.pool import pool
+from mlproject.promotion.gates import GATES, read_gates
+from mlproject.steps.policy_run import COMPLETE
 from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Made, Step
-from mlproject.study import plan_curve, plan_study
+from mlproject.study import plan_curve, plan_roots, plan_study
 from mlproject.tracking.experiment import experiment as run_experiment
 from mlproject.tracking.invocation import Invocation
-from mlproject.tracking.registry import promotion_step, resolve_proxy, still_holds
+from mlproject.tracking.registry.budget import Budget, BudgetWatch, budget_of
+from mlproject.tracking.registry.candidates import Ground, ground_of, ground_of_proxy
+from mlproject.tracking.registry.history import history as moves_of
+from mlproject.tracking.registry.promote import Decision
+from mlproject.tracking.registry.promote import promote as run_promotion
+from mlproject.tracking.registry.rollback import rollback as run_rollback
+from mlproject.tracking.registry.versions import CHAMPION, resolve_proxy
 from mlproject.tracking.report.study_report import report_of_run, write_report
-from mlproject.tracking.runs import FINGERPRINT, INPUTS, resolve_law
+from mlproject.tracking.runs import FINGERPRINT, curve_of, resolve_law
 from mlproject.tracking.search.search import search as run_search
 from mlproject.tracking.search.search import work as work_on_search
 from mlproject.tracking.search.storage import open_storage
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 
 def main(call: Call) -> None:
     """A whole study: every curve, the laws, the search, the promotion, the report."""
+    gates = read_gates(GATES)
     with Invocation(call) as invocation:
         if invocation.config.n_trials:
             open_storage(invocation.config, invocation.store)
@@ -35,7 +45,10 @@ def main(call: Call) -> None:
         invocation.make(*plan.steps)
         if invocation.config.n_trials:
             run_search(invocation, plan)
-        _promote(invocation, invocation.run_id_of(plan.pool))
+        if gates.method in invocation.config.methods:
+            _show_decision(invocation, run_promotion(invocation, gates, ground_of(invocation.config)))
+        else:
+            invocation.say(f"no promotion: its gates judge {gates.method}, and methods lacks that")
         write_report(invocation)
         _show_curves(invocation)
 
@@ -107,17 +120,33 @@ def findings(call: Call) -> None:
 
 
 def promote(call: Call) -> None:
-    """Register the proxies that have curves; the best becomes champion."""
+    """A candidate is judged by the gates; if all hold it becomes champion."""
+    gates = read_gates(Path(call.arguments["gates"]) if call.arguments["gates"] else GATES)
+    given, dry_run = call.arguments["proxy"], _yes_or_no("dry_run", call.arguments["dry_run"])
     with Invocation(call) as invocation:
-        config = invocation.config
-        known = invocation.conductor.find(plan_study(config).pool)
-        if known is None:
-            raise UserError("promote: no finished curve for this configuration; run `main`, `ppo` or `best_of_n` first")
-        wanted = _promote(invocation, known)
+        wanted, ground = _candidate(invocation, given)
+        decision = run_promotion(invocation, gates, ground, wanted, dry_run)
         invocation.finish()
-        tags = invocation.client.get_run(invocation.run_id_of(wanted)).data.tags
-        version, size, seed = (tags[f"champion.{name}"] for name in ("version", "rm_size", "seed"))
-        invocation.say(f"champion of {config.registered_model}: version {version}, size {size}, seed {seed}")
+        _show_decision(invocation, decision)
+    if not decision.passed:
+        failed = ", ".join(verdict.gate.name for verdict in decision.verdicts if not verdict.holds)
+        raise RefusedError(f"promotion refused by {failed}; run {decision.run_id}")
+
+
+def rollback(call: Call) -> None:
+    """The champion before the present one gets the alias back."""
+    with Invocation(call) as invocation:
+        move = run_rollback(invocation, call.arguments["why"])
+        invocation.finish()
+        invocation.say(f"{invocation.config.registered_model}@{CHAMPION}: {move}")
+
+
+def history(call: Call) -> None:
+    """Every move of the champion's alias."""
+    with Invocation(call) as invocation:
+        name = invocation.config.registered_model
+        moves = moves_of(invocation.client, invocation.store, name)
+        invocation.say("\n".join(map(str, moves)) or f"{name}: nobody was champion yet")
 
 
 def report(call: Call) -> None:
@@ -131,25 +160,44 @@ def report(call: Call) -> None:
 def _optimize(call: Call, method: str) -> None:
     with Invocation(call) as invocation:
         given, prior = call.arguments["proxy"], _forecast_prior(invocation, call.arguments.get("forecast_prior", ""))
+        budget: Budget | None = None
         if given in SIZES:
             wanted = plan_curve(invocation.config.replace(rm_size=given), method, prior)
         else:
-            wanted = _against_existing(invocation, given, method, prior)
-        invocation.make(wanted)
+            budget, run = budget_of(invocation.client, given, method), resolve_proxy(invocation.client, given)
+            ground = ground_of_proxy(invocation.client, invocation.config, run)
+            wanted = ground.curve(run, method, prior, budget.kl if budget else None)
+        invocation.conductor.run([wanted], watches={wanted: BudgetWatch(budget)} if budget else None)
         invocation.finish()
         _show_metrics(invocation, wanted, ("peak/gold", "peak/gold_se", "peak/kl", "law/alpha", "law/beta"))
         _show_forecast(invocation, wanted)
+        if budget:
+            invocation.say(f"  {budget.judge(curve_of(invocation.client, invocation.run_id_of(wanted)))}")
+        elif given.startswith("models:/"):
+            invocation.say(f"  {given} names no KL budget for {method}: no curve by it was there when it was promoted")
         _show_curves(invocation)
 
 
-def _promote(invocation: Invocation, pool_run_id: str) -> Step:
-    """Promote, also where the same promotion was made before but somebody else has moved the alias since."""
-    step = promotion_step(invocation.config, invocation.store, pool_run_id)
-    made = invocation.conductor.find(step)
-    if made is not None and not still_holds(invocation.client, made):
-        invocation.conductor.forget(step)
-    invocation.make(step)
-    return step
+def _candidate(invocation: Invocation, given: str) -> tuple[Run | None, Ground]:
+    """What `promote` is to judge, trained if need be, and on what ground; None leaves the choice to the rule."""
+    config, client = invocation.config, invocation.client
+    if not given:
+        return None, ground_of(config)
+    if given in SIZES:
+        wanted = proxy_rm(config, plan_roots(config).comparisons, given, config.seed)
+        invocation.make(wanted)
+        return client.get_run(invocation.run_id_of(wanted)), ground_of(config)
+    run = resolve_proxy(client, given)
+    return run, ground_of_proxy(client, config, run)
+
+
+def _show_decision(invocation: Invocation, decision: Decision) -> None:
+    name = invocation.config.registered_model
+    version = f"version {decision.version}, " if decision.version else ""
+    verdict = "is champion" if decision.is_champion else "passed all gates" if decision.passed else "refused"
+    invocation.say(f"{name}: {version}{decision.candidate.name}: {verdict} (run {decision.run_id})")
+    for line in decision.verdicts:
+        invocation.say(f"  {line}")
 
 
 def _forecast_prior(invocation: Invocation, given: str) -> Made | None:
@@ -158,18 +206,6 @@ def _forecast_prior(invocation: Invocation, given: str) -> Made | None:
         return None
     run = resolve_law(invocation.client, invocation.store, given)
     return Made(run.info.run_id, run.data.tags[FINGERPRINT])
-
-
-def _against_existing(invocation: Invocation, given: str, method: str, prior: Made | None) -> Step:
-    """A policy run against a proxy RM that exists, in the proxy's own world and with its own seed."""
-    run = resolve_proxy(invocation.client, given)
-    p, sources = run.data.params, {}
-    for role, run_id in json.loads(run.data.tags[INPUTS]).items():
-        sources[role] = Made(run_id, invocation.client.get_run(run_id).data.tags[FINGERPRINT])
-    config = invocation.config.replace(world=p["world"], world_seed=int(p["world_seed"]))
-    samples = pool(config, sources["initial-policy"], sources["gold-rm"])
-    existing = Made(run.info.run_id, run.data.tags[FINGERPRINT], p)
-    return policy_run(config, existing, samples, method, int(p["seed"]), prior=prior)
 
 
 def _yes_or_no(name: str, value: str) -> bool:

@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints the line without a traceback and exits with code 2.
     """
+
+
+class RefusedError(Exception):
+    """An answer, not a mistake: what was asked for is refused. Exit code 3."""

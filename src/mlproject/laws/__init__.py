@@ -1,20 +1,22 @@
 """Laws of over-optimization: functional forms, fits, peaks with intervals, trends over RM size, and forecasts."""
 
-from mlproject.laws.bootstrap import FitInterval, bootstrap_fit
+from mlproject.laws.bootstrap import FitInterval, bootstrap_fit, interval_95, resampled_means
 from mlproject.laws.extrapolation import LAST_VALUE, Extrapolation, extrapolate
 from mlproject.laws.fits import MIN_D, Fit, Standing, compare, fit, standings
 from mlproject.laws.forecast import Forecast, Prediction
 from mlproject.laws.forms import FORMS, Form, law_for
-from mlproject.laws.goodhart import Goodhart, decompose, gamma, gaussian_best_of_n
+from mlproject.laws.goodhart import Estimate, Goodhart, decompose, gamma, gaussian_best_of_n
 from mlproject.laws.joint import JointFit, joint_fit
 from mlproject.laws.prior import Prior
 from mlproject.laws.summaries import points_from_summaries
-from mlproject.laws.trends import Plane, Trend, plane, spearman, trend
+from mlproject.laws.trends import Z_975, Plane, Trend, plane, spearman, trend
 
 __all__ = [
     "FORMS",
     "LAST_VALUE",
     "MIN_D",
+    "Z_975",
+    "Estimate",
     "Extrapolation",
     "Fit",
     "FitInterval",
@@ -34,10 +36,12 @@ __all__ = [
     "fit",
     "gamma",
     "gaussian_best_of_n",
+    "interval_95",
     "joint_fit",
     "law_for",
     "plane",
     "points_from_summaries",
+    "resampled_means",
     "spearman",
     "standings",
     "trend",

@@ -52,5 +52,7 @@ _METHODS = (
 
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 
-STOPS = ("budget", "forecast")
-"""What may end a policy run: its budget of updates, or a forecast that the peak is behind."""
+KL_BUDGET = "kl-budget"
+STOPS = ("budget", "forecast", KL_BUDGET)
+"""What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies peaked
+that were optimized against the same registered reward model before."""

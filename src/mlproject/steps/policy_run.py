@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.optimization import METHODS, Method
+from mlproject.errors import UserError
+from mlproject.optimization import KL_BUDGET, METHODS, Method
+from mlproject.steps.pool import CURVE as CURVE_PROMPTS
 from mlproject.steps.step import Made, Run, Step
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ STAGES = ("start", "peak", "end")
 
 METHOD = "mlproject.method"
 """Tag that names the method of a policy run."""
-
-TRAIN_PROMPTS = 20_000
-"""Training prompts that a method may sample responses for."""
 
 COMPLETE = "mlproject.complete"
 """Tag, `false` on a run that ended on purpose before its budget."""
@@ -51,6 +50,7 @@ def policy_run(
     earlier: Step | None = None,
     round: int = 1,
     prior: Made | None = None,
+    kl_budget: float | None = None,
 ) -> Step:
     """The step that optimizes the policy against a proxy.
 
@@ -63,12 +63,22 @@ def policy_run(
         earlier: policy run of the round before, in a later round.
         round: counts from 1.
         prior: run of kind `law` whose curves the forecast starts from.
+        kl_budget: nats; where `stop=kl-budget`, the run ends when it is passed.
+
+    Raises:
+        UserError: for `stop=kl-budget` without one.
     """
     known: dict[str, Any] = {**proxy.params} if isinstance(proxy, Made) else {**proxy.shown, **proxy.params}
     optimized = pool.inputs["initial-policy"]
     if isinstance(optimized, Step):
         known["policy_size"] = optimized.params["policy_size"]
     options = config.select(*METHODS[method].options)
+    ends_at_kl = {"kl_budget": kl_budget} if options.get("stop") == KL_BUDGET else {}
+    if ends_at_kl and kl_budget is None:
+        raise UserError(
+            f"stop={KL_BUDGET}: no KL budget is known; optimize against a registered version with one for {method}, "
+            "proxy=models:/NAME@ALIAS, or use another stop"
+        )
     penalty, about = options.get("kl_coef"), [f"{method} against {known['rm_size']} seed {seed}"]
     about += [f"KL coefficient {penalty:g}"] if penalty else []
     about += [f"round {round}"] if round > 1 else []
@@ -81,6 +91,7 @@ def policy_run(
             **options,
             **config.select("world", "world_seed", "curve_prompts"),
             "seed": seed,
+            **ends_at_kl,
             **({"forecast_prior": prior.run_id, "rm_params": int(known["rm_params"])} if prior else {}),
             **({"round": round, **config.select("rounds_from", "rounds_data")} if round > 1 else {}),
         },
@@ -103,65 +114,16 @@ def work(run: Run) -> None:
     """
     from mlproject.curve import Curve
     from mlproject.laws import law_for
-    from mlproject.models.reward_model import RewardModel
-    from mlproject.models.sequences import encode_prompts
-    from mlproject.optimization.meter import Meter
-    from mlproject.optimization.pool import Pool
-    from mlproject.optimization.problem import Problem
     from mlproject.steps.album import Album
-    from mlproject.steps.common import (
-        MODEL_FOLDER,
-        accelerator,
-        load_policy,
-        load_tokenizer,
-        stream_seed,
-        torch_generator,
-    )
-    from mlproject.steps.pool import FILE
+    from mlproject.steps.common import MODEL_FOLDER
+    from mlproject.steps.problem import load_problem
     from mlproject.worlds import load_world
 
     p = run.params
     method = METHODS[p["method"]]
-    world = load_world(p["world"], p["world_seed"])
-    machine = accelerator()  # float32: PPO compares probabilities of the same policy at two moments
-    tokenizer = load_tokenizer(run.input("initial-policy"))
-    initial_policy = load_policy(run.input("initial-policy"), machine.device)
-    round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
-    start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
-    proxy = RewardModel.load(run.input("proxy-rm") / MODEL_FOLDER, machine.device)
-    pool = Pool.load(run.input("pool") / FILE)
-    units = json.loads((run.input("gold-rm") / "units.json").read_text())
-    prompts = world.prompts("curve", p["curve_prompts"])
-    album = Album(prompts)
-    meter = Meter(
-        world=world,
-        tokenizer=tokenizer,
-        prompts=prompts,
-        initial_policy=initial_policy,
-        proxy=proxy,
-        gold=RewardModel.load(run.input("gold-rm") / MODEL_FOLDER, machine.device),
-        human_units=(units["human_mean"], units["human_std"]),
-        pool=pool,
-        samples_per_prompt=p.get("eval_samples", 1),
-        seed=stream_seed("curve responses", p["world_seed"]),
-        round_start=start_policy if goes_on else None,
-        observe=album.add,
-    )
-    problem = Problem(
-        initial_policy=initial_policy,
-        start_policy=start_policy,
-        proxy=proxy,
-        train_prompts=encode_prompts(tokenizer, world.prompts("train", TRAIN_PROMPTS)).to(machine.device),
-        samples=pool.sequences,
-        samples_per_prompt=pool.shape[1],
-        log_prob_PN=pool.log_prob_PN,
-        meter=meter,
-        max_response_tokens=world.max_response_tokens,
-        options=p,
-        accelerator=machine,
-        generator=torch_generator(method.name, p["seed"], *([round] if round > 1 else []), device=machine.device),
-        progress=run.progress,
-    )
+    goes_on = p.get("rounds_from") == "current"
+    album = Album(load_world(p["world"], p["world_seed"]).prompts(CURVE_PROMPTS, p["curve_prompts"]))
+    problem = load_problem(run, CURVE_PROMPTS, album.add)
     forecast = _forecast(run, method) if method.trains_policy else None
     points = []
     for point in method.optimize(problem):
@@ -173,6 +135,9 @@ def work(run: Run) -> None:
             if p.get("stop") == "forecast" and point.kl >= prediction.loses_beyond_kl:
                 run.set_tags({COMPLETE: "false", "forecast/stopped_at": str(point.step)})
                 break
+        if "kl_budget" in p and point.kl > p["kl_budget"]:
+            run.set_tags({COMPLETE: "false", "kl_budget.stopped_at": str(point.step)})
+            break
         if not run.goes_on(point):
             run.set_tags({COMPLETE: "false"})
             break
@@ -184,7 +149,7 @@ def work(run: Run) -> None:
     travelled = _travelled(curve, points[-1], run.input("earlier") if goes_on else None)
     run.log_metrics({"round/sqrt_kl_sum": travelled})
     (run.folder / TRAVELLED).write_text(json.dumps(travelled))
-    for checkpoint in album.checkpoints(initial_policy):
+    for checkpoint in album.checkpoints(problem.initial_policy):
         if checkpoint.name == STAGES[-1]:
             checkpoint.save(run.folder / MODEL_FOLDER)
         point = checkpoint.point

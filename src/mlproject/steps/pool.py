@@ -1,4 +1,4 @@
-"""Kind `pool`: N samples of the initial policy for every curve prompt, with gold and human scores."""
+"""Kind `pool`: N samples of the initial policy for every prompt of a split, with gold and human scores."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ if TYPE_CHECKING:
     from mlproject.config import Config
 
 FILE = "pool.safetensors"
+CURVE, AUDIT = "curve", "audit"
+"""Splits of held-out prompts: every curve point is measured on the first; the second serves promotion only."""
 
 
-def pool(config: Config, policy: Step | Made, gold: Step | Made) -> Step:
-    """The step that samples and scores the pool."""
+def pool(config: Config, policy: Step | Made, gold: Step | Made, split: str = CURVE) -> Step:
+    """The step that samples and scores the pool of the `curve` prompts, or of those of another split."""
+    prompts = f"{split}_prompts"
     return Step(
-        name=f"pool {config.curve_prompts} x {config.pool_samples}",
+        name=f"{'' if split == CURVE else split + ' '}pool {getattr(config, prompts)} x {config.pool_samples}",
         kind="pool",
         version=1,
-        params=config.select("world", "world_seed", "curve_prompts", "pool_samples"),
+        params={
+            **config.select("world", "world_seed", prompts, "pool_samples"),
+            **({} if split == CURVE else {"split": split}),
+        },
         inputs={"initial-policy": policy, "gold-rm": gold},
         work=__name__,
     )
@@ -46,15 +52,16 @@ def work(run: Run) -> None:
     from mlproject.worlds import load_world
 
     p = run.params
-    count, samples = p["curve_prompts"], p["pool_samples"]
+    split, samples = p.get("split", CURVE), p["pool_samples"]
+    count = p[f"{split}_prompts"]
     world = load_world(p["world"], p["world_seed"])
     device = accelerator().device
     tokenizer = load_tokenizer(run.input("initial-policy"))
     policy = load_policy(run.input("initial-policy"), device)
     gold = RewardModel.load(run.input("gold-rm") / MODEL_FOLDER, device)
-    texts = world.prompts("curve", count)
+    texts = world.prompts(split, count)
     prompts = encode_prompts(tokenizer, texts).to(device)
-    generator = torch_generator("pool", p["world_seed"], device=device)
+    generator = torch_generator("pool" if split == CURVE else f"{split} pool", p["world_seed"], device=device)
     parts, log_probs = [], []
     block = max(1, SAMPLE_BATCH // samples)
     for start in range(0, count, block):

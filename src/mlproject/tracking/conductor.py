@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import queue
 import signal
-import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 from typing import Any
 
 from mlproject.steps.step import Made, Step, upstream
 from mlproject.tracking.ledger import Ledger, is_first
 from mlproject.tracking.owner import reap
+from mlproject.tracking.processes import Outcome, carry_out_step, process_context, start_worker
 from mlproject.tracking.progress import Progress
-from mlproject.tracking.runs import StepRun, Watch, carry_out
+from mlproject.tracking.runs import StepRun, Watch
 from mlproject.tracking.store import Store
 
 _POLL_SECONDS = 0.25
 _LOOK_AGAIN_SECONDS = 1.0
 """How often a step that another process is making is looked at."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where a step's run is, and what it took.
-
-    Attributes:
-        run_id: of the run; empty where another process turned out to be making the step.
-        reused: True where the run existed already.
-        seconds: wall time of the work; 0 for a reused run.
-        tracking_seconds: of these, spent on the tracking server.
-    """
-
-    run_id: str
-    reused: bool
-    seconds: float = 0.0
-    tracking_seconds: float = 0.0
 
 
 class Conductor:
@@ -174,6 +154,10 @@ class Conductor:
         self.outcomes[step] = Outcome(run.run_id, False, 0.0, run.tracking_seconds)
         self._ledger.finished[step.fingerprint] = run.run_id
 
+    def found_here(self, step: Step, run_id: str) -> None:
+        """Remember a run that answers a step, though it need not be one of just this step."""
+        self.outcomes[step] = Outcome(run_id, reused=True)
+
     def _recall(self, step: Step) -> bool:
         """Whether a step is made by now; one that somebody else made goes into the outcomes."""
         if step not in self.outcomes and step.fingerprint in self._ledger.finished:
@@ -201,12 +185,12 @@ class Conductor:
 
     def _submit(self, step: Step, made_by: str, watch: Watch | None) -> Future:
         if self._pool is None:
-            context = _context()
+            context = process_context()
             self._messages = context.Queue()
-            self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, (self._messages,))
+            self._pool = ProcessPoolExecutor(self._workers, context, start_worker, (self._messages,))
         taken_up, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
         order = (step, self._input_ids(step), made_by, taken_up, watch, forgotten)
-        return self._pool.submit(_carry_out, self._store, *order)
+        return self._pool.submit(carry_out_step, self._store, *order)
 
     def _show_progress(self) -> None:
         while self._messages is not None:
@@ -216,84 +200,6 @@ class Conductor:
                 return
 
 
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep: on a busy machine, spinning ones hold each other up
-    # glibc: keep freed memory instead of handing it back; tensors of some 100 kB are made and dropped all the time
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-}
-
-
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _context() -> BaseContext:
-    """Workers are forked from a server that has imported the stack once; where there is no fork, they start afresh."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlproject.tracking.stack"])
-    return context
-
-
-_tell: Any = None
-
-
-def _start_worker(messages: Any) -> None:
-    global _tell
-    _tell = messages
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle worker has nothing to close
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        os.environ.pop(name, None)  # a worker is a whole: it joins no process group that a launcher has set up
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # the study has one progress display
-
-
-def _die_with_parent() -> None:
-    """A study killed outright must not leave a worker behind that goes on filling a run."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _interrupt_once(*signal_and_frame: object) -> None:
-    """A second Ctrl-C must not keep an interrupted run from being closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _carry_out(
-    store: Store,
-    step: Step,
-    inputs: Mapping[str, str],
-    made_by: str,
-    taken_up: str | None,
-    watch: Watch | None,
-    forgotten: Collection[str],
-) -> Outcome:
-    import torch
-
-    torch.set_num_threads(step.threads)
-    since = time.perf_counter()
-
-    def tell(share: float) -> None:
-        _tell.put((step.name, share))
-
-    signal.signal(signal.SIGINT, _interrupt_once)
-    try:
-        run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, watch=watch)
-        if not is_first(run.client, store, step.fingerprint, run.run_id, forgotten):
-            run.withdraw(delete=taken_up is None)
-            return Outcome("", False)
-        carry_out(run, step.load_work())
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)

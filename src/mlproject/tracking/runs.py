@@ -33,10 +33,15 @@ _FLUSH_SECONDS = 2.0
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 
 
+def artifact(client: MlflowClient, run_id: str, name: str) -> Path:
+    """A file or folder among the artifacts of a run; downloaded where the store is remote."""
+    path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, tracking_uri=client.tracking_uri)
+    return Path(path)
+
+
 def curve_of(client: MlflowClient, run_id: str) -> Curve:
     """The curve of a policy run."""
-    path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=CURVE, tracking_uri=client.tracking_uri)
-    return Curve.load(Path(path))
+    return Curve.load(artifact(client, run_id, CURVE))
 
 
 def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
@@ -208,11 +213,28 @@ class StepRun:
             self.client.log_batch(self.run_id, metrics=scores)
             self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
+    def checkpoint(self, role: str, name: str) -> Path:
+        """Folder with a model that an input kept by `log_checkpoint`."""
+        with self._timed():
+            source = self.inputs[role]
+            experiment = self.client.get_run(source).info.experiment_id
+            [model] = [
+                model
+                for model in self.client.search_logged_models([experiment], f"source_run_id = '{source}'")
+                if model.tags.get("mlproject.stage") == name
+            ]
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location))
+
+    def publish(self) -> None:
+        """Write everything to the tracking server now, artifacts included."""
+        with self._timed():
+            self.client.log_artifacts(self.run_id, str(self.folder))
+        self._flush()
+
     def close(self, status: str) -> None:
         """Write what is left; artifacts are uploaded for a finished run only."""
         if status == "FINISHED":
-            with self._timed():
-                self.client.log_artifacts(self.run_id, str(self.folder))
+            self.publish()
         self._flush()
         self.client.set_terminated(self.run_id, status)
         self._scratch.cleanup()

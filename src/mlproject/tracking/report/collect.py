@@ -71,7 +71,8 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
 
 def _about(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     policy, gold = by_kind["initial-policy"][0].data, by_kind["gold-rm"][0].data
-    labelled, samples = by_kind["comparisons"][0].data, by_kind["pool"][0].data
+    labelled = by_kind["comparisons"][0].data
+    samples = next(run.data for run in by_kind["pool"] if "curve_prompts" in run.data.params)
     made = [member for member in members if not member["reused"]]
     return {
         "World": f"{policy.params['world']}, world seed {policy.params['world_seed']}",
@@ -88,13 +89,16 @@ def _about(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, 
 
 
 def _promoted(run: Run) -> dict[str, str]:
-    tags = run.data.tags
+    tags, name = run.data.tags, run.data.params["registered_model"]
+    passed = tags["promotion.verdict"] == "passed"
     return {
-        "Model": f"models:/{run.data.params['registered_model']}@champion",
-        "Version": tags["champion.version"],
-        "RM size": tags["champion.rm_size"],
-        "Seed": tags["champion.seed"],
-        "Peak gold": f"{run.data.metrics['champion/peak_gold']:.2f} standard deviations, by {tags['champion.method']}",
+        "Model": f"models:/{name}@champion" if passed else f"{name}: the candidate was refused",
+        "Version": tags["candidate.version"],
+        "RM size": tags["candidate.rm_size"],
+        "Seed": tags["candidate.seed"],
+        "Peak gold": f"{run.data.metrics['candidate/peak_gold']:.2f} standard deviations, by "
+        f"{run.data.params['method']}",
+        **({} if passed else {"Why": tags["mlflow.note.content"].replace("\n\n", "; ")}),
     }
 
 

@@ -1,0 +1,158 @@
+"""What is known of a candidate reward model, as figures with intervals that gates can judge.
+
+Axis letters: P prompts, S curve points, B resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.curve import Curve, mean_and_se
+from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a verdict on one reward model may rest on.
+
+    Attributes:
+        trained: metrics of its training run (`rm/val_accuracy`, `rm/ece`, ...).
+        held_out: comparisons that they were measured on.
+        method: how policies were optimized against it.
+        curve: gold over KL on the `curve` prompts.
+        signs_start, signs_peak: qualitative signs (`length`, `repetition`, ...) of the initial policy and at the peak.
+        audit_P: gold on the `audit` prompts at the step where `curve` peaks, above the initial policy's, standard
+            deviations; None where it was not measured. Shape: (P,).
+        champion_audit_P: likewise of the champion, on the same prompts; None where there is no champion: then the
+            initial policy stands in for it, whose gain is 0. Shape: (P,).
+    """
+
+    trained: Mapping[str, float]
+    held_out: int
+    method: str
+    curve: Curve
+    signs_start: Mapping[str, float] = field(default_factory=dict)
+    signs_peak: Mapping[str, float] = field(default_factory=dict)
+    audit_P: Array | None = None
+    champion_audit_P: Array | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that a gate can judge.
+
+    Attributes:
+        about: one line for people, with the unit.
+        measure: evidence, and the gate's own argument where it takes one, in; value with its 95 % interval out. An
+            interval of no width stands for an unknown one. Nan where the evidence lacks it.
+        argument: name of that argument, with its unit; empty where there is none.
+        needs_audit: whether it reads the audit prompts.
+    """
+
+    about: str
+    measure: Callable[..., Estimate]
+    argument: str = ""
+    needs_audit: bool = False
+
+
+def _val_accuracy(evidence: Evidence) -> Estimate:
+    """Wilson's interval (1927) for a share."""
+    share, n = evidence.trained.get("rm/val_accuracy", math.nan), max(evidence.held_out, 1)
+    middle, half = share + Z_975**2 / 2 / n, Z_975 * math.sqrt(max(share * (1 - share), 0.0) / n + Z_975**2 / 4 / n**2)
+    return Estimate(share, (middle - half) / (1 + Z_975**2 / n), (middle + half) / (1 + Z_975**2 / n))
+
+
+def _trained(name: str) -> Callable[[Evidence], Estimate]:
+    def measure(evidence: Evidence) -> Estimate:
+        value = evidence.trained.get(name, math.nan)
+        return Estimate(value, value, value)
+
+    return measure
+
+
+def _peak_gold(evidence: Evidence) -> Estimate:
+    peak = evidence.curve.peak()
+    return _normal(peak.gold, peak.gold_se)
+
+
+def _drop(evidence: Evidence) -> Estimate:
+    return _normal(*evidence.curve.drop_after_peak())
+
+
+def _gold_at_kl(evidence: Evidence, kl: float) -> Estimate:
+    """Each prompt's gold at a KL, between the two points around it in a straight line over sqrt(KL)."""
+    curve = evidence.curve
+    order = np.argsort(curve.kl_S, kind="stable")
+    d_S, d = curve.sqrt_kl_S[order], math.sqrt(kl)
+    if d > d_S[-1]:
+        return Estimate(math.nan, math.nan, math.nan)
+    after = int(np.clip(np.searchsorted(d_S, d), 1, len(d_S) - 1))
+    gap = d_S[after] - d_S[after - 1]
+    share = float(np.clip((d - d_S[after - 1]) / gap, 0.0, 1.0)) if gap > 0 else 1.0
+    gold_SP = curve.gold_SP[order]
+    return _normal(*mean_and_se((1 - share) * gold_SP[after - 1] + share * gold_SP[after]))
+
+
+def _gamma(evidence: Evidence) -> Estimate:
+    form = law_for(evidence.method)
+    try:
+        parts = decompose(form, evidence.curve, RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
+    except ValueError:  # too few points
+        return Estimate(math.nan, math.nan, math.nan)
+    return parts.gamma
+
+
+def _sign_ratio(name: str) -> Callable[[Evidence], Estimate]:
+    def measure(evidence: Evidence) -> Estimate:
+        start, peak = evidence.signs_start.get(name, math.nan), evidence.signs_peak.get(name, math.nan)
+        ratio = peak / start if start > 0 else math.nan
+        return Estimate(ratio, ratio, ratio)
+
+    return measure
+
+
+def _sign_rise(name: str) -> Callable[[Evidence], Estimate]:
+    def measure(evidence: Evidence) -> Estimate:
+        rise = evidence.signs_peak.get(name, math.nan) - evidence.signs_start.get(name, math.nan)
+        return Estimate(rise, rise, rise)
+
+    return measure
+
+
+def _margin(evidence: Evidence) -> Estimate:
+    """Paired over prompts: both policies answered the same ones."""
+    if evidence.audit_P is None:
+        return Estimate(math.nan, math.nan, math.nan)
+    champion_P = 0.0 if evidence.champion_audit_P is None else evidence.champion_audit_P
+    ahead_P = evidence.audit_P - champion_P
+    means_B = resampled_means(ahead_P[None], RESAMPLES, np.random.default_rng(0))[:, 0]
+    return Estimate(float(ahead_P.mean()), *interval_95(means_B))
+
+
+def _normal(value: float, se: float) -> Estimate:
+    return Estimate(value, value - Z_975 * se, value + Z_975 * se)
+
+
+METRICS: Mapping[str, Metric] = {
+    "val_accuracy": Metric("share of held-out comparisons told right", _val_accuracy),
+    "val_loss": Metric("Bradley-Terry loss on held-out comparisons, nats", _trained("rm/val_loss")),
+    "calibration_error": Metric("expected calibration error on held-out comparisons", _trained("rm/ece")),
+    "peak_gold": Metric("highest gold on the curve prompts, standard deviations", _peak_gold),
+    "gold_at_kl": Metric("gold at a required KL, standard deviations", _gold_at_kl, argument="kl"),
+    "drop_after_peak": Metric("gold lost from the peak to the end of the run, standard deviations", _drop),
+    "gamma": Metric("area between the laws of proxy and gold over gold's (Kim et al. 2025)", _gamma),
+    "length_ratio": Metric("response length at the peak over the initial policy's", _sign_ratio("length")),
+    "repetition_rise": Metric(
+        "share of repeated words at the peak less the initial policy's", _sign_rise("repetition")
+    ),
+    "margin": Metric("gold over the champion's on the audit prompts, standard deviations", _margin, needs_audit=True),
+}

@@ -1,0 +1,140 @@
+"""What the runs of the store say of each candidate reward model: its curves, and the evidence that gates judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from mlproject.optimization import METHODS
+from mlproject.promotion.evidence import Evidence
+from mlproject.steps.comparisons import HELD_OUT
+from mlproject.steps.policy_run import COMPLETE, METHOD, policy_run
+from mlproject.steps.pool import AUDIT, pool
+from mlproject.steps.step import Made, Step
+from mlproject.study import plan_roots
+from mlproject.tracking.runs import FINGERPRINT, INPUTS, PROXY_RUN, as_text, curve_of
+from mlproject.tracking.store import Store, all_runs
+
+if TYPE_CHECKING:
+    from mlproject.config import Config
+
+_SIGN = "signs/"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all candidates of a promotion are measured on: one initial policy, one gold RM, the same prompts.
+
+    Attributes:
+        config: of the methods.
+        pool: the initial policy's samples on the curve prompts.
+    """
+
+    config: Config
+    pool: Step
+
+    @property
+    def audit_pool(self) -> Step:
+        """Likewise on the audit prompts."""
+        return pool(self.config, self.pool.inputs["initial-policy"], self.pool.inputs["gold-rm"], AUDIT)
+
+    def curve(self, proxy: Run, method: str, prior: Made | None = None, kl_budget: float | None = None) -> Step:
+        """The policy run against a proxy RM that exists, also one of another world."""
+        seed = int(proxy.data.params["seed"])
+        return policy_run(self.config, made(proxy), self.pool, method, seed, prior=prior, kl_budget=kl_budget)
+
+
+def ground_of(config: Config) -> Ground:
+    """What a study with this configuration measures on."""
+    return Ground(config, plan_roots(config).pool)
+
+
+def ground_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> Ground:
+    """A proxy RM's own world: the initial policy and gold RM that it was trained from."""
+    p, sources = proxy.data.params, {}
+    for role, run_id in json.loads(proxy.data.tags[INPUTS]).items():
+        sources[role] = Made(run_id, client.get_run(run_id).data.tags[FINGERPRINT])
+    config = config.replace(world=p["world"], world_seed=int(p["world_seed"]))
+    return Ground(config, pool(config, sources["initial-policy"], sources["gold-rm"]))
+
+
+def made(run: Run) -> Made:
+    """A run as an input of a step."""
+    return Made(run.info.run_id, run.data.tags[FINGERPRINT], run.data.params)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A proxy RM and its curves on one ground.
+
+    Attributes:
+        proxy: its run.
+        curves: policy run drawn with the configuration's own options, the newest, by method.
+        best: policy run of the highest peak gold, whatever its options (KL coefficient, ...), by method: what to use.
+    """
+
+    proxy: Run
+    curves: dict[str, Run] = field(default_factory=dict)
+    best: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        p = self.proxy.data.params
+        return f"{p['rm_size']} seed {p['seed']}"
+
+
+def candidates_on(client: MlflowClient, store: Store, config: Config, pool_run_id: str) -> dict[str, Candidate]:
+    """All proxy RMs with a whole curve on a pool, by run id."""
+    found: dict[str, Candidate] = {}
+    for run in all_runs(client, [store.policy_runs], "attributes.status = 'FINISHED'"):
+        tags = run.data.tags
+        if json.loads(tags.get(INPUTS, "{}")).get("pool") != pool_run_id or tags.get(COMPLETE) == "false":
+            continue
+        proxy_run_id, method = tags[PROXY_RUN], tags[METHOD]
+        if proxy_run_id not in found:
+            found[proxy_run_id] = Candidate(client.get_run(proxy_run_id))
+        candidate = found[proxy_run_id]
+        if method not in candidate.best or _peak(run) > _peak(candidate.best[method]):
+            candidate.best[method] = run
+        if _has_options_of(config, run):
+            candidate.curves.setdefault(method, run)
+    return found
+
+
+def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evidence:
+    """Evidence on a candidate with a curve by the method, but for the audit."""
+    run, proxy = candidate.curves[method], candidate.proxy.data
+    curve = curve_of(client, run.info.run_id)
+    start, peak = int(curve.steps_S[0]), curve.peak().step
+    names = [name for name in run.data.metrics if name.startswith(_SIGN)]
+    signs = {name: values_by_step(client, run.info.run_id, name) for name in names}
+    return Evidence(
+        trained=proxy.metrics,
+        held_out=round(HELD_OUT * int(proxy.params["n_comparisons"])),
+        method=method,
+        curve=curve,
+        signs_start={name.removeprefix(_SIGN): values[start] for name, values in signs.items()},
+        signs_peak={name.removeprefix(_SIGN): values[peak] for name, values in signs.items()},
+    )
+
+
+def values_by_step(client: MlflowClient, run_id: str, name: str) -> Mapping[int, float]:
+    """A metric of a run at every step that has one."""
+    return {metric.step: metric.value for metric in client.get_metric_history(run_id, name)}
+
+
+def _peak(run: Run) -> float:
+    return run.data.metrics["peak/gold"]
+
+
+def _has_options_of(config: Config, run: Run) -> bool:
+    """Whether a curve was drawn with the configuration's own options of its method: others are another experiment."""
+    method = METHODS.get(run.data.tags.get(METHOD, ""))
+    return method is not None and all(
+        run.data.params.get(name) == as_text(value) for name, value in config.select(*method.options).items()
+    )
