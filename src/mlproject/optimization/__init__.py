@@ -54,5 +54,5 @@ METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 
 KL_BUDGET = "kl-budget"
 STOPS = ("budget", "forecast", KL_BUDGET)
-"""What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies peaked
-that were optimized against the same registered reward model before."""
+"""What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
+peaked that were optimized against the same registered reward model before."""

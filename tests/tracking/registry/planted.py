@@ -30,7 +30,7 @@ from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import Store, open_store
 from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
 
-OPTIONS = {"curve_prompts": "40", "audit_prompts": "40", "pool_samples": "8", "bon_n_max": "8", "bon_points": "6"}
+OPTIONS = {"curve_prompts": "40", "audit_prompts": "40", "pool_samples": "32", "bon_n_max": "8", "bon_points": "6"}
 METHOD = "best-of-n"
 D = np.linspace(0, 2, 6)
 

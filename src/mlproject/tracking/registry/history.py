@@ -19,6 +19,7 @@ from mlproject.tracking.registry.turn import (
     WHO,
     WHY,
     promotions,
+    settle_moved,
 )
 from mlproject.tracking.store import Store
 
@@ -54,6 +55,7 @@ class Move:
 
 def history(client: MlflowClient, store: Store, name: str) -> list[Move]:
     """All moves of the champion's alias, the oldest first."""
+    settle_moved(client, store, name)
     moves = [
         Move(
             turn=int(tags[TURN]),

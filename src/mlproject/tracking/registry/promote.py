@@ -32,6 +32,7 @@ from mlproject.tracking.registry.turn import (
     TO,
     WHO,
     my_turn,
+    settle_moved,
 )
 from mlproject.tracking.registry.versions import (
     CHALLENGER,
@@ -92,6 +93,7 @@ def promote(
         step, conductor = _step(invocation, judgement, dry_run), invocation.conductor
         champion = judgement.champion
         if champion is not None and champion.tags.get(PROXY_RUN) == judgement.chosen:
+            settle_moved(invocation.client, invocation.store, invocation.config.registered_model)
             run_id = champion.tags.get(PROMOTION_RUN, "")
             conductor.found_here(step, run_id)
             return _decision(invocation, judgement, run_id)

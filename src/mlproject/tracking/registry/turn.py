@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
 
 from mlproject.errors import UserError
 from mlproject.tracking.owner import HOST, is_abandoned
@@ -96,18 +96,35 @@ def _take_turn(client: MlflowClient, store: Store, name: str, run_id: str, patie
     _settle(client, store, name, run_id)
 
 
-def _settle(client: MlflowClient, store: Store, name: str, run_id: str) -> None:
-    """Bring runs that were cut off, and version tags, into agreement with the alias."""
+def settle_moved(client: MlflowClient, store: Store, name: str) -> None:
+    """Complete the record of a run that moved the alias and was cut off before it could say so. Needs no turn."""
     champion = holder(client, name)
     for run in promotions(client, store, name):
-        if run.info.run_id == run_id or OUTCOME in run.data.tags or TURN not in run.data.tags:
-            continue
-        tags = run.data.tags
-        moved = champion is not None and tags.get(TO) == str(champion.version)
-        outcome = (ROLLED_BACK if tags.get(ACTION) == "rollback" else PROMOTED) if moved else CUT_OFF
-        client.log_batch(run.info.run_id, tags=[RunTag(OUTCOME, outcome)])
-        if moved or run.info.status == "RUNNING":
-            client.set_terminated(run.info.run_id, "FINISHED" if moved else "KILLED")
+        if champion and run.data.tags.get(TO) == str(champion.version) and _is_cut_off(run):
+            _close(client, run, ROLLED_BACK if run.data.tags.get(ACTION) == "rollback" else PROMOTED, "FINISHED")
+
+
+def _settle(client: MlflowClient, store: Store, name: str, run_id: str) -> None:
+    """Bring runs that were cut off, and version tags, into agreement with the alias.
+
+    Only in a turn is it sure that a run whose version is not champion did not move the alias: whoever moves it next
+    settles first.
+    """
+    settle_moved(client, store, name)
+    for run in promotions(client, store, name):
+        if run.info.run_id != run_id and TURN in run.data.tags and _is_cut_off(run):
+            _close(client, run, CUT_OFF, "KILLED" if run.info.status == "RUNNING" else run.info.status)
+    champion = holder(client, name)
     for version in versions_by_proxy(client, name).values():
         if version.tags.get(STATUS) == PASSED and (champion is None or version.version != champion.version):
             set_tags(client, name, str(version.version), {STATUS: RETIRED})
+
+
+def _is_cut_off(run: Run) -> bool:
+    return OUTCOME not in run.data.tags and (run.info.status != "RUNNING" or is_abandoned(run))
+
+
+def _close(client: MlflowClient, run: Run, outcome: str, status: str) -> None:
+    client.set_tag(run.info.run_id, OUTCOME, outcome)
+    if status != run.info.status:
+        client.set_terminated(run.info.run_id, status)
