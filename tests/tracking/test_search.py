@@ -77,3 +77,11 @@ def test_further_grids_are_searched_where_they_are_given(config):
     assert {name: d.high for name, d in Space.of(wider).distributions().items()} == {
         "kl_coef_index": 3, "rm_size_index": 3, "n_comparisons_index": 1, "ppo_lr_index": 2,
     }  # fmt: skip
+
+
+def test_the_first_trial_is_the_largest_and_best_taught_reward_model_without_a_penalty(config, tmp_path):
+    wider = config.replace(search_n_comparisons=(500, 1000), n_trials=3)
+    study = open_study(tmp_path / "optuna.db")
+    first = next(iter(batches(study, wider)))[0]
+    cell = Space.of(wider).cell(first.params)
+    assert cell == {"kl_coef": wider.search_kl_coefs[0], "rm_size": wider.search_rm_sizes[-1], "n_comparisons": 1000}

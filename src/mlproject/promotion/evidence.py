@@ -34,6 +34,7 @@ class Evidence:
             deviations; None where it was not measured. Shape: (P,).
         champion_audit_P: likewise of the champion, on the same prompts; None where there is no champion: then the
             initial policy stands in for it, whose gain is 0. Shape: (P,).
+        resamples: of the prompts, behind intervals that are bootstrapped.
     """
 
     trained: Mapping[str, float]
@@ -44,6 +45,7 @@ class Evidence:
     signs_peak: Mapping[str, float] = field(default_factory=dict)
     audit_P: Array | None = None
     champion_audit_P: Array | None = None
+    resamples: int = RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _gold_at_kl(evidence: Evidence, kl: float) -> Estimate:
 def _gamma(evidence: Evidence) -> Estimate:
     form = law_for(evidence.method)
     try:
-        parts = decompose(form, evidence.curve, RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
+        parts = decompose(form, evidence.curve, evidence.resamples, np.random.default_rng(0), MIN_D[form.name])
     except ValueError:  # too few points
         return Estimate(math.nan, math.nan, math.nan)
     return parts.gamma
@@ -134,7 +136,7 @@ def _margin(evidence: Evidence) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan)
     champion_P = 0.0 if evidence.champion_audit_P is None else evidence.champion_audit_P
     ahead_P = evidence.audit_P - champion_P
-    means_B = resampled_means(ahead_P[None], RESAMPLES, np.random.default_rng(0))[:, 0]
+    means_B = resampled_means(ahead_P[None], evidence.resamples, np.random.default_rng(0))[:, 0]
     return Estimate(float(ahead_P.mean()), *interval_95(means_B))
 
 

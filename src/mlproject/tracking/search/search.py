@@ -40,7 +40,7 @@ def search_step(config: Config, plan: Plan) -> Step:
     return Step(
         name=f"search {config.study}",
         kind="search",
-        version=2,
+        version=3,
         params={**_problem(config), "n_trials": config.n_trials},
         inputs={"comparisons": plan.comparisons, "pool": plan.pool},
         work=__name__,

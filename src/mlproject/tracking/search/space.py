@@ -41,6 +41,12 @@ class Space:
         """One index for each grid."""
         return {f"{name}_index": IntDistribution(0, len(values) - 1) for name, values in self.grids.items()}
 
+    def first(self) -> dict[str, int]:
+        """Indices of the cell that promises most before anything is known: the largest and best-taught reward model,
+        without a penalty. Learning rates promise nothing."""
+        best = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1}
+        return {f"{name}_index": range(len(values))[best[name]] for name, values in self.grids.items() if name in best}
+
     def cell(self, params: Mapping[str, int]) -> dict[str, Any]:
         """The options that indices stand for."""
         return {name: values[params[f"{name}_index"]] for name, values in self.grids.items()}

@@ -13,7 +13,7 @@ from mlproject.config import Config
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
 from mlproject.tracking.law_pruner import LawPruner
-from mlproject.tracking.search.space import GRIDS
+from mlproject.tracking.search.space import GRIDS, Space
 from mlproject.tracking.store import Store, hide_password
 
 if TYPE_CHECKING:
@@ -54,7 +54,16 @@ def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
 
 
 def new_sampler(config: Config, number: int) -> BaseSampler:
-    """The sampler of one trial: seeded by its number, so that a search taken up again proposes what it would have."""
+    """The sampler of one trial: seeded by its number, so that a search taken up again proposes what it would have.
+
+    The first trial is fixed (see `Space.first`): a high peak early lets the pruner end the others soon.
+    """
+    if number == 0:
+        return optuna.samplers.PartialFixedSampler(Space.of(config).first(), _sampler(config, number))
+    return _sampler(config, number)
+
+
+def _sampler(config: Config, number: int) -> BaseSampler:
     seed = 1000 * config.seed + number
     if config.search_sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)

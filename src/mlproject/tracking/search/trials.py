@@ -54,22 +54,18 @@ def batches(study: optuna.Study, config: Config) -> Iterator[list[Trial]]:
     seeded by its trial number, so an interrupted search proposes what an undisturbed one would have.
     """
     space = Space.of(config).distributions()
-    cut_off = {
-        frozen.number: Trial(study, frozen._trial_id)
-        for frozen in study.get_trials(states=(TrialState.RUNNING,))
-        if frozen.number < config.n_trials
-    }
+    cut_off = {frozen.number: frozen._trial_id for frozen in study.get_trials(states=(TrialState.RUNNING,))}
     for start in range(0, config.n_trials, config.search_batch):
         batch = []
         for number in range(start, min(start + config.search_batch, config.n_trials)):
-            if number in cut_off:
-                batch.append(cut_off[number])
-            elif number == len(study.get_trials(deepcopy=False)):
-                study.sampler = new_sampler(config, number)
-                batch.append(study.ask(space))
-        for trial in batch:
+            is_new = number == len(study.get_trials(deepcopy=False))
+            if number not in cut_off and not is_new:
+                continue
+            study.sampler = new_sampler(config, number)
+            trial = study.ask(space) if is_new else Trial(study, cut_off[number])
             for name, distribution in space.items():  # a cut-off trial may lack its parameters
                 trial.suggest_int(name, distribution.low, distribution.high)
+            batch.append(trial)
         if batch:
             yield batch
 
