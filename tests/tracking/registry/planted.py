@@ -114,6 +114,7 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
             for n in curve.steps_S:
                 seen = {"length": 1.0, "repetition": 0.1, "distinct-2": 0.9, **(signs if n > 1 else {})}
                 run.log_metrics({f"signs/{name}": value for name, value in seen.items()}, step=int(n))
+                run.log_metrics({"curve/gold": height}, step=int(n))
             row = {"stage": "end", "prompt": "hi", "response": "restart phone .", "proxy": 2.0, "gold": 0.5}
             run.log_table([row], SAMPLES)
         elif step.kind == "audit":

@@ -60,7 +60,7 @@ def model_card(
         metrics=proxy.data.metrics,
         data_digest=_data_digest(client, inputs["comparisons"]),
         gold={"size": gold.data.params["gold_size"], "run_id": gold.info.run_id},
-        uses=[_use(method, run) for method, run in sorted(candidate.best.items())],
+        uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],
         verdicts=verdicts,
         judged_by=judged_by,
         signs=_signs(client, farthest),
@@ -77,7 +77,7 @@ def description(card: str) -> str:
     return card[: LONGEST - len(ending)].rpartition("\n")[0] + ending
 
 
-def _use(method: str, run: Run) -> Mapping[str, Any]:
+def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
     m = run.data.metrics
     law = "none fitted"
     if "law/alpha" in m:
@@ -85,6 +85,7 @@ def _use(method: str, run: Run) -> Mapping[str, Any]:
     return {
         "method": method,
         "kl": m["peak/kl"],
+        "still_rising": m["peak/step"] == max(values_by_step(client, run.info.run_id, "curve/gold")),
         "kl_coef": run.data.params.get("kl_coef", "none"),
         "gold": m["peak/gold"],
         "gold_se": m["peak/gold_se"],

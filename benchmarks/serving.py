@@ -1,0 +1,119 @@
+"""What a served reward model answers, against the same model in this process, and how fast.
+
+    MLFLOW_TRACKING_URI=sqlite:///mlflow.db python benchmarks/serving.py [--model models:/reward-model@champion]
+
+Starts `mlflow models serve` on this machine, sends it the comparisons that the model was trained on (prompt and first
+response), and prints the largest difference, requests per second and latency of one client at batch 1 and 64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import mlflow
+import numpy as np
+import pandas as pd
+import requests
+from mlflow import MlflowClient
+from transformers import AutoTokenizer
+
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.sequences import encode
+from mlproject.steps.common import MODEL_FOLDER
+from mlproject.steps.comparisons import TABLE
+from mlproject.tracking.registry.versions import resolve_proxy
+from mlproject.tracking.runs import INPUTS, artifact
+
+
+@contextmanager
+def served(model: str):
+    """The address of a server of the model, up and answering."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        model,
+        "--env-manager",
+        "local",
+        "-p",
+        str(port),
+    ]
+    server, address, since = (
+        subprocess.Popen(command, stderr=subprocess.DEVNULL),
+        f"http://127.0.0.1:{port}",
+        time.time(),
+    )
+    try:
+        while True:
+            try:
+                if requests.get(f"{address}/ping", timeout=1).ok:
+                    break
+            except requests.RequestException:
+                if server.poll() is not None or time.time() - since > 180:
+                    raise RuntimeError("the server did not come up") from None
+                time.sleep(0.2)
+        print(f"up after {time.time() - since:.1f} s")
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def scores(session: requests.Session, address: str, pairs: pd.DataFrame) -> list[float]:
+    """Rewards of some pairs, in one request."""
+    answer = session.post(
+        f"{address}/invocations", json={"dataframe_split": pairs.to_dict(orient="split", index=False)}
+    )
+    answer.raise_for_status()
+    return [row["reward"] for row in answer.json()["predictions"]]
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models:/reward-model@champion")
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=15.0, help="of load at each batch size")
+    options = parser.parse_args()
+    client = MlflowClient(mlflow.get_tracking_uri())
+    proxy = resolve_proxy(client, options.model)
+    table = pd.read_parquet(artifact(client, json.loads(proxy.data.tags[INPUTS])["comparisons"], TABLE))
+    pairs = pd.DataFrame({"prompt": table.prompt, "response": table.response_a}).head(options.pairs)
+    folder = artifact(client, proxy.info.run_id, MODEL_FOLDER)
+    here, tokenizer = RewardModel.load(folder), AutoTokenizer.from_pretrained(folder)
+    longest = here.model.config.max_response_tokens
+    own = here.scores(encode(tokenizer, pairs.prompt.tolist(), pairs.response.tolist(), longest))
+    with served(options.model) as address, requests.Session() as session:
+        theirs = [s for i in range(0, len(pairs), 64) for s in scores(session, address, pairs.iloc[i : i + 64])]
+        gap = np.abs(own - np.array(theirs))
+        print(
+            f"{len(pairs)} pairs: largest difference {gap.max():.2e}, rewards from {own.min():.2f} to {own.max():.2f}"
+        )
+        for batch in (1, 64):
+            took, start = [], time.perf_counter()
+            while time.perf_counter() - start < options.seconds:
+                at = (len(took) * batch) % (len(pairs) - batch + 1)
+                since = time.perf_counter()
+                scores(session, address, pairs.iloc[at : at + batch])
+                took.append(time.perf_counter() - since)
+            total, ms = time.perf_counter() - start, 1000 * np.array(took)
+            print(
+                f"batch {batch}: {len(took) / total:.0f} requests/s ({batch * len(took) / total:.0f} pairs/s), latency "
+                f"median {np.median(ms):.1f} ms, 95th percentile {np.percentile(ms, 95):.1f} ms"
+            )
+
+
+if __name__ == "__main__":
+    main()
