@@ -104,6 +104,9 @@ ARMS = {
     "law": Arm(lambda budget: LawPruner(budget=budget)),
     "law, prediction told": Arm(lambda budget: LawPruner(budget=budget), told=True),
     "law, largest RM first": Arm(lambda budget: LawPruner(budget=budget), largest_first=True),
+    "law, largest RM first, prediction told": Arm(
+        lambda budget: LawPruner(budget=budget), told=True, largest_first=True
+    ),
     "median": Arm(lambda _: MedianPruner()),
     "median, largest RM first": Arm(lambda _: MedianPruner(), largest_first=True),
     "hyperband": Arm(lambda budget: HyperbandPruner(max_resource=budget)),

@@ -12,7 +12,6 @@ from mlproject.experiments import known_experiments, load_experiment, plan_cells
 from mlproject.findings.page import write_page
 from mlproject.models.sizes import SIZES
 from mlproject.promotion.gates import GATES, read_gates
-from mlproject.steps.policy_run import COMPLETE
 from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Made, Step
 from mlproject.study import plan_curve, plan_roots, plan_study
@@ -231,7 +230,7 @@ def _show_forecast(invocation: Invocation, step: Step) -> None:
         f"  forecast: peak {said['peak_gold']:.2f} at {said['peak_kl']:.2g} nats, behind with probability "
         f"{said['p_past_peak']:.2f}, from {said['gold_responses']:.0f} gold-scored responses"
     )
-    if run.tags.get(COMPLETE) == "false":
+    if "forecast/stopped_at" in run.tags:
         invocation.say(f"  stopped there, at update {run.tags['forecast/stopped_at']}")
 
 

@@ -100,8 +100,9 @@ def test_every_step_is_a_finished_run_of_its_kind(client):
         kinds[row["kind"]] = kinds.get(row["kind"], 0) + 1
     assert kinds["proxy-rm"] == 2
     assert kinds["policy-run"] >= 4
-    alone = ("initial-policy", "gold-rm", "comparisons", "pool", "law", "search", "promotion")
+    alone = ("initial-policy", "gold-rm", "comparisons", "law", "search", "audit", "promotion")
     assert all(kinds[kind] == 1 for kind in alone)
+    assert kinds["pool"] == 2, "of the curve prompts, and of the audit prompts"
 
 
 def test_the_invocation_run_is_a_study_with_report_and_figures(client):
@@ -191,7 +192,9 @@ def test_the_peak_checkpoint_is_found_by_its_gold_score(client):
 
 def test_the_champion_is_the_proxy_with_the_highest_peak_and_scores_as_in_process(client, store):
     version = client.get_model_version_by_alias("reward-model", "champion")
-    peaks = {v.version: float(v.tags["peak/gold"]) for v in client.search_model_versions("name = 'reward-model'")}
+    found = client.search_model_versions("name = 'reward-model'")
+    peaks = {v.version: float(v.tags["peak_gold.best-of-n"]) for v in found}
+    assert {v.tags["status"] for v in found} == {"passed", "candidate"}
     assert len(peaks) == 2
     assert peaks[version.version] == max(peaks.values())
 
@@ -243,6 +246,55 @@ def test_the_same_study_again_repeats_no_run(client, store):
     rows = json.loads((folder(again) / "steps.json").read_text())
     assert all(row["reused"] for row in rows)
     assert (folder(again) / "report.html").exists()
+
+
+def test_a_promotion_audits_the_challenger_on_prompts_of_its_own(client):
+    [run] = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'promotion'")
+    [audit] = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'audit'")
+    assert audit.data.metrics["audit/gold"] == pytest.approx(run.data.metrics["gate/margin"])
+    assert audit.data.params["audit_prompts"] == "48"
+    inputs = json.loads(audit.data.tags["mlproject.inputs"])
+    curve = client.get_run(inputs["policy-run"])
+    assert audit.data.metrics["audit/step"] == curve.data.metrics["peak/step"]
+    assert audit.data.metrics["audit/kl"] == pytest.approx(curve.data.metrics["peak/kl"])
+    assert audit.data.metrics["audit/gold"] != pytest.approx(curve.data.metrics["peak/gold"], abs=1e-6)
+
+
+def test_a_promotion_can_rest_on_ppo_whose_peak_checkpoint_is_audited(client, store):
+    margin = "{metric: margin, at_least: -9, judged_by: low, otherwise: It is behind., remedy: None.}"
+    (store / "gates.yaml").write_text(f"method: ppo\ngates: [{margin}]\n")
+    answer = run_module(store, "promote", "--preset", "smoke", "--gates", "gates.yaml", "--proxy", "1k", "--dry-run")
+    assert answer.returncode == 0, answer.stderr
+    rehearsal = runs(client, "overoptimization/studies", "tags.`promotion.outcome` = 'dry-run'")[0]
+    assert rehearsal.data.metrics["gate/margin_holds"] == 1
+    audits = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'audit' and params.method = 'ppo'")
+    assert {run.data.params["rm_size"] for run in audits} == {"1k", "13k"}, "candidate and champion"
+    for audit in audits:
+        curve = client.get_run(json.loads(audit.data.tags["mlproject.inputs"])["policy-run"])
+        assert audit.data.metrics["audit/step"] == curve.data.metrics["peak/step"]
+        assert audit.data.metrics["audit/kl"] == pytest.approx(curve.data.metrics["peak/kl"], rel=0.3)
+
+
+def test_a_run_against_a_version_is_warned_beyond_its_kl_budget_or_ends_there(client, store):
+    budget = float(client.get_model_version_by_alias("reward-model", "champion").tags["kl_budget.ppo"])
+    beyond = ("ppo", "--preset", "smoke", "--proxy", "models:/reward-model@champion", "--ppo_updates", "40")
+    warned = run_module(store, *beyond)
+    assert warned.returncode == 0, warned.stderr
+    assert warned.stderr.count("beyond the budget") == 1
+    assert "was passed at step" in warned.stdout
+    ended = run_module(store, *beyond, "--stop", "kl-budget")
+    assert ended.returncode == 0, ended.stderr
+    assert "was passed at step" in ended.stdout
+    run = runs(client, "overoptimization", "tags.`kl_budget.stopped_at` != ''")[0]
+    kl = [m.value for m in client.get_metric_history(run.info.run_id, "curve/kl")]
+    assert max(kl[:-1]) <= budget < kl[-1]
+    assert run.data.tags["mlproject.complete"] == "false"
+
+
+def test_a_kl_budget_that_nobody_knows_is_refused_in_one_line(client, store):
+    answer = run_module(store, "ppo", "--preset", "smoke", "--proxy", "13k", "--stop", "kl-budget")
+    assert answer.returncode == 2
+    assert "no KL budget is known" in answer.stderr.strip().splitlines()[-1]
 
 
 def test_the_same_study_again_takes_the_alias_back_from_whoever_moved_it(client, store):

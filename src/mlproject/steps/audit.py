@@ -49,14 +49,14 @@ def audit(config: Config, policy_run: Made, proxy: Made, pool: Step, method: str
 def work(run: Run) -> None:
     """Artifacts: `audit.npz`, a curve of one point."""
     from mlproject.curve import Curve
-    from mlproject.steps.common import load_policy
+    from mlproject.steps.common import load_checkpoint
     from mlproject.steps.problem import load_problem
 
     method = METHODS[run.params["method"]]
     peak = Curve.load(run.input("policy-run") / CURVE).peak()
     problem = load_problem(run, AUDIT)
     if method.trains_policy:
-        policy = load_policy(run.checkpoint("policy-run", "peak"), problem.accelerator.device)
+        policy = load_checkpoint(run.checkpoint("policy-run", "peak"), problem.accelerator.device)
         point = problem.meter.of_policy(policy, peak.step)
     else:
         point = next(point for point in method.optimize(problem) if point.step == peak.step)

@@ -53,4 +53,8 @@ def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:
 
 
 def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(policy_artifacts / MODEL_FOLDER).to(device).eval()
+    return load_checkpoint(policy_artifacts / MODEL_FOLDER, device)
+
+
+def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
