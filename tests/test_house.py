@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mlproject"
 FLOORS = [  # from the ground up; a room imports from its own floor and from those below
-    {"errors", "curve", "estimators", "archive", "py.typed", "__init__"},
+    {"errors", "yaml_file", "curve", "estimators", "archive", "py.typed", "__init__"},
     {"worlds", "models", "laws", "theme"},
     {"preferences", "optimization", "promotion"},
     {"config", "options", "command_line"},

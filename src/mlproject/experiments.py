@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from mlproject.config import parse
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
 from mlproject.study import plan_curve
+from mlproject.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from mlproject.config import Config
@@ -79,11 +78,7 @@ def load_experiment(name: str, quick: bool = False) -> Experiment:
         UserError: for a file that is missing or says something unknown; one line says what is allowed.
     """
     path = _find(name)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(f"{path}: is not valid YAML{f' at line {mark.line + 1}' if mark else ''}") from None
+    content = read_yaml(path, "name", "see experiments/README.md for the form")
     _keys(path, "the file", content, ("finding", "grids", "figure", "table"), _TOP)
     for part, (needed, possible) in _PARTS.items():
         if part in content:

@@ -7,9 +7,8 @@ from dataclasses import MISSING, Field, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlproject.errors import UserError
+from mlproject.yaml_file import read_yaml
 
 _KINDS: dict[str, type] = {"int": int, "float": float, "str": str}
 _LISTS = {f"tuple[{name}, ...]": kind for name, kind in _KINDS.items()}
@@ -99,15 +98,7 @@ def read_options(path: str) -> dict[str, Any]:
     Raises:
         UserError: where it cannot be read as that.
     """
-    try:
-        content = yaml.safe_load(Path(path).expanduser().read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UserError(f"config={path}: cannot be read ({reason}); give the path of a YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise UserError(f"config={path}: is not valid YAML{where}; give lines of the form `option: value`") from None
+    content = read_yaml(Path(path).expanduser(), "config", "give lines of the form `option: value`")
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -81,11 +81,12 @@ def read(result: Result) -> Finding:
         ),
     ]
     notes = [
-        f"Each resampling splits the {cells[0].curve.gold_SP.shape[1]} prompts into a quarter for the curves, a quarter "
+        f"Each resampling splits the {cells[0].curve.gold_SP.shape[1]} prompts: a quarter for the curves, a quarter "
         "for the audit, and a fresh half on which the true peak is measured; prompts of the curves and of the audit "
         "are a sample of what a study has. The gates on length and repetition are left out: kept curves lack them."
     ]
-    return Finding(claims=claims, tables={"Regret, share of the oracle's true peak gold": pd.DataFrame(rows)}, notes=notes)
+    tables = {"Regret, share of the oracle's true peak gold": pd.DataFrame(rows)}
+    return Finding(claims=claims, tables=tables, notes=notes)
 
 
 def _summary(regret_B: NDArray[np.float64]) -> dict[str, str]:

@@ -9,12 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlproject.errors import UserError
 from mlproject.laws import Estimate
 from mlproject.optimization import METHODS
 from mlproject.promotion.evidence import METRICS, Evidence
+from mlproject.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parents[3] / "model_registry"
 """Rules as reviewed data."""
@@ -129,16 +128,8 @@ def read_gates(path: Path) -> Gates:
     Raises:
         UserError: one line on what is wrong, in which gate.
     """
-    try:
-        raw = path.expanduser().read_bytes()
-        content = yaml.safe_load(raw.decode())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UserError(f"gates={path}: cannot be read ({reason}); give the path of a YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise UserError(f"gates={path}: is not valid YAML{where}; see model_registry/gates.yaml for the form") from None
+    path = path.expanduser()
+    content = read_yaml(path, "gates", "see model_registry/gates.yaml for the form")
     if not isinstance(content, dict) or set(content) != _FILE_FIELDS:
         raise UserError(
             f"gates={path}: wanted are the fields method and gates, nothing else; add or remove what differs"
@@ -149,7 +140,7 @@ def read_gates(path: Path) -> Gates:
         raise UserError(f"gates={path}: gates must be a list of at least one; an empty one would promote everything")
     gates = [_gate(each, f"gates={path}: gate {i + 1}") for i, each in enumerate(content["gates"])]
     _check_names(path, gates)
-    return Gates(content["method"], tuple(gates), raw)
+    return Gates(content["method"], tuple(gates), path.read_bytes())
 
 
 def _gate(content: Any, where: str) -> Gate:
