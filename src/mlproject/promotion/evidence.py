@@ -18,6 +18,8 @@ from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_f
 Array = NDArray[np.float64]
 
 RESAMPLES = 2000
+SIGNS = ("length", "repetition")
+"""Qualitative signs that some metric reads."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,7 @@ METRICS: Mapping[str, Metric] = {
     "gold_at_kl": Metric("gold at a required KL, standard deviations", _gold_at_kl, argument="kl"),
     "drop_after_peak": Metric("gold lost from the peak to the end of the run, standard deviations", _drop),
     "gamma": Metric("area between the laws of proxy and gold over gold's (Kim et al. 2025)", _gamma),
-    "length_ratio": Metric("response length at the peak over the initial policy's", _sign_ratio("length")),
-    "repetition_rise": Metric(
-        "share of repeated words at the peak less the initial policy's", _sign_rise("repetition")
-    ),
+    "length_ratio": Metric("response length at the peak over the initial policy's", _sign_ratio(SIGNS[0])),
+    "repetition_rise": Metric("share of repeated words at the peak less the initial policy's", _sign_rise(SIGNS[1])),
     "margin": Metric("gold over the champion's on the audit prompts, standard deviations", _margin, needs_audit=True),
 }

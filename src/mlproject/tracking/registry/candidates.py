@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlproject.optimization import METHODS
-from mlproject.promotion.evidence import Evidence
+from mlproject.promotion.evidence import SIGNS, Evidence
 from mlproject.steps.comparisons import HELD_OUT
 from mlproject.steps.policy_run import COMPLETE, METHOD, policy_run
 from mlproject.steps.pool import AUDIT, pool
@@ -22,8 +22,6 @@ from mlproject.tracking.store import Store, all_runs
 
 if TYPE_CHECKING:
     from mlproject.config import Config
-
-_SIGN = "signs/"
 
 
 @dataclass(frozen=True)
@@ -111,15 +109,14 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
     run, proxy = candidate.curves[method], candidate.proxy.data
     curve = curve_of(client, run.info.run_id)
     start, peak = int(curve.steps_S[0]), curve.peak().step
-    names = [name for name in run.data.metrics if name.startswith(_SIGN)]
-    signs = {name: values_by_step(client, run.info.run_id, name) for name in names}
+    signs = {name: values_by_step(client, run.info.run_id, f"signs/{name}") for name in SIGNS}
     return Evidence(
         trained=proxy.metrics,
         held_out=round(HELD_OUT * int(proxy.params["n_comparisons"])),
         method=method,
         curve=curve,
-        signs_start={name.removeprefix(_SIGN): values[start] for name, values in signs.items()},
-        signs_peak={name.removeprefix(_SIGN): values[peak] for name, values in signs.items()},
+        signs_start={name: values[start] for name, values in signs.items() if start in values},
+        signs_peak={name: values[peak] for name, values in signs.items() if peak in values},
     )
 
 
