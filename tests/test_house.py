@@ -13,7 +13,7 @@ FLOORS = [  # from the ground up; a room imports from its own floor and from tho
     {"errors", "yaml_file", "curve", "estimators", "archive", "py.typed", "__init__"},
     {"worlds", "models", "laws", "theme"},
     {"preferences", "optimization", "promotion"},
-    {"config", "options", "command_line"},
+    {"config", "options", "command_line", "curve_table"},
     {"steps"},
     {"study", "experiments"},
     {"findings"},

@@ -86,6 +86,17 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             ),
         ),
         EntryPoint(
+            "fit",
+            "fit law and forecast to a curve that was logged elsewhere",
+            (
+                Parameter("curve", "CSV, TSV or Parquet file, or the id of any MLflow run", None),
+                Parameter("columns", "which column or metric is what: kl=NAME,gold=NAME,gold_se=NAME,...", ""),
+                Parameter("method", "what optimized the policy: ppo (any RL) or best-of-n", "ppo"),
+                Parameter("gold_sd", "standard deviation of the initial policy's gold scores", "1"),
+                Parameter("gold_start", "their mean; empty: gold of the points at KL 0", ""),
+            ),
+        ),
+        EntryPoint(
             "findings",
             "write the findings page from kept results",
             (

@@ -11,11 +11,13 @@ from mlproject.errors import RefusedError, UserError
 from mlproject.experiments import known_experiments, load_experiment, plan_cells
 from mlproject.findings.page import write_page
 from mlproject.models.sizes import SIZES
+from mlproject.optimization import METHODS
 from mlproject.promotion.gates import GATES, read_gates
 from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Made, Step
 from mlproject.study import plan_curve, plan_roots, plan_study
 from mlproject.tracking.experiment import experiment as run_experiment
+from mlproject.tracking.fit import fit_curve
 from mlproject.tracking.invocation import Invocation
 from mlproject.tracking.registry.budget import Budget, BudgetWatch, budget_of
 from mlproject.tracking.registry.candidates import Ground, ground_of, ground_of_proxy
@@ -110,6 +112,24 @@ def experiment(call: Call) -> None:
             invocation.say(f"{each.name}: {len(cells)} policy runs, run {invocation.run_id_of(step)}")
         invocation.finish()
         _show_curves(invocation)
+
+
+def fit(call: Call) -> None:
+    """Law and forecast of a curve that was logged elsewhere."""
+    given, method = call.arguments, call.arguments["method"]
+    if method not in METHODS:
+        raise UserError(f"method={method}: allowed are {', '.join(METHODS)}")
+    gold_sd = _number("gold_sd", given["gold_sd"])
+    gold_start = _number("gold_start", given["gold_start"]) if given["gold_start"] else None
+    with Invocation(call) as invocation:
+        wanted, logged, fitted = fit_curve(invocation, given["curve"], given["columns"], method, gold_sd, gold_start)
+        invocation.finish()
+        kl = logged.table.kl
+        guessed = "; its errors are guessed from the scatter" if logged.se_is_guessed else ""
+        invocation.say(f"{given['curve']}: {len(kl)} points, {kl.min():.3g} to {kl.max():.3g} nats{guessed}")
+        for line in fitted.lines():
+            invocation.say(line)
+        invocation.say(f"run {invocation.run_id_of(wanted)}: fit.png, fit.json, points.csv")
 
 
 def findings(call: Call) -> None:
@@ -211,6 +231,13 @@ def _yes_or_no(name: str, value: str) -> bool:
     if value not in ("true", "false"):
         raise UserError(f"{name}={value}: allowed are true and false")
     return value == "true"
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise UserError(f"{name}={value}: allowed is a number") from None
 
 
 def _show_metrics(invocation: Invocation, step: Step, names: tuple[str, ...]) -> None:
