@@ -7,7 +7,7 @@ import pandas as pd
 
 from mlproject.archive import Cell, Result
 from mlproject.findings.claims import Claim, Finding, verdict
-from mlproject.findings.evidence import Interval, gold_at, mean_interval, seeds_of, select, values_of
+from mlproject.findings.evidence import gold_at, mean_interval, seeds_of, select, values_of
 
 
 def read(result: Result) -> Finding:
@@ -31,7 +31,7 @@ def read(result: Result) -> Finding:
             verdict(stopped.high < 0.05, stopped.low > 0.05),
         ),
     ]
-    return Finding(claims=claims, tables={"Peak gold, mean over seeds": _matrix(result)})
+    return Finding(claims=claims)
 
 
 def _of_seed(result: Result, seed: int) -> list[Cell]:
@@ -60,13 +60,3 @@ def _against_stopping(result: Result, seed: int) -> float:
                 found.append(float(cell.curve.gold_S[best]) - gold_at(cells[0.0].curve, kl))
     return float(np.nanmean(found)) if found else float("nan")
 
-
-def _matrix(result: Result) -> pd.DataFrame:
-    rows = []
-    for coef in values_of(result, "kl_coef"):
-        row: dict[str, object] = {"KL coefficient": f"{coef:g}"}
-        for size in values_of(result, "rm_size"):
-            peaks: Interval = mean_interval(c.curve.peak().gold for c in select(result, rm_size=size, kl_coef=coef))
-            row[size] = f"{peaks.value:.3f}"
-        rows.append(row)
-    return pd.DataFrame(rows)

@@ -83,7 +83,9 @@ def read(result: Result) -> Finding:
     notes = [
         f"Each resampling splits the {cells[0].curve.gold_SP.shape[1]} prompts: a quarter for the curves, a quarter "
         "for the audit, and a fresh half on which the true peak is measured; prompts of the curves and of the audit "
-        "are a sample of what a study has. The gates on length and repetition are left out: kept curves lack them."
+        "are a sample of what a study has. The gates on length and repetition are left out: kept curves lack them. "
+        "Accuracy and loss are measured on the gold RM's own labels without noise, which flatters them. Choosing one "
+        "after another, a candidate that is better by less than the audit can tell is refused: that is the price."
     ]
     tables = {"Regret, share of the oracle's true peak gold": pd.DataFrame(rows)}
     return Finding(claims=claims, tables=tables, notes=notes)
