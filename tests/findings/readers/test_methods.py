@@ -354,9 +354,6 @@ def test_shares_of_size_and_coefficient_are_those_of_a_two_way_table(plant: Any,
     expected = [long_way.interval(peaks.mean(axis=axis).var(axis=0) / total) for axis in (1, 0)]
     assert long_way.numbers(shares)[:6] == pytest.approx([*expected[0], *expected[1]], abs=0.0051)
     assert shares.endswith("best cells by seed " + ", ".join(["100k at 0.3"] * 3))
-    table = found.tables["Peak gold, mean over seeds"]
-    assert table["KL coefficient"].tolist() == ["0", "0.03", "0.3"]
-    np.testing.assert_allclose(table[["1k", "13k", "100k"]].to_numpy(float), peaks.mean(axis=2).T, atol=0.00051)
     beyond = []
     for seed in SEEDS:
         each = []
