@@ -50,13 +50,16 @@ def config(**more: str) -> Config:
     return load_config("smoke", {**OPTIONS, **more})
 
 
-def plant(folder: Path, heights: Heights, uri: str = "", audit_lead: float = 0.0, **signs: float) -> Store:
+def plant(
+    folder: Path, heights: Heights, uri: str = "", experiment: str = "", audit_lead: float = 0.0, **signs: float
+) -> Store:
     """Write the runs of a study whose best-of-n curves have these heights.
 
     Args:
         folder: working directory of the store from now on.
         heights: of the curves.
         uri: of a tracking server; empty: SQLite in the folder.
+        experiment: name; a server keeps the runs of earlier tests, whose artifacts are gone.
         audit_lead: by how much gold on the audit prompts is higher than on the curve prompts.
         signs: at the peak and after it; 1 at the start.
     """
@@ -65,7 +68,7 @@ def plant(folder: Path, heights: Heights, uri: str = "", audit_lead: float = 0.0
         os.environ["MLFLOW_TRACKING_URI"] = uri
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
-    options = config()
+    options = config(**({"experiment": experiment} if experiment else {}))
     store = open_store(options.experiment)
     known = Ledger(store.client(), store).finished
     runs: dict[Step, str] = {}

@@ -67,8 +67,14 @@ def promote_in(folder: Path, uri: str, killed_before: int, calls, arguments: tup
     os._exit(code)
 
 
+def experiment(folder: Path) -> str:
+    """A name of its own for every test."""
+    return f"{folder.parent.name}-{folder.name}"
+
+
 def start(processes, folder, *arguments, killed_before=0, calls=None):
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    arguments = (*arguments, "--experiment", experiment(folder))
     process = processes.Process(target=promote_in, args=(folder, uri, killed_before, calls, arguments))
     process.start()
     return process
@@ -108,7 +114,7 @@ def check_records(store: Store) -> None:
 
 
 def race(processes, plant, tmp_path, rounds: int) -> None:
-    store = plant(HEIGHTS, uri=POSTGRES)
+    store = plant(HEIGHTS, uri=POSTGRES, experiment=experiment(tmp_path))
     for _ in range(rounds):
         forget_registry(store)
         first = start(processes, tmp_path, "--proxy", "1k")
@@ -164,7 +170,7 @@ def writes_of_a_promotion(processes, store, tmp_path) -> list[tuple[int, str, tu
 
 
 def test_a_kill_around_the_writes_that_matter_leaves_a_champion_that_passed(processes, plant, tmp_path):
-    store = plant(HEIGHTS, uri=POSTGRES)
+    store = plant(HEIGHTS, uri=POSTGRES, experiment=experiment(tmp_path))
     writes = writes_of_a_promotion(processes, store, tmp_path)
     critical = [number for number, name, args in writes if is_critical(name, args)]
     assert len(critical) >= 5
@@ -174,14 +180,14 @@ def test_a_kill_around_the_writes_that_matter_leaves_a_champion_that_passed(proc
 
 @pytest.mark.slow
 def test_a_kill_before_any_write_leaves_a_champion_that_passed(processes, plant, tmp_path):
-    store = plant(HEIGHTS, uri=POSTGRES)
+    store = plant(HEIGHTS, uri=POSTGRES, experiment=experiment(tmp_path))
     for number, _, _ in writes_of_a_promotion(processes, store, tmp_path):
         kill_at(processes, store, tmp_path, number)
 
 
 @pytest.mark.slow
 def test_fifty_kills_at_random_moments_break_nothing(processes, plant, tmp_path):
-    store = plant(HEIGHTS, uri=POSTGRES)
+    store = plant(HEIGHTS, uri=POSTGRES, experiment=experiment(tmp_path))
     rng, sizes = random.Random(0), ("1k", "3k", "13k")
     forget_registry(store)
     start(processes, tmp_path, "--proxy", "1k").join()
