@@ -59,4 +59,3 @@ def _against_stopping(result: Result, seed: int) -> float:
                 kl = float(cell.curve.kl_S[best])
                 found.append(float(cell.curve.gold_S[best]) - gold_at(cells[0.0].curve, kl))
     return float(np.nanmean(found)) if found else float("nan")
-

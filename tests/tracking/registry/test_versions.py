@@ -5,7 +5,7 @@ from tests.tracking.registry.planted import promoting
 
 from mlproject.__main__ import main
 from mlproject.errors import UserError
-from mlproject.tracking.registry.versions import CHAMPION, digest_of, holder, resolve_proxy, verify
+from mlproject.tracking.registry.versions import CHAMPION, DIGEST, digest_of, holder, resolve_proxy, verify
 
 NAME = "reward-model"
 
@@ -43,6 +43,18 @@ def test_tampered_or_missing_weights_are_refused_wherever_the_version_is_used(pl
     weights.unlink()
     with pytest.raises(UserError, match="SHA-256"):
         verify(client, version)
+
+
+def test_a_version_from_before_there_were_digests_is_checked_once_it_was_promoted(plant, tmp_path):
+    store = plant({("3k", 0): 1.2})
+    promoting(tmp_path)
+    client = store.client()
+    client.delete_model_version_tag(NAME, "1", DIGEST)
+    client.delete_registered_model_alias(NAME, CHAMPION)
+    with pytest.raises(UserError, match="has no tag sha256"):
+        verify(client, client.get_model_version(NAME, "1"))
+    assert promoting(tmp_path) == 0
+    verify(client, holder(client, NAME, CHAMPION))
 
 
 def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_path, monkeypatch):

@@ -80,7 +80,10 @@ def register(client: MlflowClient, name: str, proxy: Run, known: Mapping[str, Mo
         the version.
     """
     if proxy.info.run_id in known:
-        return str(known[proxy.info.run_id].version)
+        version = known[proxy.info.run_id]
+        if DIGEST not in version.tags:  # registered before versions had one
+            set_tags(client, name, str(version.version), {DIGEST: _digest_now(client, version), STATUS: CANDIDATE})
+        return str(version.version)
     digest = log_scorer(client, proxy.info.run_id)
     made = client.create_model_version(
         name,
@@ -152,21 +155,28 @@ def verify(client: MlflowClient, version: ModelVersion) -> None:
     Raises:
         UserError: where they are gone or differ.
     """
-    named = f"{version.name} version {version.version}"
+    named, expected = f"{version.name} version {version.version}", version.tags.get(DIGEST)
+    if expected is None:
+        raise UserError(f"{named}: has no tag {DIGEST}, so its files cannot be checked; run `promote`, which adds it")
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            remote = client.tracking_uri.startswith("http")
-            folder = mlflow.artifacts.download_artifacts(
-                artifact_uri=version.source, dst_path=scratch if remote else None, tracking_uri=client.tracking_uri
-            )
-            found = digest_of(Path(folder))
+        found = _digest_now(client, version)
     except (MlflowException, OSError) as error:
         raise UserError(f"{named}: its files cannot be read ({_first_line(error)}); register the model anew") from None
-    if found != version.tags.get(DIGEST):
+    if found != expected:
         raise UserError(
             f"{named}: its files have changed since it was registered (SHA-256 {found[:12]} instead of "
-            f"{version.tags.get(DIGEST, 'none')[:12]}); restore them, or train and register the model anew"
+            f"{expected[:12]}); restore them, or train and register the model anew"
         )
+
+
+def _digest_now(client: MlflowClient, version: ModelVersion) -> str:
+    """Digest of a version's files as they are."""
+    with tempfile.TemporaryDirectory() as scratch:
+        remote = client.tracking_uri.startswith("http")
+        folder = mlflow.artifacts.download_artifacts(
+            artifact_uri=version.source, dst_path=scratch if remote else None, tracking_uri=client.tracking_uri
+        )
+        return digest_of(Path(folder))
 
 
 def resolve_version(client: MlflowClient, given: str) -> ModelVersion:
