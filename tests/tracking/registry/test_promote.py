@@ -8,7 +8,7 @@ from tests.tracking.registry.planted import promoting
 
 from mlproject.tracking.registry import turn
 from mlproject.tracking.registry.history import history
-from mlproject.tracking.registry.versions import CHALLENGER, CHAMPION, DIGEST, STATUS, holder, verify
+from mlproject.tracking.registry.versions import CHALLENGER, CHAMPION, DIGEST, PROMOTION_RUN, STATUS, holder, verify
 from mlproject.tracking.runs import artifact
 
 NAME = "reward-model"
@@ -140,6 +140,19 @@ def test_an_alias_that_someone_moved_by_hand_is_won_back_on_the_evidence(plant, 
     client.set_registered_model_alias(NAME, CHAMPION, other)
     assert promoting(tmp_path) == 0
     assert champion(store) == best
+
+
+def test_a_champion_that_nobody_judged_is_judged_like_a_first_one(plant, tmp_path):
+    store = plant(TWO)
+    promoting(tmp_path)
+    client, best = store.client(), champion(store)
+    for tag in (STATUS, PROMOTION_RUN):  # as if the alias had been set by hand
+        client.delete_model_version_tag(NAME, best, tag)
+    assert promoting(tmp_path) == 0
+    version = holder(client, NAME)
+    assert str(version.version) == best
+    assert version.tags[STATUS] == "passed"
+    assert client.get_run(version.tags[PROMOTION_RUN]).data.metrics["gate/margin_holds"] == 1
 
 
 def test_a_foreign_champion_cannot_be_measured(plant, tmp_path, capsys):

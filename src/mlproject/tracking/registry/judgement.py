@@ -17,7 +17,14 @@ from mlproject.promotion.rule import choose
 from mlproject.steps.audit import FILE as AUDIT_FILE
 from mlproject.steps.audit import audit
 from mlproject.tracking.registry.candidates import Candidate, Ground, candidates_on, evidence_of, made
-from mlproject.tracking.registry.versions import CHAMPION, RETIRED, STATUS, holder, versions_by_proxy
+from mlproject.tracking.registry.versions import (
+    CHAMPION,
+    PROMOTION_RUN,
+    RETIRED,
+    STATUS,
+    holder,
+    versions_by_proxy,
+)
 from mlproject.tracking.runs import PROXY_RUN, artifact
 
 if TYPE_CHECKING:
@@ -56,6 +63,16 @@ class Judgement:
     def answer(self) -> Sequence[Verdict]:
         """The verdicts on the chosen one."""
         return self.verdicts[self.chosen]
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether the chosen one is champion already."""
+        return self.champion is not None and self.champion.tags.get(PROXY_RUN) == self.chosen
+
+    @property
+    def was_promoted(self) -> bool:
+        """Whether it is champion by a promotion: somebody may have moved the alias by hand."""
+        return self.is_champion and self.champion is not None and PROMOTION_RUN in self.champion.tags
 
     @property
     def passed(self) -> bool:
@@ -97,7 +114,7 @@ def judge(invocation: Invocation, gates: Gates, ground: Ground, wanted: Run | No
     evidence = {run_id: evidence_of(client, candidates[run_id], method) for run_id in eligible}
     chosen, verdicts = choose(gates, evidence)
     judgement = Judgement(gates, ground, champion, chosen or next(iter(verdicts)), candidates, evidence, dict(verdicts))
-    if chosen is None or (champion and champion.tags.get(PROXY_RUN) == chosen):
+    if chosen is None or judgement.was_promoted:
         return judgement
     return _audited(invocation, judgement)
 
@@ -106,7 +123,7 @@ def _audited(invocation: Invocation, judgement: Judgement) -> Judgement:
     """The judgement with all gates asked, champion and candidate measured on the same audit prompts."""
     client, chosen = invocation.client, judgement.chosen
     measured = [judgement.candidate]
-    if judgement.champion is not None:
+    if judgement.champion is not None and not judgement.is_champion:
         measured.append(_champion(invocation, judgement, judgement.champion))
     method, ground = judgement.gates.method, judgement.ground
     audits = [

@@ -46,7 +46,7 @@ from mlproject.tracking.registry.versions import (
     verify,
     versions_by_proxy,
 )
-from mlproject.tracking.runs import PROXY_RUN, StepRun, carry_out
+from mlproject.tracking.runs import StepRun, carry_out
 
 if TYPE_CHECKING:
     from mlproject.tracking.invocation import Invocation
@@ -92,9 +92,9 @@ def promote(
         judgement = judge(invocation, gates, ground, wanted)
         step, conductor = _step(invocation, judgement, dry_run), invocation.conductor
         champion = judgement.champion
-        if champion is not None and champion.tags.get(PROXY_RUN) == judgement.chosen:
+        if champion is not None and judgement.was_promoted:
             settle_moved(invocation.client, invocation.store, invocation.config.registered_model)
-            run_id = champion.tags.get(PROMOTION_RUN, "")
+            run_id = champion.tags[PROMOTION_RUN]
             conductor.found_here(step, run_id)
             return _decision(invocation, judgement, run_id)
         known = conductor.find(step)
@@ -161,7 +161,8 @@ def _act(run: StepRun, judgement: Judgement, name: str, dry_run: bool) -> None:
         return
     verify(client, client.get_model_version(name, version))
     client.set_registered_model_alias(name, CHALLENGER, version)
-    move_champion(run, name, version, "" if champion is None else str(champion.version), run.run_id)
+    left = "" if champion is None or judgement.is_champion else str(champion.version)
+    move_champion(run, name, version, left, run.run_id)
     client.delete_registered_model_alias(name, CHALLENGER)
     run.set_tags({OUTCOME: PROMOTED})
 
