@@ -42,12 +42,13 @@ def main(call: Call) -> None:
     with Invocation(call) as invocation:
         if invocation.config.n_trials:
             open_storage(invocation.config, invocation.store)
-        plan = plan_study(invocation.config)
-        invocation.make(*plan.steps)
+        plan, ground = plan_study(invocation.config), ground_of(invocation.config)
+        is_promoting = gates.method in invocation.config.methods
+        invocation.make(*plan.steps, *([ground.audit_pool] if is_promoting else []))
         if invocation.config.n_trials:
             run_search(invocation, plan)
-        if gates.method in invocation.config.methods:
-            _show_decision(invocation, run_promotion(invocation, gates, ground_of(invocation.config)))
+        if is_promoting:
+            _show_decision(invocation, run_promotion(invocation, gates, ground))
         else:
             invocation.say(f"no promotion: its gates judge {gates.method}, and methods lacks that")
         write_report(invocation)
