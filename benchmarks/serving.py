@@ -50,11 +50,8 @@ def served(model: str):
         "-p",
         str(port),
     ]
-    server, address, since = (
-        subprocess.Popen(command, stderr=subprocess.DEVNULL),
-        f"http://127.0.0.1:{port}",
-        time.time(),
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server, address, since = subprocess.Popen(command, **quiet), f"http://127.0.0.1:{port}", time.time()
     try:
         while True:
             try:
