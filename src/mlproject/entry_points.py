@@ -165,7 +165,7 @@ def history(call: Call) -> None:
     """Every move of the champion's alias."""
     with Invocation(call) as invocation:
         name = invocation.config.registered_model
-        moves = moves_of(invocation.client, invocation.store, name)
+        moves = moves_of(invocation.client, name)
         invocation.say("\n".join(map(str, moves)) or f"{name}: nobody was champion yet")
 
 

@@ -20,7 +20,7 @@ def status(client, version):
 
 
 def newest(store):
-    return turn.promotions(store.client(), store, NAME)[0]
+    return turn.promotions(store.client(), NAME)[0]
 
 
 def champion(store):
@@ -63,7 +63,7 @@ def test_the_same_promotion_again_makes_no_run(plant, tmp_path, capsys):
     store = plant(TWO)
     promoting(tmp_path)
     assert promoting(tmp_path) == 0
-    assert len(turn.promotions(store.client(), store, NAME)) == 1
+    assert len(turn.promotions(store.client(), NAME)) == 1
     assert "is champion" in capsys.readouterr().out
 
 
@@ -75,7 +75,7 @@ def test_a_better_one_takes_the_alias_and_the_old_champion_is_retired(plant, tmp
     assert promoting(tmp_path) == 0
     assert champion(store) != first
     assert status(store.client(), first) == "retired"
-    assert [(m.left, m.came) for m in history(store.client(), store, NAME)] == [("", first), (first, champion(store))]
+    assert [(m.left, m.came) for m in history(store.client(), NAME)] == [("", first), (first, champion(store))]
 
 
 def test_one_that_is_not_surely_better_is_refused_by_the_margin_and_stays_challenger(plant, tmp_path, capsys):
@@ -92,7 +92,7 @@ def test_one_that_is_not_surely_better_is_refused_by_the_margin_and_stays_challe
     assert "refused margin: -0.1 [" in told.out
     assert "promotion refused by margin" in told.err
     assert promoting(tmp_path) == 3, "the same question has the same answer"
-    assert len(turn.promotions(store.client(), store, NAME)) == 2
+    assert len(turn.promotions(store.client(), NAME)) == 2
 
 
 def test_one_that_fails_before_the_audit_never_sees_the_audit_prompts(plant, tmp_path):
@@ -170,7 +170,7 @@ def test_without_any_curve_there_is_nothing_to_judge(plant, tmp_path, capsys):
     store = plant(TWO)
     assert promoting(tmp_path, bon_points="5") == 2
     assert "no finished best-of-n curve" in capsys.readouterr().err
-    assert turn.promotions(store.client(), store, NAME) == []
+    assert turn.promotions(store.client(), NAME) == []
 
 
 def test_weights_that_changed_after_registration_are_not_promoted(plant, tmp_path, capsys):
@@ -189,3 +189,16 @@ def test_weights_that_changed_after_registration_are_not_promoted(plant, tmp_pat
     told = capsys.readouterr().err.strip()
     assert "have changed since it was registered" in told.splitlines()[-1]
     assert champion(store) == before
+
+
+def test_a_candidate_whose_promotion_was_cut_off_before_the_alias_is_a_candidate_still(plant, tmp_path):
+    store = plant(TWO)
+    promoting(tmp_path, "--proxy", "1k")
+    client = store.client()
+    [other] = [v.version for v in client.search_model_versions(f"name = '{NAME}'") if str(v.version) != champion(store)]
+    client.set_model_version_tag(NAME, other, STATUS, "passed")  # as a killed promotion leaves it
+    plant({("13k", 0): 0.9}, audit_lead=-0.5)
+    assert promoting(tmp_path, "--proxy", "13k") == 3, "somebody else's turn comes first"
+    assert status(client, other) == "candidate"
+    assert promoting(tmp_path) == 0
+    assert champion(store) == str(other)

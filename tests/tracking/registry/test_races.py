@@ -83,7 +83,7 @@ def start(processes, folder, *arguments, killed_before=0, calls=None):
 def forget_registry(store: Store) -> None:
     """As if nothing had been promoted yet."""
     client = store.client()
-    for run in turn.promotions(client, store, NAME):
+    for run in turn.promotions(client, NAME):
         client.delete_run(run.info.run_id)
     if client.search_registered_models(f"name = '{NAME}'"):
         client.delete_registered_model(NAME)
@@ -102,10 +102,10 @@ def check_alias(store: Store, wanted_size: str | None = None) -> None:
 def check_records(store: Store) -> None:
     """Every promotion run has ended and says what became of it; the last move is the alias."""
     client = store.client()
-    for run in turn.promotions(client, store, NAME):
+    for run in turn.promotions(client, NAME):
         assert run.info.status in ("FINISHED", "KILLED", "FAILED")
         assert turn.OUTCOME in run.data.tags or turn.TURN not in run.data.tags
-    moves = history(client, store, NAME)
+    moves = history(client, NAME)
     assert moves[-1].came == str(client.get_model_version_by_alias(NAME, CHAMPION).version)
     for before, after in pairwise(moves):
         assert after.left == before.came

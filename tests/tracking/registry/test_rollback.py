@@ -46,7 +46,7 @@ def test_rollback_returns_the_alias_and_the_history_tells_all(plant, tmp_path, c
     assert first.tags["rm_size"] == "1k"
     assert first.tags[STATUS] == "passed"
     assert client.get_model_version(NAME, second).tags[STATUS] == "retired"
-    last = history(client, store, NAME)[-1]
+    last = history(client, NAME)[-1]
     assert (last.action, last.left, last.came, last.why) == ("rollback", second, str(first.version), "it likes lists")
     assert "@" in last.who
     capsys.readouterr()
@@ -66,7 +66,7 @@ def test_there_is_nothing_to_roll_back_to_before_the_second_champion(plant, tmp_
     capsys.readouterr()
     assert main(["rollback", "--preset", "smoke", "--why", "x"]) == 2
     assert "is the first champion" in capsys.readouterr().err
-    assert len(turn.promotions(store.client(), store, NAME)) == 1, "a mistake leaves no run behind"
+    assert len(turn.promotions(store.client(), NAME)) == 1, "a mistake leaves no run behind"
 
 
 def test_a_rollback_needs_a_reason(plant, tmp_path, capsys):

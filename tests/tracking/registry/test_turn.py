@@ -30,11 +30,11 @@ def opened(store):
     """Opens promotion runs; afterwards none is left."""
     found = []
 
-    def make(name=NAME, **tags):
+    def make(name=NAME, where=None, **tags):
         step = Step(
             f"p{len(found)}", "promotion", 1, {"n": time.time()}, "nowhere", tags={MODEL: name, ACTION: "promote"}
         )
-        run = StepRun(store, step, {}, made_by="nobody")
+        run = StepRun(where or store, step, {}, made_by="nobody")
         run.set_tags(tags)
         found.append(run)
         return run
@@ -53,7 +53,7 @@ def turn_of(store, run):
     has_come = threading.Event()
 
     def take():
-        with my_turn(store, NAME, run):
+        with my_turn(NAME, run):
             has_come.set()
 
     threading.Thread(target=take, daemon=True).start()
@@ -79,6 +79,14 @@ def test_one_that_has_not_drawn_its_number_is_waited_for(store, opened):
     assert has_come.wait(PATIENCE)
 
 
+def test_promotions_of_another_experiment_are_waited_for(store, opened):
+    other = opened(where=open_store("another"))
+    has_come = turn_of(store, opened())
+    assert not has_come.wait(1)
+    other.close("FINISHED")
+    assert has_come.wait(PATIENCE)
+
+
 def test_promotions_of_another_model_are_not_waited_for(store, opened):
     opened(name="other")
     assert turn_of(store, opened()).wait(PATIENCE)
@@ -96,6 +104,6 @@ def test_a_run_of_another_machine_is_waited_for_but_not_for_ever(store, opened):
     far = opened(**{TURN: "1", HOST: "elsewhere"})
     mine = opened()
     refused = pytest.raises(UserError, match=f"promotion run {far.run_id} of host elsewhere has not ended")
-    with refused, my_turn(store, NAME, mine, patience=0.5):
+    with refused, my_turn(NAME, mine, patience=0.5):
         pass
     assert store.client().get_run(mine.run_id).info.lifecycle_stage == "deleted"

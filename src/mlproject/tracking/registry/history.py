@@ -21,7 +21,6 @@ from mlproject.tracking.registry.turn import (
     promotions,
     settle_moved,
 )
-from mlproject.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ class Move:
         return f"{when}  {self.action:<8}  {left}version {self.came}  by {self.who}{why}  (run {self.run_id})"
 
 
-def history(client: MlflowClient, store: Store, name: str) -> list[Move]:
+def history(client: MlflowClient, name: str) -> list[Move]:
     """All moves of the champion's alias, the oldest first."""
-    settle_moved(client, store, name)
+    settle_moved(client, name)
     moves = [
         Move(
             turn=int(tags[TURN]),
@@ -67,7 +66,7 @@ def history(client: MlflowClient, store: Store, name: str) -> list[Move]:
             why=tags.get(WHY, ""),
             run_id=run.info.run_id,
         )
-        for run in promotions(client, store, name)
+        for run in promotions(client, name)
         for tags in [run.data.tags]
         if tags.get(OUTCOME) in (PROMOTED, ROLLED_BACK)
     ]

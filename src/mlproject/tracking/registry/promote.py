@@ -93,7 +93,7 @@ def promote(
         step, conductor = _step(invocation, judgement, dry_run), invocation.conductor
         champion = judgement.champion
         if champion is not None and judgement.was_promoted:
-            settle_moved(invocation.client, invocation.store, invocation.config.registered_model)
+            settle_moved(invocation.client, invocation.config.registered_model)
             run_id = champion.tags[PROMOTION_RUN]
             conductor.found_here(step, run_id)
             return _decision(invocation, judgement, run_id)
@@ -103,7 +103,7 @@ def promote(
             return _decision(invocation, judgement, known)
         inputs = {role: source.run_id for role, source in _inputs(judgement).items()}
         run = StepRun(invocation.store, step, inputs, made_by=invocation.run_id)
-        with my_turn(invocation.store, invocation.config.registered_model, run):
+        with my_turn(invocation.config.registered_model, run):
             now = holder(invocation.client, invocation.config.registered_model)
             if (now and now.version) != (champion and champion.version):
                 run.withdraw(delete=True)

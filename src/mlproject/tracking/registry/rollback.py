@@ -37,7 +37,7 @@ def rollback(invocation: Invocation, why: str) -> Move:
         champion = holder(client, name)
         if champion is None:
             raise UserError(f"{name}: has no champion, so there is nothing to roll back; run `promote` first")
-        earlier = previous_holder(history(client, store, name), str(champion.version))
+        earlier = previous_holder(history(client, name), str(champion.version))
         if earlier is None:
             raise UserError(f"{name}: version {champion.version} is the first champion; there is none to return to")
         version = client.get_model_version(name, earlier)
@@ -45,11 +45,11 @@ def rollback(invocation: Invocation, why: str) -> Move:
         move_champion(run, name, earlier, str(champion.version), version.tags.get(PROMOTION_RUN, ""))
         run.set_tags({OUTCOME: ROLLED_BACK})
 
-    with my_turn(store, name, run):
+    with my_turn(name, run):
         try:
             carry_out(run, work)
         except UserError:
             client.delete_run(run.run_id)  # a mistake leaves nothing behind
             raise
     invocation.conductor.closed_here(step, run)
-    return history(client, store, name)[-1]
+    return history(client, name)[-1]

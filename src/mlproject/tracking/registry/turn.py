@@ -19,6 +19,7 @@ from mlflow.entities import Run
 from mlproject.errors import UserError
 from mlproject.tracking.owner import HOST, is_abandoned
 from mlproject.tracking.registry.versions import (
+    CANDIDATE,
     PASSED,
     RETIRED,
     STATUS,
@@ -27,7 +28,7 @@ from mlproject.tracking.registry.versions import (
     versions_by_proxy,
 )
 from mlproject.tracking.runs import KIND, StepRun
-from mlproject.tracking.store import Store, all_runs
+from mlproject.tracking.store import all_experiments, all_runs
 
 MODEL, TURN, ACTION = "promotion.registered_model", "promotion.turn", "promotion.action"
 FROM, TO, OUTCOME = "promotion.from", "promotion.to", "promotion.outcome"
@@ -40,31 +41,31 @@ PATIENCE_SECONDS = 900.0
 _POLL_SECONDS = 0.2
 
 
-def promotions(client: MlflowClient, store: Store, name: str, more: str = "") -> list[Run]:
-    """All promotion runs of a registered model, newest first."""
-    return all_runs(client, [store.studies], f"tags.`{KIND}` = 'promotion' and tags.`{MODEL}` = '{name}'{more}")
+def promotions(client: MlflowClient, name: str, more: str = "") -> list[Run]:
+    """All promotion runs of a registered model, newest first, in whatever experiment: models are the server's."""
+    return all_runs(client, all_experiments(client), f"tags.`{KIND}` = 'promotion' and tags.`{MODEL}` = '{name}'{more}")
 
 
 @contextmanager
-def my_turn(store: Store, name: str, run: StepRun, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
+def my_turn(name: str, run: StepRun, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Wait for the turn of a promotion run; it ends when the run does.
 
     Raises:
         UserError: when patience is at an end; the run is deleted.
     """
     try:
-        _take_turn(run.client, store, name, run.run_id, patience)
+        _take_turn(run.client, name, run.run_id, patience)
     except BaseException:
         run.withdraw(delete=True)
         raise
     yield
 
 
-def _take_turn(client: MlflowClient, store: Store, name: str, run_id: str, patience: float) -> None:
+def _take_turn(client: MlflowClient, name: str, run_id: str, patience: float) -> None:
     """Wait until no other promotion of the model is under way, and settle what dead ones left.
 
     Args:
-        client, store: where.
+        client: of the store.
         name: of the registered model.
         run_id: a promotion run of this process, RUNNING, with the tag MODEL and without TURN.
         patience: seconds that runs of other machines are waited for.
@@ -72,14 +73,14 @@ def _take_turn(client: MlflowClient, store: Store, name: str, run_id: str, patie
     Raises:
         UserError: when patience is at an end; whether a process of another machine lives cannot be known from here.
     """
-    drawn = [int(run.data.tags[TURN]) for run in promotions(client, store, name) if TURN in run.data.tags]
+    drawn = [int(run.data.tags[TURN]) for run in promotions(client, name) if TURN in run.data.tags]
     mine = max(drawn, default=0) + 1
     client.set_tag(run_id, TURN, str(mine))
     since = time.monotonic()
     while True:
         ahead = [
             run
-            for run in promotions(client, store, name, " and attributes.status = 'RUNNING'")
+            for run in promotions(client, name, " and attributes.status = 'RUNNING'")
             if run.info.run_id != run_id
             and not is_abandoned(run)
             and (TURN not in run.data.tags or (int(run.data.tags[TURN]), run.info.run_id) < (mine, run_id))
@@ -93,31 +94,35 @@ def _take_turn(client: MlflowClient, store: Store, name: str, run_id: str, patie
                 f"ended for {patience:.0f} s; if its process is gone, delete that run in MLflow and try again"
             )
         time.sleep(_POLL_SECONDS)
-    _settle(client, store, name, run_id)
+    _settle(client, name, run_id)
 
 
-def settle_moved(client: MlflowClient, store: Store, name: str) -> None:
+def settle_moved(client: MlflowClient, name: str) -> None:
     """Complete the record of a run that moved the alias and was cut off before it could say so. Needs no turn."""
     champion = holder(client, name)
-    for run in promotions(client, store, name):
+    for run in promotions(client, name):
         if champion and run.data.tags.get(TO) == str(champion.version) and _is_cut_off(run):
             _close(client, run, ROLLED_BACK if run.data.tags.get(ACTION) == "rollback" else PROMOTED, "FINISHED")
 
 
-def _settle(client: MlflowClient, store: Store, name: str, run_id: str) -> None:
+def _settle(client: MlflowClient, name: str, run_id: str) -> None:
     """Bring runs that were cut off, and version tags, into agreement with the alias.
 
     Only in a turn is it sure that a run whose version is not champion did not move the alias: whoever moves it next
     settles first.
     """
-    settle_moved(client, store, name)
-    for run in promotions(client, store, name):
+    settle_moved(client, name)
+    for run in promotions(client, name):
         if run.info.run_id != run_id and TURN in run.data.tags and _is_cut_off(run):
             _close(client, run, CUT_OFF, "KILLED" if run.info.status == "RUNNING" else run.info.status)
     champion = holder(client, name)
+    held = {
+        run.data.tags[TO] for run in promotions(client, name) if run.data.tags.get(OUTCOME) in (PROMOTED, ROLLED_BACK)
+    }
     for version in versions_by_proxy(client, name).values():
         if version.tags.get(STATUS) == PASSED and (champion is None or version.version != champion.version):
-            set_tags(client, name, str(version.version), {STATUS: RETIRED})
+            was_champion = str(version.version) in held  # otherwise its promotion was cut off just before
+            set_tags(client, name, str(version.version), {STATUS: RETIRED if was_champion else CANDIDATE})
 
 
 def _is_cut_off(run: Run) -> bool:
