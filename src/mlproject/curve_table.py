@@ -41,7 +41,7 @@ class LoggedCurve:
     """A foreign curve in the project's terms.
 
     Attributes:
-        points: in order of KL; gold and proxy above the initial policy's, in units of `gold_sd`.
+        points: in order of KL; gold above the initial policy's, in units of `gold_sd`; the proxy as it was logged.
         table: the same as numbers, one row per point, with `COLUMNS`.
         gold_start: what was subtracted from gold.
         se_is_guessed: True where no standard error was given.

@@ -16,15 +16,6 @@ from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import open_store
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.chdir(tmp_path_factory.mktemp("store"))
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield open_store("trial")
-    patch.undo()
-
-
 def step_named(name, **params):
     return Step(name, "law", 1, {"which": name, **params}, "nowhere")
 

@@ -53,6 +53,7 @@ _METHODS = (
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 
 KL_BUDGET = "kl-budget"
-STOPS = ("budget", "forecast", KL_BUDGET)
+EARLY_STOPS = ("forecast", KL_BUDGET)
+STOPS = ("budget", *EARLY_STOPS)
 """What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
 peaked that were optimized against the same registered reward model before."""

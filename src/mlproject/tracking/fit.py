@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve
-from mlproject.curve_table import COLUMNS, LoggedCurve, logged_curve, parse_columns, read_table
+from mlproject.curve_table import COLUMNS, NEEDED, LoggedCurve, logged_curve, parse_columns, read_table
 from mlproject.errors import UserError
 from mlproject.findings.figure import png
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
@@ -23,7 +24,7 @@ from mlproject.laws.fits import strictest_min_d
 from mlproject.steps.policy_run import CURVE, forecast_metrics, point_metrics
 from mlproject.steps.step import Step
 from mlproject.theme import GOLD_LINE, INK, LAW_LINE, METHOD_COLOURS, PROXY_LINE, canvas, dress, kl_axis
-from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.runs import StepRun, carry_out, values_by_step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,13 +125,12 @@ def table_of_run(client: MlflowClient, run_id: str, names: dict[str, str]) -> pd
         run = client.get_run(run_id)
     except MlflowException:
         raise UserError(f"curve={run_id}: neither a file nor a run of this store; give a path or a run id") from None
-    table: dict[str, dict[int, float]] = {}
+    table: dict[str, Mapping[int, float]] = {}
     for name in COLUMNS:
         metric = names.get(name, f"curve/{name}")
         if metric in run.data.metrics:
-            history = client.get_metric_history(run_id, metric)
-            table[names.get(name, name)] = {point.step: point.value for point in history}
-        elif name in ("kl", "gold"):
+            table[names.get(name, name)] = values_by_step(client, run_id, metric)
+        elif name in NEEDED:
             known = ", ".join(sorted(run.data.metrics)) or "none"
             raise UserError(
                 f"curve={run_id}: has no metric {metric} for {name}; it has {known}; give columns={name}=METRIC"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from mlproject.optimization import STOPS
+from mlproject.optimization import EARLY_STOPS
 from mlproject.steps.policy_run import COMPLETE
 from mlproject.tracking.owner import is_abandoned, owner_tags
 from mlproject.tracking.runs import FINGERPRINT
@@ -76,7 +76,7 @@ def _runs_of(client: MlflowClient, experiments: list[str], fingerprint: str) -> 
 
 
 def _is_whole(run: Run) -> bool:
-    as_asked = run.data.tags.get(COMPLETE) != "false" or run.data.params.get("stop") in STOPS[1:]
+    as_asked = run.data.tags.get(COMPLETE) != "false" or run.data.params.get("stop") in EARLY_STOPS
     return run.info.status == "FINISHED" and as_asked
 
 

@@ -44,6 +44,11 @@ def curve_of(client: MlflowClient, run_id: str) -> Curve:
     return Curve.load(artifact(client, run_id, CURVE))
 
 
+def values_by_step(client: MlflowClient, run_id: str, name: str) -> Mapping[int, float]:
+    """A metric of a run at every step that has one."""
+    return {metric.step: metric.value for metric in client.get_metric_history(run_id, name)}
+
+
 def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
     """A finished run of kind `law`, by run id or `latest`.
 

@@ -16,15 +16,6 @@ NAME = "reward-model"
 PATIENCE = 20
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.chdir(tmp_path_factory.mktemp("store"))
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield open_store("trial")
-    patch.undo()
-
-
 @pytest.fixture
 def opened(store):
     """Opens promotion runs; afterwards none is left."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from mlproject.steps.policy_run import COMPLETE, METHOD, policy_run
 from mlproject.steps.pool import AUDIT, pool
 from mlproject.steps.step import Made, Step
 from mlproject.study import plan_roots
-from mlproject.tracking.runs import FINGERPRINT, INPUTS, PROXY_RUN, as_text, curve_of
+from mlproject.tracking.runs import FINGERPRINT, INPUTS, PROXY_RUN, as_text, curve_of, values_by_step
 from mlproject.tracking.store import Store, all_runs
 
 if TYPE_CHECKING:
@@ -118,11 +117,6 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
         signs_start={name: values[start] for name, values in signs.items() if start in values},
         signs_peak={name: values[peak] for name, values in signs.items() if peak in values},
     )
-
-
-def values_by_step(client: MlflowClient, run_id: str, name: str) -> Mapping[int, float]:
-    """A metric of a run at every step that has one."""
-    return {metric.step: metric.value for metric in client.get_metric_history(run_id, name)}
 
 
 def _peak(run: Run) -> float:

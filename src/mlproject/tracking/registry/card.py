@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import mlflow.artifacts
 from jinja2 import Environment, StrictUndefined
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -16,8 +14,8 @@ from mlflow.entities import Run
 from mlproject.promotion.gates import FOLDER
 from mlproject.steps.comparisons import TABLE
 from mlproject.steps.policy_run import SAMPLES
-from mlproject.tracking.registry.candidates import Candidate, values_by_step
-from mlproject.tracking.runs import INPUTS
+from mlproject.tracking.registry.candidates import Candidate
+from mlproject.tracking.runs import INPUTS, artifact, values_by_step
 
 TEMPLATE = FOLDER / "model_card.md.jinja"
 FILE = "model_card.md"
@@ -33,17 +31,15 @@ def model_card(
     version: str,
     candidate: Candidate,
     verdicts: Sequence[str],
-    judged_by: str,
     promotion_run_id: str,
 ) -> str:
     """The card as Markdown.
 
     Args:
         client: of the store.
-        name, version: of the registered model; version is empty in a dry run of what is not registered.
+        name, version: of the registered model.
         candidate: its runs.
         verdicts: a line for each gate; none where it was not judged.
-        judged_by: method whose curve they rest on.
         promotion_run_id: of the run that judged it; empty where there is none.
     """
     proxy = candidate.proxy
@@ -62,7 +58,6 @@ def model_card(
         gold={"size": gold.data.params["gold_size"], "run_id": gold.info.run_id},
         uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],
         verdicts=verdicts,
-        judged_by=judged_by,
         signs=_signs(client, farthest),
         samples=_overrated(client, farthest),
         lineage=lineage | ({"promotion": promotion_run_id} if promotion_run_id else {}),
@@ -108,17 +103,11 @@ def _signs(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
 
 def _overrated(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
     """Sample responses at the end of a run, those first that the proxy rates most above gold."""
-    table = json.loads(_download(client, run.info.run_id, SAMPLES).read_text())
+    table = json.loads(artifact(client, run.info.run_id, SAMPLES).read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     ends = [{**row, "method": run.data.params["method"]} for row in rows if row["stage"] == "end"]
     return sorted(ends, key=lambda row: row["gold"] - row["proxy"])[:_SHOWN_SAMPLES]
 
 
 def _data_digest(client: MlflowClient, comparisons_run_id: str) -> str:
-    return hashlib.sha256(_download(client, comparisons_run_id, TABLE).read_bytes()).hexdigest()
-
-
-def _download(client: MlflowClient, run_id: str, name: str) -> Path:
-    return Path(
-        mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, tracking_uri=client.tracking_uri)
-    )
+    return hashlib.sha256(artifact(client, comparisons_run_id, TABLE).read_bytes()).hexdigest()

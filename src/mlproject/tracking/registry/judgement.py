@@ -25,7 +25,7 @@ from mlproject.tracking.registry.versions import (
     holder,
     versions_by_proxy,
 )
-from mlproject.tracking.runs import PROXY_RUN, artifact
+from mlproject.tracking.runs import PROXY_RUN, artifact, curve_of
 
 if TYPE_CHECKING:
     from mlproject.tracking.invocation import Invocation
@@ -139,7 +139,7 @@ def _audited(invocation: Invocation, judgement: Judgement) -> Judgement:
         judgement,
         evidence={**judgement.evidence, chosen: evidence},
         verdicts={**judgement.verdicts, chosen: judgement.gates.judge(evidence, audit=True)},
-        champion_curve=evidence_of(client, measured[1], method).curve if len(measured) > 1 else None,
+        champion_curve=curve_of(client, measured[1].curves[method].info.run_id) if len(measured) > 1 else None,
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mlflow import MlflowClient
 
-from mlproject.promotion.evidence import Evidence
+from mlproject.promotion.rule import ranked
 from mlproject.steps.policy_run import CURVE
 from mlproject.tracking.registry import card
 from mlproject.tracking.registry.candidates import Candidate
@@ -91,28 +91,22 @@ def record_versions(client: MlflowClient, name: str, judgement: Judgement, promo
         set_tags(client, name, version, tags)
         if proxy_run_id not in known or verdicts:
             lines = [str(verdict) for verdict in verdicts]
-            whole = card.model_card(
-                client, name, version, candidate, lines, judgement.gates.method, promotion_run_id if lines else ""
-            )
+            whole = card.model_card(client, name, version, candidate, lines, promotion_run_id if lines else "")
             client.log_text(proxy_run_id, whole, card.FILE)
             client.update_model_version(name, version, card.description(whole))
     return versions
 
 
 def _ranking(judgement: Judgement, versions: Mapping[str, str]) -> list[dict[str, object]]:
-    def peak(evidence: Evidence) -> float:
-        return evidence.curve.peak().gold
-
-    order: Sequence[str] = sorted(judgement.evidence, key=lambda run_id: -peak(judgement.evidence[run_id]))
     return [
         {
             "version": versions.get(run_id, ""),
             "rm_size": judgement.candidates[run_id].proxy.data.params["rm_size"],
             "seed": judgement.candidates[run_id].proxy.data.params["seed"],
-            "peak_gold": round(peak(judgement.evidence[run_id]), 4),
+            "peak_gold": round(judgement.evidence[run_id].curve.peak().gold, 4),
             "proxy_run_id": run_id,
         }
-        for run_id in order
+        for run_id in ranked(judgement.evidence)
     ]
 
 

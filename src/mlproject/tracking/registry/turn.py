@@ -112,13 +112,12 @@ def _settle(client: MlflowClient, name: str, run_id: str) -> None:
     settles first.
     """
     settle_moved(client, name)
-    for run in promotions(client, name):
+    runs = promotions(client, name)
+    for run in runs:
         if run.info.run_id != run_id and TURN in run.data.tags and _is_cut_off(run):
             _close(client, run, CUT_OFF, "KILLED" if run.info.status == "RUNNING" else run.info.status)
     champion = holder(client, name)
-    held = {
-        run.data.tags[TO] for run in promotions(client, name) if run.data.tags.get(OUTCOME) in (PROMOTED, ROLLED_BACK)
-    }
+    held = {run.data.tags[TO] for run in runs if run.data.tags.get(OUTCOME) in (PROMOTED, ROLLED_BACK)}
     for version in versions_by_proxy(client, name).values():
         if version.tags.get(STATUS) == PASSED and (champion is None or version.version != champion.version):
             was_champion = str(version.version) in held  # otherwise its promotion was cut off just before

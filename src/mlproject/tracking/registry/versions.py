@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
-from mlproject.tracking.runs import KIND, PROXY_RUN
+from mlproject.tracking.runs import KIND, PROXY_RUN, artifact
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 """Aliases: the version in use, and the last one that passed every gate but the margin over it."""
@@ -32,8 +32,8 @@ _EXAMPLE = pd.DataFrame(
     {"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]}
 )
 _REQUIREMENTS = ("mlflow", "pandas", "torch", "transformers")
-_NOT_OURS = "registered_model_meta"
-"""A file that MLflow writes beside a model when it loads one from a folder."""
+_NOT_OURS = ("MLmodel", "registered_model_meta")
+"""MLflow's own descriptions: one differs with every saving (times, ids), one appears when it loads from a folder."""
 
 
 def create_registered_model(client: MlflowClient, name: str) -> None:
@@ -113,16 +113,14 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> str:
 
     from mlproject.steps.common import MODEL_FOLDER
 
-    model = mlflow.artifacts.download_artifacts(
-        run_id=proxy_run_id, artifact_path=MODEL_FOLDER, tracking_uri=client.tracking_uri
-    )
+    model = artifact(client, proxy_run_id, MODEL_FOLDER)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # says that it looks at the example
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / _SCORER_FOLDER
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("scorer.py")),
-            artifacts={"model": model},
+            artifacts={"model": str(model)},
             signature=ModelSignature(
                 inputs=Schema([ColSpec("string", "prompt"), ColSpec("string", "response")]),
                 outputs=Schema([ColSpec("double", "reward")]),
@@ -138,15 +136,10 @@ def digest_of(folder: Path) -> str:
     """SHA-256 over the names and contents of all files of a version that decide what it answers."""
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != _NOT_OURS and path.suffix != ".pyc" and _decides(path):
+        if path.is_file() and path.name not in _NOT_OURS and path.suffix != ".pyc":
             total.update(f"{path.relative_to(folder).as_posix()}\0".encode())
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
-
-
-def _decides(path: Path) -> bool:
-    """All but MLflow's own description of the model, which differs with every saving (times, ids)."""
-    return path.name != "MLmodel"
 
 
 def verify(client: MlflowClient, version: ModelVersion) -> None:
@@ -180,14 +173,14 @@ def _digest_now(client: MlflowClient, version: ModelVersion) -> str:
 
 
 def resolve_version(client: MlflowClient, given: str) -> ModelVersion:
-    """The version that a registry URI names, its files checked.
+    """The version that a registry URI names; its files are not looked at (see `verify`).
 
     Args:
         client: of the store.
         given: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises:
-        UserError: where there is none, or its files have changed.
+        UserError: where there is none.
     """
     name, _, alias = given.removeprefix("models:/").partition("@")
     try:
@@ -199,7 +192,6 @@ def resolve_version(client: MlflowClient, given: str) -> ModelVersion:
         raise UserError(
             f"proxy={given}: not found ({_first_line(error)}); give a size, a run id or models:/NAME@ALIAS"
         ) from None
-    verify(client, version)
     return version
 
 
@@ -207,11 +199,12 @@ def resolve_proxy(client: MlflowClient, given: str) -> Run:
     """The run of a proxy RM given by run id or registry URI (`models:/NAME@ALIAS`, `models:/NAME/VERSION`).
 
     Raises:
-        UserError: where there is none.
+        UserError: where there is none, or its files have changed.
     """
     run_id = given
     if given.startswith("models:/"):
         version = resolve_version(client, given)
+        verify(client, version)
         run_id = version.tags.get(PROXY_RUN) or version.run_id or ""
     try:
         run = client.get_run(run_id)
