@@ -78,7 +78,7 @@ class Ours:
         import torch
         from accelerate import Accelerator
 
-        from mlproject.models.sequences import encode_prompts
+        from mlproject.models.reader import Reader
         from mlproject.optimization import ppo
         from mlproject.optimization.problem import Problem
 
@@ -86,11 +86,14 @@ class Ours:
         ppo.sample = self.clock.timed("sampling", ppo.sample)
         self._problem = Problem(
             initial_policy=setting.policy,
-            proxy=SimpleNamespace(scores=self.clock.timed("scoring", setting.reward_model.scores)),  # type: ignore[arg-type]
-            train_prompts=encode_prompts(setting.tokenizer, setting.prompts),
-            pool=None,  # type: ignore[arg-type]
+            start_policy=setting.policy,
+            proxy=SimpleNamespace(rate=self.clock.timed("scoring", setting.reward_model.rate)),  # type: ignore[arg-type]
+            reader=Reader(setting.tokenizer, setting.max_response_tokens),
+            train_texts=setting.prompts,
+            samples=None,  # type: ignore[arg-type]
+            samples_per_prompt=0,
+            log_prob_PN=None,  # type: ignore[arg-type]
             meter=None,  # type: ignore[arg-type]
-            max_response_tokens=setting.max_response_tokens,
             options=OPTIONS,
             accelerator=Accelerator(cpu=True),
             generator=torch.Generator().manual_seed(0),

@@ -15,7 +15,8 @@ from accelerate import Accelerator
 
 from mlproject.config import Config
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
-from mlproject.models.sequences import Sequences, decode_responses, encode
+from mlproject.models.reader import Reader, Responses
+from mlproject.models.sequences import decode_responses, encode
 from mlproject.optimization import METHODS, Method, best_of_n, ppo
 from mlproject.optimization.meter import Meter, Snapshot
 from mlproject.optimization.pool import Pool
@@ -30,7 +31,8 @@ class TokenReward:
     def __init__(self, seed: int) -> None:
         self.weights_TV = np.random.default_rng(seed).normal(size=(16, 8))
 
-    def scores(self, sequences: Sequences) -> np.ndarray:
+    def rate(self, responses: Responses) -> np.ndarray:
+        sequences = responses.sequences
         return np.array([sum(self.weights_TV[t, v] for t, v in enumerate(row)) for row in sequences.ids_BT.tolist()])
 
 
@@ -48,11 +50,12 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         human_PN=rng.normal(size=(P, N)),
         signs_PN={"length": rng.random((P, N))},
     )
+    reader = Reader(tiny_tokenizer, max_response_tokens=4)
     shown: list[Snapshot] = []
     proxy = TokenReward(1)
     meter = Meter(
-        world=SimpleNamespace(max_response_tokens=4, judge=lambda prompts, responses: None, signs=lambda responses: {}),
-        tokenizer=tiny_tokenizer,
+        world=SimpleNamespace(judge=lambda prompts, responses: None, signs=lambda responses: {}),
+        reader=reader,
         prompts=texts,
         initial_policy=tiny_policy(),
         proxy=proxy,
@@ -67,17 +70,17 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         initial_policy=tiny_policy(),
         start_policy=tiny_policy(),
         proxy=proxy,
-        train_prompts=None,
-        samples=sequences,
+        reader=reader,
+        train_texts=[],
+        samples=Responses.of_prompts(texts, sequences, reader),
         samples_per_prompt=N,
         log_prob_PN=pool.log_prob_PN,
         meter=meter,
-        max_response_tokens=4,
         options={"bon_n_max": N, "bon_points": N},
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(0),
     )
-    proxy_PN = proxy.scores(sequences).reshape(P, N)
+    proxy_PN = proxy.rate(problem.samples).reshape(P, N)
     return SimpleNamespace(problem=problem, pool=pool, meter=meter, shown=shown, proxy_PN=proxy_PN, responses=responses)
 
 

@@ -15,8 +15,9 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
 from mlproject.models.generation import sample
+from mlproject.models.reader import Reader, Responses
 from mlproject.models.reward_model import RewardModel, content_hash
-from mlproject.models.sequences import Sequences, encode_prompts
+from mlproject.models.sequences import encode_prompts
 from mlproject.optimization import ppo
 from mlproject.optimization.meter import Meter
 from mlproject.optimization.pool import Pool
@@ -43,7 +44,8 @@ class TableReward:
     def __init__(self, table: Mapping[tuple[int, ...], float]) -> None:
         self.table = table
 
-    def scores(self, sequences: Sequences) -> np.ndarray:
+    def rate(self, responses: Responses) -> np.ndarray:
+        sequences = responses.sequences
         rows = zip(sequences.response_ids_BR.tolist(), sequences.response_lengths_B.tolist(), strict=True)
         return np.array([self.table[tuple(ids[:length])] for ids, length in rows])
 
@@ -66,7 +68,8 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
     kl_coef: float, tiny_policy, tiny_tokenizer, enumerate_responses
 ) -> None:
     """The best policy is pi_init(y) exp(r(y) / kl_coef) / Z, and its objective kl_coef log Z."""
-    initial_policy, prompts = tiny_policy(seed=3, sharpness=1.5), encode_prompts(tiny_tokenizer, ["yes no"])
+    initial_policy, reader = tiny_policy(seed=3, sharpness=1.5), Reader(tiny_tokenizer, max_response_tokens=2)
+    prompts = reader.encode_prompts(["yes no"])
     responses_of = lambda policy: enumerate_responses(policy, prompts.ids_PT[0].tolist(), 2)  # noqa: E731
     initial = responses_of(initial_policy)
     rng = np.random.default_rng(0)
@@ -83,12 +86,12 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
         initial_policy=initial_policy,
         start_policy=initial_policy,
         proxy=TableReward(table),
-        train_prompts=prompts,
+        reader=reader,
+        train_texts=["yes no"],
         samples=None,
         samples_per_prompt=0,
         log_prob_PN=None,
         meter=meter,
-        max_response_tokens=2,
         options={
             **OPTIONS,
             "kl_coef": kl_coef,
@@ -123,20 +126,22 @@ def small_world(tiny_policy, tiny_tokenizer) -> SimpleNamespace:
     prompts = encode_prompts(tiny_tokenizer, texts)
     generator = torch.Generator().manual_seed(0)
     samples = sample(initial_policy, prompts, max_new_tokens=4, generator=generator, samples_per_prompt=8)
-    judge = SimpleNamespace(max_response_tokens=4, judge=lambda prompts, responses: None, signs=lambda responses: {})
+    judge = SimpleNamespace(judge=lambda prompts, responses: None, signs=lambda responses: {})
     return SimpleNamespace(policy=initial_policy, texts=texts, prompts=prompts, samples=samples, judge=judge)
 
 
 def run_ppo(
     world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, start=None, **options: Any
 ) -> list[CurvePoint]:
-    gold_PN = gold.scores(world.samples.sequences).reshape(3, 8)
+    reader = Reader(tokenizer, max_response_tokens=4)
+    samples = Responses.of_prompts(world.texts, world.samples.sequences, reader)
+    gold_PN = gold.rate(samples).reshape(3, 8)
     pool = Pool(
         world.samples.sequences, world.samples.log_probs_BR.sum(1).double().numpy().reshape(3, 8), gold_PN, None
     )
     meter = Meter(
         world=world.judge,
-        tokenizer=tokenizer,
+        reader=reader,
         prompts=world.texts,
         initial_policy=world.policy,
         proxy=proxy,
@@ -151,12 +156,12 @@ def run_ppo(
         initial_policy=world.policy,
         start_policy=start or world.policy,
         proxy=proxy,
-        train_prompts=world.prompts,
-        samples=pool.sequences,
+        reader=reader,
+        train_texts=world.texts,
+        samples=samples,
         samples_per_prompt=8,
         log_prob_PN=pool.log_prob_PN,
         meter=meter,
-        max_response_tokens=4,
         options={**OPTIONS, **options},
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(seed),

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerFast
 
 from mlproject.models.build import new_reward_model
+from mlproject.models.reader import Reader
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.training import Schedule
 from mlproject.preferences.bradley_terry import bradley_terry_loss, train_reward_model
@@ -42,7 +43,7 @@ def comparisons(
     prompts, a, b = ([write() for _ in range(count)] for _ in range(3))
     scores_a, scores_b = (np.array([judge(text) for text in texts]) for texts in (a, b))
     table = label_comparisons(prompts, a, b, scores_a, scores_b, held_out=0.0, label_noise=noise, rng=rng)
-    return encode_comparisons(table, tokenizer, max_response_tokens=8)
+    return encode_comparisons(table, Reader(tokenizer, max_response_tokens=8))
 
 
 def trained(tokenizer: PreTrainedTokenizerFast, training: EncodedComparisons, seed: int = 0) -> RewardModel:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlproject.models.reader import Reader
 from mlproject.models.sequences import decode_responses
 from mlproject.preferences.comparisons import COLUMNS, encode_comparisons, label_comparisons
 
@@ -100,7 +101,7 @@ def test_encoded_comparisons_keep_texts_labels_and_margins(tiny_tokenizer) -> No
         label_noise=0.0,
         rng=np.random.default_rng(0),
     )
-    encoded = encode_comparisons(table, tiny_tokenizer, max_response_tokens=8)
+    encoded = encode_comparisons(table, Reader(tiny_tokenizer, max_response_tokens=8))
     assert decode_responses(tiny_tokenizer, encoded.a) == ["maybe", "yes yes no"]
     assert decode_responses(tiny_tokenizer, encoded.b) == ["no yes", "no"]
     assert encoded.prefers_a_B.tolist() == [True, False]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,9 @@ from transformers import (
     AutoModelForSequenceClassification,
     DynamicCache,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
 
+from mlproject.models.reader import Reader, Responses
 from mlproject.models.sequences import Sequences, by_length, by_prompt, inference_batch, unique
 
 _SHARED_PROMPT = 64
@@ -49,16 +51,31 @@ class RewardModel:
         scores = torch.empty(len(distinct), dtype=torch.float32)
         alone = []
         for rows in by_prompt(distinct):
-            if len(rows) >= _SHARED_PROMPT:
+            if len(rows) >= _SHARED_PROMPT and self.is_causal:
                 scores[rows] = self._score_one_prompt(distinct.select(rows))
             else:
                 alone.append(rows)
         if alone:
             rows = torch.cat(alone)
             for index, batch in by_length(distinct.select(rows), inference_batch(self.model.device)):
-                logits = self.model(input_ids=batch.ids_BT.to(self.model.device), use_cache=False).logits
-                scores[rows[index]] = logits.squeeze(-1).float().cpu()
+                scores[rows[index]] = self._logits(batch).squeeze(-1).float().cpu()
         return scores[inverse]
+
+    def rate(self, responses: Responses) -> NDArray[np.float64]:
+        """Scores of responses whose ids this model shares with the policy, gold standard deviations. Shape: (B,)."""
+        return self.scores(responses.sequences)
+
+    @cached_property
+    def is_causal(self) -> bool:
+        """Whether the model looks back only (a decoder); an encoder must be told what is padding."""
+        return "past_key_values" in inspect.signature(self.model.forward).parameters
+
+    def _logits(self, batch: Sequences) -> Tensor:
+        ids_BT = batch.ids_BT.to(self.model.device)
+        if self.is_causal:
+            return self.model(input_ids=ids_BT, use_cache=False).logits
+        mask_BT = torch.arange(ids_BT.shape[1]) < batch.ends_B[:, None]
+        return self.model(input_ids=ids_BT, attention_mask=mask_BT.to(ids_BT)).logits
 
     def _score_one_prompt(self, sequences: Sequences) -> Tensor:
         """Raw scores of many responses to one prompt, which is read once and then looked at through the cache."""
@@ -84,12 +101,12 @@ class RewardModel:
         """The same model, read on another scale."""
         return replace(self, centre=float(centre), scale=float(scale))
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerFast, max_response_tokens: int) -> None:
+    def save(self, folder: Path, reader: Reader) -> None:
         """Write a Hugging Face folder (safetensors); units and the longest response stand in its config.json."""
         self.model.config.reward_centre, self.model.config.reward_scale = self.centre, self.scale
-        self.model.config.max_response_tokens = max_response_tokens
+        self.model.config.max_response_tokens = reader.max_response_tokens
         self.model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        reader.tokenizer.save_pretrained(folder)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> RewardModel:

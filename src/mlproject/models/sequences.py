@@ -1,7 +1,8 @@
-"""Prompts and responses as token ids: the only place that knows how the two are laid out side by side.
+"""Prompts and responses as token ids.
 
-A sequence is `prompt <sep> response <eos> <pad> ...`. Padding stands on the right only, so a causal model needs no
-attention mask: nothing before the end of a response looks at the padding behind it.
+A sequence is a prompt, a response and padding: in the embedded world `prompt <sep> response <eos> <pad> ...`, which is
+encoded here (`reader` knows the other layouts). Padding stands on the right only, so a causal model needs no attention
+mask: nothing before the end of a response looks at the padding behind it.
 
 Axis letters: B sequences, P prompts, T tokens of a sequence, R tokens of a response.
 """
@@ -93,7 +94,7 @@ class Sequences:
 def encode_prompts(tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]) -> Prompts:
     """Tokenize prompts and close each with the separator."""
     rows = [[*ids, tokenizer.sep_token_id] for ids in _encode(tokenizer, prompts)]
-    return Prompts(_pad(rows, tokenizer.pad_token_id), torch.tensor([len(row) for row in rows]))
+    return prompts_from_rows(rows, tokenizer.pad_token_id)
 
 
 def encode(
@@ -106,8 +107,17 @@ def encode(
     prompt_rows = _encode(tokenizer, prompts)
     response_rows = [[*ids, tokenizer.eos_token_id][:max_response_tokens] for ids in _encode(tokenizer, responses)]
     rows = [[*p, tokenizer.sep_token_id, *r] for p, r in zip(prompt_rows, response_rows, strict=True)]
-    starts_B = torch.tensor([len(p) + 1 for p in prompt_rows])
-    return Sequences(_pad(rows, tokenizer.pad_token_id), starts_B, torch.tensor([len(row) for row in rows]))
+    return from_rows(rows, [len(p) + 1 for p in prompt_rows], tokenizer.pad_token_id)
+
+
+def prompts_from_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Prompts:
+    """Prompts from ids, one row each."""
+    return Prompts(_pad(rows, pad_id), torch.tensor([len(row) for row in rows]))
+
+
+def from_rows(rows: Sequence[Sequence[int]], starts: Sequence[int], pad_id: int) -> Sequences:
+    """Sequences from ids, one row each, whose responses begin at `starts`."""
+    return Sequences(_pad(rows, pad_id), torch.tensor(starts), torch.tensor([len(row) for row in rows]))
 
 
 def join(prompts: Prompts, response_ids_BR: Tensor, response_lengths_B: Tensor, pad_id: int) -> Sequences:

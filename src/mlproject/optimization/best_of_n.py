@@ -20,7 +20,7 @@ def optimize(problem: Problem) -> Iterator[CurvePoint]:
     Beside it stand the KL as it is where responses repeat (`kl_true`, Beirami et al. 2024), and on how many samples per
     prompt the point rests (`effective_samples`).
     """
-    proxy_PN = problem.proxy.scores(problem.samples).reshape(-1, problem.samples_per_prompt)
+    proxy_PN = problem.proxy.rate(problem.samples).reshape(-1, problem.samples_per_prompt)
     problem.progress(0.8)
     ns = n_grid(problem.options["bon_n_max"], problem.options["bon_points"])
     first_n_best_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in ns])

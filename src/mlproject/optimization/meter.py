@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint, mean_and_se
 from mlproject.estimators import k1, k3
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import Divergence, measure_kl
-from mlproject.models.reward_model import RewardModel
-from mlproject.models.sequences import Prompts, decode_responses, encode_prompts
-from mlproject.optimization.pool import Pool
+from mlproject.models.reader import Reader, Responses
+from mlproject.models.scorers import Scorer
+from mlproject.models.sequences import Prompts
+from mlproject.optimization.pool import Judge, Pool
 
 Array = NDArray[np.float64]
 
@@ -32,16 +32,6 @@ SHOWN_PROMPTS = 24
 """Prompts whose responses are kept as texts, for sample tables."""
 
 _BASELINE_SAMPLES = 16
-
-
-class Judge(Protocol):
-    """What the meter asks of a world."""
-
-    max_response_tokens: int
-
-    def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None: ...
-
-    def signs(self, responses: Sequence[str]) -> Mapping[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -68,10 +58,10 @@ class Meter:
 
     Args:
         world: human judgement and signs.
-        tokenizer: of all models.
+        reader: of the policy; its longest response is what the policy may write.
         prompts: the curve prompts, P texts.
         initial_policy: KL is measured from it.
-        proxy, gold: reward models with their units.
+        proxy, gold: scorers with their units.
         human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
         pool: the initial policy's samples on the same prompts.
         samples_per_prompt: responses drawn per prompt to measure a policy.
@@ -84,11 +74,11 @@ class Meter:
         self,
         *,
         world: Judge,
-        tokenizer: PreTrainedTokenizerFast,
+        reader: Reader,
         prompts: Sequence[str],
         initial_policy: PreTrainedModel,
-        proxy: RewardModel,
-        gold: RewardModel,
+        proxy: Scorer,
+        gold: Scorer,
         human_units: tuple[float, float],
         pool: Pool,
         samples_per_prompt: int,
@@ -96,14 +86,15 @@ class Meter:
         round_start: PreTrainedModel | None = None,
         observe: Callable[[Snapshot], None] = lambda snapshot: None,
     ) -> None:
-        self._world, self._tokenizer, self._texts = world, tokenizer, list(prompts)
-        self._prompts: Prompts = encode_prompts(tokenizer, self._texts).to(initial_policy.device)
+        self._world, self._reader, self._texts = world, reader, list(prompts)
+        self._prompts: Prompts = reader.encode_prompts(self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
         self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
         self._round_start, self._observe = round_start, observe
         prompts_in_pool, samples_in_pool = pool.shape
         baseline = min(_BASELINE_SAMPLES, samples_in_pool)
-        self._proxy_baseline_P = proxy.scores(pool.first(baseline)).reshape(prompts_in_pool, baseline).mean(axis=1)
+        first = Responses.of_prompts(self._texts, pool.first(baseline), reader)
+        self._proxy_baseline_P = proxy.rate(first).reshape(prompts_in_pool, baseline).mean(axis=1)
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
 
@@ -121,7 +112,7 @@ class Meter:
         sequences = sample(
             policy,
             self._prompts,
-            max_new_tokens=self._world.max_response_tokens,
+            max_new_tokens=self._reader.max_response_tokens,
             generator=generator,
             samples_per_prompt=self._samples,
         ).sequences
@@ -129,11 +120,9 @@ class Meter:
         said = {**(diagnostics or {}), **_sampled_estimates(moved)}
         if self._round_start is not None:
             said["round_kl"] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
-        on_cpu = sequences.to("cpu")
-        responses = decode_responses(self._tokenizer, on_cpu)
-        texts = [text for text in self._texts for _ in range(self._samples)]
-        proxy_PR, gold_PR = (self._by_prompt(rm.scores(on_cpu)) for rm in (self._proxy, self._gold))
-        human_B = self._world.judge(texts, responses)
+        responses = Responses.of_prompts(self._texts, sequences, self._reader)
+        proxy_PR, gold_PR = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
+        human_B = self._world.judge(responses.prompts, responses.texts)
         human_PR = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
         point = CurvePoint(
             step=step,
@@ -141,13 +130,13 @@ class Meter:
             proxy_P=proxy_PR.mean(axis=1) - self._proxy_baseline_P,
             gold_P=gold_PR.mean(axis=1) - self._gold_baseline_P,
             human_P=self._human_gain(None if human_PR is None else human_PR.mean(axis=1)),
-            signs={name: float(values.mean()) for name, values in self._world.signs(responses).items()},
+            signs={name: float(values.mean()) for name, values in self._world.signs(responses.texts).items()},
             diagnostics=said,
         )
         shown = slice(0, SHOWN_PROMPTS)
         self._show(
             point,
-            responses[:: self._samples][shown],
+            responses.texts[:: self._samples][shown],
             proxy_PR[shown, 0],
             gold_PR[shown, 0],
             None if human_PR is None else human_PR[shown, 0],
@@ -196,7 +185,7 @@ class Meter:
             rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
             self._show(
                 point,
-                decode_responses(self._tokenizer, rows),
+                self._reader.decode(rows),
                 proxy_PN[shown, chosen],
                 pool.gold_PN[shown, chosen],
                 None if pool.human_PN is None else pool.human_PN[shown, chosen],

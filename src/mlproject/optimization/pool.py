@@ -5,18 +5,32 @@ Axis letters: P prompts, N samples per prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
 
-from mlproject.models.sequences import Sequences
+from mlproject.models.generation import sample
+from mlproject.models.reader import Reader, Responses
+from mlproject.models.scorers import Scorer
+from mlproject.models.sequences import Sequences, concatenate, unique
+from mlproject.models.training import Progress, silent
 
 Array = NDArray[np.float64]
+
+
+class Judge(Protocol):
+    """What is asked of a world."""
+
+    def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None: ...
+
+    def signs(self, responses: Sequence[str]) -> Mapping[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,70 @@ class Pool:
                 name.removeprefix("sign."): values for name, values in arrays.items() if name.startswith("sign.")
             },
         )
+
+
+def draw_pool(
+    policy: PreTrainedModel,
+    prompts: Sequence[str],
+    samples: int,
+    *,
+    reader: Reader,
+    gold: Scorer,
+    world: Judge,
+    human_units: tuple[float, float],
+    generator: torch.Generator,
+    batch: int,
+    progress: Progress = silent,
+) -> Pool:
+    """Sample responses of the initial policy and have them scored.
+
+    Args:
+        policy: the initial policy, in eval mode.
+        prompts: P texts.
+        samples: N.
+        reader: of the policy.
+        gold: with its units.
+        world: human judgement and signs.
+        human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
+        generator: of the samples, on the policy's device.
+        batch: responses sampled at a time.
+        progress: told the finished share.
+    """
+    count = len(prompts)
+    asked = reader.encode_prompts(prompts).to(policy.device)
+    parts, log_probs = [], []
+    block = max(1, batch // samples)
+    for start in range(0, count, block):
+        drawn = sample(
+            policy,
+            asked.select(torch.arange(start, min(start + block, count), device=policy.device)),
+            max_new_tokens=reader.max_response_tokens,
+            generator=generator,
+            samples_per_prompt=samples,
+        )
+        parts.append(drawn.sequences.to("cpu"))
+        log_probs.append(drawn.log_probs_BR.sum(1).double().cpu().numpy())
+        progress(0.6 * start / count)
+    drawn_all = Responses.of_prompts(prompts, concatenate(parts, reader.pad_id), reader)
+    gold_PN = gold.rate(drawn_all).reshape(count, samples)
+    progress(0.8)
+
+    _, twin = unique(drawn_all.sequences)  # a text is judged once, however often it was sampled
+    _, first = np.unique(twin.numpy(), return_index=True)
+    distinct = drawn_all.select(torch.from_numpy(first))
+    human_D = world.judge(distinct.prompts, distinct.texts)
+    mean, sd = human_units
+
+    def spread(values_D: Array) -> Array:
+        return values_D[twin.numpy()].reshape(count, samples)
+
+    return Pool(
+        sequences=drawn_all.sequences,
+        log_prob_PN=np.concatenate(log_probs).reshape(count, samples),
+        gold_PN=gold_PN,
+        human_PN=None if human_D is None else spread((human_D - mean) / sd),
+        signs_PN={name: spread(values_D) for name, values_D in world.signs(distinct.texts).items()},
+    )
 
 
 def _tensor(values: Array) -> torch.Tensor:

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from mlproject.curve import CurvePoint
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import at_responses, response_logits, token_log_probs
+from mlproject.models.reader import Responses
 from mlproject.models.sequences import Sequences, by_length
 from mlproject.optimization.advantages import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.problem import Problem
@@ -131,11 +132,12 @@ def collect(problem: Problem, actor_critic: ActorCritic) -> tuple[Rollouts, dict
     samples = sample(
         actor_critic.policy,
         problem.train_prompts.select(index),
-        max_new_tokens=problem.max_response_tokens,
+        max_new_tokens=problem.reader.max_response_tokens,
         generator=generator,
     )
     sequences, mask_BR = samples.sequences, samples.sequences.response_mask_BR
-    scores_B = torch.from_numpy(problem.proxy.scores(sequences.to("cpu"))).to(mask_BR.device)
+    responses = Responses([problem.train_texts[i] for i in index.tolist()], sequences.to("cpu"), problem.reader)
+    scores_B = torch.from_numpy(problem.proxy.rate(responses)).to(mask_BR.device)
     seen = {"proxy_on_rollouts": float(scores_B.mean())}
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
     if options["kl_coef"] > 0:

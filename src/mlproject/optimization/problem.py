@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from mlproject.models.reward_model import RewardModel
-from mlproject.models.sequences import Prompts, Sequences
+from mlproject.models.reader import Reader, Responses
+from mlproject.models.scorers import Scorer
+from mlproject.models.sequences import Prompts
 from mlproject.models.training import Progress, silent
 from mlproject.optimization.meter import Meter
 
@@ -28,13 +30,13 @@ class Problem:
     Attributes:
         initial_policy: KL is measured from it; never changed.
         start_policy: where optimization starts: the initial policy but in a later round of an iterated run.
-        proxy: calibrated reward model, gold standard deviations.
-        train_prompts: what a method may sample responses for.
+        proxy: calibrated, gold standard deviations.
+        reader: of the policy; its longest response is what the policy may write.
+        train_texts: prompts that a method may sample responses for.
         samples: responses of the initial policy to the curve prompts, those to one prompt side by side.
         samples_per_prompt: how many there are to each (N).
         log_prob_PN: their log-probability under the initial policy, nats. Shape: (P, N).
         meter: turns a policy, or a choice from the pool, into a curve point.
-        max_response_tokens: longest response, end-of-sequence included.
         options: the method's own part of the configuration, by name.
         accelerator: device and precision.
         generator: source of the method's randomness, on the accelerator's device.
@@ -43,14 +45,19 @@ class Problem:
 
     initial_policy: PreTrainedModel
     start_policy: PreTrainedModel
-    proxy: RewardModel
-    train_prompts: Prompts
-    samples: Sequences
+    proxy: Scorer
+    reader: Reader
+    train_texts: Sequence[str]
+    samples: Responses
     samples_per_prompt: int
     log_prob_PN: NDArray[np.float64]
     meter: Meter
-    max_response_tokens: int
     options: Mapping[str, Any]
     accelerator: Accelerator
     generator: torch.Generator
     progress: Progress = silent
+
+    @cached_property
+    def train_prompts(self) -> Prompts:
+        """The training prompts as the policy reads them, on the accelerator's device."""
+        return self.reader.encode_prompts(self.train_texts).to(self.accelerator.device)

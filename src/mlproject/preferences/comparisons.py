@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
-from mlproject.models.sequences import Sequences, encode
+from mlproject.models.reader import Reader
+from mlproject.models.sequences import Sequences
 
 COLUMNS = ("prompt", "response_a", "response_b", "score_a", "score_b", "prefers_a", "held_out")
 
@@ -87,14 +87,12 @@ class EncodedComparisons:
         return len(self.margin_B)
 
 
-def encode_comparisons(
-    table: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, max_response_tokens: int
-) -> EncodedComparisons:
+def encode_comparisons(table: pd.DataFrame, reader: Reader) -> EncodedComparisons:
     """Tokenize labelled comparisons."""
     prompts = table.prompt.tolist()
     return EncodedComparisons(
-        a=encode(tokenizer, prompts, table.response_a.tolist(), max_response_tokens),
-        b=encode(tokenizer, prompts, table.response_b.tolist(), max_response_tokens),
+        a=reader.encode(prompts, table.response_a.tolist()),
+        b=reader.encode(prompts, table.response_b.tolist()),
         prefers_a_B=table.prefers_a.to_numpy(dtype=bool),
         margin_B=(table.score_a - table.score_b).to_numpy(dtype=float),
     )

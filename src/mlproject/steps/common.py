@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,16 @@ from accelerate.state import AcceleratorState
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from mlproject.errors import UserError
+from mlproject.models.reader import Reader
+from mlproject.models.scorers import Scorer, load_reward_model
+from mlproject.steps.step import Run
+from mlproject.worlds import World, load_world
 
 MODEL_FOLDER = "model"
 """Artifact folder of every model: a Hugging Face folder."""
+
+UNITS = "units.json"
+"""Artifact of a gold RM: mean and standard deviation of the human judgement of the initial policy's responses."""
 
 SAMPLE_BATCH = 2048
 """Responses sampled at a time."""
@@ -58,3 +66,24 @@ def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> P
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
+
+
+def open_world(run: Run) -> World:
+    """The world that a run takes place in."""
+    return load_world(run.params["world"], run.params.get("world_seed", 0))  # a proxy asks for no prompts
+
+
+def load_reader(run: Run, world: World) -> Reader:
+    """How the policy reads and writes."""
+    return Reader(load_tokenizer(run.input("initial-policy")), world.max_response_tokens)
+
+
+def load_gold(run: Run, device: torch.device | str = "cpu") -> Scorer:
+    """What plays the ground truth in a run."""
+    return load_reward_model(run.input("gold-rm") / MODEL_FOLDER, device)
+
+
+def human_units(run: Run) -> tuple[float, float]:
+    """(mean, standard deviation) of the human judgement over the initial policy's responses."""
+    units = json.loads((run.input("gold-rm") / UNITS).read_text())
+    return units["human_mean"], units["human_std"]

@@ -47,26 +47,25 @@ def work(run: Run) -> None:
     import pandas as pd
 
     from mlproject.models.generation import sample
-    from mlproject.models.reward_model import RewardModel
-    from mlproject.models.sequences import decode_responses, encode_prompts
+    from mlproject.models.reader import Responses
     from mlproject.preferences.comparisons import label_comparisons
     from mlproject.steps.common import (
-        MODEL_FOLDER,
         accelerator,
+        load_gold,
         load_policy,
-        load_tokenizer,
+        load_reader,
         numpy_generator,
+        open_world,
         torch_generator,
     )
-    from mlproject.worlds import load_world
 
     p = run.params
-    world = load_world(p["world"], p["world_seed"])
+    world = open_world(run)
     device = accelerator().device
-    tokenizer = load_tokenizer(run.input("initial-policy"))
+    reader = load_reader(run, world)
     round = p.get("round", 1)
     policy = load_policy(run.input("optimized" if round > 1 else "initial-policy"), device)
-    gold = RewardModel.load(run.input("gold-rm") / MODEL_FOLDER, device)
+    gold = load_gold(run, device)
     parts: list[pd.DataFrame] = []
     wanted, ties, chunk = p["n_comparisons"], 0, 0
     while (have := sum(map(len, parts))) < wanted:
@@ -74,16 +73,16 @@ def work(run: Run) -> None:
         names = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
         samples = sample(
             policy,
-            encode_prompts(tokenizer, texts).to(device),
-            max_new_tokens=world.max_response_tokens,
+            reader.encode_prompts(texts).to(device),
+            max_new_tokens=reader.max_response_tokens,
             generator=torch_generator("comparison responses", *names, device=device),
             samples_per_prompt=2,
         )
-        sequences = samples.sequences.to("cpu")
-        responses, scores = decode_responses(tokenizer, sequences), gold.scores(sequences)
+        responses = Responses.of_prompts(texts, samples.sequences, reader)
+        scores = gold.rate(responses)
         rng = numpy_generator("comparison labels", *names)
         part = label_comparisons(
-            texts, responses[::2], responses[1::2], scores[::2], scores[1::2],
+            texts, responses.texts[::2], responses.texts[1::2], scores[::2], scores[1::2],
             held_out=HELD_OUT, label_noise=p["label_noise"], rng=rng, labels=p["labels"],
         )  # fmt: skip
         ties += len(texts) - len(part)

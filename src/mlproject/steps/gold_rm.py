@@ -48,7 +48,6 @@ def work(run: Run) -> None:
     from mlproject.models.build import new_reward_model, parameter_count
     from mlproject.models.generation import sample
     from mlproject.models.reward_model import RewardModel, content_hash
-    from mlproject.models.sequences import decode_responses, encode, encode_prompts
     from mlproject.models.training import Schedule
     from mlproject.preferences.bradley_terry import train_reward_model
     from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
@@ -56,20 +55,21 @@ def work(run: Run) -> None:
     from mlproject.steps.common import (
         MODEL_FOLDER,
         SAMPLE_BATCH,
+        UNITS,
         accelerator,
         load_policy,
-        load_tokenizer,
+        load_reader,
         numpy_generator,
+        open_world,
         stream_seed,
         torch_generator,
     )
-    from mlproject.worlds import load_world
 
     p = run.params
     seed = p["world_seed"]
-    world = load_world(p["world"], seed)
+    world = open_world(run)
     machine = accelerator(p["mixed_precision"])
-    tokenizer = load_tokenizer(run.input("initial-policy"))
+    reader = load_reader(run, world)
     policy = load_policy(run.input("initial-policy"), machine.device)
     generator = torch_generator("gold responses", seed, device=machine.device)
     rng = numpy_generator("gold comparisons", seed)
@@ -77,15 +77,15 @@ def work(run: Run) -> None:
     def respond(texts: list[str], temperature: float) -> list[str]:
         responses: list[str] = []
         for start in range(0, len(texts), SAMPLE_BATCH):
-            prompts = encode_prompts(tokenizer, texts[start : start + SAMPLE_BATCH]).to(machine.device)
+            prompts = reader.encode_prompts(texts[start : start + SAMPLE_BATCH]).to(machine.device)
             samples = sample(
                 policy,
                 prompts,
-                max_new_tokens=world.max_response_tokens,
+                max_new_tokens=reader.max_response_tokens,
                 generator=generator,
                 temperature=temperature,
             )
-            responses += decode_responses(tokenizer, samples.sequences)
+            responses += reader.decode(samples.sequences)
         return responses
 
     def human(texts: list[str], responses: list[str]) -> np.ndarray:
@@ -107,12 +107,12 @@ def work(run: Run) -> None:
     table = label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
     run.progress(0.1)
 
-    model = new_reward_model(p["gold_size"], tokenizer, stream_seed("gold RM", seed)).to(machine.device)
+    model = new_reward_model(p["gold_size"], reader.tokenizer, stream_seed("gold RM", seed)).to(machine.device)
     if p["gold_size"] == p["policy_size"]:
         model.base_model.load_state_dict(policy.base_model.state_dict())
     loss = train_reward_model(
         model,
-        encode_comparisons(table[~table.held_out], tokenizer, world.max_response_tokens),
+        encode_comparisons(table[~table.held_out], reader),
         Schedule(p["gold_epochs"], p["gold_batch_size"], SIZES[p["gold_size"]].learning_rate(p["gold_lr"])),
         accelerator=machine,
         generator=torch_generator("gold order", seed),
@@ -122,7 +122,7 @@ def work(run: Run) -> None:
     # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
     unit_texts = texts[:UNIT_PROMPTS]
     own, other = respond(unit_texts, 1.0), respond(unit_texts, 1.0)
-    raw = RewardModel(model).raw_scores(encode(tokenizer, unit_texts, own, world.max_response_tokens)).double().numpy()
+    raw = RewardModel(model).raw_scores(reader.encode(unit_texts, own)).double().numpy()
     gold = RewardModel(model).with_units(raw.mean(), 1 / raw.std())
     judged = human(unit_texts, own)
     own_pairs = label_comparisons(
@@ -131,14 +131,12 @@ def work(run: Run) -> None:
 
     agreement = {}
     for name, rows_of in {"broad": table[table.held_out], "initial_policy": own_pairs}.items():
-        encoded = encode_comparisons(rows_of, tokenizer, world.max_response_tokens)
+        encoded = encode_comparisons(rows_of, reader)
         margin_B = gold.scores(encoded.a) - gold.scores(encoded.b)
         for metric, value in pairwise_metrics(margin_B, encoded.prefers_a_B).items():
             agreement[f"rm/{metric}_{name}"] = value
     run.log_params({"rm_params": parameter_count(model)})
     run.log_metrics({"rm/train_loss": loss, **agreement})
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    gold.save(run.folder / MODEL_FOLDER, tokenizer, world.max_response_tokens)
-    (run.folder / "units.json").write_text(
-        json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())})
-    )
+    gold.save(run.folder / MODEL_FOLDER, reader)
+    (run.folder / UNITS).write_text(json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())}))

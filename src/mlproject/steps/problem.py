@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
-from mlproject.models.reward_model import RewardModel
-from mlproject.models.sequences import encode_prompts
+from mlproject.models.reader import Responses
+from mlproject.models.scorers import load_reward_model
 from mlproject.optimization.meter import Meter, Snapshot
 from mlproject.optimization.pool import Pool
 from mlproject.optimization.problem import Problem
 from mlproject.steps.common import (
     MODEL_FOLDER,
     accelerator,
+    human_units,
+    load_gold,
     load_policy,
-    load_tokenizer,
+    load_reader,
+    open_world,
     stream_seed,
     torch_generator,
 )
 from mlproject.steps.pool import FILE
 from mlproject.steps.step import Run
-from mlproject.worlds import load_world
 
 TRAIN_PROMPTS = 20_000
 """Training prompts that a method may sample responses for."""
@@ -35,23 +36,23 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         observe: told what the meter sees.
     """
     p = run.params
-    world = load_world(p["world"], p["world_seed"])
+    world = open_world(run)
     machine = accelerator()  # float32: PPO compares probabilities of the same policy at two moments
-    tokenizer = load_tokenizer(run.input("initial-policy"))
+    reader = load_reader(run, world)
     initial_policy = load_policy(run.input("initial-policy"), machine.device)
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
     start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
-    proxy = RewardModel.load(run.input("proxy-rm") / MODEL_FOLDER, machine.device)
+    proxy = load_reward_model(run.input("proxy-rm") / MODEL_FOLDER, machine.device)
     pool = Pool.load(run.input("pool") / FILE)
-    units = json.loads((run.input("gold-rm") / "units.json").read_text())
+    prompts = world.prompts(split, p[f"{split}_prompts"])
     meter = Meter(
         world=world,
-        tokenizer=tokenizer,
-        prompts=world.prompts(split, p[f"{split}_prompts"]),
+        reader=reader,
+        prompts=prompts,
         initial_policy=initial_policy,
         proxy=proxy,
-        gold=RewardModel.load(run.input("gold-rm") / MODEL_FOLDER, machine.device),
-        human_units=(units["human_mean"], units["human_std"]),
+        gold=load_gold(run, machine.device),
+        human_units=human_units(run),
         pool=pool,
         samples_per_prompt=p.get("eval_samples", 1),
         seed=stream_seed(f"{split} responses", p["world_seed"]),
@@ -62,12 +63,12 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         initial_policy=initial_policy,
         start_policy=start_policy,
         proxy=proxy,
-        train_prompts=encode_prompts(tokenizer, world.prompts("train", TRAIN_PROMPTS)).to(machine.device),
-        samples=pool.sequences,
+        reader=reader,
+        train_texts=world.prompts("train", TRAIN_PROMPTS),
+        samples=Responses.of_prompts(prompts, pool.sequences, reader),
         samples_per_prompt=pool.shape[1],
         log_prob_PN=pool.log_prob_PN,
         meter=meter,
-        max_response_tokens=world.max_response_tokens,
         options=p,
         accelerator=machine,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),

@@ -52,26 +52,31 @@ def work(run: Run) -> None:
     from mlproject.preferences.calibration import calibration_scale
     from mlproject.preferences.comparisons import encode_comparisons
     from mlproject.preferences.metrics import pairwise_metrics
-    from mlproject.steps.common import MODEL_FOLDER, accelerator, load_tokenizer, stream_seed, torch_generator
+    from mlproject.steps.common import (
+        MODEL_FOLDER,
+        accelerator,
+        load_reader,
+        open_world,
+        stream_seed,
+        torch_generator,
+    )
     from mlproject.steps.comparisons import TABLE
-    from mlproject.worlds import load_world
 
     p = run.params
-    tokenizer = load_tokenizer(run.input("initial-policy"))
+    reader = load_reader(run, open_world(run))
     roles = [*(f"earlier-{i}" for i in range(p.get("earlier", 0))), "comparisons"]
     table = pd.concat([pd.read_parquet(run.input(role) / TABLE) for role in roles], ignore_index=True)
-    world = load_world(p["world"], seed=0)
     machine = accelerator(p["mixed_precision"])
-    model = new_reward_model(p["rm_size"], tokenizer, stream_seed("proxy RM", p["seed"])).to(machine.device)
+    model = new_reward_model(p["rm_size"], reader.tokenizer, stream_seed("proxy RM", p["seed"])).to(machine.device)
     loss = train_reward_model(
         model,
-        encode_comparisons(table[~table.held_out], tokenizer, world.max_response_tokens),
+        encode_comparisons(table[~table.held_out], reader),
         Schedule(p["rm_epochs"], p["rm_batch_size"], SIZES[p["rm_size"]].learning_rate(p["rm_lr"])),
         accelerator=machine,
         generator=torch_generator("proxy order", p["seed"]),
         progress=run.progress,
     )
-    held_out = encode_comparisons(table[table.held_out], tokenizer, world.max_response_tokens)
+    held_out = encode_comparisons(table[table.held_out], reader)
     raw = RewardModel(model)
     raw_a_B, raw_b_B = raw.scores(held_out.a), raw.scores(held_out.b)
     margin_B = raw_a_B - raw_b_B
@@ -90,4 +95,4 @@ def work(run: Run) -> None:
         }
     )
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    proxy.save(run.folder / MODEL_FOLDER, tokenizer, world.max_response_tokens)
+    proxy.save(run.folder / MODEL_FOLDER, reader)

@@ -1,0 +1,151 @@
+"""How one model reads and writes: its tokenizer, and how a prompt and a response stand side by side in its ids.
+
+Models with different tokenizers meet in texts. A policy's responses are `Responses`: its own ids, and the same as texts
+for whoever reads otherwise.
+
+Axis letters: B responses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from mlproject.models.sequences import (
+    Prompts,
+    Sequences,
+    decode_responses,
+    encode,
+    encode_prompts,
+    from_rows,
+    prompts_from_rows,
+)
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Texts to ids and back, in the layout that the tokenizer asks for.
+
+    - `chat`: the tokenizer has a chat template: user turn, then assistant turn.
+    - `pair`: it has a class token (encoders such as BERT): `<cls> prompt <sep> response <sep>`.
+    - `separator`: it has a separator: `prompt <sep> response <eos>`; the embedded world's.
+    - `plain`: prompt with what the tokenizer puts before it, response, end-of-sequence.
+
+    Attributes:
+        tokenizer: padding, where it has none, is its end-of-sequence.
+        max_response_tokens: a longer response is cut; end-of-sequence counts.
+        max_tokens: a longer sequence loses the beginning of its prompt; None: as long as it is.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    max_response_tokens: int
+    max_tokens: int | None = None
+
+    @cached_property
+    def layout(self) -> str:
+        """`chat`, `pair`, `separator` or `plain`."""
+        if self.tokenizer.chat_template:
+            return "chat"
+        if self.tokenizer.cls_token_id is not None:
+            return "pair"
+        return "plain" if self.tokenizer.sep_token_id is None else "separator"
+
+    @property
+    def pad_id(self) -> int:
+        tokenizer = self.tokenizer
+        return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+    def encode_prompts(self, texts: Sequence[str]) -> Prompts:
+        """Prompts, each up to where a response begins. Length P."""
+        if self.layout == "separator":
+            return encode_prompts(self.tokenizer, texts)
+        return prompts_from_rows([self._prompt(text) for text in texts], self.pad_id)
+
+    def encode(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
+        """Prompts with their responses. Length B."""
+        if self.layout == "separator":
+            return encode(self.tokenizer, prompts, responses, self.max_response_tokens)
+        known = {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
+        rows, starts = [], []
+        for prompt, response in zip(prompts, responses, strict=True):
+            head = known[prompt]
+            tail = self._response(response)
+            if self.max_tokens is not None:
+                head = head[max(0, len(head) + len(tail) - self.max_tokens) :]
+            rows.append([*head, *tail])
+            starts.append(len(head))
+        return from_rows(rows, starts, self.pad_id)
+
+    def decode(self, sequences: Sequences) -> list[str]:
+        """The response texts, without special tokens. Length B."""
+        return decode_responses(self.tokenizer, sequences)
+
+    def _prompt(self, text: str) -> list[int]:
+        if self.layout == "chat":
+            said = self.tokenizer.apply_chat_template(conversation(text), tokenize=False, add_generation_prompt=True)
+            return self._ids(said)
+        plain = "\n".join(message["content"] for message in conversation(text))
+        if self.layout == "pair":
+            return [self.tokenizer.cls_token_id, *self._ids(plain), self.tokenizer.sep_token_id]
+        return self.tokenizer(plain)["input_ids"] or [self._beginning]
+
+    def _response(self, text: str) -> list[int]:
+        end = self.tokenizer.sep_token_id if self.layout == "pair" else self.tokenizer.eos_token_id
+        return [*self._ids(text), end][: self.max_response_tokens]
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    @property
+    def _beginning(self) -> int:
+        """What stands before a response to nothing: a model needs one token to predict the first from."""
+        tokenizer = self.tokenizer
+        return tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+
+
+def conversation(prompt: str) -> list[Message]:
+    """A prompt as messages: a text is one user turn; a JSON list of messages is a conversation of several."""
+    if prompt.startswith('[{"role":'):
+        return json.loads(prompt)
+    return [{"role": "user", "content": prompt}]
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Responses of a policy, for anyone to score.
+
+    Attributes:
+        prompts: what each answers. Length B.
+        sequences: ids of the policy that wrote them, on the CPU. Length B.
+        reader: of that policy.
+    """
+
+    prompts: Sequence[str]
+    sequences: Sequences
+    reader: Reader
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """As texts, without special tokens. Length B."""
+        return self.reader.decode(self.sequences)
+
+    def select(self, index: Tensor) -> Responses:
+        """Some of them, by index; shape (B',)."""
+        return Responses([self.prompts[i] for i in index.tolist()], self.sequences.select(index), self.reader)
+
+    @classmethod
+    def of_prompts(cls, prompts: Sequence[str], sequences: Sequences, reader: Reader) -> Responses:
+        """Responses of which those to one prompt stand side by side, equally many to each."""
+        each = len(sequences) // max(1, len(prompts))
+        return cls([prompt for prompt in prompts for _ in range(each)], sequences.to(torch.device("cpu")), reader)
