@@ -80,6 +80,14 @@ class Config:
     seeds: tuple[int, ...] = option("seeds of the study: each moves proxy training and policy optimization", least=0)
     seed: int = option("the seed of `proxy`, `best_of_n`, `ppo` and `search`", least=0)
 
+    # What watches a policy run and needs no gold
+    test_rms: tuple[str, ...] = option(
+        "sizes of test RMs, which learn from half of the comparisons and watch (the proxy then learns from the other)",
+        choices=("same", *SIZES),
+        may_be_empty=True,
+    )
+    ensemble: int = option("further proxies of the next seeds, which only watch", least=0, most=32)
+
     # Curves
     methods: tuple[str, ...] = option("ways to optimize the policy in the study", choices=tuple(METHODS))
     curve_prompts: int = option("held-out prompts on which every curve point is measured", least=4, most=4000)

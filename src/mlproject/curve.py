@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+SIGN = "sign."
+"""What the names of signs begin with in files."""
+
 
 def mean_and_se(values_P: Array) -> tuple[float, float]:
     """Mean over prompts and its standard error.
@@ -105,6 +108,7 @@ class Curve:
         kl_S: nats. Shape: (S,).
         proxy_SP, gold_SP: scores per point and prompt, standard deviations. Shape: (S, P).
         human_SP: likewise, or None. Shape: (S, P).
+        signs_S: qualitative signs and gold-free signals that every point has, by name. Shape: (S,) each.
     """
 
     steps_S: NDArray[np.int64]
@@ -112,6 +116,7 @@ class Curve:
     proxy_SP: Array
     gold_SP: Array
     human_SP: Array | None = None
+    signs_S: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def from_points(cls, points: Iterable[CurvePoint]) -> Curve:
@@ -130,13 +135,21 @@ class Curve:
             proxy_SP=np.stack([point.proxy_P for point in points]),
             gold_SP=np.stack([point.gold_P for point in points]),
             human_SP=np.stack(humans) if len(humans) == len(points) else None,
+            signs_S={
+                name: np.array([point.signs[name] for point in points], dtype=np.float64)
+                for name in points[0].signs
+                if all(name in point.signs for point in points)
+            },
         )
 
     def __iter__(self) -> Iterator[CurvePoint]:
-        """The points again, without the signs and diagnostics that a curve does not keep."""
+        """The points again, without the diagnostics that a curve does not keep."""
         for index, step in enumerate(self.steps_S):
             human_P = None if self.human_SP is None else self.human_SP[index]
-            yield CurvePoint(int(step), float(self.kl_S[index]), self.proxy_SP[index], self.gold_SP[index], human_P)
+            signs = {name: float(values_S[index]) for name, values_S in self.signs_S.items()}
+            yield CurvePoint(
+                int(step), float(self.kl_S[index]), self.proxy_SP[index], self.gold_SP[index], human_P, signs
+            )
 
     def __len__(self) -> int:
         return len(self.steps_S)
@@ -194,10 +207,12 @@ class Curve:
         }
         if self.human_SP is not None:
             arrays["human_SP"] = self.human_SP
+        arrays |= {SIGN + name: values_S for name, values_S in self.signs_S.items()}
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Curve:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{name: arrays[name] for name in arrays.files})
+            signs_S = {name.removeprefix(SIGN): arrays[name] for name in arrays.files if name.startswith(SIGN)}
+            return cls(**{name: arrays[name] for name in arrays.files if not name.startswith(SIGN)}, signs_S=signs_S)

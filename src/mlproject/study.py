@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES
 from mlproject.optimization import METHODS
+from mlproject.optimization.witnesses import MEMBER, TEST_RM
 from mlproject.steps.comparisons import comparisons
 from mlproject.steps.gold_rm import gold_rm
 from mlproject.steps.initial_policy import initial_policy
 from mlproject.steps.law import law
 from mlproject.steps.policy_run import policy_run
 from mlproject.steps.pool import pool
-from mlproject.steps.proxy_rm import proxy_rm
+from mlproject.steps.proxy_rm import TEST, proxy_rm
 from mlproject.steps.step import Made, Step
 
 if TYPE_CHECKING:
@@ -109,6 +111,20 @@ def plan_curve(config: Config, method: str, prior: Made | None = None) -> Step:
             labelled.append(comparisons(config, root.policy, root.gold, run, round))
         earlier = labelled[:-1] if config.rounds_data == "all" else []
         proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
-        run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior)
+        watching = witnesses(config, labelled[-1], earlier)
+        run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior, witnesses=watching)
     assert run is not None  # there is at least one round
     return run
+
+
+def witnesses(config: Config, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
+    """Lay out the reward models that watch one proxy (`rm_size`, `seed`): its test RMs, and proxies of the next seeds.
+
+    Returns:
+        by the names of `optimization.witnesses`; none where neither `test_rms` nor `ensemble` asks for any.
+    """
+    size, seed = config.rm_size, config.seed
+    sizes = dict.fromkeys(size if each == "same" else each for each in config.test_rms)
+    tests = {TEST_RM + each: proxy_rm(config, comparisons, each, seed, earlier, half=TEST) for each in sizes}
+    seeds = range(seed + 1, seed + 1 + config.ensemble)
+    return tests | {f"{MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier) for each in seeds}

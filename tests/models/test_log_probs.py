@@ -63,7 +63,7 @@ def test_measured_kl_averages_to_the_exact_divergence_over_all_responses(
     prompts = encode_prompts(tiny_tokenizer, ["no yes", "maybe yes no no"])
     generator = torch.Generator().manual_seed(0)
     sequences = sample(policy, prompts, max_new_tokens=3, generator=generator, samples_per_prompt=count).sequences
-    kl_B, log_ratio_BR = measure_kl(policy, initial, sequences)
+    kl_B, log_ratio_BR, _ = measure_kl(policy, initial, sequences)
     kl_PN, k1_PN = (values_B.view(2, count).numpy() for values_B in (kl_B, log_ratio_BR.sum(1)))
     for p, length in enumerate(prompts.lengths_P.tolist()):
         prompt = prompts.ids_PT[p, :length].tolist()

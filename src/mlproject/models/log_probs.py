@@ -55,22 +55,40 @@ def kl_per_response(logits_BRV: Tensor, initial_logits_BRV: Tensor, mask_BR: Ten
     return kl_BR.masked_fill(~mask_BR, 0.0).sum(-1)
 
 
+def entropy_per_response(logits_BRV: Tensor, mask_BR: Tensor) -> Tensor:
+    """Entropy of the next-token distributions along responses, summed over their tokens.
+
+    Over responses sampled from the policy its mean is the entropy of the policy's responses to a prompt: the chain
+    rule, with every conditional entropy taken over the full vocabulary.
+
+    Args:
+        logits_BRV: of the policy. Shape: (B, R, V).
+        mask_BR: True on response tokens. Shape: (B, R).
+
+    Returns:
+        nats per response. Shape: (B,).
+    """
+    return torch.special.entr(logits_BRV.softmax(-1)).sum(-1).masked_fill(~mask_BR, 0.0).sum(-1)
+
+
 class Divergence(NamedTuple):
     """How far a policy is from another along responses that it sampled.
 
     Attributes:
         kl_B: `kl_per_response`, nats. Shape: (B,), float64.
         log_ratio_BR: log pi - log pi_init of each sampled token, nats; 0 where there is none. Shape: (B, R), float64.
+        entropy_B: `entropy_per_response` of the policy, nats. Shape: (B,), float64.
     """
 
     kl_B: Tensor
     log_ratio_BR: Tensor
+    entropy_B: Tensor
 
 
 @torch.inference_mode()
 def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequences: Sequences) -> Divergence:
-    """Exact KL and sampled log-ratios of many responses, in batches."""
-    kl_B = torch.empty(len(sequences), dtype=torch.float64, device=policy.device)
+    """Exact KL, sampled log-ratios and entropy of many responses, in batches."""
+    kl_B, entropy_B = (torch.empty(len(sequences), dtype=torch.float64, device=policy.device) for _ in range(2))
     log_ratio_BR = torch.zeros(sequences.response_ids_BR.shape, dtype=torch.float64, device=policy.device)
     for index, batch in by_length(sequences, inference_batch(policy.device)):
         logits_BRV, initial_logits_BRV = (
@@ -79,8 +97,9 @@ def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequenc
         )
         mask_BR = batch.response_mask_BR
         kl_B[index] = kl_per_response(logits_BRV, initial_logits_BRV, mask_BR).double()
+        entropy_B[index] = entropy_per_response(logits_BRV, mask_BR).double()
         log_p_BR, log_q_BR = (
             token_log_probs(logits, batch.response_ids_BR, mask_BR) for logits in (logits_BRV, initial_logits_BRV)
         )
         log_ratio_BR[index, : mask_BR.shape[1]] = (log_p_BR - log_q_BR).double()
-    return Divergence(kl_B, log_ratio_BR)
+    return Divergence(kl_B, log_ratio_BR, entropy_B)

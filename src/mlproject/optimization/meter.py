@@ -25,6 +25,8 @@ from mlproject.models.reader import Reader, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.pool import Judge, Pool
+from mlproject.optimization.witnesses import witness_signs
+from mlproject.worlds.signs import collective_signs
 
 Array = NDArray[np.float64]
 
@@ -68,6 +70,8 @@ class Meter:
         seed: of these draws, the same at every point.
         round_start: where this round of an iterated run started; the distance from it is measured too.
         observe: told every snapshot.
+        witnesses: scorers that nobody optimizes, by name; see `witnesses`. Each stands among a point's signs as its
+            mean gain over the initial policy.
     """
 
     def __init__(
@@ -85,7 +89,9 @@ class Meter:
         seed: int,
         round_start: PreTrainedModel | None = None,
         observe: Callable[[Snapshot], None] = lambda snapshot: None,
+        witnesses: Mapping[str, Scorer] | None = None,
     ) -> None:
+        self._witnesses = dict(witnesses or {})
         self._world, self._reader, self._texts = world, reader, list(prompts)
         self._prompts: Prompts = reader.encode_prompts(self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
@@ -94,7 +100,11 @@ class Meter:
         prompts_in_pool, samples_in_pool = pool.shape
         baseline = min(_BASELINE_SAMPLES, samples_in_pool)
         first = Responses.of_prompts(self._texts, pool.first(baseline), reader)
-        self._proxy_baseline_P = proxy.rate(first).reshape(prompts_in_pool, baseline).mean(axis=1)
+        shape = (prompts_in_pool, baseline)
+        self._proxy_baseline_P = proxy.rate(first).reshape(shape).mean(axis=1)
+        self._witness_baselines_P = {
+            name: witness.rate(first).reshape(shape).mean(axis=1) for name, witness in self._witnesses.items()
+        }
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
 
@@ -130,7 +140,7 @@ class Meter:
             proxy_P=proxy_PR.mean(axis=1) - self._proxy_baseline_P,
             gold_P=gold_PR.mean(axis=1) - self._gold_baseline_P,
             human_P=self._human_gain(None if human_PR is None else human_PR.mean(axis=1)),
-            signs={name: float(values.mean()) for name, values in self._world.signs(responses.texts).items()},
+            signs=self._signs(responses, proxy_PR, moved),
             diagnostics=said,
         )
         shown = slice(0, SHOWN_PROMPTS)
@@ -168,7 +178,8 @@ class Meter:
         pool = self._pool
         proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
         human_GP = None if pool.human_PN is None else select(pool.human_PN)
-        signs_G = {name: select(values_PN).mean(axis=1) for name, values_PN in pool.signs_PN.items()}
+        signs_PN = {**pool.signs_PN, **self._witnesses_of_pool(proxy_PN)}
+        signs_G = {name: select(values_PN).mean(axis=1) for name, values_PN in signs_PN.items()}
         proxy_mean_P = proxy_PN.mean(axis=1)
         shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
         for g, step in enumerate(steps):
@@ -192,6 +203,30 @@ class Meter:
                 None,
             )
             yield point
+
+    def _signs(self, responses: Responses, proxy_PR: Array, moved: Divergence) -> dict[str, float]:
+        gains_PR = {
+            name: self._by_prompt(witness.rate(responses)) - self._witness_baselines_P[name][:, None]
+            for name, witness in self._witnesses.items()
+        }
+        seen = {
+            **self._world.signs(responses.texts),
+            **witness_signs(proxy_PR - self._proxy_baseline_P[:, None], gains_PR),
+        }
+        tokens = int(responses.sequences.response_lengths_B.sum())
+        return {
+            **{name: float(values.mean()) for name, values in seen.items()},
+            **collective_signs(responses.texts),
+            "entropy": float(moved.entropy_B.sum()) / tokens,
+        }
+
+    def _witnesses_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
+        if not self._witnesses:
+            return {}
+        samples = Responses.of_prompts(self._texts, self._pool.sequences, self._reader)
+        scores_PN = {name: witness.rate(samples).reshape(self._pool.shape) for name, witness in self._witnesses.items()}
+        gains_PN = {name: values_PN - values_PN.mean(axis=1, keepdims=True) for name, values_PN in scores_PN.items()}
+        return witness_signs(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
 
     def _by_prompt(self, scores_B: Array) -> Array:
         return scores_B.reshape(len(self._texts), self._samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def policy_run(
     round: int = 1,
     prior: Made | None = None,
     kl_budget: float | None = None,
+    witnesses: Mapping[str, Step] | None = None,
 ) -> Step:
     """The step that optimizes the policy against a proxy.
 
@@ -64,6 +66,7 @@ def policy_run(
         round: counts from 1.
         prior: run of kind `law` whose curves the forecast starts from.
         kl_budget: nats; where `stop=kl-budget`, the run ends when it is passed.
+        witnesses: reward models that watch and are not optimized, by the names of `optimization.witnesses`.
 
     Raises:
         UserError: for `stop=kl-budget` without one.
@@ -94,6 +97,7 @@ def policy_run(
             **ends_at_kl,
             **({"forecast_prior": prior.run_id, "rm_params": int(known["rm_params"])} if prior else {}),
             **({"round": round, **config.select("rounds_from", "rounds_data")} if round > 1 else {}),
+            **({"witnesses": ",".join(witnesses)} if witnesses else {}),
         },
         inputs={
             "proxy-rm": proxy,
@@ -101,6 +105,7 @@ def policy_run(
             **pool.inputs,
             **({"earlier": earlier} if earlier else {}),
             **({"law": prior} if prior else {}),
+            **(witnesses or {}),
         },
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
         tags={METHOD: method},

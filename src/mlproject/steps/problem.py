@@ -31,7 +31,8 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
     """Load policies, reward models and pool, and set up the meter.
 
     Args:
-        run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool` and, in a later round, `earlier`.
+        run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, in a later round `earlier`, and those that
+            its parameter `witnesses` names.
         split: of the prompts that the meter measures on.
         observe: told what the meter sees.
     """
@@ -43,6 +44,10 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
     start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
     proxy = load_reward_model(run.input("proxy-rm") / MODEL_FOLDER, machine.device)
+    witnesses = {
+        role: load_reward_model(run.input(role) / MODEL_FOLDER, machine.device)
+        for role in filter(None, p.get("witnesses", "").split(","))
+    }
     pool = Pool.load(run.input("pool") / FILE)
     prompts = world.prompts(split, p[f"{split}_prompts"])
     meter = Meter(
@@ -58,6 +63,7 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         seed=stream_seed(f"{split} responses", p["world_seed"]),
         round_start=start_policy if goes_on else None,
         observe=observe,
+        witnesses=witnesses,
     )
     return Problem(
         initial_policy=initial_policy,

@@ -9,10 +9,18 @@ from mlproject.models.sizes import SIZES
 from mlproject.steps.step import Run, Step
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlproject.config import Config
 
 
-def proxy_rm(config: Config, comparisons: Step, size: str, seed: int, earlier: Sequence[Step] = ()) -> Step:
+TRAIN, TEST = "train", "test"
+"""Halves of the comparisons, where they are split: the first is for proxies, the second for RMs that watch."""
+
+
+def proxy_rm(
+    config: Config, comparisons: Step, size: str, seed: int, earlier: Sequence[Step] = (), half: str = TRAIN
+) -> Step:
     """The step that trains one proxy RM.
 
     Args:
@@ -20,13 +28,21 @@ def proxy_rm(config: Config, comparisons: Step, size: str, seed: int, earlier: S
         comparisons: what it learns from.
         size, seed: of the proxy.
         earlier: comparisons of earlier rounds, where it learns from them too.
+        half: of the comparisons that it learns from, where `test_rms` has them split; otherwise it learns from all.
     """
+    split = {"half": half} if config.test_rms else {}
     trained = config.select("world", "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     return Step(
-        name=f"proxy RM {size} seed {seed}",
+        name=f"{'proxy' if half == TRAIN else 'test'} RM {size} seed {seed}",
         kind="proxy-rm",
         version=1,
-        params={**trained, "rm_size": size, "seed": seed, **({"earlier": len(earlier)} if earlier else {})},
+        params={
+            **trained,
+            "rm_size": size,
+            "seed": seed,
+            **({"earlier": len(earlier)} if earlier else {}),
+            **split,
+        },
         inputs={
             "comparisons": comparisons,
             **{f"earlier-{i}": step for i, step in enumerate(earlier)},
@@ -65,15 +81,17 @@ def work(run: Run) -> None:
     p = run.params
     reader = load_reader(run, open_world(run))
     roles = [*(f"earlier-{i}" for i in range(p.get("earlier", 0))), "comparisons"]
-    table = pd.concat([pd.read_parquet(run.input(role) / TABLE) for role in roles], ignore_index=True)
+    half = p.get("half", "")
+    table = pd.concat([half_of(pd.read_parquet(run.input(role) / TABLE), half) for role in roles], ignore_index=True)
     machine = accelerator(p["mixed_precision"])
-    model = new_reward_model(p["rm_size"], reader.tokenizer, stream_seed("proxy RM", p["seed"])).to(machine.device)
+    streams = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
+    model = new_reward_model(p["rm_size"], reader.tokenizer, stream_seed("proxy RM", *streams)).to(machine.device)
     loss = train_reward_model(
         model,
         encode_comparisons(table[~table.held_out], reader),
         Schedule(p["rm_epochs"], p["rm_batch_size"], SIZES[p["rm_size"]].learning_rate(p["rm_lr"])),
         accelerator=machine,
-        generator=torch_generator("proxy order", p["seed"]),
+        generator=torch_generator("proxy order", *streams),
         progress=run.progress,
     )
     held_out = encode_comparisons(table[table.held_out], reader)
@@ -96,3 +114,9 @@ def work(run: Run) -> None:
     )
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
     proxy.save(run.folder / MODEL_FOLDER, reader)
+
+
+def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:
+    """The first half of a table of comparisons (`TRAIN`), the second (`TEST`), or all of it (empty)."""
+    middle = len(table) // 2
+    return table.iloc[:middle] if half == TRAIN else table.iloc[middle:] if half == TEST else table

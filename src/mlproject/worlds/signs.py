@@ -5,6 +5,7 @@ Axis letters: B responses.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -42,3 +43,20 @@ def count_signs(responses: Sequence[str], word_lists: Mapping[str, Sequence[str]
                 counts_BK[row, column] += 1
     signs = {"length": length_B, "repetition": repetition_B, "distinct-2": distinct_B}
     return signs | {name: counts_BK[:, column] for column, name in enumerate(word_lists)}
+
+
+def collective_signs(responses: Sequence[str]) -> dict[str, float]:
+    """Signs that only many responses together show: a policy that says the same to everybody.
+
+    Args:
+        responses: texts. Length B, 1 or more.
+
+    Returns:
+        `distinct-responses`, the share of distinct texts; `compression`, the size of all texts over their compressed
+        size (zlib), which rises as they come to share phrases.
+    """
+    raw = "\n".join(responses).encode()
+    return {
+        "distinct-responses": len(set(responses)) / len(responses),
+        "compression": len(raw) / len(zlib.compress(raw, 9)),
+    }
