@@ -9,7 +9,15 @@ import pytest
 
 from mlproject.curve import Curve
 from mlproject.warning.alarms import first_alarm
-from mlproject.warning.record import Record, Truth, best_threshold, bootstrap_mean, truth_of, wilson
+from mlproject.warning.record import (
+    Record,
+    Truth,
+    best_threshold,
+    bootstrap_mean,
+    held_out_stops,
+    truth_of,
+    wilson,
+)
 
 KL = np.arange(11.0)
 PEAKED = Truth(KL, -np.abs(KL - 6) / 10, peak=6, fell=True)  # a tenth of a deviation for each nat away from the peak
@@ -74,6 +82,21 @@ def test_the_best_threshold_is_the_one_found_by_trying_all() -> None:
 
 def test_a_signal_that_only_misleads_is_best_never_heeded() -> None:
     assert best_threshold([RISING] * 3, [KL, KL, KL]) == math.inf
+
+
+def test_no_run_is_judged_with_a_threshold_that_it_helped_to_choose() -> None:
+    truths = [PEAKED, RISING, PEAKED, RISING]
+    departures = [KL, KL / 2, KL + 0.25, KL / 3]
+    stops, thresholds = held_out_stops(truths, departures, [0, 0, 1, 1])
+    assert thresholds == {0: best_threshold(truths[2:], departures[2:]), 1: best_threshold(truths[:2], departures[:2])}
+    assert thresholds[0] != thresholds[1]
+    assert stops == [first_alarm(d_S, thresholds[g]) for d_S, g in zip(departures, [0, 0, 1, 1], strict=True)]
+
+
+def test_a_run_that_lacks_the_signal_runs_on_to_its_end() -> None:
+    nothing = np.full(11, np.nan)
+    assert best_threshold([PEAKED, PEAKED], [nothing, nothing]) == math.inf
+    assert best_threshold([PEAKED, PEAKED], [nothing, KL]) < math.inf
 
 
 def test_wilson_and_bootstrap_intervals_are_those_of_the_books() -> None:

@@ -6,7 +6,7 @@ Axis letters: S curve points, R runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,13 +120,34 @@ def best_threshold(truths: Sequence[Truth], departures_S: Sequence[Array]) -> fl
     """
     seen = np.unique(np.concatenate([values_S[1:] for values_S in departures_S]))
     seen = seen[np.isfinite(seen)]
-    candidates = [*((seen[1:] + seen[:-1]) / 2).tolist(), math.inf]
+    candidates_C = np.append((seen[1:] + seen[:-1]) / 2, math.inf)
+    regret_C = np.zeros(len(candidates_C))
+    for truth, departure_S in zip(truths, departures_S, strict=True):
+        highest_S = np.maximum.accumulate(np.nan_to_num(departure_S[1:], nan=-math.inf))
+        stop_C = np.minimum(np.searchsorted(highest_S, candidates_C) + 1, len(truth.gold_S) - 1)
+        regret_C += truth.gold_S[truth.peak] - truth.gold_S[stop_C]
+    best = len(regret_C) - 1 - int(np.argmin(np.round(regret_C[::-1], 12)))
+    return float(candidates_C[best])
 
-    def mean_regret(threshold: float) -> float:
-        regrets = [t.regret(first_alarm(d_S, threshold)) for t, d_S in zip(truths, departures_S, strict=True)]
-        return float(np.mean(regrets))
 
-    return min(reversed(candidates), key=mean_regret)
+def held_out_stops(
+    truths: Sequence[Truth], departures_S: Sequence[Array], groups: Sequence[Hashable]
+) -> tuple[list[Stop], dict[Hashable, float]]:
+    """Where an alarm stops each run, with a threshold chosen on the runs of all other groups.
+
+    Args:
+        truths, departures_S: of each run.
+        groups: that each run belongs to, 2 or more different ones.
+
+    Returns:
+        stop of each run, and the threshold that each group was judged with.
+    """
+    thresholds = {}
+    for group in dict.fromkeys(groups):
+        others = [i for i, other in enumerate(groups) if other != group]
+        thresholds[group] = best_threshold([truths[i] for i in others], [departures_S[i] for i in others])
+    stops = [first_alarm(d_S, thresholds[group]) for d_S, group in zip(departures_S, groups, strict=True)]
+    return stops, thresholds
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:

@@ -59,6 +59,11 @@ def relative_rise(values_S: Array) -> Array:
     return rise(values_S) / (abs(values_S[0]) or np.nan)
 
 
+def rise_from_lowest(values_S: Array) -> Array:
+    """How far a value lies above the lowest so far. Shape: (S,)."""
+    return values_S - np.minimum.accumulate(values_S)
+
+
 def shortfall(values_S: Array) -> Array:
     """How far a value lies below the highest so far. Shape: (S,)."""
     return np.maximum.accumulate(values_S) - values_S
@@ -99,14 +104,14 @@ SIGNALS: dict[str, Signal] = {
                lambda points: rise(_rate(points, HEDGES))),
         Signal("stock phrases", "more stock phrases per 100 words",
                lambda points: rise(_rate(points, STOCK))),
-        Signal("test RM gap", "standard deviations that proxy less test RM has widened",
-               lambda points: rise(mean_series(points, GAP))),
+        Signal("test RM gap", "standard deviations that proxy less test RM lies above its lowest so far",
+               lambda points: rise_from_lowest(mean_series(points, GAP))),
         Signal("test RM", "standard deviations that the test RM lies below its highest score so far",
                lambda points: shortfall(mean_series(points, TEST_RM))),
         Signal("ensemble disagreement", "relative rise of the standard deviation over proxies of other seeds",
                lambda points: relative_rise(series(points, DISAGREEMENT))),
-        Signal("ensemble gap", "standard deviations that proxy less the mean of other seeds' proxies has widened",
-               lambda points: rise(_less_members(points))),
+        Signal("ensemble gap", "standard deviations that proxy less other seeds' proxies lies above its lowest so far",
+               lambda points: rise_from_lowest(_less_members(points))),
         Signal("ensemble", "standard deviations that the mean of other seeds' proxies lies below its highest so far",
                lambda points: shortfall(mean_series(points, MEMBER))),
         Signal("proxy", "standard deviations of the proxy's own gain",
