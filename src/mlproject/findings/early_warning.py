@@ -14,7 +14,7 @@ import pandas as pd
 from mlproject.archive import Result
 from mlproject.curve import Array
 from mlproject.findings.claims import Claim, Finding, verdict
-from mlproject.findings.evidence import select, values_of
+from mlproject.findings.evidence import select
 from mlproject.findings.watched import (
     LARGEST,
     SAME,
@@ -39,8 +39,7 @@ MAX_FALSE, MIN_FIRED = 0.25, 0.9
 
 def read(result: Result) -> Finding:
     """Alarms by signal, checkpoints by test RM, and what others say of either."""
-    sizes = values_of(result, "rm_size")
-    runs = [watched(cell, sizes[-1]) for cell in select(result, method="ppo")]
+    runs = [watched(cell) for cell in select(result, method="ppo")]
     truths = [run.truth for run in runs]
     departures = departures_of(runs)
     records = {

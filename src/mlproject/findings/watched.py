@@ -14,6 +14,7 @@ import numpy as np
 from mlproject.archive import Cell
 from mlproject.curve import Array, CurvePoint
 from mlproject.laws import Forecast
+from mlproject.models.sizes import SIZES
 from mlproject.optimization.witnesses import GAP, TEST_RM
 from mlproject.warning.record import Stop, Truth, bootstrap_mean, truth_of, wilson
 from mlproject.warning.signals import SIGNALS, mean_series
@@ -49,9 +50,11 @@ class Watched:
         return mean_series(self.views[which], TEST_RM)
 
 
-def watched(cell: Cell, largest: str) -> Watched:
-    """Read one run; `largest` is the size of the largest test RM."""
+def watched(cell: Cell) -> Watched:
+    """Read one run."""
     points = list(cell.curve)
+    tests = [name.removeprefix(TEST_RM) for name in cell.curve.signs_S if name.startswith(TEST_RM)]
+    largest = max(tests, key=lambda size: SIZES[size].reward_model_parameters, default="")
 
     def view(size: str) -> list[CurvePoint]:
         other = tuple(prefix + size for prefix in (TEST_RM, GAP))
