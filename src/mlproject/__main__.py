@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from mlproject import own_models
 from mlproject.command_line import parse_command_line
 from mlproject.config_rules import cautions
 from mlproject.errors import RefusedError, UserError
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_OK
         for caution in cautions(call.config):
             print(f"mlproject: {caution}", file=sys.stderr)
+        own_models.check(call.config)
         entry_point = getattr(import_module("mlproject.entry_points"), call.entry.name)  # the whole stack, only now
         entry_point(call)
     except UserError as mistake:

@@ -81,7 +81,11 @@ class Config:
         "PACKAGE.MODULE:FUNCTION, or none: a test RM, trained on comparisons that the proxies never see",
         default="trained",
     )
-    gold_size: str = option("size of the gold RM, at least the largest proxy's", choices=tuple(SIZES))
+    gold_size: str = option(
+        "size of the gold RM, at least the largest proxy's; where gold=none, of the test RM",
+        choices=tuple(SIZES),
+        or_checkpoint=True,
+    )
     gold_comparisons: int = option("human-labelled comparisons that the gold RM learns from", least=64, most=1_000_000)
     gold_epochs: float = option("passes of the gold RM over its comparisons", least=0.01, most=1000)
     gold_batch_size: int = option("comparisons per step of the gold RM", least=1)
@@ -110,6 +114,7 @@ class Config:
         "sizes of test RMs, which learn from half of the comparisons and watch (the proxy then learns from the other)",
         choices=("same", *SIZES),
         may_be_empty=True,
+        or_checkpoint=True,
     )
     ensemble: int = option("further proxies of the next seeds, which only watch", least=0, most=32)
 

@@ -32,14 +32,20 @@ def refuse_contradictions(config: Config) -> None:
 
 def cautions(config: Config) -> list[str]:
     """What is allowed but unwise, a line each."""
+    unwise = []
+    if config.gold == NONE:
+        unwise.append(
+            f"gold={NONE}: a test RM plays gold; it can be fooled where the proxies are, so peaks may show too late"
+        )
     if 4 * config.bon_n_max <= config.pool_samples:
-        return []
+        return unwise
     from mlproject.estimators import effective_samples
 
     left = effective_samples(config.pool_samples, config.bon_n_max)
     return [
+        *unwise,
         f"bon_n_max={config.bon_n_max} with pool_samples={config.pool_samples}: only {left:.1f} effective samples per "
-        f"prompt stand behind the last point; pool_samples={4 * config.bon_n_max} would give about 7"
+        f"prompt stand behind the last point; pool_samples={4 * config.bon_n_max} would give about 7",
     ]
 
 
@@ -64,7 +70,9 @@ def is_function(name: str) -> bool:
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """(option, what would be allowed), for every rule that is broken."""
     sizes = [name for name in (*config.rm_sizes, *config.search_rm_sizes, config.rm_size) if name in SIZES]
-    if config.gold == TRAINED and sizes:
+    if config.gold != NONE and is_checkpoint(config.gold_size):
+        yield "gold_size", f"a size of the ladder ({', '.join(SIZES)}) unless gold={NONE}"
+    elif config.gold == TRAINED and sizes:
         largest = max(sizes, key=_parameters)
         if _parameters(config.gold_size) < _parameters(largest):
             yield "gold_size", f"at least the largest proxy, {largest}"
