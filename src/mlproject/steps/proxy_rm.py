@@ -140,6 +140,7 @@ def work(run: Run) -> None:
         given = agreement(margins(proxy, held_out), held_out)
         proxy, agrees = scaled(proxy, unit_pairs(run, reader))
         metrics |= {**agrees, "rm/gold_accuracy": agrees["rm/val_accuracy"], **given}
+    run.log_params({"held_out": len(held_out)})
     run.log_metrics(metrics)
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
     save_scorer(TextRewardModel(proxy, reader) if "rm_checkpoint" in p else proxy, run.folder, policy_reader)
