@@ -81,7 +81,9 @@ def test_fingerprints_of_runs_made_before_there_were_witnesses_still_hold() -> N
 
 def test_a_test_rm_learns_from_the_half_that_its_proxy_does_not_and_members_from_the_same() -> None:
     run = plan_curve(configured(rm_size="3k", seed=5, test_rms="same,13k", ensemble=2), "ppo")
-    learned = {role: step.params for role, step in run.inputs.items() if step.kind == "proxy-rm"}
+    learned = {
+        role: step.params for role, step in run.inputs.items() if step.kind.endswith("-rm") and role != "gold-rm"
+    }
     told = {role: (params["rm_size"], params["seed"], params["half"]) for role, params in learned.items()}
     assert told == {
         "proxy-rm": ("3k", 5, "train"),

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from mlproject import own_models
 from mlproject.command_line import parse_command_line
+from mlproject.config_rules import cautions
 from mlproject.errors import RefusedError, UserError
 
 EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
@@ -27,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         call = parse_command_line(sys.argv[1:] if arguments is None else arguments)
         if call is None:
             return EXIT_OK
-        for caution in call.config.cautions():
+        for caution in cautions(call.config):
             print(f"mlproject: {caution}", file=sys.stderr)
+        own_models.check(call.config)
         entry_point = getattr(import_module("mlproject.entry_points"), call.entry.name)  # the whole stack, only now
         entry_point(call)
     except UserError as mistake:

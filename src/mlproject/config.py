@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from mlproject.config_rules import refuse_contradictions
 from mlproject.errors import UserError
 from mlproject.models.sizes import POLICY_SIZES, SIZES
 from mlproject.optimization import METHODS, STOPS
@@ -42,8 +43,24 @@ class Config:
     mixed_precision: str = option("precision of training under accelerate", choices=("no", "bf16", "fp16"))
 
     # The world and its initial policy
-    world: str = option("where prompts and judgement come from", choices=WORLDS)
+    world: str = option("helpdesk: embedded; files: your own prompts and models", choices=WORLDS)
     world_seed: int = option("moves corpus, initial policy, gold RM and comparisons", least=0)
+    prompts: str = option("files: your prompts (JSONL, CSV, Parquet, text or datasets folder)", default="")
+    prompt_field: str = option("field that holds a prompt: a text, or a list of messages", default="prompt")
+    preferences: str = option(
+        "files: your comparisons, in place of gold-labelled ones; their prompts serve where `prompts` is empty",
+        default="",
+    )
+    preference_fields: tuple[str, ...] = option(
+        "fields of a comparison: prompt, chosen, rejected", default=("prompt", "chosen", "rejected")
+    )
+    bad_lines: str = option("what a wrong row does: end the study, or be left out and listed", choices=("stop", "skip"),
+                            default="stop")  # fmt: skip
+    policy: str = option("files: checkpoint of the initial policy, a causal LM (folder or hub name)", default="")
+    max_prompt_tokens: int = option("files: tokens of the longest prompt", least=1, default=256)
+    max_response_tokens: int = option("files: tokens of the longest response, its end included", least=1, default=64)
+    long_prompts: str = option("what is done with a longer prompt: its end is kept, or it is left out, or the study "
+                               "ends", choices=("cut", "skip", "stop"), default="cut")  # fmt: skip
     policy_size: str = option("size of the policy", choices=POLICY_SIZES)
     rm_policy_size: str = option(
         "size of the policy whose responses gold RM and proxies learn from; same: policy_size",
@@ -59,7 +76,16 @@ class Config:
     )
 
     # The gold reward model
-    gold_size: str = option("size of the gold RM, at least the largest proxy's", choices=tuple(SIZES))
+    gold: str = option(
+        "what plays the ground truth: trained (on the embedded human), a reward model's checkpoint, "
+        "PACKAGE.MODULE:FUNCTION, or none: a test RM, trained on comparisons that the proxies never see",
+        default="trained",
+    )
+    gold_size: str = option(
+        "size of the gold RM, at least the largest proxy's; where gold=none, of the test RM",
+        choices=tuple(SIZES),
+        or_checkpoint=True,
+    )
     gold_comparisons: int = option("human-labelled comparisons that the gold RM learns from", least=64, most=1_000_000)
     gold_epochs: float = option("passes of the gold RM over its comparisons", least=0.01, most=1000)
     gold_batch_size: int = option("comparisons per step of the gold RM", least=1)
@@ -72,11 +98,14 @@ class Config:
         choices=LABELS,
     )
     label_noise: float = option("share of the training labels that are flipped", least=0, most=0.5)
-    rm_sizes: tuple[str, ...] = option("sizes of the study's proxy RMs", choices=tuple(SIZES))
-    rm_size: str = option("size of the one proxy RM of `proxy`", choices=tuple(SIZES))
+    rm_sizes: tuple[str, ...] = option("the study's proxy RMs", choices=tuple(SIZES), or_checkpoint=True)
+    rm_size: str = option("the one proxy RM of `proxy`", choices=tuple(SIZES), or_checkpoint=True)
     rm_epochs: float = option("passes of a proxy RM over its comparisons", least=0.01, most=1000)
     rm_batch_size: int = option("comparisons per step of a proxy RM", least=1)
     rm_lr: float = option("learning rate of a proxy RM at width 64", least=1e-8, most=1)
+    rm_checkpoint_lr: float = option(
+        "learning rate of a proxy RM that starts from a checkpoint", least=1e-9, most=1, default=1e-5
+    )
     seeds: tuple[int, ...] = option("seeds of the study: each moves proxy training and policy optimization", least=0)
     seed: int = option("the seed of `proxy`, `best_of_n`, `ppo` and `search`", least=0)
 
@@ -85,6 +114,7 @@ class Config:
         "sizes of test RMs, which learn from half of the comparisons and watch (the proxy then learns from the other)",
         choices=("same", *SIZES),
         may_be_empty=True,
+        or_checkpoint=True,
     )
     ensemble: int = option("further proxies of the next seeds, which only watch", least=0, most=32)
 
@@ -117,7 +147,7 @@ class Config:
     study: str = option("name of the Optuna study")
     n_trials: int = option("trials of the search in total, over all its restarts", least=0)
     search_kl_coefs: tuple[float, ...] = option("ordered grid of KL coefficients", least=0, most=100)
-    search_rm_sizes: tuple[str, ...] = option("ordered grid of RM sizes", choices=tuple(SIZES))
+    search_rm_sizes: tuple[str, ...] = option("ordered grid of RM sizes", choices=tuple(SIZES), or_checkpoint=True)
     search_n_comparisons: tuple[int, ...] = option(
         "ordered grid of comparison counts; empty: n_comparisons alone", least=64, most=1_000_000, may_be_empty=True
     )
@@ -132,63 +162,7 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             check(field, getattr(self, field.name))
-        self._check_together()
-
-    def _check_together(self) -> None:
-        largest = max((*self.rm_sizes, *self.search_rm_sizes, self.rm_size), key=_parameters)
-        for name, wrong, wanted in (
-            (
-                "gold_size",
-                _parameters(self.gold_size) < _parameters(largest),
-                f"at least the largest proxy, {largest}",
-            ),
-            ("bon_n_max", self.bon_n_max > self.pool_samples, f"at most pool_samples={self.pool_samples}"),
-            (
-                "ppo_minibatches",
-                self.ppo_minibatches > self.ppo_batch_size,
-                f"at most ppo_batch_size={self.ppo_batch_size}",
-            ),
-            (
-                "ppo_eval_every",
-                self.ppo_eval_every > self.ppo_updates,
-                f"at most ppo_updates={self.ppo_updates}",
-            ),
-            (
-                "search_kl_coefs",
-                list(self.search_kl_coefs) != sorted(set(self.search_kl_coefs)),
-                "increasing values",
-            ),
-            *(
-                (name, list(getattr(self, name)) != sorted(getattr(self, name)), "increasing values")
-                for name in ("search_n_comparisons", "search_ppo_lrs")
-            ),
-            (
-                "search_rm_sizes",
-                list(self.search_rm_sizes) != sorted(self.search_rm_sizes, key=_parameters),
-                "increasing sizes",
-            ),
-            ("experiment", not self.experiment.strip() or "/" in self.experiment, "a name without '/'"),
-            (
-                "registered_model",
-                not self.registered_model or set(self.registered_model) & set("/:."),
-                "a name without '/', ':' or '.'",
-            ),
-            ("study", not self.study.strip(), "a name"),
-        ):
-            if wrong:
-                raise UserError(f"{name}={shown(getattr(self, name))}: allowed is {wanted}; change one of them")
-
-    def cautions(self) -> list[str]:
-        """What is allowed but unwise, a line each."""
-        if 4 * self.bon_n_max <= self.pool_samples:
-            return []
-        from mlproject.estimators import effective_samples
-
-        left = effective_samples(self.pool_samples, self.bon_n_max)
-        return [
-            f"bon_n_max={self.bon_n_max} with pool_samples={self.pool_samples}: only {left:.1f} effective samples per "
-            f"prompt stand behind the last point; pool_samples={4 * self.bon_n_max} would give about 7"
-        ]
+        refuse_contradictions(self)
 
     def select(self, *names: str) -> dict[str, Any]:
         """Some of the options, by name."""
@@ -245,10 +219,6 @@ def parse(name: str, value: Any) -> Any:
         hint = f"did you mean {close[0]}?" if close else "see `python -m mlproject main --help` for all"
         raise UserError(f"{name}={shown(value)}: there is no option {name}; {hint}")
     return convert(_fields()[name], value)
-
-
-def _parameters(size: str) -> int:
-    return SIZES[size].reward_model_parameters
 
 
 def _fields() -> dict[str, dataclasses.Field]:

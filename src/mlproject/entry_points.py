@@ -10,12 +10,11 @@ from mlproject.command_line import Call
 from mlproject.errors import RefusedError, UserError
 from mlproject.experiments import known_experiments, load_experiment, plan_cells
 from mlproject.findings.page import write_page
-from mlproject.models.sizes import SIZES
+from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.promotion.gates import GATES, read_gates
-from mlproject.steps.proxy_rm import proxy_rm
 from mlproject.steps.step import Made, Step
-from mlproject.study import plan_curve, plan_roots, plan_study
+from mlproject.study import plan_curve, plan_proxy, plan_roots, plan_study
 from mlproject.tracking.experiment import experiment as run_experiment
 from mlproject.tracking.fit import fit_curve
 from mlproject.tracking.invocation import Invocation
@@ -59,7 +58,7 @@ def proxy(call: Call) -> None:
     """One proxy RM, with what it stands on."""
     with Invocation(call) as invocation:
         config = invocation.config
-        wanted = proxy_rm(config, plan_study(config).comparisons, config.rm_size, config.seed)
+        wanted = plan_proxy(config, plan_roots(config), config.rm_size, config.seed)
         invocation.make(wanted)
         invocation.finish()
         _show_metrics(invocation, wanted, ("rm/val_accuracy", "rm/val_loss", "rm/ece", "rm/scale"))
@@ -182,7 +181,7 @@ def _optimize(call: Call, method: str) -> None:
     with Invocation(call) as invocation:
         given, prior = call.arguments["proxy"], _forecast_prior(invocation, call.arguments.get("forecast_prior", ""))
         budget: Budget | None = None
-        if given in SIZES:
+        if given in SIZES or _is_own(given):
             wanted = plan_curve(invocation.config.replace(rm_size=given), method, prior)
         else:
             budget, run = budget_of(invocation.client, given, method), resolve_proxy(invocation.client, given)
@@ -202,7 +201,7 @@ def _optimize(call: Call, method: str) -> None:
 def _refuse_witnesses(call: Call) -> None:
     """What watches a proxy is trained beside it: there is none for a proxy that exists."""
     config, proxy = call.config, call.arguments["proxy"]
-    if proxy not in SIZES and (config.test_rms or config.ensemble):
+    if not (proxy in SIZES or _is_own(proxy)) and (config.test_rms or config.ensemble):
         raise UserError(
             f"test_rms={','.join(config.test_rms)} ensemble={config.ensemble}: nothing was trained to watch "
             f"proxy={proxy}; give proxy=SIZE, or leave both out"
@@ -214,8 +213,8 @@ def _candidate(invocation: Invocation, given: str) -> tuple[Run | None, Ground]:
     config, client = invocation.config, invocation.client
     if not given:
         return None, ground_of(config)
-    if given in SIZES:
-        wanted = proxy_rm(config, plan_roots(config).comparisons, given, config.seed)
+    if given in SIZES or _is_own(given):
+        wanted = plan_proxy(config, plan_roots(config), given, config.seed)
         invocation.make(wanted)
         return client.get_run(invocation.run_id_of(wanted)), ground_of(config)
     run = resolve_proxy(client, given)
@@ -229,6 +228,11 @@ def _show_decision(invocation: Invocation, decision: Decision) -> None:
     invocation.say(f"{name}: {version}{decision.candidate.name}: {verdict} (run {decision.run_id})")
     for line in decision.verdicts:
         invocation.say(f"  {line}")
+
+
+def _is_own(given: str) -> bool:
+    """Whether a proxy is given as a checkpoint, not as a version of the registry."""
+    return is_checkpoint(given) and not given.startswith("models:/")
 
 
 def _forecast_prior(invocation: Invocation, given: str) -> Made | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, field
 from pathlib import Path
 from typing import Any
 
 from mlproject.errors import UserError
+from mlproject.models.sizes import is_checkpoint
 from mlproject.yaml_file import read_yaml
 
 _KINDS: dict[str, type] = {"int": int, "float": float, "str": str}
@@ -22,6 +24,7 @@ def option(
     most: float | None = None,
     choices: tuple[str, ...] | None = None,
     may_be_empty: bool = False,
+    or_checkpoint: bool = False,
 ) -> Any:
     """Declare a field of type int, float, str, or a tuple of these.
 
@@ -30,8 +33,12 @@ def option(
         default: where the presets need not say it.
         least, most, choices: what is allowed, of every item where it is a tuple.
         may_be_empty: of a tuple.
+        or_checkpoint: beside the choices, a model's folder or hub name.
     """
-    metadata = {"help": help, "least": least, "most": most, "choices": choices, "may_be_empty": may_be_empty}
+    metadata = {
+        "help": help, "least": least, "most": most, "choices": choices, "may_be_empty": may_be_empty,
+        "or_checkpoint": or_checkpoint,
+    }  # fmt: skip
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
@@ -66,7 +73,7 @@ def check(option: Field, value: Any) -> None:
         (not items and not meta["may_be_empty"])
         or len(set(items)) != len(items)
         or any(isinstance(item, float) and not math.isfinite(item) for item in items)
-        or (meta["choices"] and any(item not in meta["choices"] for item in items))
+        or (meta["choices"] and any(not _is_choice(meta, item) for item in items))
         or (meta["least"] is not None and any(item < meta["least"] for item in items))
         or (meta["most"] is not None and any(item > meta["most"] for item in items))
     )
@@ -80,6 +87,7 @@ def allowed(option: Field) -> str:
     words = {int: "a whole number", float: "a number", str: "a text"}[_kind(option)]
     if meta["choices"]:
         words = "one of " + ", ".join(meta["choices"])
+        words += ", or a checkpoint (./FOLDER or OWNER/NAME)" if meta["or_checkpoint"] else ""
     elif meta["least"] is not None and meta["most"] is not None:
         words += f" from {meta['least']:g} to {meta['most']:g}"
     elif meta["least"] is not None:
@@ -104,6 +112,10 @@ def read_options(path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"config={path}: holds a {type(content).__name__}; give lines of the form `option: value`")
     return {str(name): value for name, value in content.items()}
+
+
+def _is_choice(meta: Mapping[str, Any], item: Any) -> bool:
+    return item in meta["choices"] or (meta["or_checkpoint"] and is_checkpoint(item))
 
 
 def _kind(option: Field) -> type:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlproject.config_rules import NONE, TRAINED
 from mlproject.errors import UserError
-from mlproject.models.sizes import SIZES
+from mlproject.models.checkpoints import look_up, parameters_of
+from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.optimization.witnesses import MEMBER, TEST_RM
+from mlproject.steps.adopted.gold import adopted_gold
+from mlproject.steps.adopted.policy import adopted_policy
+from mlproject.steps.adopted.preferences import preferences
+from mlproject.steps.adopted.proxy import adopted_proxy
 from mlproject.steps.comparisons import comparisons
 from mlproject.steps.gold_rm import gold_rm
 from mlproject.steps.initial_policy import initial_policy
@@ -18,6 +25,7 @@ from mlproject.steps.policy_run import policy_run
 from mlproject.steps.pool import pool
 from mlproject.steps.proxy_rm import TEST, proxy_rm
 from mlproject.steps.step import Made, Step
+from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
     from mlproject.config import Config
@@ -49,10 +57,8 @@ class Plan:
 def plan_study(config: Config) -> Plan:
     """Lay out a study: world -> policy -> gold -> comparisons -> proxies -> curves -> laws."""
     root = plan_roots(config)
-    largest_first = sorted(config.rm_sizes, key=lambda size: -SIZES[size].reward_model_parameters)
-    proxies = {
-        (size, seed): proxy_rm(config, root.comparisons, size, seed) for size in largest_first for seed in config.seeds
-    }
+    largest_first = sorted(config.rm_sizes, key=lambda size: -parameters_of(size))
+    proxies = {(size, seed): plan_proxy(config, root, size, seed) for size in largest_first for seed in config.seeds}
     runs = [
         plan_curve(config.replace(rm_size=size, seed=seed), method)
         for method in reversed(config.methods)
@@ -80,10 +86,35 @@ class Roots:
 
 def plan_roots(config: Config) -> Roots:
     """Lay out everything above the proxies."""
+    if config.world == FILES:
+        policy = adopted_policy(config)
+        return _judged(config, policy, None if config.gold == NONE else adopted_gold(config, policy), policy)
     judged = config if config.rm_policy_size == "same" else config.replace(policy_size=config.rm_policy_size)
     policy = initial_policy(judged)
-    gold = gold_rm(judged, policy)
-    return Roots(policy, gold, comparisons(judged, policy, gold), pool(config, initial_policy(config), gold))
+    trained = config.gold in (TRAINED, NONE)  # with none it labels comparisons, and is not seen again
+    gold = gold_rm(judged, policy) if trained else adopted_gold(judged, policy)
+    return _judged(config, policy, gold, initial_policy(config))
+
+
+def _judged(config: Config, policy: Step, gold: Step | None, optimized: Step) -> Roots:
+    """Comparisons by whoever labels them, and the pool of the curve prompts by whoever plays gold."""
+    if config.preferences:
+        labelled = preferences(config, policy)
+    else:
+        assert gold is not None  # the configuration was checked
+        labelled = comparisons(config, policy, gold)
+    if config.gold == NONE:
+        test_rm = proxy_rm(config, labelled, config.gold_size, config.world_seed, half=TEST)
+        gold = adopted_gold(config, policy, test_rm)
+    assert gold is not None
+    return Roots(policy, gold, labelled, pool(config, optimized, gold))
+
+
+def plan_proxy(config: Config, root: Roots, size: str, seed: int) -> Step:
+    """Lay out one proxy RM: trained on the comparisons, or a reward model that exists, put on gold's scale."""
+    if is_checkpoint(size) and (found := look_up(size, "rm_sizes")).is_reward_model:
+        return adopted_proxy(config, found, size, root.policy, root.gold, seed)
+    return proxy_rm(config, root.comparisons, size, seed, gold=root.gold)
 
 
 def plan_curve(config: Config, method: str, prior: Made | None = None) -> Step:
@@ -110,21 +141,49 @@ def plan_curve(config: Config, method: str, prior: Made | None = None) -> Step:
         if run is not None:
             labelled.append(comparisons(config, root.policy, root.gold, run, round))
         earlier = labelled[:-1] if config.rounds_data == "all" else []
-        proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
-        watching = witnesses(config, labelled[-1], earlier)
+        if run is None:
+            proxy = plan_proxy(config, root, config.rm_size, config.seed)
+        else:
+            proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
+        watching = witnesses(config, root, labelled[-1], earlier)
         run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior, witnesses=watching)
     assert run is not None  # there is at least one round
     return run
 
 
-def witnesses(config: Config, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
+def witnesses(config: Config, root: Roots, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
     """Lay out the reward models that watch one proxy (`rm_size`, `seed`): its test RMs, and proxies of the next seeds.
+
+    A test RM learns from the other half of the comparisons; one that exists already is taken as it is.
 
     Returns:
         by the names of `optimization.witnesses`; none where neither `test_rms` nor `ensemble` asks for any.
+
+    Raises:
+        UserError: for an ensemble beside a proxy that exists already: other seeds of it would be the same.
     """
     size, seed = config.rm_size, config.seed
+    if config.ensemble and _exists(size):
+        raise UserError(f"ensemble={config.ensemble}: {size} is trained already and has no other seeds; ensemble=0")
     sizes = dict.fromkeys(size if each == "same" else each for each in config.test_rms)
-    tests = {TEST_RM + each: proxy_rm(config, comparisons, each, seed, earlier, half=TEST) for each in sizes}
+    tests = {}
+    for each in sizes:
+        tests[TEST_RM + _role(each)] = (
+            plan_proxy(config, root, each, seed)
+            if _exists(each)
+            else proxy_rm(config, comparisons, each, seed, earlier, half=TEST, gold=root.gold)
+        )
     seeds = range(seed + 1, seed + 1 + config.ensemble)
-    return tests | {f"{MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier) for each in seeds}
+    return tests | {
+        f"{MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier, gold=root.gold) for each in seeds
+    }
+
+
+def _exists(size: str) -> bool:
+    """Whether a size is somebody's finished reward model."""
+    return is_checkpoint(size) and look_up(size, "rm_sizes").is_reward_model
+
+
+def _role(size: str) -> str:
+    """A size as it may stand in the name of a metric: of a checkpoint the last part of its path."""
+    return re.sub(r"[^\w.-]", "-", re.split(r"[/\\]", size.rstrip("/\\"))[-1])

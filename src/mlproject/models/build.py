@@ -61,7 +61,7 @@ def _config(size: str, tokenizer: PreTrainedTokenizerFast) -> GPTNeoXConfig:
         hidden_dropout=0.0,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
         use_cache=True,
     )
 

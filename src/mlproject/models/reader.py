@@ -35,7 +35,7 @@ class Reader:
     """Texts to ids and back, in the layout that the tokenizer asks for.
 
     - `chat`: the tokenizer has a chat template: user turn, then assistant turn.
-    - `pair`: it has a class token (encoders such as BERT): `<cls> prompt <sep> response <sep>`.
+    - `pair`: it has a class token (encoders such as BERT): its own form of a pair of texts.
     - `separator`: it has a separator: `prompt <sep> response <eos>`; the embedded world's.
     - `plain`: prompt with what the tokenizer puts before it, response, end-of-sequence.
 
@@ -73,6 +73,8 @@ class Reader:
         """Prompts with their responses. Length B."""
         if self.layout == "separator":
             return encode(self.tokenizer, prompts, responses, self.max_response_tokens)
+        if self.layout == "pair":
+            return self._encode_pairs(prompts, responses)
         known = {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
         rows, starts = [], []
         for prompt, response in zip(prompts, responses, strict=True):
@@ -88,18 +90,32 @@ class Reader:
         """The response texts, without special tokens. Length B."""
         return decode_responses(self.tokenizer, sequences)
 
+    def cut(self, prompt: str, most: int) -> str | None:
+        """The end of a prompt that has too many tokens; None where it has not.
+
+        A conversation of several turns cannot be cut; it becomes empty.
+        """
+        text = plain_text(prompt)
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        if len(found["input_ids"]) <= most:
+            return None
+        return text[found["offset_mapping"][-most][0] :] if text == prompt else ""
+
     def _prompt(self, text: str) -> list[int]:
         if self.layout == "chat":
             said = self.tokenizer.apply_chat_template(conversation(text), tokenize=False, add_generation_prompt=True)
             return self._ids(said)
-        plain = "\n".join(message["content"] for message in conversation(text))
-        if self.layout == "pair":
-            return [self.tokenizer.cls_token_id, *self._ids(plain), self.tokenizer.sep_token_id]
-        return self.tokenizer(plain)["input_ids"] or [self._beginning]
+        return self.tokenizer(plain_text(text))["input_ids"] or [self._beginning]
 
     def _response(self, text: str) -> list[int]:
-        end = self.tokenizer.sep_token_id if self.layout == "pair" else self.tokenizer.eos_token_id
-        return [*self._ids(text), end][: self.max_response_tokens]
+        return [*self._ids(text), self.tokenizer.eos_token_id][: self.max_response_tokens]
+
+    def _encode_pairs(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
+        told = {"truncation": "only_first", "max_length": self.max_tokens} if self.max_tokens else {}
+        encoded = self.tokenizer([plain_text(prompt) for prompt in prompts], list(responses), **told)
+        rows = encoded["input_ids"]
+        starts = [_first(1, encoded.sequence_ids(row), default=len(ids)) for row, ids in enumerate(rows)]
+        return from_rows(rows, starts, self.pad_id)
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -111,11 +127,20 @@ class Reader:
         return tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
 
 
+def _first(wanted: int, values: Sequence[int | None], default: int) -> int:
+    return values.index(wanted) if wanted in values else default
+
+
 def conversation(prompt: str) -> list[Message]:
     """A prompt as messages: a text is one user turn; a JSON list of messages is a conversation of several."""
     if prompt.startswith('[{"role":'):
         return json.loads(prompt)
     return [{"role": "user", "content": prompt}]
+
+
+def plain_text(prompt: str) -> str:
+    """A prompt for a tokenizer without chat template: what was said, a line a turn."""
+    return "\n".join(message["content"] for message in conversation(prompt))
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,13 @@ class RewardModel:
         ids_BT = batch.ids_BT.to(self.model.device)
         if self.is_causal:
             return self.model(input_ids=ids_BT, use_cache=False).logits
-        mask_BT = torch.arange(ids_BT.shape[1]) < batch.ends_B[:, None]
-        return self.model(input_ids=ids_BT, attention_mask=mask_BT.to(ids_BT)).logits
+        place_T = torch.arange(ids_BT.shape[1])
+        told = {"attention_mask": (place_T < batch.ends_B[:, None]).to(ids_BT)}
+        if getattr(self.model.config, "type_vocab_size", 0) > 1:  # as its tokenizer tells a pair's texts apart
+            told["token_type_ids"] = ((place_T >= batch.starts_B[:, None]) & (place_T < batch.ends_B[:, None])).to(
+                ids_BT
+            )
+        return self.model(input_ids=ids_BT, **told).logits
 
     def _score_one_prompt(self, sequences: Sequences) -> Tensor:
         """Raw scores of many responses to one prompt, which is read once and then looked at through the cache."""

@@ -43,3 +43,8 @@ SIZES: dict[str, Size] = {
 
 POLICY_SIZES: tuple[str, ...] = ("25k", "100k", "400k", "1m")
 """Sizes that learn to write: below these the supervised policy does not reach readable English."""
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a name means somebody's model, not a size of the ladder: a path, or `OWNER/NAME` on the hub."""
+    return "/" in name or "\\" in name

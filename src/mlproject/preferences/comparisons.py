@@ -68,6 +68,46 @@ def label_comparisons(
     return table[list(COLUMNS)]
 
 
+def given_comparisons(
+    prompts: Sequence[str],
+    chosen: Sequence[str],
+    rejected: Sequence[str],
+    *,
+    held_out: float,
+    label_noise: float,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Comparisons that somebody labelled already; their scores are unknown (nan).
+
+    Args:
+        prompts, chosen, rejected: texts. Length B.
+        held_out: share of the prompts whose comparisons are kept for validation, 0 to 1.
+        label_noise: share of the training labels that are flipped, 0 to 1.
+        rng: decides which response stands first, who is held out and whose label is flipped.
+
+    Returns:
+        A table with the columns `COLUMNS`, one row per comparison.
+    """
+    distinct = list(dict.fromkeys(prompts))
+    kept = {distinct[i] for i in rng.permutation(len(distinct))[: round(held_out * len(distinct))]}
+    first = rng.random(len(prompts)) < 0.5
+    is_held_out = np.array([prompt in kept for prompt in prompts])
+    flipped = (rng.random(len(prompts)) < label_noise) & ~is_held_out
+    pairs = list(zip(chosen, rejected, strict=True))
+    table = pd.DataFrame(
+        {
+            "prompt": list(prompts),
+            "response_a": [pair[0 if is_first else 1] for pair, is_first in zip(pairs, first, strict=True)],
+            "response_b": [pair[1 if is_first else 0] for pair, is_first in zip(pairs, first, strict=True)],
+            "score_a": np.nan,
+            "score_b": np.nan,
+            "prefers_a": first ^ flipped,
+            "held_out": is_held_out,
+        }
+    )
+    return table[list(COLUMNS)]
+
+
 @dataclass(frozen=True)
 class EncodedComparisons:
     """Comparisons as tokens.
@@ -75,7 +115,7 @@ class EncodedComparisons:
     Attributes:
         a, b: the two responses to each prompt. Length B each.
         prefers_a_B: the label. Shape: (B,).
-        margin_B: the judge's score of a minus that of b. Shape: (B,).
+        margin_B: the judge's score of a minus that of b; nan where the judge gave none. Shape: (B,).
     """
 
     a: Sequences

@@ -14,12 +14,20 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from mlproject.errors import UserError
 from mlproject.models.reader import Reader
-from mlproject.models.scorers import Scorer, load_reward_model
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function, load_reward_model
 from mlproject.steps.step import Run
-from mlproject.worlds import World, load_world
+from mlproject.worlds import FILES, World, load_world
+from mlproject.worlds.files import Files
 
 MODEL_FOLDER = "model"
 """Artifact folder of every model: a Hugging Face folder."""
+
+PROMPTS_FOLDER = "prompts"
+"""Artifact folder of an initial policy that was taken over: the prompts of its study."""
+
+FUNCTION = "scorer.json"
+"""Artifact of a gold RM that is a function: its name and units."""
 
 UNITS = "units.json"
 """Artifact of a gold RM: mean and standard deviation of the human judgement of the initial policy's responses."""
@@ -70,6 +78,8 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrai
 
 def open_world(run: Run) -> World:
     """The world that a run takes place in."""
+    if run.params["world"] == FILES:
+        return Files.load(run.input("initial-policy") / PROMPTS_FOLDER)
     return load_world(run.params["world"], run.params.get("world_seed", 0))  # a proxy asks for no prompts
 
 
@@ -80,10 +90,37 @@ def load_reader(run: Run, world: World) -> Reader:
 
 def load_gold(run: Run, device: torch.device | str = "cpu") -> Scorer:
     """What plays the ground truth in a run."""
-    return load_reward_model(run.input("gold-rm") / MODEL_FOLDER, device)
+    return load_scorer(run.input("gold-rm"), device)
+
+
+def load_scorer(artifacts: Path, device: torch.device | str = "cpu") -> Scorer:
+    """Read what `save_scorer` wrote."""
+    if not (artifacts / FUNCTION).exists():
+        return load_reward_model(artifacts / MODEL_FOLDER, device)
+    known = json.loads((artifacts / FUNCTION).read_text())
+    return FunctionScorer(known["function"], load_function(known["function"]), known["centre"], known["scale"])
+
+
+def save_scorer(scorer: Scorer, artifacts: Path, reader: Reader) -> None:
+    """Write a scorer among a run's artifacts.
+
+    Args:
+        scorer: with its units.
+        artifacts: folder.
+        reader: of the policy, whose ids an own reward model reads.
+    """
+    if isinstance(scorer, FunctionScorer):
+        known = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
+        (artifacts / FUNCTION).write_text(json.dumps(known))
+    elif isinstance(scorer, TextRewardModel):
+        scorer.reward_model.model.config.reads_texts = True
+        scorer.reward_model.save(artifacts / MODEL_FOLDER, scorer.reader)
+    else:
+        assert isinstance(scorer, RewardModel)
+        scorer.save(artifacts / MODEL_FOLDER, reader)
 
 
 def human_units(run: Run) -> tuple[float, float]:
     """(mean, standard deviation) of the human judgement over the initial policy's responses."""
     units = json.loads((run.input("gold-rm") / UNITS).read_text())
-    return units["human_mean"], units["human_std"]
+    return units.get("human_mean", 0.0), units.get("human_std", 1.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlproject.config_rules import GOLD, TRAINED
 from mlproject.models.sizes import SIZES
 from mlproject.steps.step import Run, Step
 
@@ -34,6 +35,7 @@ def gold_rm(config: Config, policy: Step) -> Step:
             "gold_lr", "mixed_precision",
         ),
         inputs={"initial-policy": policy},
+        tags={GOLD: TRAINED},
         work=__name__,
         threads=2,
     )  # fmt: skip
@@ -60,14 +62,14 @@ def work(run: Run) -> None:
         load_policy,
         load_reader,
         numpy_generator,
-        open_world,
         stream_seed,
         torch_generator,
     )
+    from mlproject.worlds import load_world
 
     p = run.params
     seed = p["world_seed"]
-    world = open_world(run)
+    world = load_world(p["world"], seed)
     machine = accelerator(p["mixed_precision"])
     reader = load_reader(run, world)
     policy = load_policy(run.input("initial-policy"), machine.device)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlproject.config_rules import GOLD, gold_kind
 from mlproject.errors import UserError
 from mlproject.optimization import KL_BUDGET, METHODS, Method
 from mlproject.steps.pool import CURVE as CURVE_PROMPTS
@@ -82,7 +83,7 @@ def policy_run(
             f"stop={KL_BUDGET}: no KL budget is known; optimize against a registered version with one for {method}, "
             "proxy=models:/NAME@ALIAS, or use another stop"
         )
-    penalty, about = options.get("kl_coef"), [f"{method} against {known['rm_size']} seed {seed}"]
+    penalty, about = options.get("kl_coef"), [f"{method} against {Path(known['rm_size']).name} seed {seed}"]
     about += [f"KL coefficient {penalty:g}"] if penalty else []
     about += [f"round {round}"] if round > 1 else []
     return Step(
@@ -108,7 +109,7 @@ def policy_run(
             **(witnesses or {}),
         },
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
-        tags={METHOD: method},
+        tags={METHOD: method, GOLD: gold_kind(config)},
         work=__name__,
     )
 
@@ -120,14 +121,13 @@ def work(run: Run) -> None:
     from mlproject.curve import Curve
     from mlproject.laws import law_for
     from mlproject.steps.album import Album
-    from mlproject.steps.common import MODEL_FOLDER
+    from mlproject.steps.common import MODEL_FOLDER, open_world
     from mlproject.steps.problem import load_problem
-    from mlproject.worlds import load_world
 
     p = run.params
     method = METHODS[p["method"]]
     goes_on = p.get("rounds_from") == "current"
-    album = Album(load_world(p["world"], p["world_seed"]).prompts(CURVE_PROMPTS, p["curve_prompts"]))
+    album = Album(open_world(run).prompts(CURVE_PROMPTS, p["curve_prompts"]))
     problem = load_problem(run, CURVE_PROMPTS, album.add)
     forecast = _forecast(run, method) if method.trains_policy else None
     points = []

@@ -45,7 +45,7 @@ class Store:
         """Policy runs lie flat in an experiment of their own, models and studies apart."""
         if kind == "policy-run":
             return self.policy_runs
-        models = ("initial-policy", "gold-rm", "comparisons", "pool", "proxy-rm")
+        models = ("initial-policy", "gold-rm", "comparisons", "pool", "proxy-rm", "test-rm")
         return self.models if kind in models else self.studies
 
     @property

@@ -12,11 +12,12 @@ from mlproject.curve import Array
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-WORLDS = ("helpdesk",)
+HELPDESK, FILES = "helpdesk", "files"
+WORLDS = (HELPDESK, FILES)
 
 
 class World(Protocol):
-    """Prompts, a tokenizer, a corpus to supervise the initial policy with, and human judgement.
+    """Prompts, and human judgement where there is a human.
 
     Attributes:
         name: one of `WORLDS`.
@@ -28,10 +29,6 @@ class World(Protocol):
     name: str
     max_response_tokens: int
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """A plain tokenizer: it adds no special tokens; its padding, separator and end differ."""
-        ...
-
     def prompts(self, split: str, count: int) -> list[str]:
         """The first `count` prompts of a split: `train`, `curve` or `audit`, disjoint.
 
@@ -40,16 +37,8 @@ class World(Protocol):
         """
         ...
 
-    def corpus(self, count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-        """Prompts of the train split, some more than once, and an authored response to each."""
-        ...
-
     def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None:
         """Human judgement, a function of the texts alone; None where a world has no human. Shape: (B,)."""
-        ...
-
-    def distort(self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """One variant per response, of a kind that the initial policy would not write."""
         ...
 
     def signs(self, responses: Sequence[str]) -> dict[str, Array]:
@@ -57,18 +46,34 @@ class World(Protocol):
         ...
 
 
-def load_world(name: str, seed: int) -> World:
-    """Open a world.
+class AuthoredWorld(World, Protocol):
+    """A world from which a policy and a gold RM can be taught from nothing."""
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """A plain tokenizer: it adds no special tokens; its padding, separator and end differ."""
+        ...
+
+    def corpus(self, count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+        """Prompts of the train split, some more than once, and an authored response to each."""
+        ...
+
+    def distort(self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator) -> list[str]:
+        """One variant per response, of a kind that the initial policy would not write."""
+        ...
+
+
+def load_world(name: str, seed: int) -> AuthoredWorld:
+    """Open a world that needs no files.
 
     Args:
-        name: one of `WORLDS`.
+        name: `helpdesk`.
         seed: the world seed, 0 or more.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for any other name.
     """
-    if name == "helpdesk":
+    if name == HELPDESK:
         from mlproject.worlds.helpdesk import Helpdesk
 
         return Helpdesk(seed)
-    raise ValueError(f"unknown world {name!r}; allowed: {', '.join(WORLDS)}")
+    raise ValueError(f"unknown world {name!r}; allowed: {HELPDESK}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -111,12 +112,17 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
     signs = {name: values_by_step(client, run.info.run_id, f"signs/{name}") for name in SIGNS}
     return Evidence(
         trained=proxy.metrics,
-        held_out=round(HELD_OUT * int(proxy.params["n_comparisons"])),
+        held_out=_held_out(proxy.params),
         method=method,
         curve=curve,
         signs_start={name: values[start] for name, values in signs.items() if start in values},
         signs_peak={name: values[peak] for name, values in signs.items() if peak in values},
     )
+
+
+def _held_out(params: Mapping[str, str]) -> int:
+    """How many comparisons an RM's accuracy rests on."""
+    return int(params["held_out"]) if "held_out" in params else round(HELD_OUT * int(params["n_comparisons"]))
 
 
 def _peak(run: Run) -> float:

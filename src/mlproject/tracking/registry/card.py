@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mlproject.config_rules import GOLD, TRAINED
 from mlproject.promotion.gates import FOLDER
 from mlproject.steps.comparisons import TABLE
 from mlproject.steps.policy_run import SAMPLES
@@ -54,8 +55,12 @@ def model_card(
         version=version,
         proxy=proxy.data.params,
         metrics=proxy.data.metrics,
-        data_digest=_data_digest(client, inputs["comparisons"]),
-        gold={"size": gold.data.params["gold_size"], "run_id": gold.info.run_id},
+        data_digest=_data_digest(client, inputs["comparisons"]) if "comparisons" in inputs else "",
+        gold={
+            "size": gold.data.params["gold_size"],
+            "kind": gold.data.tags.get(GOLD, TRAINED),
+            "run_id": gold.info.run_id,
+        },
         uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],
         verdicts=verdicts,
         signs=_signs(client, farthest),

@@ -1,11 +1,13 @@
 """The code inside every registered reward model (an MLflow pyfunc, logged as this file).
 
 It stands on its own: it imports nothing of this project, so a registered version can be served where the project is not
-installed. Sequences are laid out as `mlproject.models.sequences` does; a test holds the two against each other.
+installed. Sequences are laid out as `mlproject.models.reader` does; tests hold the two against each other.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 from typing import Any
 
 import mlflow
@@ -27,6 +29,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         self._centre = getattr(self._model.config, "reward_centre", 0.0)
+        self._is_causal = "past_key_values" in inspect.signature(self._model.forward).parameters
         self._scale = getattr(self._model.config, "reward_scale", 1.0)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
@@ -37,16 +40,60 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
         return pd.DataFrame({"reward": scores})
 
     def _score(self, prompts: list[str], responses: list[str]) -> list[float]:
-        tokenizer = self._tokenizer
-        encoded = [tokenizer(texts, add_special_tokens=False)["input_ids"] for texts in (prompts, responses)]
-        longest = getattr(self._model.config, "max_response_tokens", None)
-        responses_ids = [[*row, tokenizer.eos_token_id][:longest] for row in encoded[1]]
-        rows = [[*p, tokenizer.sep_token_id, *r] for p, r in zip(encoded[0], responses_ids, strict=True)]
+        rows, starts = self._rows(prompts, responses)
+        pad = self._tokenizer.pad_token_id
+        pad = self._tokenizer.eos_token_id if pad is None else pad
         width = max(map(len, rows))
-        ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in rows])
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+        ends = torch.tensor([len(row) for row in rows])[:, None]
+        place = torch.arange(width)
+        told: dict[str, Any] = {"use_cache": False}
+        if not self._is_causal:  # an encoder must be told what is padding
+            told = {"attention_mask": (place < ends).long()}
+            if getattr(self._model.config, "type_vocab_size", 0) > 1:
+                told["token_type_ids"] = ((place < ends) & (place >= torch.tensor(starts)[:, None])).long()
         with torch.inference_mode():
-            logits = self._model(input_ids=ids, use_cache=False).logits.squeeze(-1)
+            logits = self._model(input_ids=ids, **told).logits.squeeze(-1)
         return (self._scale * (logits.double() - self._centre)).tolist()
+
+    def _rows(self, prompts: list[str], responses: list[str]) -> tuple[list[list[int]], list[int]]:
+        """Token ids in the layout that the tokenizer asks for, and where each response begins."""
+        tokenizer, config = self._tokenizer, self._model.config
+        most = getattr(config, "max_position_embeddings", None) if getattr(config, "reads_texts", False) else None
+        if not tokenizer.chat_template and tokenizer.cls_token_id is not None:
+            cut = {"truncation": "only_first", "max_length": most} if most else {}
+            encoded = tokenizer([_plain(prompt) for prompt in prompts], responses, **cut)
+            rows = encoded["input_ids"]
+            kinds = [encoded.sequence_ids(number) for number in range(len(rows))]
+            return rows, [kind.index(1) if 1 in kind else len(kind) for kind in kinds]
+        longest = getattr(config, "max_response_tokens", None)
+        rows, starts = [], []
+        for prompt, response in zip(prompts, responses, strict=True):
+            head = self._head(prompt)
+            tail = [*tokenizer(response, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id][:longest]
+            if most is not None:
+                head = head[max(0, len(head) + len(tail) - most) :]
+            rows.append([*head, *tail])
+            starts.append(len(head))
+        return rows, starts
+
+    def _head(self, prompt: str) -> list[int]:
+        tokenizer = self._tokenizer
+        if tokenizer.chat_template:
+            said = tokenizer.apply_chat_template(_messages(prompt), tokenize=False, add_generation_prompt=True)
+            return tokenizer(said, add_special_tokens=False)["input_ids"]
+        if tokenizer.sep_token_id is not None:
+            return [*tokenizer(prompt, add_special_tokens=False)["input_ids"], tokenizer.sep_token_id]
+        begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        return tokenizer(_plain(prompt))["input_ids"] or [begin]
+
+
+def _messages(prompt: str) -> list[dict[str, str]]:
+    return json.loads(prompt) if prompt.startswith('[{"role":') else [{"role": "user", "content": prompt}]
+
+
+def _plain(prompt: str) -> str:
+    return "\n".join(message["content"] for message in _messages(prompt))
 
 
 mlflow.models.set_model(RewardModelScorer())

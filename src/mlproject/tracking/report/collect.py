@@ -9,8 +9,9 @@ from typing import Any
 
 import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, RunData
 
+from mlproject.config_rules import GOLD, TEST_RM, TRAINED
 from mlproject.curve import Curve
 from mlproject.steps import law
 from mlproject.steps.policy_run import CURVE, SAMPLES
@@ -50,6 +51,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         trials=read_trials(_artifacts(client, searches[0]) / TRIALS) if searches else [],
         promoted=_promoted(promotions[0]) if promotions else {},
         link=link,
+        gold="test RM" if by_kind["gold-rm"][0].data.tags.get(GOLD) == TEST_RM else "gold",
     )
 
 
@@ -71,21 +73,48 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
 
 def _about(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     policy, gold = by_kind["initial-policy"][0].data, by_kind["gold-rm"][0].data
-    labelled = by_kind["comparisons"][0].data
     samples = next(run.data for run in by_kind["pool"] if "curve_prompts" in run.data.params)
     made = [member for member in members if not member["reused"]]
     return {
         "World": f"{policy.params['world']}, world seed {policy.params['world_seed']}",
+        **_left_out(policy),
         "Initial policy": f"{policy.params['policy_size']} ({int(policy.params['policy_params']):,} parameters)",
-        "Gold RM": f"{gold.params['gold_size']} ({int(gold.params['rm_params']):,} parameters), agrees with the human "
-        f"on {gold.metrics['rm/accuracy_initial_policy']:.0%} of the initial policy's pairs; correlation of their "
-        f"scores {samples.metrics.get('pool/gold_human_correlation', float('nan')):.2f}",
-        "Comparisons": f"{labelled.params['n_comparisons']}, label noise {float(labelled.params['label_noise']):.0%}",
+        "Gold": _gold(gold, samples.metrics.get("pool/gold_human_correlation")),
+        "Comparisons": _comparisons(by_kind.get("comparisons", [])),
         "Curve prompts": f"{samples.params['curve_prompts']}, {samples.params['pool_samples']} pool samples each",
         "Steps": f"{len(made)} made, {len(members) - len(made)} reused",
         "Work": f"{sum(m['seconds'] for m in made):.0f} process seconds, of them "
         f"{sum(m['tracking_seconds'] for m in made):.1f} for tracking",
     }
+
+
+def _gold(gold: RunData, correlation: float | None) -> str:
+    """What plays gold, and how far it is to be trusted."""
+    kind, size = gold.tags.get(GOLD, TRAINED), gold.params["gold_size"]
+    parameters = f" ({int(gold.params['rm_params']):,} parameters)" if int(gold.params.get("rm_params", 0)) else ""
+    if kind == TRAINED:
+        return (
+            f"RM {size}{parameters}, agrees with the human on {gold.metrics['rm/accuracy_initial_policy']:.0%} of the "
+            f"initial policy's pairs; correlation of their scores {correlation if correlation else float('nan'):.2f}"
+        )
+    if kind == TEST_RM:
+        return f"there is none: test RM {size}{parameters}, trained on the half of the comparisons that no proxy saw"
+    return f"{kind} {size}{parameters}"
+
+
+def _comparisons(runs: Sequence[Run]) -> str:
+    if not runs:
+        return "none: all proxies were taken over"
+    known = runs[0].data
+    return f"{known.metrics['comparisons/count']:.0f}, label noise {float(known.params['label_noise']):.0%}"
+
+
+def _left_out(policy: RunData) -> dict[str, str]:
+    """Rows of a user's file that were skipped, and prompts that were too long."""
+    skipped, long = (int(policy.metrics.get(f"prompts/{name}", 0)) for name in ("rows_skipped", "too_long"))
+    if not skipped and not long:
+        return {}
+    return {"Prompts": f"{skipped} wrong rows left out, {long} too long ({policy.params['long_prompts']})"}
 
 
 def _promoted(run: Run) -> dict[str, str]:

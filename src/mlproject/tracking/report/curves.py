@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _DISTANCE = "distance from the initial policy, $\\sqrt{\\mathrm{KL}}$ (square-root nats)"
-_SCORE = "score above the initial policy\n(gold standard deviations)"
 _GOLD_SHARE = 0.45  # of the height of a panel belongs to gold, at least; a proxy that rises higher leaves it
 _HUMAN_LINE: Mapping[str, Any] = {
     "color": theme.HUMAN_COLOUR,
@@ -67,10 +66,14 @@ def human_figure(report: Report, method: str) -> Figure:
         axes.axhline(0, color="#9aa0ac", linewidth=0.8)
         axes.set_xlim(left=0)
         title = f"{method_name(method)}, {role} RM ({rm_size})"
-        theme.dress(axes, title, "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "" if column else _SCORE)
-    golds = [theme.key(f"gold, {size} RM", color=colours[size]) for _, size in roles]
+        theme.dress(axes, title, "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "" if column else _score(report))
+    golds = [theme.key(f"{report.gold}, {size} RM", color=colours[size]) for _, size in roles]
     theme.legends(figure.add_subplot(grid[1, :]), [("", [*golds, theme.key("human judgement", **_HUMAN_LINE)])])
     return figure
+
+
+def _score(report: Report) -> str:
+    return f"score above the initial policy\n({report.gold} standard deviations)"
 
 
 def _curves(report: Report, chosen: list[str], width: float, height: float) -> Figure:
@@ -81,12 +84,12 @@ def _curves(report: Report, chosen: list[str], width: float, height: float) -> F
     for column, method in enumerate(chosen):
         axes = figure.add_subplot(grid[0, column])
         _curve_panel(axes, report, method, colours)
-        theme.dress(axes, method_name(method), _DISTANCE, "" if column else _SCORE)
+        theme.dress(axes, method_name(method), _DISTANCE, "" if column else _score(report))
         theme.kl_axis(axes)
     shown = {size for method in chosen for size in sizes(report, method)}
     keys = [theme.key(name, color=colour, linewidth=4) for name, colour in colours.items() if name in shown]
     styles = [
-        theme.key("gold ±1 SE, a line per seed", **theme.GOLD_LINE),
+        theme.key(f"{report.gold} ±1 SE, a line per seed", **theme.GOLD_LINE),
         theme.key("proxy", **theme.PROXY_LINE),
         theme.key("fitted law", **theme.LAW_LINE),
         theme.key("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),

@@ -72,7 +72,7 @@ def peaks_figure(report: Report) -> Figure:
             axes.errorbar(x, y, yerr=se, markersize=6, linewidth=1.6, capsize=3, zorder=3, **style)
         for x_fit, _, group in points:
             _fitted_peak(axes, x_fit * 1.05, group, style)
-    theme.dress(axes, "", "RM parameters (log scale)", "peak gold\n(gold standard deviations)")
+    theme.dress(axes, "", "RM parameters (log scale)", f"peak {report.gold}\n({report.gold} standard deviations)")
     theme.size_axis(axes, sizes(report))
     fitted = theme.key(
         "from the law, 95 % interval", marker="o", markerfacecolor="white", linewidth=0.9, color=theme.MUTED

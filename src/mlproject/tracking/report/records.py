@@ -58,6 +58,7 @@ class Report:
         trials: one row per search trial (number, state, rm_size, kl_coef, peak_gold, peak_gold_se, peak_kl, reused).
         promoted: facts about the champion (name, version, rm_size, seed, peak gold, ...), as texts; empty without one.
         link: where the tracking UI shows the curves.
+        gold: what plays gold, in words: `gold`, or `test RM` where nothing better was to be had.
     """
 
     title: str
@@ -68,3 +69,4 @@ class Report:
     trials: Sequence[Mapping[str, Any]] = field(default_factory=list)
     promoted: Mapping[str, str] = field(default_factory=dict)
     link: str = ""
+    gold: str = "gold"

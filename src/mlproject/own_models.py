@@ -1,0 +1,59 @@
+"""What can be said of a user's own files and models before anything starts: a mistake is told at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.config_rules import TRAINED, is_function
+from mlproject.errors import UserError
+from mlproject.models.sizes import is_checkpoint
+from mlproject.worlds import FILES
+
+if TYPE_CHECKING:
+    from mlproject.config import Config
+
+
+def check(config: Config) -> None:
+    """Look at every checkpoint, function, prompt and comparison that a configuration names.
+
+    Raises:
+        UserError: for the first mistake; one line says where it is.
+    """
+    for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms"):
+        given = getattr(config, option)
+        for name in given if isinstance(given, tuple) else (given,):
+            if is_checkpoint(name):
+                _look_up(name, option)
+    if config.gold != TRAINED and is_function(config.gold):
+        from mlproject.models.scorers import load_function
+
+        load_function(config.gold)
+    elif is_checkpoint(config.gold):
+        _look_up(config.gold, "gold", needs_head=True)
+    if config.world == FILES:
+        _check_files(config)
+
+
+def _look_up(name: str, option: str, needs_head: bool = False) -> None:
+    from mlproject.models.checkpoints import look_up
+
+    if needs_head and not look_up(name, option).is_reward_model:
+        raise UserError(f"{option}={name}: is a language model; give a reward model (a one-label sequence classifier)")
+    look_up(name, option)
+
+
+def _check_files(config: Config) -> None:
+    from transformers import AutoTokenizer
+
+    from mlproject.models.checkpoints import look_up
+    from mlproject.models.reader import Reader
+    from mlproject.steps.adopted.policy import adopted_policy
+    from mlproject.worlds.files.freeze import READING, freeze, train_preferences
+
+    adopted_policy(config)
+    tokenizer = AutoTokenizer.from_pretrained(look_up(config.policy, "policy").source)
+    cut = Reader(tokenizer, config.max_response_tokens).cut
+    options = config.select(*READING)
+    frozen = freeze(options, config.prompts, config.preferences, cut)
+    if config.preferences:
+        train_preferences(options, config.preferences, frozen.world, cut)

@@ -1,0 +1,1 @@
+"""Steps that take over what a user brings: a policy, reward models, a gold scorer, comparisons."""

@@ -1,0 +1,93 @@
+"""Reads a user's prompts and comparisons, deals prompts out into splits, and says what was left out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlproject.errors import UserError
+from mlproject.worlds.files import Files
+from mlproject.worlds.files.preferences import Preference, read_preferences
+from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts
+from mlproject.worlds.files.rows import BadLines
+
+Cut = Callable[[str, int], str | None]
+"""(prompt, most tokens) -> the shortened prompt, or None where it is short enough."""
+
+READING = (
+    "world_seed", "prompt_field", "preference_fields", "bad_lines", "max_prompt_tokens", "max_response_tokens",
+    "long_prompts", "curve_prompts", "audit_prompts",
+)  # fmt: skip
+"""Options that decide what is read, beside the files."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a study keeps of a user's files.
+
+    Attributes:
+        world: prompts by split.
+        skipped: a line for every row left out.
+        long: how many prompts were longer than allowed (cut, or left out).
+    """
+
+    world: Files
+    skipped: list[str]
+    long: int
+
+
+def source(path: str) -> dict[str, str]:
+    """Absolute path and digest of a file or folder: two equal files with other names are the same."""
+    found = Path(path).expanduser().resolve()
+    total = hashlib.sha256()
+    for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
+        if file.is_file():
+            total.update(hashlib.sha256(file.read_bytes()).digest())
+    return {"path": str(found), "sha256": total.hexdigest()}
+
+
+def freeze(options: Mapping[str, Any], prompts: str, preferences: str, cut: Cut) -> Frozen:
+    """Read the prompts (those of the comparisons where there is no file of prompts) and deal them out.
+
+    Args:
+        options: those of `READING`, by name.
+        prompts, preferences: paths; one may be empty.
+        cut: counts tokens as the policy does.
+
+    Raises:
+        UserError: for a row that is wrong, or too few prompts.
+    """
+    bad = BadLines(options["bad_lines"] == "skip")
+    if prompts:
+        texts = read_prompts(Path(prompts), options["prompt_field"], bad)
+    else:
+        read = read_preferences(Path(preferences), options["preference_fields"], bad)
+        texts = list(dict.fromkeys(preference.prompt for preference in read))
+    texts, long = fit_prompts(texts, options["max_prompt_tokens"], options["long_prompts"], cut)
+    held_out = {"curve": options["curve_prompts"], "audit": options["audit_prompts"]}
+    splits = split_prompts(texts, options["world_seed"], held_out)
+    return Frozen(Files(splits, options["max_response_tokens"]), bad.found, long)
+
+
+def train_preferences(
+    options: Mapping[str, Any], preferences: str, world: Files, cut: Cut
+) -> tuple[list[Preference], list[str]]:
+    """The comparisons whose prompts are not held out for curves and audit, and a line for every row left out.
+
+    Raises:
+        UserError: for a row that is wrong, or where none is left.
+    """
+    bad = BadLines(options["bad_lines"] == "skip")
+    held_out = {text for split in ("curve", "audit") for text in world.prompts(split, options[f"{split}_prompts"])}
+    kept = []
+    for preference in read_preferences(Path(preferences), options["preference_fields"], bad):
+        shorter = cut(preference.prompt, options["max_prompt_tokens"])
+        prompt = preference.prompt if shorter is None else shorter if options["long_prompts"] == "cut" else ""
+        if prompt.strip() and prompt not in held_out:
+            kept.append(Preference(prompt, preference.chosen, preference.rejected))
+    if not kept:
+        raise UserError(f"preferences={preferences}: none is left: all prompts are too long, or held out for curves")
+    return kept, bad.found
