@@ -15,6 +15,7 @@ from mlproject.warning.record import (
     best_threshold,
     bootstrap_mean,
     held_out_stops,
+    quiet_threshold,
     truth_of,
     wilson,
 )
@@ -78,6 +79,23 @@ def test_the_best_threshold_is_the_one_found_by_trying_all() -> None:
 
     assert mean_regret(found) == pytest.approx(min(mean_regret(t) for t in np.linspace(-2, 9, 2000)), abs=1e-12)
     assert mean_regret(found) < 0.7 * mean_regret(math.inf)
+
+
+def test_the_quiet_threshold_is_the_lowest_that_is_false_seldom_enough() -> None:
+    rng = np.random.default_rng(1)
+    truths = [PEAKED, RISING] * 10
+    departures = [KL / 10 + rng.random(11).cumsum() / 5 for _ in truths]
+    for most in (0.0, 0.2, 0.6, 1.0):
+        found = quiet_threshold(truths, departures, most)
+
+        def false(threshold: float) -> int:
+            return Record(truths, [first_alarm(d_S, threshold) for d_S in departures]).false[0]
+
+        assert false(found) <= most * 20
+        seen = np.unique(np.concatenate([departure_S[1:] for departure_S in departures]))
+        lower = [t for t in (seen[1:] + seen[:-1]) / 2 if t < found]
+        assert all(false(t) > most * 20 for t in lower)
+        assert lower or most == 1.0
 
 
 def test_a_signal_that_only_misleads_is_best_never_heeded() -> None:

@@ -49,7 +49,7 @@ def test_each_departure_is_the_one_worked_out_by_hand() -> None:
         [0, 20]
     )
     assert departure("test RM", {"test_rm.1k": [0, 0.5, 0.2, 0.6]}) == pytest.approx([0, 0, 0.3, 0])
-    assert departure("test RM", {"test_rm.1k": [0, 1, 0], "test_rm.3k": [0, 0, 0]}) == pytest.approx([0, 0, 0.5])
+    assert departure("test RM", {"test_rm.1k": [0, 1, 0], "test_rm.3k": [0, 0, 2]}) == pytest.approx([0, 0, 1])
     assert departure("test RM gap", {"rm_gap.1k": [0.1, 0.4, 0.0, 0.2]}) == pytest.approx([0, 0.3, 0, 0.2])
     assert departure("ensemble disagreement", {"rm_disagreement": [0.5, 1]}) == pytest.approx([0, 1])
     assert departure("ensemble", {"member.1": [0, 1, 0], "member.2": [0, 3, 0]}) == pytest.approx([0, 0, 2])

@@ -5,7 +5,7 @@ Which signals earn one is measured by the experiment `early_warning`, see docs/e
 """
 
 from mlproject.warning.alarms import DEFAULT_WARNINGS, Alarm, first_alarm
-from mlproject.warning.record import Record, Stop, Truth, best_threshold, held_out_stops, truth_of
+from mlproject.warning.record import Record, Stop, Truth, best_threshold, held_out_stops, quiet_threshold, truth_of
 from mlproject.warning.signals import SIGNALS, Signal
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "best_threshold",
     "first_alarm",
     "held_out_stops",
+    "quiet_threshold",
     "truth_of",
 ]

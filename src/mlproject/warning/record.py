@@ -1,15 +1,16 @@
 """The record of an alarm over many runs: does it lead the peak, what does stopping at it cost, how often is it false.
 
-Axis letters: S curve points, R runs.
+Axis letters: S curve points, R runs, C thresholds to choose from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlproject.curve import Array, Curve
 from mlproject.laws.trends import Z_975
@@ -118,26 +119,60 @@ def best_threshold(truths: Sequence[Truth], departures_S: Sequence[Array]) -> fl
     Returns:
         halfway between two departures that occurred; infinity where no alarm is better than none.
     """
-    seen = np.unique(np.concatenate([values_S[1:] for values_S in departures_S]))
-    seen = seen[np.isfinite(seen)]
-    candidates_C = np.append((seen[1:] + seen[:-1]) / 2, math.inf)
+    candidates_C = _candidates(departures_S)
     regret_C = np.zeros(len(candidates_C))
     for truth, departure_S in zip(truths, departures_S, strict=True):
-        highest_S = np.maximum.accumulate(np.nan_to_num(departure_S[1:], nan=-math.inf))
-        stop_C = np.minimum(np.searchsorted(highest_S, candidates_C) + 1, len(truth.gold_S) - 1)
+        stop_C = np.minimum(_first_alarms(departure_S, candidates_C), len(truth.gold_S) - 1)
         regret_C += truth.gold_S[truth.peak] - truth.gold_S[stop_C]
     best = len(regret_C) - 1 - int(np.argmin(np.round(regret_C[::-1], 12)))
     return float(candidates_C[best])
 
 
+def quiet_threshold(truths: Sequence[Truth], departures_S: Sequence[Array], most_false: float = 0.1) -> float:
+    """The lowest threshold whose alarm is false in no more than a share of the runs.
+
+    Args:
+        truths: of each run.
+        departures_S: of each run, at each of its points.
+        most_false: that share.
+
+    Returns:
+        halfway between two departures that occurred; infinity where every finite one is false more often.
+    """
+    candidates_C = _candidates(departures_S)
+    false_C = np.zeros(len(candidates_C))
+    for truth, departure_S in zip(truths, departures_S, strict=True):
+        stop_C = _first_alarms(departure_S, candidates_C)
+        early_C = np.append(truth.kl_S, math.inf)[stop_C] < EARLY * truth.peak_kl
+        false_C += (stop_C < len(truth.kl_S)) & (early_C | (not truth.fell))
+    return float(candidates_C[int(np.argmax(false_C <= most_false * len(truths)))])
+
+
+def _candidates(departures_S: Sequence[Array]) -> Array:
+    """Halfway between any two neighbours among all departures, and infinity. Shape: (C,)."""
+    seen = np.unique(np.concatenate([values_S[1:] for values_S in departures_S]))
+    seen = seen[np.isfinite(seen)]
+    return np.append((seen[1:] + seen[:-1]) / 2, math.inf)
+
+
+def _first_alarms(departure_S: Array, thresholds_C: Array) -> NDArray[np.int64]:
+    """`first_alarm` for many thresholds; the number of points where none fires. Shape: (C,)."""
+    highest_S = np.maximum.accumulate(np.nan_to_num(departure_S[1:], nan=-math.inf))
+    return np.searchsorted(highest_S, thresholds_C) + 1
+
+
 def held_out_stops(
-    truths: Sequence[Truth], departures_S: Sequence[Array], groups: Sequence[Hashable]
+    truths: Sequence[Truth],
+    departures_S: Sequence[Array],
+    groups: Sequence[Hashable],
+    choose: Callable[[Sequence[Truth], Sequence[Array]], float] = best_threshold,
 ) -> tuple[list[Stop], dict[Hashable, float]]:
     """Where an alarm stops each run, with a threshold chosen on the runs of all other groups.
 
     Args:
         truths, departures_S: of each run.
         groups: that each run belongs to, 2 or more different ones.
+        choose: gives a threshold from runs.
 
     Returns:
         stop of each run, and the threshold that each group was judged with.
@@ -145,7 +180,7 @@ def held_out_stops(
     thresholds = {}
     for group in dict.fromkeys(groups):
         others = [i for i, other in enumerate(groups) if other != group]
-        thresholds[group] = best_threshold([truths[i] for i in others], [departures_S[i] for i in others])
+        thresholds[group] = choose([truths[i] for i in others], [departures_S[i] for i in others])
     stops = [first_alarm(d_S, thresholds[group]) for d_S, group in zip(departures_S, groups, strict=True)]
     return stops, thresholds
 

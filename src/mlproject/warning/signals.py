@@ -49,6 +49,13 @@ def mean_series(points: Points, prefix: str) -> Array:
     return np.mean([series(points, name) for name in names], axis=0) if names else np.full(len(points), np.nan)
 
 
+def worst(points: Points, prefix: str, departure: Callable[[Array], Array]) -> Array:
+    """The largest departure over the signs whose names begin with a prefix; nan where there is none. Shape: (S,)."""
+    names = [name for name in points[0].signs if name.startswith(prefix)]
+    found = [departure(series(points, name)) for name in names]
+    return np.max(found, axis=0) if found else np.full(len(points), np.nan)
+
+
 def rise(values_S: Array) -> Array:
     """Change since the first point. Shape: (S,)."""
     return values_S - values_S[0]
@@ -104,10 +111,10 @@ SIGNALS: dict[str, Signal] = {
                lambda points: rise(_rate(points, HEDGES))),
         Signal("stock phrases", "more stock phrases per 100 words",
                lambda points: rise(_rate(points, STOCK))),
-        Signal("test RM gap", "standard deviations that proxy less test RM lies above its lowest so far",
-               lambda points: rise_from_lowest(mean_series(points, GAP))),
-        Signal("test RM", "standard deviations that the test RM lies below its highest score so far",
-               lambda points: shortfall(mean_series(points, TEST_RM))),
+        Signal("test RM gap", "standard deviations that proxy less a test RM lies above its lowest so far",
+               lambda points: worst(points, GAP, rise_from_lowest)),
+        Signal("test RM", "standard deviations that a test RM lies below its highest score so far",
+               lambda points: worst(points, TEST_RM, shortfall)),
         Signal("ensemble disagreement", "relative rise of the standard deviation over proxies of other seeds",
                lambda points: relative_rise(series(points, DISAGREEMENT))),
         Signal("ensemble gap", "standard deviations that proxy less other seeds' proxies lies above its lowest so far",

@@ -12,6 +12,7 @@ import pytest
 from mlproject.archive import Cell
 from mlproject.findings.claims import Finding
 
+ALARMS = "Alarms with the threshold of least regret"
 PEAKS = {"1k": 1.0, "3k": 1.5, "25k": 2.1, "100k": 9.0}
 """Square-root nats; runs end at 3, so that those against the largest proxy never lose gold."""
 
@@ -59,7 +60,7 @@ def row(found: Finding, title: str, first: str) -> dict[str, str]:
 
 
 def test_a_signal_that_leaps_past_the_peak_lags_by_one_point_and_is_never_false(found, cells, long_way) -> None:
-    told = row(found, "Alarms", "repetition")
+    told = row(found, ALARMS, "repetition")
     fell = [cell for cell in cells if cell.settings["rm_size"] != "100k"]
     lags, regrets = [], []
     for cell in fell:
@@ -76,14 +77,14 @@ def test_a_signal_that_leaps_past_the_peak_lags_by_one_point_and_is_never_false(
 
 
 def test_a_signal_that_knows_nothing_is_never_heeded(found) -> None:
-    told, end = row(found, "Alarms", "distinct-2"), row(found, "Alarms", "none: on to the end")
+    told, end = row(found, ALARMS, "distinct-2"), row(found, ALARMS, "none: on to the end")
     assert told["never fires"].startswith("12 of 12")
     assert told["lead (nats)"] == ""
     assert told["regret (sd of gold)"] == end["regret (sd of gold)"]
 
 
 def test_a_signal_that_only_counts_kl_does_as_well_as_kl(found, long_way) -> None:
-    length, kl = (row(found, "Alarms", name) for name in ("length", "KL"))
+    length, kl = (row(found, ALARMS, name) for name in ("length", "KL"))
     assert length["regret (sd of gold)"] == kl["regret (sd of gold)"]
     assert length["false alarms"] == kl["false alarms"]
 
@@ -123,6 +124,6 @@ def test_no_run_is_judged_with_a_threshold_from_its_own_half(read, cells) -> Non
         for cell in cells
         for values_S in [cell.curve.signs_S["repetition"]]
     ]
-    told = row(read("early_warning", odd), "Alarms", "repetition")
+    told = row(read("early_warning", odd), ALARMS, "repetition")
     fired = [c for c in odd if c.settings["rm_size"] != "100k" and c.settings["seed"] % 2]
     assert told["never fires"].startswith(f"{12 - len(fired)} of 12")
