@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.models.sizes import SIZES
-from mlproject.steps.step import Run, Step
+from mlproject.steps.step import HOW, Run, Step, shared_batches
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlproject.config import Config
 
 MIX = {("own", "own"): 0.4, ("own", "distorted"): 0.35, ("own", "hot"): 0.1, ("hot", "distorted"): 0.15}
@@ -36,6 +38,8 @@ def gold_rm(config: Config, policy: Step) -> Step:
         inputs={"initial-policy": policy},
         work=__name__,
         threads=2,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "gold_batch_size"),
     )  # fmt: skip
 
 
@@ -46,6 +50,7 @@ def work(run: Run) -> None:
     import numpy as np
 
     from mlproject.models.build import new_reward_model, parameter_count
+    from mlproject.models.exchange import from_first
     from mlproject.models.generation import sample
     from mlproject.models.reward_model import RewardModel, content_hash
     from mlproject.models.sequences import decode_responses, encode, encode_prompts
@@ -59,6 +64,7 @@ def work(run: Run) -> None:
         accelerator,
         load_policy,
         load_tokenizer,
+        memory,
         numpy_generator,
         stream_seed,
         torch_generator,
@@ -95,16 +101,20 @@ def work(run: Run) -> None:
 
     count = p["gold_comparisons"]
     texts = world.prompts("train", count)
-    kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
-    pair = np.empty((count, 2), dtype=object)
-    for side in (0, 1):
-        for source, temperature in (("own", 1.0), ("hot", HOT_TEMPERATURE)):
-            rows = np.flatnonzero(kinds[:, side] == source)
-            pair[rows, side] = respond([texts[row] for row in rows], temperature)
-    rows = np.flatnonzero(kinds[:, 1] == "distorted")
-    pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
-    a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
-    table = label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
+
+    def broad_mix() -> pd.DataFrame:
+        kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
+        pair = np.empty((count, 2), dtype=object)
+        for side in (0, 1):
+            for source, temperature in (("own", 1.0), ("hot", HOT_TEMPERATURE)):
+                rows = np.flatnonzero(kinds[:, side] == source)
+                pair[rows, side] = respond([texts[row] for row in rows], temperature)
+        rows = np.flatnonzero(kinds[:, 1] == "distorted")
+        pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
+        a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
+        return label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
+
+    table = from_first(machine, broad_mix)
     run.progress(0.1)
 
     model = new_reward_model(p["gold_size"], tokenizer, stream_seed("gold RM", seed)).to(machine.device)
@@ -113,11 +123,19 @@ def work(run: Run) -> None:
     loss = train_reward_model(
         model,
         encode_comparisons(table[~table.held_out], tokenizer, world.max_response_tokens),
-        Schedule(p["gold_epochs"], p["gold_batch_size"], SIZES[p["gold_size"]].learning_rate(p["gold_lr"])),
+        Schedule(
+            p["gold_epochs"],
+            p["gold_batch_size"],
+            SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
+            **memory(run.how),
+        ),
         accelerator=machine,
         generator=torch_generator("gold order", seed),
         progress=lambda share: run.progress(0.1 + 0.85 * share),
     )
+
+    if not machine.is_main_process:
+        return
 
     # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
     unit_texts = texts[:UNIT_PROMPTS]

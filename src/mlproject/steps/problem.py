@@ -68,7 +68,7 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         log_prob_PN=pool.log_prob_PN,
         meter=meter,
         max_response_tokens=world.max_response_tokens,
-        options=p,
+        options={**run.how, **p},
         accelerator=machine,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
         progress=run.progress,

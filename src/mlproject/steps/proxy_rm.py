@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlproject.models.sizes import SIZES
-from mlproject.steps.step import Run, Step
+from mlproject.steps.step import HOW, Run, Step, shared_batches
 
 if TYPE_CHECKING:
     from mlproject.config import Config
@@ -37,6 +37,8 @@ def proxy_rm(config: Config, comparisons: Step, size: str, seed: int, earlier: S
             **config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "labels", "label_noise"),
         },
         work=__name__,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "rm_batch_size"),
     )
 
 
@@ -52,7 +54,7 @@ def work(run: Run) -> None:
     from mlproject.preferences.calibration import calibration_scale
     from mlproject.preferences.comparisons import encode_comparisons
     from mlproject.preferences.metrics import pairwise_metrics
-    from mlproject.steps.common import MODEL_FOLDER, accelerator, load_tokenizer, stream_seed, torch_generator
+    from mlproject.steps.common import MODEL_FOLDER, accelerator, load_tokenizer, memory, stream_seed, torch_generator
     from mlproject.steps.comparisons import TABLE
     from mlproject.worlds import load_world
 
@@ -66,11 +68,13 @@ def work(run: Run) -> None:
     loss = train_reward_model(
         model,
         encode_comparisons(table[~table.held_out], tokenizer, world.max_response_tokens),
-        Schedule(p["rm_epochs"], p["rm_batch_size"], SIZES[p["rm_size"]].learning_rate(p["rm_lr"])),
+        Schedule(p["rm_epochs"], p["rm_batch_size"], SIZES[p["rm_size"]].learning_rate(p["rm_lr"]), **memory(run.how)),
         accelerator=machine,
         generator=torch_generator("proxy order", p["seed"]),
         progress=run.progress,
     )
+    if not machine.is_main_process:
+        return
     held_out = encode_comparisons(table[table.held_out], tokenizer, world.max_response_tokens)
     raw = RewardModel(model)
     raw_a_B, raw_b_B = raw.scores(held_out.a), raw.scores(held_out.b)
