@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -34,6 +35,7 @@ def add_adapters(policy: PreTrainedModel, rank: int) -> None:
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), policy)
 
 
+@torch.no_grad()
 def merged_weights(policy: PreTrainedModel) -> Mapping[str, Tensor]:
     """State of a policy with its adapters added to the weights; of one without adapters simply its state.
 
