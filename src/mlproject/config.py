@@ -102,6 +102,7 @@ class Config:
     ppo_rollout_batch: int = option(
         "rollouts sampled at a time, and shared between processes; 0: all at once, by one process", default=0, least=0
     )
+    ppo_mixed_precision: str = option("precision of PPO's gradient passes", default="no", choices=("no", "bf16"))
     lora_rank: int = option(
         "rank of the adapters that PPO trains instead of the whole policy; 0: no adapters",
         default=0,

@@ -186,3 +186,25 @@ def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
     start = initial.state_dict()
     for name in changed:
         assert torch.equal(frozen[name.replace(".weight", ".base_layer.weight")], start[name])
+
+
+def test_bfloat16_is_for_gradient_passes_alone_and_near_the_float32_gradient(
+    problem_of, actor_critic, monkeypatch
+) -> None:
+    monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
+    layer, seen = actor_critic.policy.base_model.layers[0].mlp.dense_h_to_4h, []
+    layer.register_forward_hook(lambda module, given, made: seen.append(made.dtype))
+    rollouts, _ = collect(problem_of(member(), ppo_mixed_precision="bf16"), actor_critic)
+    assert set(seen) == {torch.float32}
+    steps = {}
+    for precision, dtype in (("no", torch.float32), ("bf16", torch.bfloat16)):
+        seen.clear()
+        recorder = Recorder(actor_critic)
+        improve(
+            problem_of(member(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts
+        )
+        assert set(seen) == {dtype}
+        steps[precision] = torch.cat([g.flatten() for g in recorder.steps[0]])
+    assert steps["bf16"].dtype == torch.float32
+    assert float(torch.cosine_similarity(steps["no"], steps["bf16"], dim=0)) > 0.999
+    assert not torch.equal(steps["no"], steps["bf16"])

@@ -50,7 +50,7 @@ _METHODS = (
         "ppo",
         ("kl_coef", "ppo_updates", "ppo_batch_size", "ppo_epochs", "ppo_minibatches", "ppo_lr", "ppo_value_lr",
          "ppo_clip", "ppo_gae_lambda", "ppo_eval_first", "ppo_eval_every", "eval_samples", "stop"),
-        further=("ppo_rollout_batch", "lora_rank"),
+        further=("ppo_rollout_batch", "ppo_mixed_precision", "lora_rank"),
         shares_work=True,
         version=2,
     ),

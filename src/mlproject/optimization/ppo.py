@@ -3,8 +3,8 @@
 Follows Schulman et al. 2017 and, for language, Ziegler et al. 2019; the hyperparameters that Gao et al. 2022 print in
 their Table 1 (clip 0.2, GAE 0.95, batch 256, KL coefficient 0) are the defaults of the presets.
 
-Always in float32: the clipped objective compares probabilities of one policy at two moments, and autocast to bfloat16
-(8 bits) would blur each log-probability by more than an update moves it (docs/cluster.md has the measurement).
+Rollouts, scores and values are float32, since the objective compares probabilities of one policy at two moments;
+`ppo_mixed_precision=bf16` computes the gradient passes alone in bfloat16 (docs/cluster.md says what noise that adds).
 
 Several processes share the rollouts by shards, and every minibatch by rollouts; each part of a minibatch counts by its
 tokens, so the sum is the gradient that one process takes. All processes hold the same policy and draw the same
@@ -186,6 +186,7 @@ def improve(
     """
     options, generator, machine = problem.options, problem.generator, problem.accelerator
     rank, processes = machine.process_index, machine.num_processes
+    in_bf16 = options.get("ppo_mixed_precision") == "bf16"
     size = len(rollouts.sequences)
     statistics: list[Mapping[str, Tensor]] = []
     for _ in range(options["ppo_epochs"]):
@@ -200,7 +201,8 @@ def improve(
                     minibatch = rollouts.select(part)
                     share = minibatch.sequences.response_lengths_B.sum() / tokens
                     with machine.no_sync(actor_critic) if i < len(parts) - 1 else nullcontext():
-                        logits_BRV, values_BR = actor_critic(minibatch.sequences)
+                        with torch.autocast(generator.device.type, torch.bfloat16, enabled=in_bf16):
+                            logits_BRV, values_BR = actor_critic(minibatch.sequences)
                         loss, said = ppo_loss(logits_BRV, values_BR, minibatch, options["ppo_clip"])
                         machine.backward(loss * (share * processes))  # the mean over processes is taken of gradients
                     statistics.append({name: value * share for name, value in said.items()})

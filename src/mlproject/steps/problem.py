@@ -36,7 +36,7 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
     """
     p = run.params
     world = load_world(p["world"], p["world_seed"])
-    machine = accelerator()  # float32: PPO compares probabilities of the same policy at two moments
+    machine = accelerator()  # float32: a method says itself where less will do
     tokenizer = load_tokenizer(run.input("initial-policy"))
     initial_policy = load_policy(run.input("initial-policy"), machine.device)
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"

@@ -192,7 +192,10 @@ def _join() -> None:
 
     logging.disable_progress_bar()
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        local, cards = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= cards:
+            raise UserError(f"LOCAL_RANK={local}: this machine has {cards} GPUs, one for each process; start fewer")
+        torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
