@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from torch import nn
-from transformers import PreTrainedModel
+from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 
@@ -26,19 +27,11 @@ def recomputed_layers(model: nn.Module, wanted: bool) -> Iterator[None]:
         return
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
     modes = [layer.training for layer in layers]
-    holders = [
-        module
-        for module in model.modules()
-        if isinstance(module, PreTrainedModel) and module.supports_gradient_checkpointing
-    ]
-    for holder in holders:
-        holder.gradient_checkpointing_enable({"use_reentrant": False})
     for layer in layers:
-        layer.training = True
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        layer.gradient_checkpointing = layer.training = True
     try:
         yield
     finally:
-        for holder in holders:
-            holder.gradient_checkpointing_disable()
         for layer, mode in zip(layers, modes, strict=True):
-            layer.training = mode
+            layer.gradient_checkpointing, layer.training = False, mode

@@ -30,7 +30,7 @@ from mlproject.models.generation import sample
 from mlproject.models.log_probs import at_responses, log_probs_of
 from mlproject.models.lora import add_adapters
 from mlproject.models.recompute import recomputed_layers
-from mlproject.models.sequences import Prompts, Sequences, by_length, inference_batch
+from mlproject.models.sequences import Sequences, by_length, inference_batch
 from mlproject.optimization.advantages import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.problem import Problem
 from mlproject.optimization.shards import Shard, all_shards, own_shards
@@ -148,10 +148,7 @@ def collect(problem: Problem, actor_critic: ActorCritic) -> tuple[Rollouts, dict
     index = torch.randint(
         len(problem.train_prompts), (options["ppo_batch_size"],), generator=generator, device=generator.device
     )
-    own = [
-        roll_out(problem, actor_critic, problem.train_prompts.select(part), source)
-        for part, source in own_shards(problem, index)
-    ]
+    own = [roll_out(problem, actor_critic, part, source) for part, source in own_shards(problem, index)]
     batch = all_shards(problem, own)
     mask_BR = batch.sequences.response_mask_BR
     seen = {"proxy_on_rollouts": float(batch.scores_B.mean())}
@@ -164,9 +161,14 @@ def collect(problem: Problem, actor_critic: ActorCritic) -> tuple[Rollouts, dict
 
 
 @torch.no_grad()
-def roll_out(problem: Problem, actor_critic: ActorCritic, prompts: Prompts, generator: torch.Generator) -> Shard:
-    """Sample a response to each prompt; score it and read it once more."""
-    samples = sample(actor_critic.policy, prompts, max_new_tokens=problem.max_response_tokens, generator=generator)
+def roll_out(problem: Problem, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
+    """Sample a response to each of some training prompts; score it and read it once more."""
+    samples = sample(
+        actor_critic.policy,
+        problem.train_prompts.select(index),
+        max_new_tokens=problem.max_response_tokens,
+        generator=generator,
+    )
     sequences = samples.sequences
     scores_B = torch.from_numpy(problem.proxy.scores(sequences.to("cpu"))).to(samples.log_probs_BR.device)
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
