@@ -23,8 +23,9 @@ from mlproject.config import load_config
 from mlproject.models.build import new_policy, new_reward_model, parameter_count
 from mlproject.models.generation import sample
 from mlproject.models.policy import train_policy
+from mlproject.models.reader import Reader
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.sequences import encode, encode_prompts
+from mlproject.models.sequences import encode
 from mlproject.models.sizes import POLICY_SIZES
 from mlproject.models.training import Schedule
 from mlproject.optimization.ppo import ActorCritic, collect, improve
@@ -75,9 +76,10 @@ def main() -> None:
     if given.ppo == "no":
         return
 
-    texts = encode_prompts(tokenizer, world.prompts("train", given.batch_size)).to(device)
+    reader, texts = Reader(tokenizer, world.max_response_tokens), world.prompts("train", given.batch_size)
+    prompts = reader.encode_prompts(texts).to(device)
     generator = torch.Generator(device=device).manual_seed(0)
-    draw = lambda: sample(policy, texts, max_new_tokens=world.max_response_tokens, generator=generator)  # noqa: E731
+    draw = lambda: sample(policy, prompts, max_new_tokens=world.max_response_tokens, generator=generator)  # noqa: E731
     draw()
     drawn = draw().sequences
     reset(device)
@@ -90,10 +92,11 @@ def main() -> None:
         options={**ppo, **how, "ppo_epochs": 1},
         accelerator=machine,
         generator=generator,
-        train_prompts=texts,
+        reader=reader,
+        train_texts=texts,
+        train_prompts=prompts,
         initial_policy=policy,
         proxy=RewardModel(new_reward_model("1k", tokenizer, 0).to(device)),
-        max_response_tokens=world.max_response_tokens,
     )
     actor_critic = ActorCritic(policy).to(device)
     optimizer = torch.optim.Adam(actor_critic.parameters(), lr=1e-9, fused=True)

@@ -13,8 +13,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from mlproject.models.generation import sample
+from mlproject.models.reader import Reader
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.sequences import encode_prompts
 from mlproject.optimization import ppo, shards
 from mlproject.optimization.ppo import ActorCritic, Rollouts, collect, improve, ppo_loss
 
@@ -43,14 +43,16 @@ def actor_critic(tiny_policy) -> ActorCritic:
 @pytest.fixture
 def problem_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
     def build(machine: Any, **options: Any) -> SimpleNamespace:
+        reader, texts = Reader(tiny_tokenizer, max_response_tokens=6), ["yes", "no no yes maybe no", "maybe no"]
         return SimpleNamespace(
             options={**OPTIONS, **options},
             accelerator=machine,
             generator=torch.Generator().manual_seed(5),
-            train_prompts=encode_prompts(tiny_tokenizer, ["yes", "no no yes maybe no", "maybe no"]),
+            reader=reader,
+            train_texts=texts,
+            train_prompts=reader.encode_prompts(texts),
             initial_policy=tiny_policy(seed=3),
             proxy=RewardModel(tiny_reward_model(1)),
-            max_response_tokens=6,
         )
 
     return build
@@ -168,7 +170,7 @@ def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
 
     def of_policy(policy, step, diagnostics=None) -> CurvePoint:
         kept.append((policy, copy.deepcopy(merged_weights(policy))))
-        prompts = encode_prompts(tiny_tokenizer, ["yes"] * 64)
+        prompts = Reader(tiny_tokenizer, 6).encode_prompts(["yes"] * 64)
         drawn = sample(policy, prompts, max_new_tokens=6, generator=torch.Generator().manual_seed(0))
         kl = float(measure_kl(policy, initial, drawn.sequences).kl_B.mean())
         return CurvePoint(step, kl, torch.zeros(2).numpy(), torch.zeros(2).numpy())
