@@ -50,6 +50,12 @@ WRONG = {
     "no point within the run": (["main", "--ppo_eval_every", "99"], ["ppo_eval_every", "ppo_updates"]),
     "unordered grid": (["main", "--search_kl_coefs", "0.1,0"], ["search_kl_coefs", "increasing"]),
     "unordered sizes": (["main", "--search_rm_sizes", "25k,1k"], ["search_rm_sizes", "increasing"]),
+    "unknown test RM": (["main", "--test_rms", "tiny"], ["test_rms", "tiny", "same, 1k"]),
+    "negative ensemble": (["main", "--ensemble", "-1"], ["ensemble", "-1", "from 0 to 32"]),
+    "a proxy that nothing watches": (
+        ["ppo", "--proxy", "abc", "--test_rms", "same"],
+        ["test_rms", "proxy=abc", "proxy=SIZE"],
+    ),
     "slash in the experiment": (["main", "--experiment", "a/b"], ["experiment", "a/b"]),
     "colon in the model name": (["main", "--registered_model", "a:b"], ["registered_model", "a:b"]),
     "search of nothing": (["search", "--preset", "smoke", "--n_trials", "0"], ["n_trials", "at least 1"]),

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "mlproject"
 FLOORS = [  # from the ground up; a room imports from its own floor and from those below
     {"errors", "yaml_file", "curve", "estimators", "archive", "py.typed", "__init__"},
     {"worlds", "models", "laws", "theme"},
-    {"preferences", "optimization", "promotion"},
+    {"preferences", "optimization", "promotion", "warning"},
     {"config", "config_rules", "options", "command_line", "curve_table"},
     {"steps"},
     {"study", "experiments", "own_models"},

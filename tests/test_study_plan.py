@@ -66,3 +66,45 @@ def test_policies_of_other_sizes_are_optimized_against_the_very_same_proxy() -> 
     assert (small.shown["policy_size"], large.shown["policy_size"]) == ("25k", "100k")
     assert large.inputs["initial-policy"].params["policy_size"] == "100k"
     assert small == plan_curve(configured(policy_size="25k"), "ppo")
+
+
+def test_without_witnesses_no_step_knows_of_them() -> None:
+    for step in upstream([plan_curve(configured(), "ppo"), plan_curve(configured(), "best-of-n")]):
+        assert not {"half", "witnesses", "test_rms", "ensemble"} & set(step.params)
+        assert not any(role.startswith(("test_rm", "member")) for role in step.inputs)
+
+
+def test_fingerprints_of_runs_made_before_there_were_witnesses_still_hold() -> None:
+    made = {method: plan_curve(configured(), method).fingerprint[:12] for method in ("ppo", "best-of-n")}
+    assert made == {"ppo": "c10f8baae356", "best-of-n": "28a92296e878"}
+
+
+def test_a_test_rm_learns_from_the_half_that_its_proxy_does_not_and_members_from_the_same() -> None:
+    run = plan_curve(configured(rm_size="3k", seed=5, test_rms="same,13k", ensemble=2), "ppo")
+    learned = {
+        role: step.params for role, step in run.inputs.items() if step.kind.endswith("-rm") and role != "gold-rm"
+    }
+    told = {role: (params["rm_size"], params["seed"], params["half"]) for role, params in learned.items()}
+    assert told == {
+        "proxy-rm": ("3k", 5, "train"),
+        "test_rm.3k": ("3k", 5, "test"),
+        "test_rm.13k": ("13k", 5, "test"),
+        "member.6": ("3k", 6, "train"),
+        "member.7": ("3k", 7, "train"),
+    }
+    assert run.params["witnesses"] == "test_rm.3k,test_rm.13k,member.6,member.7"
+
+
+def test_a_size_named_twice_gives_one_test_rm_and_an_ensemble_alone_leaves_the_comparisons_whole() -> None:
+    assert plan_curve(configured(rm_size="13k", test_rms="same,13k"), "ppo").params["witnesses"] == "test_rm.13k"
+    watched = plan_curve(configured(ensemble=1), "ppo")
+    assert "half" not in watched.inputs["proxy-rm"].params
+    assert watched.inputs["proxy-rm"] == plan_curve(configured(), "ppo").inputs["proxy-rm"]
+    assert watched.inputs["member.1"] == plan_curve(configured(seed=1), "ppo").inputs["proxy-rm"]
+
+
+def test_the_proxies_of_a_study_learn_from_the_half_that_its_curves_were_planned_with() -> None:
+    plan = plan_study(configured(rm_sizes="1k,3k", test_rms="same"))
+    for run in plan.policy_runs:
+        assert run.inputs["proxy-rm"] in plan.proxies.values()
+        assert run.inputs["proxy-rm"].params["half"] == "train"

@@ -177,6 +177,7 @@ def report(call: Call) -> None:
 
 
 def _optimize(call: Call, method: str) -> None:
+    _refuse_witnesses(call)
     with Invocation(call) as invocation:
         given, prior = call.arguments["proxy"], _forecast_prior(invocation, call.arguments.get("forecast_prior", ""))
         budget: Budget | None = None
@@ -195,6 +196,16 @@ def _optimize(call: Call, method: str) -> None:
         elif given.startswith("models:/"):
             invocation.say(f"  {given} names no KL budget for {method}: no curve by it was there when it was promoted")
         _show_curves(invocation)
+
+
+def _refuse_witnesses(call: Call) -> None:
+    """What watches a proxy is trained beside it: there is none for a proxy that exists."""
+    config, proxy = call.config, call.arguments["proxy"]
+    if not (proxy in SIZES or _is_own(proxy)) and (config.test_rms or config.ensemble):
+        raise UserError(
+            f"test_rms={','.join(config.test_rms)} ensemble={config.ensemble}: nothing was trained to watch "
+            f"proxy={proxy}; give proxy=SIZE, or leave both out"
+        )
 
 
 def _candidate(invocation: Invocation, given: str) -> tuple[Run | None, Ground]:

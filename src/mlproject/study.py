@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -144,20 +145,45 @@ def plan_curve(config: Config, method: str, prior: Made | None = None) -> Step:
             proxy = plan_proxy(config, root, config.rm_size, config.seed)
         else:
             proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
-        watching = witnesses(config, labelled[-1], earlier)
+        watching = witnesses(config, root, labelled[-1], earlier)
         run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior, witnesses=watching)
     assert run is not None  # there is at least one round
     return run
 
 
-def witnesses(config: Config, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
+def witnesses(config: Config, root: Roots, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
     """Lay out the reward models that watch one proxy (`rm_size`, `seed`): its test RMs, and proxies of the next seeds.
+
+    A test RM learns from the other half of the comparisons; one that exists already is taken as it is.
 
     Returns:
         by the names of `optimization.witnesses`; none where neither `test_rms` nor `ensemble` asks for any.
+
+    Raises:
+        UserError: for an ensemble beside a proxy that exists already: other seeds of it would be the same.
     """
     size, seed = config.rm_size, config.seed
+    if config.ensemble and _exists(size):
+        raise UserError(f"ensemble={config.ensemble}: {size} is trained already and has no other seeds; ensemble=0")
     sizes = dict.fromkeys(size if each == "same" else each for each in config.test_rms)
-    tests = {TEST_RM + each: proxy_rm(config, comparisons, each, seed, earlier, half=TEST) for each in sizes}
+    tests = {}
+    for each in sizes:
+        tests[TEST_RM + _role(each)] = (
+            plan_proxy(config, root, each, seed)
+            if _exists(each)
+            else proxy_rm(config, comparisons, each, seed, earlier, half=TEST, gold=root.gold)
+        )
     seeds = range(seed + 1, seed + 1 + config.ensemble)
-    return tests | {f"{MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier) for each in seeds}
+    return tests | {
+        f"{MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier, gold=root.gold) for each in seeds
+    }
+
+
+def _exists(size: str) -> bool:
+    """Whether a size is somebody's finished reward model."""
+    return is_checkpoint(size) and look_up(size, "rm_sizes").is_reward_model
+
+
+def _role(size: str) -> str:
+    """A size as it may stand in the name of a metric: of a checkpoint the last part of its path."""
+    return re.sub(r"[^\w.-]", "-", re.split(r"[/\\]", size.rstrip("/\\"))[-1])

@@ -10,7 +10,13 @@ import torch
 
 from mlproject.estimators import kl_from_logits
 from mlproject.models.generation import sample
-from mlproject.models.log_probs import kl_per_response, measure_kl, response_logits, token_log_probs
+from mlproject.models.log_probs import (
+    entropy_per_response,
+    kl_per_response,
+    measure_kl,
+    response_logits,
+    token_log_probs,
+)
 from mlproject.models.sequences import encode, encode_prompts
 
 
@@ -73,6 +79,31 @@ def test_measured_kl_averages_to_the_exact_divergence_over_all_responses(
         assert se < 0.01 * exact
         assert abs(kl_PN[p].mean() - exact) < 4 * se
         assert abs(k1_PN[p].mean() - exact) < 4 * k1_PN[p].std() / math.sqrt(count)
+
+
+def test_entropy_of_a_response_is_the_sum_over_its_tokens_of_minus_p_log_p() -> None:
+    logits_BRV, _, mask_BR = random_logits(3)
+    logits_BRV[0, 0, 0] = -math.inf  # a token that cannot come adds nothing
+    got_B = entropy_per_response(logits_BRV, mask_BR).numpy()
+    for b in range(5):
+        expected = 0.0
+        for r in range(4):
+            row = np.exp(logits_BRV[b, r].double().numpy())
+            expected -= sum(p * math.log(p) for p in row / row.sum() if p > 0) if mask_BR[b, r] else 0.0
+        assert got_B[b] == pytest.approx(expected, abs=1e-5)
+
+
+def test_measured_entropy_averages_to_that_of_all_responses_enumerated(
+    tiny_policy, tiny_tokenizer, enumerate_responses
+) -> None:
+    policy, count = tiny_policy(seed=1), 20_000
+    prompts = encode_prompts(tiny_tokenizer, ["no yes"])
+    generator = torch.Generator().manual_seed(0)
+    sequences = sample(policy, prompts, max_new_tokens=3, generator=generator, samples_per_prompt=count).sequences
+    entropy_B = measure_kl(policy, tiny_policy(seed=2), sequences).entropy_B.numpy()
+    exact = -sum(p * math.log(p) for p in enumerate_responses(policy, prompts.ids_PT[0].tolist(), 3).values())
+    assert abs(entropy_B.mean() - exact) < 4 * entropy_B.std() / math.sqrt(count)
+    assert entropy_B.std() / math.sqrt(count) < 0.01 * exact
 
 
 def test_measuring_in_batches_gives_every_row_its_own_kl(tiny_policy, tiny_tokenizer) -> None:

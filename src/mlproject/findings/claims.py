@@ -50,7 +50,7 @@ class Finding:
 
 READERS = (
     "rm_size", "forecast", "rm_data", "epochs_vs_data", "val_loss", "policy_size", "kl_penalty", "rl_vs_bon",
-    "kl_by_size", "label_noise", "iterated", "human_gap", "rm_choice",
+    "kl_by_size", "label_noise", "iterated", "human_gap", "rm_choice", "early_warning",
 )  # fmt: skip
 """Experiments whose results a module of this room reads, in the order of the page."""
 

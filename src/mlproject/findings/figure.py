@@ -25,6 +25,7 @@ from mlproject.findings.panels import (
     frame_curves,
     limit_ticks,
     scale_dots,
+    style,
     values_along,
 )
 from mlproject.models.sizes import SIZES
@@ -115,7 +116,8 @@ def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
         check_columns(table, y, "y", numbers=True)
         return
     curves = list(table.get(CURVE, []))
-    there = [name for name in STYLES if any(values_along(curve, name) is not None for curve in curves)]
+    signs = dict.fromkeys(name for curve in curves for name in curve.signs_S)
+    there = [name for name in (*STYLES, *signs) if any(values_along(curve, name) is not None for curve in curves)]
     if unknown := [name for name in y if name not in there]:
         raise UserError(f"y={', '.join(unknown)}: no curve has that; over {x} there are {', '.join(there)}")
 
@@ -147,7 +149,7 @@ def _legend(colour: Sequence[str], colours: Mapping[str, str], scores: Sequence[
             rows.append((f"{words.setting(colour[0])}:" if len(colour) == 1 and not rows else "", []))
             width = len(rows[-1][0]) + len(text) + _SAMPLE_WIDTH
         rows[-1][1].append(theme.key(text, color=shade, linewidth=4))
-    keys = {name: theme.key(name, **STYLES[name]) for name in scores}
+    keys = {name: theme.key(words.score(name), **style(name)) for name in scores}
     if mean:
         keys["run"] = theme.key(f"{scores[0]} of one run", **RUN_LINE)
     elif "gold" in keys:

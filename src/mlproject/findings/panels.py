@@ -31,23 +31,32 @@ STYLES: Mapping[str, theme.Style] = {
 }
 """Scores of a curve, and how each is drawn."""
 
+SIGN_LINE: theme.Style = {"linestyle": (0, (1, 1.2)), "linewidth": 1.5}
+"""A sign that runs kept, such as a test RM's gain."""
+
 RUN_LINE: theme.Style = {"linewidth": 0.7, "alpha": 0.5}
 """One run of several that a mean is taken over."""
 
 _LOGARITHMIC = ("n_comparisons", "rm_params", "kl_coef", "peak/kl", "curve/kl")
-_REPEATS = ("seed", "world_seed")
+_REPEATS = ("seed", "world_seed", "witnesses")
 _GOLD_SHARE = 0.45  # of the height of a panel belongs to gold, at least; a proxy that rises higher leaves it
 
 
 def values_along(curve: Curve, name: str) -> Array | None:
-    """A score or distance of each curve point; None where the curve does not have it. Shape: (S,)."""
+    """A score, distance or kept sign of each curve point; None where the curve does not have it. Shape: (S,)."""
     return {
+        **curve.signs_S,
         "sqrt_kl": curve.sqrt_kl_S,
         "kl": curve.kl_S,
         "proxy": curve.proxy_S,
         "gold": curve.gold_S,
         "human": curve.human_S,
-    }[name]
+    }.get(name)
+
+
+def style(name: str) -> theme.Style:
+    """How a score or sign is drawn."""
+    return STYLES.get(name, SIGN_LINE)
 
 
 def are_repeats(cells: pd.DataFrame, settings: Collection[str]) -> bool:
@@ -78,7 +87,7 @@ def draw_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str], colou
                     axes.plot(*line, color=colour, **RUN_LINE)
             lines = [tuple(np.mean(lines, axis=0))]
         for line in lines:
-            axes.plot(*line, color=colour, **STYLES[name])
+            axes.plot(*line, color=colour, **style(name))
     if "gold" in y and not mean:
         for curve in curves:
             _band(axes, curve, values_along(curve, x), colour)

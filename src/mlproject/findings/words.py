@@ -38,6 +38,11 @@ def axis_label(name: str) -> str:
     return _LABELS.get(name, name if "/" in name else setting(name))
 
 
+def score(name: str) -> str:
+    """A score or kept sign as a legend has it: `test RM 100k` for `test_rm.100k`."""
+    return name.replace("_rm.", " RM ").replace("rm_gap.", "proxy less test RM ")
+
+
 def setting(name: str) -> str:
     """An option as people read it."""
     return _SETTINGS.get(name, name.replace("_", " "))

@@ -51,7 +51,7 @@ class Files:
 
     def signs(self, responses: Sequence[str]) -> dict[str, Array]:
         """Qualitative signs of over-optimization; see `count_signs`. Each of shape (B,)."""
-        return count_signs(responses, {})
+        return count_signs(responses)
 
     def save(self, folder: Path) -> None:
         """Write what was frozen: a study owns what it read."""

@@ -1,0 +1,24 @@
+"""Early warning: signals of over-optimization that need no gold, and alarms on those that earn it.
+
+An alarm is a pure function of the curve points so far: `alarm(points) -> str | None`, a reason in one line or nothing.
+Which signals earn one is measured by the experiment `early_warning`, see docs/early_warning.md.
+"""
+
+from mlproject.warning.alarms import DEFAULT_WARNINGS, Alarm, first_alarm
+from mlproject.warning.record import Record, Stop, Truth, best_threshold, held_out_stops, quiet_threshold, truth_of
+from mlproject.warning.signals import SIGNALS, Signal
+
+__all__ = [
+    "DEFAULT_WARNINGS",
+    "SIGNALS",
+    "Alarm",
+    "Record",
+    "Signal",
+    "Stop",
+    "Truth",
+    "best_threshold",
+    "first_alarm",
+    "held_out_stops",
+    "quiet_threshold",
+    "truth_of",
+]
