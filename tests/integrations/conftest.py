@@ -105,6 +105,7 @@ def trl_trainer(room: Room) -> Callable[..., Trainer]:
             shared |= {"num_generations": 4, "max_completion_length": room.world.max_response_tokens, "beta": 0.0}
             trained["reward_funcs"] = room.reward
         callbacks = settings.pop("callbacks", [])
+        trained |= {name: settings.pop(name) for name in ("peft_config",) if name in settings}
         model = settings.pop("model", None) or copy.deepcopy(room.policy)
         return getattr(trl, f"{name}Trainer")(
             model=model,

@@ -200,6 +200,23 @@ def test_a_resumed_training_keeps_its_initial_policy_and_its_earlier_points(room
     assert first.points[1].kl > 0.1
 
 
+def test_an_adapter_is_followed_from_the_model_below_it(room, trl_trainer, tmp_path):
+    peft = pytest.importorskip("peft")
+    callback = followed(room)
+    adapter = peft.LoraConfig(r=4, target_modules=["query_key_value"], task_type="CAUSAL_LM")
+    trainer = trl_trainer(
+        "GRPO", tmp_path, callbacks=[callback], peft_config=adapter, max_steps=2, save_strategy="steps", save_steps=2
+    )
+    trainer.train()
+    merged = peft.PeftModel.from_pretrained(copy.deepcopy(room.policy), tmp_path / "checkpoint-2").merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    again = measured_afresh(room, tmp_path / "merged", 2)  # merging rounds
+    assert (
+        callback.points[0].kl == 0.0 and callback.points[1].kl == pytest.approx(again.kl, rel=1e-4) and again.kl > 0.001
+    )
+    np.testing.assert_allclose(callback.points[1].gold_P, again.gold_P, atol=1e-4)
+
+
 def test_looks_that_take_too_long_come_less_often(room, trl_trainer, tmp_path):
     slow = {"now": 0.0}
 
