@@ -3,7 +3,7 @@
     pip install -e '.[trl]'
     python examples/trl_grpo.py
 
-Offline, on a CPU, a minute or two. A small policy learns to write; a small reward model (the proxy) learns from 2,000
+Offline, on a CPU, a minute or two. A small policy learns to write; a small reward model (the proxy) learns from 12,000
 comparisons; TRL's `GRPOTrainer` optimizes the policy against it with no KL penalty. The world's own judgement plays
 gold. What belongs to watching are the lines between the two rules; the rest sets the scene.
 """
@@ -41,7 +41,7 @@ from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
 from mlproject.worlds import load_world
 
-SFT_EXAMPLES, COMPARISONS, STEPS = 12_000, 2_000, 400
+SFT_EXAMPLES, COMPARISONS, STEPS = 38_400, 12_000, 150
 
 world = load_world("helpdesk", 0)
 tokenizer = world.tokenizer()
@@ -61,18 +61,18 @@ print("a policy learns to write ...")
 policy = new_policy("25k", tokenizer, seed=0)
 corpus = reader.encode(*world.corpus(SFT_EXAMPLES, rng))
 rate = SIZES["25k"].learning_rate(3e-3)
-train_policy(policy, corpus, Schedule(3, 64, rate), accelerator=accelerator, generator=generator)
+train_policy(policy, corpus, Schedule(1, 128, rate), accelerator=accelerator, generator=generator)
 
 print("a reward model learns from comparisons ...")
 train_texts = world.prompts("train", COMPARISONS)
 a, b = write(train_texts), write(train_texts)
 judged = [world.judge(train_texts, responses) for responses in (a, b)]
 table = label_comparisons(train_texts, a, b, *judged, held_out=0.1, label_noise=0.0, rng=rng)
-classifier = new_reward_model("3k", tokenizer, seed=1)
+classifier = new_reward_model("25k", tokenizer, seed=1)
 train_reward_model(
     classifier,
     encode_comparisons(table[~table.held_out], reader),
-    Schedule(4, 64, SIZES["3k"].learning_rate(3e-3)),
+    Schedule(2, 64, rate),
     accelerator=accelerator,
     generator=generator,
 )
@@ -90,7 +90,7 @@ callback = OveroptimizationCallback(
     world.prompts("curve", 128),  # held out: no comparison and no rollout used them
     proxy=proxy,
     gold=world.judge,  # any function of (prompts, responses), a reward model, or its folder
-    every=20,
+    every=10,
     stop=True,
     monitor=OveroptimizationMonitor(truth="human judgement"),
 )
@@ -105,16 +105,16 @@ with tempfile.TemporaryDirectory() as folder:
             output_dir=folder,
             use_cpu=True,
             bf16=False,
-            gradient_checkpointing=False,
+            activation_checkpointing=False,
             per_device_train_batch_size=128,
             num_generations=8,
             max_completion_length=world.max_response_tokens,
             max_steps=STEPS,
-            learning_rate=1e-3,
+            learning_rate=3e-4,
             lr_scheduler_type="constant",
             beta=0.0,  # no KL penalty, and TRL then measures no KL: the callback does
             save_strategy="no",
-            logging_steps=20,
+            logging_steps=50,
             report_to="mlflow",
             disable_tqdm=True,
         ),
