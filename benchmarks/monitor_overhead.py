@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from time import perf_counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def trainer_of(name: str, setting: Setting, callback: OveroptimizationCallback, 
             "max_completion_length": setting.max_response_tokens,
             "beta": 0.0,
         }
-        given["reward_funcs"] = lambda prompts, completions, **_: _scores(setting, prompts, completions, separator)
+        given["reward_funcs"] = reward_of(setting, separator)
     return getattr(trl, f"{name}Trainer")(
         model=copy.deepcopy(setting.policy),
         args=getattr(trl, f"{name}Config")(**settings),
@@ -80,12 +81,17 @@ def trainer_of(name: str, setting: Setting, callback: OveroptimizationCallback, 
     )
 
 
-def _scores(setting: Setting, prompts: list[str], completions: list[str], separator: str) -> list[float]:
+def reward_of(setting: Setting, separator: str) -> Callable[..., list[float]]:
+    """The reward model as TRL's reward function; named, for TRL makes its name part of a metric's."""
     from mlproject.models.reader import Reader
 
     reader = Reader(setting.tokenizer, setting.max_response_tokens)
-    asked = [prompt.removesuffix(separator) for prompt in prompts]
-    return setting.reward_model.scores(reader.encode(asked, completions)).tolist()
+
+    def reward(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
+        asked = [prompt.removesuffix(separator) for prompt in prompts]
+        return setting.reward_model.scores(reader.encode(asked, completions)).tolist()
+
+    return reward
 
 
 def watched(

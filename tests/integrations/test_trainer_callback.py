@@ -96,11 +96,23 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
     return meter.of_policy(policy, step)
 
 
-@pytest.mark.parametrize("name", ["RLOO", "GRPO", "DPO"])
-def test_what_is_logged_is_what_our_meter_says_of_the_saved_checkpoints(name, room, trl_trainer, tmp_path, store, runs):
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("RLOO", {}), ("GRPO", {}), ("DPO", {}), ("GRPO", {"bf16": True, "gradient_accumulation_steps": 2})],
+    ids=["RLOO", "GRPO", "DPO", "GRPO-autocast"],
+)
+def test_what_is_logged_is_what_our_meter_says_of_the_saved_checkpoints(
+    name, settings, room, trl_trainer, tmp_path, store, runs
+):
     callback = followed(room)
     trainer = trl_trainer(
-        name, tmp_path / "out", callbacks=[callback], report_to="mlflow", save_strategy="steps", save_steps=2
+        name,
+        tmp_path / "out",
+        callbacks=[callback],
+        report_to="mlflow",
+        save_strategy="steps",
+        save_steps=2,
+        **settings,
     )
     trainer.train()
     assert [point.step for point in callback.points] == [0, 2, 4, 6]
