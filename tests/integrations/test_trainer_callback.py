@@ -187,6 +187,19 @@ def test_points_survive_in_files_without_any_mlflow_run(room, trl_trainer, tmp_p
     assert not runs()
 
 
+def test_without_gold_a_kl_budget_still_stops_and_nothing_unknown_is_logged(room, trl_trainer, tmp_path, runs):
+    monitor = OveroptimizationMonitor(kl_budget=1e-6)
+    callback = OveroptimizationCallback(
+        room.curve_prompts, room.proxy_folder, every=1, stop=True, monitor=monitor, **FEW
+    )
+    trainer = trl_trainer("RLOO", tmp_path, callbacks=[callback], report_to="mlflow")
+    trainer.train()
+    assert trainer.state.global_step == 1
+    [run] = runs()
+    assert run.data.metrics["curve/kl"] == callback.points[1].kl > 0 and "curve/proxy" in run.data.metrics
+    assert not [name for name in run.data.metrics if "gold" in name and name != "forecast/gold_responses"]
+
+
 def test_a_resumed_training_keeps_its_initial_policy_and_its_earlier_points(room, trl_trainer, tmp_path):
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     ids = {f"{name}_token_id": getattr(room.tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}

@@ -12,7 +12,7 @@ import torch
 
 from mlproject.errors import UserError
 from mlproject.models.generation import sample
-from mlproject.models.live_policy import WithoutAdapter, as_reference, measurable
+from mlproject.models.live_policy import WithoutAdapter, as_reference, measurable, unwrapped
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.reader import Reader, Responses
 from mlproject.models.reward_model import RewardModel
@@ -96,6 +96,18 @@ def test_a_gold_that_is_the_same_everywhere_keeps_its_own_unit(tiny_policy, read
     assert watch.measure(moved(initial), 1).gold_P.tolist() == [0.25] * len(PROMPTS)
 
 
+def test_without_gold_the_proxy_is_in_standard_deviations_of_its_own_scores(tiny_policy, reader):
+    initial = tiny_policy()
+    point = PolicyWatch(initial, reader, PROMPTS, noes, pool_samples=16, seed=7).measure(moved(initial), 1)
+    pool_PN, now_P = (
+        np.array([10.0 * text.split().count("no") for text in reader.decode(drawn(policy, reader, samples, seed))])
+        for policy, samples, seed in ((initial, 16, 7), (moved(initial), 1, 8))
+    )
+    gain_P = now_P - pool_PN.reshape(len(PROMPTS), 16).mean(axis=1)
+    np.testing.assert_allclose(point.proxy_P, gain_P / pool_PN.std(), atol=1e-12)
+    assert np.isnan(point.gold_P).all() and point.kl > 0.01
+
+
 def test_nobody_notices_that_the_policy_was_measured(tiny_policy, reader):
     initial = tiny_policy()
 
@@ -168,6 +180,14 @@ def test_an_adapter_needs_no_copy_while_it_is_fresh_and_one_when_it_is_not(tiny_
     later = as_reference(policy, reader.tokenizer)  # an adapter that was trained before is part of the initial policy
     assert not isinstance(later, WithoutAdapter)
     assert PolicyWatch(later, reader, PROMPTS, lengths, noes).measure(policy, 0).kl == 0.0
+
+
+def test_parameters_that_no_process_holds_whole_are_refused_in_one_line(tiny_policy):
+    policy = tiny_policy()
+    assert unwrapped(torch.nn.DataParallel(policy)) is policy
+    next(policy.parameters()).ds_id = 0  # as DeepSpeed ZeRO-3 marks what it has spread
+    with pytest.raises(UserError, match=r"embed_in.weight is spread over processes .* train with DDP or ZeRO-2"):
+        unwrapped(policy)
 
 
 @pytest.mark.parametrize("overhead", [0.0, 0.2, 2.0])

@@ -52,6 +52,7 @@ def measurable(
     patches = [
         (module, {name: module.__dict__.pop(name) for name in _PATCHES if name in module.__dict__})
         for module in _patched(policy)
+        if "_hf_hook" not in module.__dict__  # a device_map's own forward moves inputs to where the weights are
     ]
     config = policy.config
     ids = config.eos_token_id, config.pad_token_id
