@@ -1,7 +1,7 @@
 """Tokens per second, memory and share of the matmul limit for a policy size, on a GPU or a CPU alike. See README.md.
 
-    python benchmarks/throughput.py --policy_size 85m --mixed_precision bf16 --batch_size 2048     (one large GPU)
-    python benchmarks/throughput.py --policy_size 1m --batch_size 64                               (a CPU)
+    python benchmarks/gpu_throughput.py --policy_size 85m --mixed_precision bf16 --batch_size 2048     (one large GPU)
+    python benchmarks/gpu_throughput.py --policy_size 1m --batch_size 64                               (a CPU)
 
 The policy has random weights, so its responses have full length. Three phases as the steps run them: supervised
 training, sampling, and the gradient steps of PPO. Arithmetic counts 6 operations per parameter and token where there is
