@@ -16,7 +16,7 @@ WRONG = {
     "option given twice": (["main", "--seed", "1", "--seed", "2"], ["seed", "twice"]),
     "bare dashes": (["main", "--", "x"], ["--name value"]),
     # presets, files, keys
-    "unknown preset": (["main", "--preset", "huge"], ["preset", "huge", "smoke, laptop, overnight"]),
+    "unknown preset": (["main", "--preset", "huge"], ["preset", "huge", "smoke, laptop, overnight, gpu"]),
     "empty preset": (["main", "--preset", ""], ["preset"]),
     "unknown option": (["main", "--rm_sise", "1k"], ["rm_sise", "did you mean rm_size"]),
     "unknown option without a likeness": (["main", "--zzz", "1"], ["zzz", "--help"]),

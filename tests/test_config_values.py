@@ -108,7 +108,7 @@ def test_an_infinite_whole_number_is_refused_in_one_line() -> None:
 def test_a_misspelt_option_is_met_with_its_nearest_neighbour() -> None:
     with pytest.raises(UserError, match="did you mean kl_coef"):
         load_config("smoke", {"kl_coeff": 1})
-    with pytest.raises(UserError, match="preset='huge': allowed are smoke, laptop, overnight"):
+    with pytest.raises(UserError, match="preset='huge': allowed are smoke, laptop, overnight, gpu"):
         load_config("huge", {})
 
 

@@ -16,9 +16,9 @@ FLOORS = [  # from the ground up; a room imports from its own floor and from tho
     {"config", "config_rules", "options", "command_line", "curve_table"},
     {"steps"},
     {"study", "experiments", "own_models"},
-    {"findings"},
+    {"findings", "monitor"},
     {"tracking"},
-    {"entry_points"},
+    {"entry_points", "integrations"},
     {"__main__"},
 ]
 TRACKERS = {"mlflow", "optuna"}

@@ -61,6 +61,14 @@ def test_mlflow_reads_python_and_all_pins_from_conda_yaml(constraints):
     assert read == {name: constraints[name] for name in names}
 
 
+def test_what_the_extras_bring_is_pinned_too(constraints):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = {
+        re.match(r"[A-Za-z0-9_.-]+", requirement).group(0).lower() for many in extras.values() for requirement in many
+    }
+    assert names <= set(constraints), "pip must know the tested version of each"
+
+
 def test_conda_yaml_does_not_install_the_project_itself():
     # MLflow caches environments by the content of this file: a second checkout would run the first one's code.
     requirements = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"][-1]["pip"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,19 +24,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         was refused, 130 after Ctrl-C.
         Anything unexpected leaves as an exception, which Python turns into 1.
     """
+    is_first = int(os.environ.get("RANK", "0")) == 0  # of several processes that a launcher started together
     for ending in (signal.SIGINT, signal.SIGTERM):  # `mlflow run` hands Ctrl-C on as both; schedulers send the second
         signal.signal(ending, _interrupt)
     try:
         call = parse_command_line(sys.argv[1:] if arguments is None else arguments)
         if call is None:
             return EXIT_OK
-        for caution in cautions(call.config):
+        for caution in cautions(call.config) if is_first else []:
             print(f"mlproject: {caution}", file=sys.stderr)
         own_models.check(call.config)
         entry_point = getattr(import_module("mlproject.entry_points"), call.entry.name)  # the whole stack, only now
-        entry_point(call)
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            entry_point(call)
+            return EXIT_OK
+        crew = import_module("mlproject.tracking.crew")
+        if not is_first:
+            return crew.follow()
+        with crew.leading():
+            entry_point(call)
     except UserError as mistake:
-        print(f"mlproject: {mistake}", file=sys.stderr)
+        if is_first:
+            print(f"mlproject: {mistake}", file=sys.stderr)
         return EXIT_MISTAKE
     except RefusedError as refusal:
         print(f"mlproject: {refusal}", file=sys.stderr)

@@ -25,7 +25,7 @@ from mlproject.worlds import WORLDS
 OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons")
 """Peak gold alone, or with a cost: policy updates to the peak, comparisons bought."""
 
-PRESETS = ("smoke", "laptop", "overnight")
+PRESETS = ("smoke", "laptop", "overnight", "gpu")
 _PRESET_FOLDER = Path(__file__).parent / "presets"
 
 
@@ -41,6 +41,12 @@ class Config:
     storage: str = option("Optuna storage URL; empty: optuna.db beside the SQLite tracking store")
     workers: int = option("processes that work side by side; 0: one for each core", least=0, most=256)
     mixed_precision: str = option("precision of training under accelerate", choices=("no", "bf16", "fp16"))
+    accumulation: int = option(
+        "micro-batches that the batch of a gradient step is cut into: less memory", default=1, least=1, most=4096
+    )
+    gradient_checkpointing: str = option(
+        "compute layers a second time on the way back: less memory", default="no", choices=("no", "yes")
+    )
 
     # The world and its initial policy
     world: str = option("helpdesk: embedded; files: your own prompts and models", choices=WORLDS)
@@ -131,6 +137,16 @@ class Config:
     kl_coef: float = option("KL penalty of PPO, gold standard deviations per nat", least=0, most=100)
     ppo_updates: int = option("updates of a PPO run", least=1)
     ppo_batch_size: int = option("rollouts per update", least=2)
+    ppo_rollout_batch: int = option(
+        "rollouts sampled at a time, and shared between processes; 0: all at once, by one process", default=0, least=0
+    )
+    ppo_mixed_precision: str = option("precision of PPO's gradient passes", default="no", choices=("no", "bf16"))
+    lora_rank: int = option(
+        "rank of the adapters that PPO trains instead of the whole policy; 0: no adapters",
+        default=0,
+        least=0,
+        most=4096,
+    )
     ppo_epochs: int = option("passes over the rollouts of an update", least=1, most=100)
     ppo_minibatches: int = option("gradient steps per pass", least=1)
     ppo_lr: float = option("learning rate of the policy", least=1e-9, most=1)
@@ -167,6 +183,14 @@ class Config:
     def select(self, *names: str) -> dict[str, Any]:
         """Some of the options, by name."""
         return {name: getattr(self, name) for name in names}
+
+    def changed(self, *names: str) -> dict[str, Any]:
+        """Those of some options with a default of their own that have another value, by name."""
+        return {name: value for name, value in self.select(*names).items() if value != _fields()[name].default}
+
+    def of_method(self, method: str) -> dict[str, Any]:
+        """The options that the curve of a registered method depends on, by name."""
+        return {**self.select(*METHODS[method].options), **self.changed(*METHODS[method].further)}
 
     def replace(self, **changes: Any) -> Config:
         """The same configuration with some options changed, validated again."""

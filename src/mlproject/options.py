@@ -50,6 +50,8 @@ def convert(option: Field, value: Any) -> Any:
     """
     if value is False and "no" in (option.metadata["choices"] or ()):
         value = "no"  # YAML reads a bare no as false
+    if value is True and "yes" in (option.metadata["choices"] or ()):
+        value = "yes"
     try:
         if option.type not in _LISTS:
             return _scalar(_kind(option), value)

@@ -119,3 +119,27 @@ def test_measuring_in_batches_gives_every_row_its_own_kl(tiny_policy, tiny_token
             input_ids = sequences.ids_BT[b : b + 1, :end]
             new_RV, old_RV = (model(input_ids).logits[0, start - 1 : end - 1].numpy() for model in (policy, initial))
         assert float(kl_B[b]) == pytest.approx(kl_from_logits(new_RV, old_RV).sum(), abs=1e-5)
+
+
+def test_log_probs_and_kl_in_pieces_are_those_of_the_whole(tiny_policy, tiny_tokenizer, monkeypatch) -> None:
+    from mlproject.models import log_probs
+    from mlproject.models.generation import sample
+    from mlproject.models.sequences import encode_prompts
+
+    policy, initial = tiny_policy(seed=1, eos=2.0), tiny_policy(seed=2)
+    prompts = encode_prompts(tiny_tokenizer, ["yes", "no maybe no", "maybe"])
+    generator = torch.Generator().manual_seed(0)
+    drawn = sample(policy, prompts, max_new_tokens=7, generator=generator, samples_per_prompt=5)
+    whole = log_probs.log_probs_of(policy, drawn.sequences), log_probs.measure_kl(policy, initial, drawn.sequences).kl_B
+    torch.testing.assert_close(whole[0], drawn.log_probs_BR, atol=1e-5, rtol=1e-5)
+    width = drawn.sequences.ids_BT.shape[1]
+    monkeypatch.setattr(log_probs, "MAX_LOGITS", 4 * width * policy.config.vocab_size + 1)
+    assert log_probs.rows_that_fit(policy, drawn.sequences) == 4
+    pieces = (
+        log_probs.log_probs_of(policy, drawn.sequences),
+        log_probs.measure_kl(policy, initial, drawn.sequences).kl_B,
+    )
+    for a, b in zip(pieces, whole, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(log_probs, "MAX_LOGITS", 1)
+    assert log_probs.rows_that_fit(policy, drawn.sequences) == 1

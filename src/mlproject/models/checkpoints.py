@@ -28,7 +28,7 @@ class Checkpoint:
         name: for people: the last part of the source.
         is_reward_model: it has a head for sequences; else it is a language model.
         parameters: without embeddings and heads.
-        digest: SHA-256 of a folder's files; empty for a hub name.
+        digest: SHA-256 of a folder's files; of a hub name the commit that it stands for.
     """
 
     source: str
@@ -205,9 +205,11 @@ def _name_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
 
 
 def _digest(source: str) -> str:
+    from transformers.utils import cached_file
+
     folder = Path(source)
     if not folder.is_dir():
-        return ""
+        return Path(cached_file(source, "config.json")).parent.name  # the hub's cache: a folder for each commit
     total = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file():

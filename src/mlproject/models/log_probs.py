@@ -13,6 +13,9 @@ from transformers import PreTrainedModel
 
 from mlproject.models.sequences import Sequences, by_length, inference_batch
 
+MAX_LOGITS = 2**28
+"""Logits computed at a time where no gradient is wanted: 1 GiB in float32, of which a few copies live at once."""
+
 
 def response_logits(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
     """Logits that predict each response token.
@@ -85,12 +88,28 @@ class Divergence(NamedTuple):
     entropy_B: Tensor
 
 
+def log_probs_of(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
+    """Log-probability (nats) of each response token under a policy, in pieces that memory holds. Shape: (B, R)."""
+    log_p_BR = torch.zeros(sequences.response_ids_BR.shape, device=sequences.ids_BT.device)
+    for rows in torch.arange(len(sequences), device=log_p_BR.device).split(rows_that_fit(policy, sequences)):
+        part = sequences.select(rows)
+        logits_BRV, mask_BR = response_logits(policy, part), part.response_mask_BR
+        log_p_BR[rows, : mask_BR.shape[1]] = token_log_probs(logits_BRV, part.response_ids_BR, mask_BR)
+    return log_p_BR
+
+
+def rows_that_fit(policy: PreTrainedModel, sequences: Sequences) -> int:
+    """Sequences whose logits (every token, the whole vocabulary) stay within `MAX_LOGITS`; at least 1."""
+    return max(1, MAX_LOGITS // (sequences.ids_BT.shape[1] * policy.config.vocab_size))
+
+
 @torch.inference_mode()
 def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequences: Sequences) -> Divergence:
     """Exact KL, sampled log-ratios and entropy of many responses, in batches."""
     kl_B, entropy_B = (torch.empty(len(sequences), dtype=torch.float64, device=policy.device) for _ in range(2))
     log_ratio_BR = torch.zeros(sequences.response_ids_BR.shape, dtype=torch.float64, device=policy.device)
-    for index, batch in by_length(sequences, inference_batch(policy.device)):
+    batch_size = min(inference_batch(policy.device), rows_that_fit(policy, sequences))
+    for index, batch in by_length(sequences, batch_size):
         logits_BRV, initial_logits_BRV = (
             response_logits(policy, batch),
             response_logits(initial_policy, batch),

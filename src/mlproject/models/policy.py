@@ -41,4 +41,5 @@ def train_policy(
         accelerator=accelerator,
         generator=generator,
         progress=progress,
+        weights_B=corpus.response_lengths_B,
     )

@@ -38,10 +38,16 @@ SIZES: dict[str, Size] = {
     "200k": Size(layers=4, width=64, heads=4),
     "400k": Size(layers=2, width=128, heads=4),
     "1m": Size(layers=3, width=168, heads=4),
+    "3m": Size(layers=4, width=256, heads=8),
+    "7m": Size(layers=4, width=384, heads=6),
+    "19m": Size(layers=6, width=512, heads=8),  # layers, width and heads of Pythia-70m, whose name counts embeddings
+    "85m": Size(layers=12, width=768, heads=12),  # of Pythia-160m
+    "302m": Size(layers=24, width=1024, heads=16),  # of Pythia-410m
+    "806m": Size(layers=16, width=2048, heads=8),  # of Pythia-1b
 }
 """Every size serves reward models. Names say the number of parameters without embeddings."""
 
-POLICY_SIZES: tuple[str, ...] = ("25k", "100k", "400k", "1m")
+POLICY_SIZES: tuple[str, ...] = ("25k", "100k", "400k", "1m", "3m", "7m", "19m", "85m", "302m", "806m")
 """Sizes that learn to write: below these the supervised policy does not reach readable English."""
 
 

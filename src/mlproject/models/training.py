@@ -1,16 +1,23 @@
 """One training loop for everything that is trained on a fixed set of examples (supervised policy, reward models).
 
-Runs under `accelerate`, so that the same code serves one CPU thread, a GPU and mixed precision.
+Runs under `accelerate`, so that the same code serves one CPU thread, a GPU, mixed precision, and several processes.
+However many processes share a batch and however many micro-batches they cut it into, a step follows the gradient of
+the whole batch's mean loss: each part counts by its weight, which need not be its number of examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+
+from mlproject.errors import UserError
+from mlproject.models.exchange import sum_over_all
+from mlproject.models.recompute import recomputed_layers
 
 Progress = Callable[[float], None]
 """Told the finished share of a piece of work, 0 to 1."""
@@ -32,11 +39,15 @@ class Schedule:
         epochs: passes over the examples; may be a fraction.
         batch_size: examples per step, over all processes together.
         learning_rate: of Adam at its highest; warmed up over the first 5 % of the steps, then falling linearly to 0.
+        accumulation: micro-batches into which a process cuts its part of a batch: less memory, the same gradient.
+        recompute: compute layers a second time on the way back instead of keeping them (gradient checkpointing).
     """
 
     epochs: float
     batch_size: int
     learning_rate: float
+    accumulation: int = 1
+    recompute: bool = False
 
     def steps(self, examples: int) -> int:
         return max(1, round(self.epochs * examples / self.batch_size))
@@ -51,21 +62,32 @@ def train(
     accelerator: Accelerator,
     generator: torch.Generator,
     progress: Progress = silent,
+    weights_B: Tensor | None = None,
 ) -> float:
     """Minimise a loss over a fixed set of examples, in place.
 
     Args:
         model: trained in place, on the accelerator's device.
-        loss_of: (model, index of the examples) -> mean loss of these examples.
+        loss_of: (model, index of the examples) -> mean loss of these examples, weighted by `weights_B`.
         lengths_B: tokens of each example; batches are filled with examples of about equal length. Shape: (B,).
         schedule: epochs, batch size, learning rate.
         accelerator: device placement, mixed precision, gradient clipping, processes.
         generator: order of the examples.
         progress: told the finished share.
+        weights_B: what each example counts in the mean loss of its batch (its tokens, say); None: all the same.
+            Shape: (B,).
 
     Returns:
         mean loss over the last tenth of the steps.
+
+    Raises:
+        UserError: for batches of fewer examples than there are processes.
     """
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    if min(schedule.batch_size, len(lengths_B)) < processes:
+        raise UserError(f"{processes} processes cannot share batches of {schedule.batch_size}; start fewer")
+    if weights_B is None:
+        weights_B = torch.ones(len(lengths_B))
     total = schedule.steps(len(lengths_B))
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=0.01, fused=True)
     warm_up = max(1, int(_WARM_UP * total))
@@ -74,22 +96,29 @@ def train(
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
     prepared.train()
-    losses = []
+    loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    last = max(1, total // 10)
     batches = bucketed_batches(lengths_B, schedule.batch_size, generator)
     for step in range(total):
-        share_of_batch = next(batches)[accelerator.process_index :: accelerator.num_processes]
-        loss = loss_of(prepared, share_of_batch)
-        accelerator.backward(loss)
+        batch = next(batches)
+        parts = batch[rank::processes].chunk(schedule.accumulation)
+        with recomputed_layers(model, schedule.recompute):
+            for i, part in enumerate(parts):
+                share = float(weights_B[part].sum() / weights_B[batch].sum())
+                with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
+                    loss = loss_of(prepared, part)
+                    accelerator.backward(loss * (share * processes))  # the mean over processes is taken of gradients
+                if step >= total - last:
+                    loss_sum += loss.detach().double() * share
         accelerator.clip_grad_norm_(prepared.parameters(), _MAX_GRADIENT_NORM)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
-        if step >= total - max(1, total // 10):
-            losses.append(float(loss.detach()))
         if step % 20 == 0:
             progress(step / total)
+    vars(model).pop("forward", None)  # accelerate's autocast, if there was one: the model is handed back as it came
     model.eval()
-    return sum(losses) / len(losses)
+    return float(sum_over_all(accelerator, loss_sum)) / last
 
 
 def bucketed_batches(lengths_B: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -23,14 +23,18 @@ class Method:
         name: value of the tag `mlproject.method`.
         module: module of this package that has `optimize`.
         options: names of the configuration that its curve depends on.
+        further: likewise, but left out of the run's parameters where they have their default.
         trains_policy: False where it only chooses among samples of the initial policy.
+        shares_work: True where several processes can carry it out together, by `ppo_rollout_batch` and minibatches.
         version: raised when a change of the code changes its curves.
     """
 
     name: str
     module: str
     options: tuple[str, ...]
+    further: tuple[str, ...] = ()
     trains_policy: bool = True
+    shares_work: bool = False
     version: int = 1
 
     @property
@@ -46,6 +50,8 @@ _METHODS = (
         "ppo",
         ("kl_coef", "ppo_updates", "ppo_batch_size", "ppo_epochs", "ppo_minibatches", "ppo_lr", "ppo_value_lr",
          "ppo_clip", "ppo_gae_lambda", "ppo_eval_first", "ppo_eval_every", "eval_samples", "stop"),
+        further=("ppo_rollout_batch", "ppo_mixed_precision", "lora_rank"),
+        shares_work=True,
         version=2,
     ),
 )  # fmt: skip

@@ -3,6 +3,13 @@
 Follows Schulman et al. 2017 and, for language, Ziegler et al. 2019; the hyperparameters that Gao et al. 2022 print in
 their Table 1 (clip 0.2, GAE 0.95, batch 256, KL coefficient 0) are the defaults of the presets.
 
+Rollouts, scores and values are float32, since the objective compares probabilities of one policy at two moments;
+`ppo_mixed_precision=bf16` computes the gradient passes alone in bfloat16 (docs/cluster.md says what noise that adds).
+
+Several processes share the rollouts by shards, and every minibatch by rollouts; each part of a minibatch counts by its
+tokens, so the sum is the gradient that one process takes. All processes hold the same policy and draw the same
+permutations; the first alone measures.
+
 Axis letters: B rollouts, R tokens of a response, V vocabulary, T tokens of a sequence, H width of the policy.
 """
 
@@ -10,6 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +25,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
+from mlproject.models.exchange import from_first, sum_over_all
 from mlproject.models.generation import sample
-from mlproject.models.log_probs import at_responses, response_logits, token_log_probs
+from mlproject.models.log_probs import at_responses, log_probs_of
+from mlproject.models.lora import add_adapters
 from mlproject.models.reader import Responses
-from mlproject.models.sequences import Sequences, by_length
+from mlproject.models.recompute import recomputed_layers
+from mlproject.models.sequences import Sequences, by_length, inference_batch
 from mlproject.optimization.advantages import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.problem import Problem
+from mlproject.optimization.shards import Shard, all_shards, own_shards
 
 _MAX_GRADIENT_NORM = 1.0
 _VALUE_BATCH = 64
@@ -55,7 +67,8 @@ class ActorCritic(nn.Module):
     def values(self, sequences: Sequences) -> Tensor:
         """The values alone, for rollouts: little padding and no logits. 0 where there is no token. Shape: (B, R)."""
         values_BR = torch.zeros_like(sequences.response_ids_BR, dtype=torch.float32)
-        for index, batch in by_length(sequences, _VALUE_BATCH):
+        is_cpu = sequences.ids_BT.device.type == "cpu"
+        for index, batch in by_length(sequences, _VALUE_BATCH if is_cpu else inference_batch(sequences.ids_BT.device)):
             hidden_BTH = self.policy.base_model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
             part_BR = self._values_of(hidden_BTH, batch).masked_fill(~batch.response_mask_BR, 0.0)
             values_BR[index, : part_BR.shape[1]] = part_BR
@@ -97,10 +110,13 @@ def optimize(problem: Problem) -> Iterator[CurvePoint]:
     options, accelerator = problem.options, problem.accelerator
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=problem.generator, device=problem.generator.device)))
-        actor_critic = ActorCritic(copy.deepcopy(problem.start_policy)).to(accelerator.device)
+        actor_critic = ActorCritic(copy.deepcopy(problem.start_policy))
+        if options.get("lora_rank"):
+            add_adapters(actor_critic.policy, options["lora_rank"])
+        actor_critic.to(accelerator.device)
     optimizer = torch.optim.Adam(
         [
-            {"params": actor_critic.policy.parameters(), "lr": options["ppo_lr"]},
+            {"params": [p for p in actor_critic.policy.parameters() if p.requires_grad], "lr": options["ppo_lr"]},
             {"params": actor_critic.value_head.parameters(), "lr": options["ppo_value_lr"]},
         ],
         eps=1e-5,
@@ -108,14 +124,18 @@ def optimize(problem: Problem) -> Iterator[CurvePoint]:
     )
     prepared, optimizer = accelerator.prepare(actor_critic, optimizer)
     policy = actor_critic.policy.eval()
-    yield problem.meter.of_policy(policy, step=0)
+
+    def measured(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
+        return from_first(accelerator, lambda: problem.meter.of_policy(policy, step, diagnostics))
+
+    yield measured(0)
     updates, every = options["ppo_updates"], options["ppo_eval_every"]
     for update in range(1, updates + 1):
         rollouts, seen = collect(problem, actor_critic)
         learned = improve(problem, prepared, optimizer, rollouts)
         problem.progress(update / updates)
         if update <= options["ppo_eval_first"] or update % every == 0 or update == updates:
-            yield problem.meter.of_policy(policy, step=update, diagnostics={**seen, **learned})
+            yield measured(update, {**seen, **learned})
 
 
 @torch.no_grad()
@@ -129,40 +149,48 @@ def collect(problem: Problem, actor_critic: ActorCritic) -> tuple[Rollouts, dict
     index = torch.randint(
         len(problem.train_prompts), (options["ppo_batch_size"],), generator=generator, device=generator.device
     )
+    own = [roll_out(problem, actor_critic, part, source) for part, source in own_shards(problem, index)]
+    batch = all_shards(problem, own)
+    mask_BR = batch.sequences.response_mask_BR
+    seen = {"proxy_on_rollouts": float(batch.scores_B.mean())}
+    if options["kl_coef"] > 0:
+        seen["log_ratio"] = float(batch.log_ratio_BR.sum(1).mean())
+    rewards_BR = shaped_rewards(batch.scores_B, batch.log_ratio_BR, mask_BR, options["kl_coef"])
+    advantages_BR = generalized_advantages(rewards_BR, batch.values_BR, mask_BR, options["ppo_gae_lambda"])
+    returns_BR = advantages_BR + batch.values_BR
+    return Rollouts(batch.sequences, batch.log_probs_BR, whiten(advantages_BR, mask_BR), returns_BR), seen
+
+
+@torch.no_grad()
+def roll_out(problem: Problem, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
+    """Sample a response to each of some training prompts; score it and read it once more."""
     samples = sample(
         actor_critic.policy,
         problem.train_prompts.select(index),
         max_new_tokens=problem.reader.max_response_tokens,
         generator=generator,
     )
-    sequences, mask_BR = samples.sequences, samples.sequences.response_mask_BR
+    sequences = samples.sequences
     responses = Responses([problem.train_texts[i] for i in index.tolist()], sequences.to("cpu"), problem.reader)
-    scores_B = torch.from_numpy(problem.proxy.rate(responses)).to(mask_BR.device)
-    seen = {"proxy_on_rollouts": float(scores_B.mean())}
+    scores_B = torch.from_numpy(problem.proxy.rate(responses)).to(samples.log_probs_BR.device)
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
-    if options["kl_coef"] > 0:
-        initial_logits_BRV = response_logits(problem.initial_policy, sequences)
-        log_ratio_BR = samples.log_probs_BR - token_log_probs(initial_logits_BRV, sequences.response_ids_BR, mask_BR)
-        seen["log_ratio"] = float(log_ratio_BR.sum(1).mean())
-    rewards_BR = shaped_rewards(scores_B, log_ratio_BR, mask_BR, options["kl_coef"])
-    values_BR = actor_critic.values(sequences)
-    advantages_BR = generalized_advantages(rewards_BR, values_BR, mask_BR, options["ppo_gae_lambda"])
-    return (
-        Rollouts(sequences, samples.log_probs_BR, whiten(advantages_BR, mask_BR), advantages_BR + values_BR),
-        seen,
-    )
+    if problem.options["kl_coef"] > 0:
+        log_ratio_BR = samples.log_probs_BR - log_probs_of(problem.initial_policy, sequences)
+    return Shard(sequences, samples.log_probs_BR, log_ratio_BR, actor_critic.values(sequences), scores_B)
 
 
 def improve(
     problem: Problem, actor_critic: nn.Module, optimizer: torch.optim.Optimizer, rollouts: Rollouts
 ) -> dict[str, float]:
-    """Take the update's gradient steps on its rollouts.
+    """Take the update's gradient steps on its rollouts; of every minibatch a process takes its share of the rollouts.
 
     Returns:
         diagnostics of the last pass: clip fraction, approximate KL from the rollout policy (nats per token), entropy
         (nats per token), value loss.
     """
-    options, generator = problem.options, problem.generator
+    options, generator, machine = problem.options, problem.generator, problem.accelerator
+    rank, processes = machine.process_index, machine.num_processes
+    in_bf16 = options.get("ppo_mixed_precision") == "bf16"
     size = len(rollouts.sequences)
     statistics: list[Mapping[str, Tensor]] = []
     for _ in range(options["ppo_epochs"]):
@@ -171,22 +199,26 @@ def improve(
         for index in order.tensor_split(options["ppo_minibatches"]):
             tokens = rollouts.sequences.response_lengths_B[index].sum()
             by_length = index[rollouts.sequences.ends_B[index].argsort()]
-            for part in by_length.chunk(_LENGTH_GROUPS):
-                minibatch = rollouts.select(part)
-                logits_BRV, values_BR = actor_critic(minibatch.sequences)
-                loss, said = ppo_loss(logits_BRV, values_BR, minibatch, options["ppo_clip"])
-                share = minibatch.sequences.response_lengths_B.sum() / tokens
-                problem.accelerator.backward(loss * share)
-                statistics.append({name: value * share for name, value in said.items()})
+            parts = by_length[rank::processes].chunk(_LENGTH_GROUPS * options.get("accumulation", 1))
+            with recomputed_layers(actor_critic, options.get("gradient_checkpointing") == "yes"):
+                for i, part in enumerate(parts):
+                    minibatch = rollouts.select(part)
+                    share = minibatch.sequences.response_lengths_B.sum() / tokens
+                    with machine.no_sync(actor_critic) if i < len(parts) - 1 else nullcontext():
+                        with torch.autocast(generator.device.type, torch.bfloat16, enabled=in_bf16):
+                            logits_BRV, values_BR = actor_critic(minibatch.sequences)
+                        loss, said = ppo_loss(logits_BRV, values_BR, minibatch, options["ppo_clip"])
+                        machine.backward(loss * (share * processes))  # the mean over processes is taken of gradients
+                    statistics.append({name: value * share for name, value in said.items()})
             problem.accelerator.unscale_gradients(optimizer)
             for group in optimizer.param_groups:  # apart, so that a large value error does not slow the policy
                 nn.utils.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
             optimizer.step()
             optimizer.zero_grad()
-    return {
-        name: float(torch.stack([said[name] for said in statistics]).sum()) / options["ppo_minibatches"]
-        for name in statistics[0]
-    }
+    names = list(statistics[0])
+    summed = torch.stack([torch.stack([said[name] for said in statistics]).sum() for name in names])
+    totals = sum_over_all(machine, summed).tolist()
+    return {name: total / options["ppo_minibatches"] for name, total in zip(names, totals, strict=True)}
 
 
 def ppo_loss(

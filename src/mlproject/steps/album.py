@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
+from mlproject.models.lora import merged_weights
 from mlproject.optimization.meter import Snapshot
 from mlproject.steps.policy_run import STAGES
 
@@ -55,7 +56,7 @@ class Album:
         for stage in stages:
             self._kept[stage] = kept
         if snapshot.policy is not None:
-            weights = {name: tensor.detach().cpu().clone() for name, tensor in snapshot.policy.state_dict().items()}
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in merged_weights(snapshot.policy).items()}
             self._weights |= dict.fromkeys(stages, weights)
 
     def rows(self) -> list[dict[str, Any]]:

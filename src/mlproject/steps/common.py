@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,6 +55,9 @@ def numpy_generator(*names: str | int) -> np.random.Generator:
 def accelerator(mixed_precision: str = "no") -> Accelerator:
     """Device and precision of this step. CUDA or the CPU: Apple's MPS lacks the float64 that scores are kept in.
 
+    Where several processes carry the step out together (see `mlproject.tracking.crew`), it joins the group of processes
+    that exists already; the reset forgets what accelerate knows, not that group.
+
     Raises:
         UserError: for a precision that the device cannot do.
     """
@@ -62,6 +67,14 @@ def accelerator(mixed_precision: str = "no") -> Accelerator:
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"mixed_precision={mixed_precision}: {reason}; use no or bf16") from None
+
+
+def memory(how: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a `Schedule` that trades time for memory, from `Step.how`."""
+    return {
+        "accumulation": how.get("accumulation", 1),
+        "recompute": how.get("gradient_checkpointing") == "yes",
+    }
 
 
 def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:

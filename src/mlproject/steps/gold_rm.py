@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from mlproject.config_rules import GOLD, TRAINED
 from mlproject.models.sizes import SIZES
-from mlproject.steps.step import Run, Step
+from mlproject.steps.step import HOW, Run, Step, shared_batches
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlproject.config import Config
 
 MIX = {("own", "own"): 0.4, ("own", "distorted"): 0.35, ("own", "hot"): 0.1, ("hot", "distorted"): 0.15}
@@ -38,6 +40,8 @@ def gold_rm(config: Config, policy: Step) -> Step:
         tags={GOLD: TRAINED},
         work=__name__,
         threads=2,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "gold_batch_size"),
     )  # fmt: skip
 
 
@@ -48,6 +52,7 @@ def work(run: Run) -> None:
     import numpy as np
 
     from mlproject.models.build import new_reward_model, parameter_count
+    from mlproject.models.exchange import from_first
     from mlproject.models.generation import sample
     from mlproject.models.reward_model import RewardModel, content_hash
     from mlproject.models.training import Schedule
@@ -61,6 +66,7 @@ def work(run: Run) -> None:
         accelerator,
         load_policy,
         load_reader,
+        memory,
         numpy_generator,
         stream_seed,
         torch_generator,
@@ -97,16 +103,20 @@ def work(run: Run) -> None:
 
     count = p["gold_comparisons"]
     texts = world.prompts("train", count)
-    kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
-    pair = np.empty((count, 2), dtype=object)
-    for side in (0, 1):
-        for source, temperature in (("own", 1.0), ("hot", HOT_TEMPERATURE)):
-            rows = np.flatnonzero(kinds[:, side] == source)
-            pair[rows, side] = respond([texts[row] for row in rows], temperature)
-    rows = np.flatnonzero(kinds[:, 1] == "distorted")
-    pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
-    a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
-    table = label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
+
+    def broad_mix() -> pd.DataFrame:
+        kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
+        pair = np.empty((count, 2), dtype=object)
+        for side in (0, 1):
+            for source, temperature in (("own", 1.0), ("hot", HOT_TEMPERATURE)):
+                rows = np.flatnonzero(kinds[:, side] == source)
+                pair[rows, side] = respond([texts[row] for row in rows], temperature)
+        rows = np.flatnonzero(kinds[:, 1] == "distorted")
+        pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
+        a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
+        return label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
+
+    table = from_first(machine, broad_mix)
     run.progress(0.1)
 
     model = new_reward_model(p["gold_size"], reader.tokenizer, stream_seed("gold RM", seed)).to(machine.device)
@@ -115,11 +125,19 @@ def work(run: Run) -> None:
     loss = train_reward_model(
         model,
         encode_comparisons(table[~table.held_out], reader),
-        Schedule(p["gold_epochs"], p["gold_batch_size"], SIZES[p["gold_size"]].learning_rate(p["gold_lr"])),
+        Schedule(
+            p["gold_epochs"],
+            p["gold_batch_size"],
+            SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
+            **memory(run.how),
+        ),
         accelerator=machine,
         generator=torch_generator("gold order", seed),
         progress=lambda share: run.progress(0.1 + 0.85 * share),
     )
+
+    if not machine.is_main_process:
+        return
 
     # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
     unit_texts = texts[:UNIT_PROMPTS]

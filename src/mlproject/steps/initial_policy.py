@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.models.sizes import SIZES
-from mlproject.steps.step import Run, Step
+from mlproject.steps.step import HOW, Run, Step, shared_batches
 
 if TYPE_CHECKING:
     from mlproject.config import Config
@@ -23,6 +23,8 @@ def initial_policy(config: Config) -> Step:
         ),
         work=__name__,
         threads=2,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "sft_batch_size"),
     )  # fmt: skip
 
 
@@ -35,6 +37,7 @@ def work(run: Run) -> None:
     from mlproject.steps.common import (
         MODEL_FOLDER,
         accelerator,
+        memory,
         numpy_generator,
         stream_seed,
         torch_generator,
@@ -51,11 +54,18 @@ def work(run: Run) -> None:
     loss = train_policy(
         policy,
         corpus,
-        Schedule(p["sft_epochs"], p["sft_batch_size"], SIZES[p["policy_size"]].learning_rate(p["sft_lr"])),
+        Schedule(
+            p["sft_epochs"],
+            p["sft_batch_size"],
+            SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
+            **memory(run.how),
+        ),
         accelerator=machine,
         generator=torch_generator("initial policy order", p["world_seed"]),
         progress=run.progress,
     )
+    if not machine.is_main_process:
+        return
     run.log_params({"policy_params": parameter_count(policy), "vocabulary": len(tokenizer)})
     run.log_metrics({"sft/loss": loss})
     policy.save_pretrained(run.folder / MODEL_FOLDER)

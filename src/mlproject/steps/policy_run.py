@@ -11,7 +11,7 @@ from mlproject.config_rules import GOLD, gold_kind
 from mlproject.errors import UserError
 from mlproject.optimization import KL_BUDGET, METHODS, Method
 from mlproject.steps.pool import CURVE as CURVE_PROMPTS
-from mlproject.steps.step import Made, Run, Step
+from mlproject.steps.step import HOW, Made, Run, Shared, Step
 
 if TYPE_CHECKING:
     from mlproject.config import Config
@@ -76,7 +76,7 @@ def policy_run(
     optimized = pool.inputs["initial-policy"]
     if isinstance(optimized, Step):
         known["policy_size"] = optimized.params["policy_size"]
-    options = config.select(*METHODS[method].options)
+    options = config.of_method(method)
     ends_at_kl = {"kl_budget": kl_budget} if options.get("stop") == KL_BUDGET else {}
     if ends_at_kl and kl_budget is None:
         raise UserError(
@@ -111,7 +111,18 @@ def policy_run(
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
         tags={METHOD: method, GOLD: gold_kind(config)},
         work=__name__,
+        how=config.changed(*HOW) if METHODS[method].trains_policy else {},
+        shared=_shared(config) if METHODS[method].shares_work else None,
     )
+
+
+def _shared(config: Config) -> Shared:
+    """Processes share rollouts by shards, and minibatches by rollouts."""
+    batch, size, minibatches = config.ppo_batch_size, config.ppo_rollout_batch, config.ppo_minibatches
+    shards = -(-batch // size) if size else 1
+    if shards <= batch // minibatches:
+        return Shared(shards, f"ppo_rollout_batch={size} with ppo_batch_size={batch}")
+    return Shared(batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}")
 
 
 def work(run: Run) -> None:
@@ -120,6 +131,7 @@ def work(run: Run) -> None:
     """
     from mlproject.curve import Curve
     from mlproject.laws import law_for
+    from mlproject.models.exchange import from_first
     from mlproject.steps.album import Album
     from mlproject.steps.common import MODEL_FOLDER, open_world
     from mlproject.steps.problem import load_problem
@@ -130,22 +142,30 @@ def work(run: Run) -> None:
     album = Album(open_world(run).prompts(CURVE_PROMPTS, p["curve_prompts"]))
     problem = load_problem(run, CURVE_PROMPTS, album.add)
     forecast = _forecast(run, method) if method.trains_policy else None
-    points = []
-    for point in method.optimize(problem):
-        points.append(point)
+    points: list[CurvePoint] = []
+
+    def ends_at(point: CurvePoint) -> bool:
         run.log_metrics(point_metrics(point, method.name), step=point.step)
         if forecast is not None:
             prediction = forecast.update(point)
             run.log_metrics(forecast_metrics(prediction), step=point.step)
             if p.get("stop") == "forecast" and point.kl >= prediction.loses_beyond_kl:
                 run.set_tags({COMPLETE: "false", "forecast/stopped_at": str(point.step)})
-                break
+                return True
         if "kl_budget" in p and point.kl > p["kl_budget"]:
             run.set_tags({COMPLETE: "false", "kl_budget.stopped_at": str(point.step)})
-            break
+            return True
         if not run.goes_on(point):
             run.set_tags({COMPLETE: "false"})
+            return True
+        return False
+
+    for point in method.optimize(problem):
+        points.append(point)
+        if from_first(problem.accelerator, lambda: ends_at(points[-1])):
             break
+    if not problem.accelerator.is_main_process:
+        return
     curve = Curve.from_points(points)
     curve.save(run.folder / CURVE)
     run.log_metrics(summaries(curve, method.name))

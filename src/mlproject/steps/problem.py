@@ -38,7 +38,7 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
     """
     p = run.params
     world = open_world(run)
-    machine = accelerator()  # float32: PPO compares probabilities of the same policy at two moments
+    machine = accelerator()  # float32: a method says itself where less will do
     reader = load_reader(run, world)
     initial_policy = load_policy(run.input("initial-policy"), machine.device)
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
@@ -75,7 +75,7 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         samples_per_prompt=pool.shape[1],
         log_prob_PN=pool.log_prob_PN,
         meter=meter,
-        options=p,
+        options={**run.how, **p},
         accelerator=machine,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
         progress=run.progress,

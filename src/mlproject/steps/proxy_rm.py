@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlproject.config_rules import NONE
 from mlproject.models.checkpoints import look_up
 from mlproject.models.sizes import SIZES, is_checkpoint
-from mlproject.steps.step import Made, Run, Step
+from mlproject.steps.step import HOW, Made, Run, Step, shared_batches
 from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def proxy_rm(
             **_known(config, comparisons, policy, scale_of),
         },
         work=__name__,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "rm_batch_size"),
     )
 
 
@@ -101,6 +103,7 @@ def work(run: Run) -> None:
     from mlproject.steps.common import (
         accelerator,
         load_reader,
+        memory,
         open_world,
         save_scorer,
         stream_seed,
@@ -124,11 +127,13 @@ def work(run: Run) -> None:
     loss = train_reward_model(
         model.to(machine.device),
         encode_comparisons(table[~table.held_out], reader),
-        Schedule(p["rm_epochs"], p["rm_batch_size"], rate),
+        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, **memory(run.how)),
         accelerator=machine,
         generator=torch_generator("proxy order", *streams),
         progress=run.progress,
     )
+    if not machine.is_main_process:
+        return
     held_out, proxy = encode_comparisons(table[table.held_out], reader), RewardModel(model)
     metrics = {"rm/train_loss": loss}
     if not np.isnan(held_out.margin_B).any():

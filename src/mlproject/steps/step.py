@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from mlproject.config import Config
     from mlproject.curve import CurvePoint
 
 
@@ -30,6 +31,19 @@ class Made:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """A step's work that several processes can do together.
+
+    Attributes:
+        most: processes that it can be shared between.
+        limit: the options that say so, for people.
+    """
+
+    most: int
+    limit: str
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One step of a study.
@@ -45,6 +59,9 @@ class Step:
         tags: further tags of the run.
         threads: that its arithmetic uses; 2 for a step that everything else waits for. Fixed, since the order of sums,
             and so the last digits of a result, depend on it.
+        how: options that say how the work is done and change no more than the last digits of what comes out; they are
+            no part of the fingerprint.
+        shared: where several processes were started together, they share the work; None: the first does it alone.
     """
 
     name: str
@@ -56,6 +73,8 @@ class Step:
     shown: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
+    how: Mapping[str, Any] = field(default_factory=dict)
+    shared: Shared | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -85,10 +104,12 @@ class Run(Protocol):
 
     Attributes:
         params: the step's parameters.
+        how: its options that change no more than the last digits of the result.
         folder: an empty folder; what the work leaves in it becomes the run's artifacts.
     """
 
     params: Mapping[str, Any]
+    how: Mapping[str, Any]
     folder: Path
 
     def input(self, role: str) -> Path:
@@ -116,6 +137,16 @@ class Run(Protocol):
         ...
 
     def progress(self, share: float) -> None: ...
+
+
+HOW = ("accumulation", "gradient_checkpointing")
+"""Options of the configuration that stand in `Step.how` of every step that trains."""
+
+
+def shared_batches(config: Config, batch_size: str) -> Shared:
+    """A step that trains on batches can be shared between as many processes as a batch has examples."""
+    most = getattr(config, batch_size)
+    return Shared(most, f"{batch_size}={most}")
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any
 
 from mlproject.steps.step import Made, Step, upstream
+from mlproject.tracking import crew
 from mlproject.tracking.ledger import Ledger, is_first
 from mlproject.tracking.owner import reap
-from mlproject.tracking.processes import Outcome, carry_out_step, process_context, start_worker
+from mlproject.tracking.processes import Outcome, carry_out_here, carry_out_step, process_context, start_worker
 from mlproject.tracking.progress import Progress
 from mlproject.tracking.runs import StepRun, Watch
 from mlproject.tracking.store import Store
@@ -26,6 +28,9 @@ _LOOK_AGAIN_SECONDS = 1.0
 
 class Conductor:
     """Runs steps side by side in processes of one thread each, inputs before those who read them.
+
+    The first of several processes that were started together runs them one after another instead, in this process,
+    with the others at its side (see `mlproject.tracking.crew`).
 
     Args:
         store: where runs are kept.
@@ -40,7 +45,7 @@ class Conductor:
 
     def __init__(self, store: Store, made_by: str, workers: int, progress: Progress) -> None:
         self._store, self._made_by, self._progress = store, made_by, progress
-        self._workers = workers or _cores()
+        self._workers = 1 if crew.size() > 1 else workers or _cores()
         client = store.client()
         reap(client, store)
         self._ledger = Ledger(client, store)
@@ -82,6 +87,8 @@ class Conductor:
         """
         plan = upstream(steps)
         waiting = [step for step in plan if not self._recall(step)]
+        for step in waiting:
+            crew.check(step)
         self._progress.expect(len(waiting))
         running: dict[Future, Step] = {}
         while waiting or running:
@@ -94,8 +101,8 @@ class Conductor:
                 if step in self.outcomes:
                     self._progress.finished(step.name, 0.0)
                     continue
-                running[self._submit(step, made_by or self._made_by, (watches or {}).get(step))] = step
                 self._progress.started(step.name)
+                running[self._submit(step, made_by or self._made_by, (watches or {}).get(step))] = step
             if running:
                 done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             else:  # all that is left is being made elsewhere
@@ -184,13 +191,26 @@ class Conductor:
         return taken
 
     def _submit(self, step: Step, made_by: str, watch: Watch | None) -> Future:
+        taken_up, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
+        order = (self._store, step, self._input_ids(step), made_by, taken_up, watch, forgotten)
+        if crew.size() > 1:
+            return self._done_here(order)
         if self._pool is None:
             context = process_context()
             self._messages = context.Queue()
             self._pool = ProcessPoolExecutor(self._workers, context, start_worker, (self._messages,))
-        taken_up, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
-        order = (step, self._input_ids(step), made_by, taken_up, watch, forgotten)
-        return self._pool.submit(carry_out_step, self._store, *order)
+        return self._pool.submit(carry_out_step, *order)
+
+    def _done_here(self, order: tuple[Any, ...]) -> Future:
+        """The outcome of a step that this process carries out at once."""
+        store, step, inputs, *_ = order
+        done: Future = Future()
+        try:
+            tell = partial(self._progress.moved, step.name)
+            done.set_result(carry_out_here(*order, tell=tell, work=crew.work_of(store, step, inputs)))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
     def _show_progress(self) -> None:
         while self._messages is not None:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -94,7 +94,7 @@ def carry_out_step(
     watch: Watch | None,
     forgotten: Collection[str],
 ) -> Outcome:
-    """Carry a step out in this process.
+    """Carry a step out in this worker.
 
     Args:
         store, step: where and what.
@@ -104,21 +104,48 @@ def carry_out_step(
         watch: told every curve point.
         forgotten: finished runs that do not count.
     """
+    signal.signal(signal.SIGINT, _interrupt_once)
+    try:
+        return carry_out_here(
+            store,
+            step,
+            inputs,
+            made_by,
+            taken_up,
+            watch,
+            forgotten,
+            tell=lambda share: _tell.put((step.name, share)),
+            work=step.load_work(),
+        )
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def carry_out_here(
+    store: Store,
+    step: Step,
+    inputs: Mapping[str, str],
+    made_by: str,
+    taken_up: str | None,
+    watch: Watch | None,
+    forgotten: Collection[str],
+    *,
+    tell: Callable[[float], None],
+    work: Callable[[StepRun], None],
+) -> Outcome:
+    """Carry a step out as `carry_out_step` does, with signals left as they are.
+
+    Args:
+        tell: told the finished share.
+        work: fills the run.
+    """
     import torch
 
     torch.set_num_threads(step.threads)
     since = time.perf_counter()
-
-    def tell(share: float) -> None:
-        _tell.put((step.name, share))
-
-    signal.signal(signal.SIGINT, _interrupt_once)
-    try:
-        run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, watch=watch)
-        if not is_first(run.client, store, step.fingerprint, run.run_id, forgotten):
-            run.withdraw(delete=taken_up is None)
-            return Outcome("", False)
-        carry_out(run, step.load_work())
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, watch=watch)
+    if not is_first(run.client, store, step.fingerprint, run.run_id, forgotten):
+        run.withdraw(delete=taken_up is None)
+        return Outcome("", False)
+    carry_out(run, work)
     return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)

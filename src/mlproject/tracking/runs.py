@@ -19,6 +19,7 @@ from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.steps.policy_run import CURVE
 from mlproject.steps.step import Step, fingerprint
+from mlproject.tracking.inputs import Inputs
 from mlproject.tracking.owner import owner_tags
 from mlproject.tracking.store import Store, all_runs
 from mlproject.tracking.views import RUN_COLOR_TAG, run_color
@@ -27,6 +28,9 @@ FINGERPRINT, KIND, MADE_BY = "mlproject.fingerprint", "mlproject.kind", "mlproje
 INPUTS = "mlproject.inputs"
 VERDICT = "mlproject.verdict"
 """Tag of a run that ended before its budget: why; what that rests on stands in `mlproject.verdict.*`."""
+
+HOW = "mlproject.how"
+"""Beginning of tags that name what changes no more than the last digits of a result: micro-batches, processes."""
 
 PROXY_RUN = "mlproject.proxy_run_id"
 _FLUSH_SECONDS = 2.0
@@ -115,15 +119,14 @@ class StepRun:
         tell: Callable[[float], None] = lambda share: None,
         watch: Watch | None = None,
     ) -> None:
-        self.params, self.progress = step.params, tell
+        self.params, self.how, self.progress = step.params, step.how, tell
         self.tracking_seconds = 0.0
         self.client, self.inputs = store.client(), dict(inputs)
         self._step, self._watch = step, watch
         self._metrics: list[Metric] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
-        self._downloads = tempfile.TemporaryDirectory(prefix="mlproject-inputs-")
-        self._folders: dict[str, Path] = {}
+        self._folders = Inputs(self.client, self.inputs)
         self._flushed = time.monotonic()
         tags = {
             KIND: step.kind,
@@ -133,6 +136,7 @@ class StepRun:
             **({PROXY_RUN: inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
             **({RUN_COLOR_TAG: run_color(step.shown["rm_size"])} if step.kind == "policy-run" else {}),
             **step.tags,
+            **{f"{HOW}.{name}": str(value) for name, value in step.how.items()},
             **owner_tags(),
         }
         with self._timed():
@@ -149,17 +153,8 @@ class StepRun:
 
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input, downloaded once where the store is remote."""
-        if role not in self._folders:
-            remote = self.client.tracking_uri.startswith("http")
-            place = str(Path(self._downloads.name, role)) if remote else None
-            if place:
-                Path(place).mkdir()
-            with self._timed():
-                path = mlflow.artifacts.download_artifacts(
-                    run_id=self.inputs[role], dst_path=place, tracking_uri=self.client.tracking_uri
-                )
-            self._folders[role] = Path(path)
-        return self._folders[role]
+        with self._timed():
+            return self._folders.folder(role)
 
     def goes_on(self, point: CurvePoint) -> bool:
         """Whether the watch, if there is one, lets the run go on; otherwise the run says why not."""
@@ -221,14 +216,7 @@ class StepRun:
     def checkpoint(self, role: str, name: str) -> Path:
         """Folder with a model that an input kept by `log_checkpoint`."""
         with self._timed():
-            source = self.inputs[role]
-            experiment = self.client.get_run(source).info.experiment_id
-            [model] = [
-                model
-                for model in self.client.search_logged_models([experiment], f"source_run_id = '{source}'")
-                if model.tags.get("mlproject.stage") == name
-            ]
-            return Path(mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location))
+            return self._folders.checkpoint(role, name)
 
     def publish(self) -> None:
         """Write everything to the tracking server now, artifacts included."""
@@ -243,14 +231,14 @@ class StepRun:
         self._flush()
         self.client.set_terminated(self.run_id, status)
         self._scratch.cleanup()
-        self._downloads.cleanup()
+        self._folders.cleanup()
 
     def withdraw(self, delete: bool) -> None:
         """Leave the step to another process; a run that was opened for nothing is deleted."""
         if delete:
             self.client.delete_run(self.run_id)
         self._scratch.cleanup()
-        self._downloads.cleanup()
+        self._folders.cleanup()
 
     def _flush(self) -> None:
         with self._timed():

@@ -57,7 +57,10 @@ _COLUMNS = (
     *(f"metrics.`{name}`" for name in ("peak/gold", "peak/kl", "law/alpha", "law/beta")),
 )
 # A rainbow from the smallest to the largest, dark enough for thin lines on white.
-_SIZE_COLORS = ("#5e3c99", "#2b6cb0", "#1793a5", "#2e9e5b", "#8aa31d", "#d99a1c", "#e0611f", "#b3202c", "#7d1128")
+_SIZE_COLORS = (
+    "#5e3c99", "#2b6cb0", "#1793a5", "#2e9e5b", "#8aa31d", "#d99a1c", "#e0611f", "#b3202c", "#7d1128",
+    "#c2407e", "#8f2f8a", "#5b2a4f", "#6b4a2b", "#3d3a36", "#111111",
+)  # fmt: skip
 _NO_SIZE_COLOR = "#5f7281"
 # The interface lists the newest view first. Fixed, so that installing again changes nothing.
 _CREATED_MS = 1_760_000_000_000
@@ -133,7 +136,7 @@ def run_color(rm_size: str) -> str:
         rm_size: a name of the ladder.
 
     Returns:
-        "#rrggbb", from violet for the smallest to red for the largest; grey for a name off the ladder.
+        "#rrggbb", from violet for the smallest to red at 1m, then by purple and brown to black; grey off the ladder.
     """
     return dict(zip(SIZES, _SIZE_COLORS, strict=True)).get(rm_size, _NO_SIZE_COLOR)
 

@@ -88,4 +88,4 @@ def policy_run_options(config: Config) -> str:
     """All options of proxies and PPO that trials share, as one text."""
     names = [name for name in METHODS["ppo"].options if name not in GRIDS or not getattr(config, GRIDS[name])]
     shared: dict[str, Any] = config.select(*names, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
-    return json.dumps(shared)
+    return json.dumps({**shared, **config.changed(*METHODS["ppo"].further)})

@@ -1,0 +1,37 @@
+"""Gradient checkpointing: layers are computed a second time on the way back instead of being kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+
+@contextmanager
+def recomputed_layers(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Inside, the layers of every Hugging Face model in `model` are recomputed; the gradients stay the same.
+
+    Only the layers' own switch is thrown: whatever is in eval mode inside them (dropout) stays so. Sampling belongs
+    outside, since such layers keep no cache.
+
+    Args:
+        model: a Hugging Face model, or a module that holds some.
+        wanted: False changes nothing.
+    """
+    if not wanted:
+        yield
+        return
+    layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    modes = [layer.training for layer in layers]
+    for layer in layers:
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        layer.gradient_checkpointing = layer.training = True
+    try:
+        yield
+    finally:
+        for layer, mode in zip(layers, modes, strict=True):
+            layer.gradient_checkpointing, layer.training = False, mode

@@ -1,0 +1,284 @@
+"""The monitor inside TRL's trainers."""
+
+import copy
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
+
+from mlproject.curve import CurvePoint
+from mlproject.errors import UserError
+from mlproject.integrations.trainer_callback import SAVED_CURVE, TABLE, OveroptimizationCallback
+from mlproject.laws import Forecast
+from mlproject.models.reader import Reader, Responses
+from mlproject.models.reward_model import RewardModel
+from mlproject.monitor import OveroptimizationMonitor
+from mlproject.optimization.meter import Meter
+from mlproject.optimization.policy_watch import PlainTexts
+from mlproject.optimization.pool import draw_pool
+from mlproject.preferences.calibration import calibration_scale
+
+pytest.importorskip("trl")
+POOL_SAMPLES, SEED = 4, 5
+FEW = {"pool_samples": POOL_SAMPLES, "seed": SEED, "max_seconds": None}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A tracking server of this file's own."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient(uri)
+
+
+@pytest.fixture(autouse=True)
+def runs(store, request, monkeypatch):
+    """The runs that a test's trainers have reported to, in an experiment of the test's own."""
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
+
+    def found():
+        experiment = store.get_experiment_by_name(request.node.name)
+        return [] if experiment is None else store.search_runs([experiment.experiment_id])
+
+    yield found
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def followed(room, **options) -> OveroptimizationCallback:
+    settings = {"max_response_tokens": room.world.max_response_tokens, "every": 2, **FEW, **options}
+    return OveroptimizationCallback(room.curve_prompts, room.proxy_folder, room.gold_folder, **settings)
+
+
+def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
+    """A checkpoint, measured with our meter by hand: everything is read from its folder, units come from numpy."""
+    policy, initial = (AutoModelForCausalLM.from_pretrained(f).eval() for f in (checkpoint, room.policy_folder))
+    reader = Reader(AutoTokenizer.from_pretrained(room.policy_folder), room.world.max_response_tokens)
+    gold, proxy = RewardModel.load(room.gold_folder), RewardModel.load(room.proxy_folder)
+
+    def pool(gold):
+        return draw_pool(
+            initial,
+            room.curve_prompts,
+            POOL_SAMPLES,
+            reader=reader,
+            gold=gold,
+            world=PlainTexts(),
+            human_units=(0.0, 1.0),
+            generator=torch.Generator().manual_seed(SEED),
+            batch=10_000,
+        )
+
+    raw = pool(gold)
+    proxy_PN = proxy.rate(Responses.of_prompts(room.curve_prompts, raw.sequences, reader)).reshape(raw.shape)
+    gold = gold.with_units(raw.gold_PN.mean(), 1 / raw.gold_PN.std())
+    unit_PN = (raw.gold_PN - raw.gold_PN.mean()) / raw.gold_PN.std()
+    proxy_margin_B = np.concatenate([proxy_PN[:, 0] - proxy_PN[:, 1], proxy_PN[:, 2] - proxy_PN[:, 3]])
+    gold_margin_B = np.concatenate([unit_PN[:, 0] - unit_PN[:, 1], unit_PN[:, 2] - unit_PN[:, 3]])
+    proxy = proxy.with_units(proxy_PN.mean(), calibration_scale(proxy_margin_B, gold_margin_B))
+    meter = Meter(
+        world=PlainTexts(),
+        reader=reader,
+        prompts=room.curve_prompts,
+        initial_policy=initial,
+        proxy=proxy,
+        gold=gold,
+        human_units=(0.0, 1.0),
+        pool=pool(gold),
+        samples_per_prompt=1,
+        seed=SEED + 1,
+    )
+    return meter.of_policy(policy, step)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("RLOO", {}), ("GRPO", {}), ("DPO", {}), ("GRPO", {"bf16": True, "gradient_accumulation_steps": 2})],
+    ids=["RLOO", "GRPO", "DPO", "GRPO-autocast"],
+)
+def test_what_is_logged_is_what_our_meter_says_of_the_saved_checkpoints(
+    name, settings, room, trl_trainer, tmp_path, store, runs
+):
+    callback = followed(room)
+    trainer = trl_trainer(
+        name,
+        tmp_path / "out",
+        callbacks=[callback],
+        report_to="mlflow",
+        save_strategy="steps",
+        save_steps=2,
+        **settings,
+    )
+    trainer.train()
+    assert [point.step for point in callback.points] == [0, 2, 4, 6]
+    [run] = runs()
+    assert run.info.status == "FINISHED" and run.data.tags["mlproject.kind"] == "trainer-run"
+    assert run.data.tags["mlproject.method"] == name.lower()
+    logged = {
+        metric: {m.step: m.value for m in store.get_metric_history(run.info.run_id, metric)}
+        for metric in ("curve/kl", "curve/sqrt_kl", "curve/proxy", "curve/gold", "forecast/peak_kl", "loss")
+    }
+    assert logged["loss"], "the trainer's own metrics are in the same run"
+    assert set(logged["forecast/peak_kl"]) == {6}  # without a prior nothing is said before the third point with KL
+    for point in callback.points:
+        folder = tmp_path / "out" / f"checkpoint-{point.step}" if point.step else room.policy_folder
+        again = measured_afresh(room, folder, point.step)
+        assert point.kl == again.kl == logged["curve/kl"][point.step]
+        assert np.array_equal(point.proxy_P, again.proxy_P) and np.array_equal(point.gold_P, again.gold_P)
+        assert logged["curve/proxy"][point.step] == again.proxy and logged["curve/gold"][point.step] == again.gold
+        assert dict(point.signs) == dict(again.signs)
+    assert callback.points[0].kl == 0.0 and callback.points[-1].kl > 0.05
+    forecast = Forecast("rl")
+    assert [forecast.update(point) for point in callback.points][-1] == callback.readings[-1].prediction
+
+
+def test_a_training_with_the_callback_ends_with_the_very_same_weights(room, trl_trainer, tmp_path):
+    def trained(name, callbacks):
+        model = copy.deepcopy(room.policy)
+        for module in model.modules():  # dropout draws random numbers: they must be the same ones
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.1
+        trainer = trl_trainer("GRPO", tmp_path / name, model=model, callbacks=callbacks, max_steps=4)
+        trainer.train()
+        return trainer.model
+
+    def careless(prompts, responses):
+        return np.random.normal(size=len(prompts)) + torch.rand(len(prompts)).numpy()  # noqa: NPY002
+
+    callback = OveroptimizationCallback(room.curve_prompts, room.proxy_folder, careless, every=1, **FEW)
+    alone, followed_by = trained("alone", []), trained("followed", [callback])
+    assert len(callback.points) == 5
+    before = room.policy.state_dict()
+    for name, weights in alone.state_dict().items():
+        assert torch.equal(weights, followed_by.state_dict()[name])
+    assert any(not torch.equal(weights, before[name]) for name, weights in alone.state_dict().items())
+    assert [m.training for m in alone.modules()] == [m.training for m in followed_by.modules()]
+
+
+def test_an_alarm_that_stops_ends_the_training_at_its_own_step(room, trl_trainer, tmp_path, runs):
+    told = followed(room, monitor=OveroptimizationMonitor(kl_budget=1e-6))
+    informed = trl_trainer("GRPO", tmp_path / "informed", callbacks=[told])
+    informed.train()
+    assert informed.state.global_step == 6 and told.readings[1].should_stop
+
+    obeyed = followed(room, monitor=OveroptimizationMonitor(kl_budget=1e-6), stop=True)
+    stopped = trl_trainer("GRPO", tmp_path / "stopped", callbacks=[obeyed], report_to="mlflow")
+    stopped.train()
+    assert stopped.state.global_step == 2 and [point.step for point in obeyed.points] == [0, 2]
+    assert obeyed.points[1].kl == told.points[1].kl
+    [run] = runs()
+    assert run.data.tags["mlproject.complete"] == "false"
+    assert run.data.tags["mlproject.alarm.kl-budget"].startswith("step 2: KL ")
+    assert run.data.metrics["alarms/kl-budget"] == 1.0
+
+
+def test_points_survive_in_files_without_any_mlflow_run(room, trl_trainer, tmp_path, runs):
+    callback = followed(room)
+    trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=2).train()
+    rows = (tmp_path / TABLE).read_text().splitlines()
+    assert rows[0] == "step,kl,proxy,gold,gold_se"
+    assert [float(value) for value in rows[2].split(",")[:2]] == [2.0, callback.points[1].kl]
+    assert (tmp_path / SAVED_CURVE).is_file()
+    assert not runs()
+
+
+def test_without_gold_a_kl_budget_still_stops_and_nothing_unknown_is_logged(room, trl_trainer, tmp_path, runs):
+    monitor = OveroptimizationMonitor(kl_budget=1e-6)
+    callback = OveroptimizationCallback(
+        room.curve_prompts, room.proxy_folder, every=1, stop=True, monitor=monitor, **FEW
+    )
+    trainer = trl_trainer("RLOO", tmp_path, callbacks=[callback], report_to="mlflow")
+    trainer.train()
+    assert trainer.state.global_step == 1
+    [run] = runs()
+    assert run.data.metrics["curve/kl"] == callback.points[1].kl > 0 and "curve/proxy" in run.data.metrics
+    assert not [name for name in run.data.metrics if "gold" in name and name != "forecast/gold_responses"]
+
+
+def test_a_resumed_training_keeps_its_initial_policy_and_its_earlier_points(room, trl_trainer, tmp_path):
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ids = {f"{name}_token_id": getattr(room.tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    torch.manual_seed(0)  # Llama: transformers 5.23 resumes a GPT-NeoX without its output layer
+    policy = LlamaForCausalLM(LlamaConfig(vocab_size=len(room.tokenizer), initializer_range=0.2, **shape, **ids))
+    policy.save_pretrained(tmp_path / "initial")
+
+    def train(callback, **settings):
+        trainer = trl_trainer("GRPO", tmp_path, model=copy.deepcopy(policy), callbacks=[callback], max_steps=4)
+        trainer.args.save_strategy, trainer.args.save_steps = "steps", 2
+        trainer.train(**settings)
+
+    first = followed(room)
+    train(first)
+    half_way = str(tmp_path / "checkpoint-2")
+    with pytest.raises(UserError, match=r"resumed at step 2, .* give initial_policy="):
+        train(followed(room), resume_from_checkpoint=half_way)
+    resumed = followed(room, initial_policy=tmp_path / "initial")
+    train(resumed, resume_from_checkpoint=half_way)
+    assert [point.step for point in resumed.points] == [0, 2, 4]
+    for before, after in zip(first.points[:2], resumed.points[:2], strict=True):
+        assert before.kl == after.kl and np.array_equal(before.gold_P, after.gold_P)
+    assert first.points[1].kl > 0.1
+
+
+def test_an_adapter_is_followed_from_the_model_below_it(room, trl_trainer, tmp_path):
+    peft = pytest.importorskip("peft")
+    callback = followed(room)
+    adapter = peft.LoraConfig(r=4, target_modules=["query_key_value"], task_type="CAUSAL_LM")
+    trainer = trl_trainer(
+        "GRPO", tmp_path, callbacks=[callback], peft_config=adapter, max_steps=2, save_strategy="steps", save_steps=2
+    )
+    trainer.train()
+    merged = peft.PeftModel.from_pretrained(copy.deepcopy(room.policy), tmp_path / "checkpoint-2").merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    again = measured_afresh(room, tmp_path / "merged", 2)  # merging rounds
+    assert (
+        callback.points[0].kl == 0.0 and callback.points[1].kl == pytest.approx(again.kl, rel=1e-4) and again.kl > 0.001
+    )
+    np.testing.assert_allclose(callback.points[1].gold_P, again.gold_P, atol=1e-4)
+
+
+def test_looks_that_take_too_long_come_less_often(room, trl_trainer, tmp_path):
+    slow = {"now": 0.0}
+
+    def gold(prompts, responses):
+        time.sleep(slow["now"])
+        return [float(len(response)) for response in responses]
+
+    callback = OveroptimizationCallback(
+        room.curve_prompts, room.proxy_folder, gold, every=1, **{**FEW, "max_seconds": 2.0}
+    )
+
+    class Slower(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            slow["now"] = 2.1 if state.global_step == 1 else 0.0
+
+    trainer = trl_trainer("GRPO", tmp_path, callbacks=[callback, Slower()], max_steps=5)
+    trainer.train()
+    assert [point.step for point in callback.points] == [0, 1, 2, 4, 5]  # the look at step 2 was slow; 5 is the last
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"every": 0}, "every=0: allowed"),
+        ({"max_response_tokens": None}, "no max_completion_length; give max_response_tokens="),
+        ({"max_seconds": -1.0}, "max_seconds=-1: allowed"),
+        ({"initial_policy": "/nowhere"}, "initial_policy=/nowhere: "),
+    ],
+)
+def test_mistakes_are_one_line(options, said, room, trl_trainer, tmp_path):
+    with pytest.raises(UserError) as raised:
+        trl_trainer("DPO", tmp_path, callbacks=[followed(room, **options)], max_steps=1).train()
+    assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_callback_follows_one_training(room, trl_trainer, tmp_path):
+    callback = followed(room)
+    trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=1).train()
+    with pytest.raises(UserError, match="make a new one"):
+        trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=1).train()
