@@ -51,8 +51,8 @@ class PlainTexts:
         return None
 
     def signs(self, responses: Sequence[str]) -> Mapping[str, Array]:
-        """Length in words, repetition and distinct pairs (see `count_signs`)."""
-        return count_signs(responses, {})
+        """Length in words, repetition, distinct pairs, hedges and stock phrases (see `count_signs`)."""
+        return count_signs(responses)
 
 
 @dataclass(frozen=True)
