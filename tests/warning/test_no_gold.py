@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlproject.warning.no_gold import FALL, WAYS, before_fall, highest, law_peak, smoothed
+from mlproject.warning.no_gold import WAYS, highest, law_peak, smoothed
 
 D_S = np.linspace(0, 5, 41)
 KL_S = D_S**2
@@ -24,14 +24,6 @@ def test_a_running_mean_is_not_taken_in_by_a_single_outlier() -> None:
     assert abs(smoothed(KL_S, values_S) - 20) <= 1
     by_hand = [np.mean(values_S[max(0, i - 1) : i + 2]) for i in range(41)]
     assert smoothed(KL_S, values_S) == int(np.argmax(by_hand))
-
-
-def test_a_second_rise_counts_only_where_nothing_fell_before_it() -> None:
-    values_S = np.array([0.0, 0.5, 1.0, 0.95, 0.6, 2.0])
-    assert highest(KL_S[:6], values_S) == 5
-    assert before_fall(KL_S[:6], values_S) == 2
-    shallow_S = np.array([0.0, 1.0, 1.0 - 0.9 * FALL, 1.5])
-    assert before_fall(KL_S[:4], shallow_S) == 3
 
 
 def test_a_law_without_a_peak_chooses_the_last_point_and_too_few_points_the_highest() -> None:

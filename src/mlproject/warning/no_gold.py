@@ -11,12 +11,8 @@ import numpy as np
 
 from mlproject.curve import Array
 from mlproject.laws import MIN_D, fit, law_for
-from mlproject.warning.signals import shortfall
 
-FALL = 0.1
-"""Standard deviations of gold."""
-
-HIGHEST, BEFORE_FALL = "highest point", f"highest point before it first falls by {FALL:g}"
+HIGHEST = "highest point"
 _WINDOW = 3
 
 
@@ -29,15 +25,6 @@ def smoothed(kl_S: Array, values_S: Array) -> int:
     """Index of the highest running mean over a point and its two neighbours (one at either end). Shapes: (S,)."""
     counts_S = np.convolve(np.ones(len(values_S)), np.ones(_WINDOW), mode="same")
     return int((np.convolve(values_S, np.ones(_WINDOW), mode="same") / counts_S).argmax())
-
-
-def before_fall(kl_S: Array, values_S: Array) -> int:
-    """Index of the highest value before the first one that lies `FALL` below the highest so far. Shapes: (S,).
-
-    A policy that has gone far past its peak may please a test RM again; what was best until then does not.
-    """
-    fallen = np.flatnonzero(shortfall(values_S) >= FALL)
-    return int(values_S[: fallen[0]].argmax()) if len(fallen) else highest(kl_S, values_S)
 
 
 def law_peak(kl_S: Array, values_S: Array) -> int:
@@ -56,7 +43,6 @@ def law_peak(kl_S: Array, values_S: Array) -> int:
 WAYS: Mapping[str, Callable[[Array, Array], int]] = {
     HIGHEST: highest,
     "highest of a running mean of 3": smoothed,
-    BEFORE_FALL: before_fall,
     "peak of a fitted law": law_peak,
 }
 """Ways to read a peak from a noisy curve: (kl_S, values_S) -> index of the chosen point."""

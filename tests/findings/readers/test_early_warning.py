@@ -107,7 +107,7 @@ def test_a_test_rm_that_follows_gold_finds_its_peak_and_one_that_follows_the_pro
 def test_verdicts_follow_what_was_planted(found, read, plant, cells, long_way) -> None:
     parting, apart, wrong, right, coste, _, aim = found.claims
     assert wrong.verdict == "disagree" and right.verdict == "agree"
-    assert right.measured.startswith("mean regret 0.000 (0.000")
+    assert right.measured.startswith("mean regret 0.000, median 0.000")
     ways = [1 - long_way.peak_kl(c) ** 0.5 / 3 for c in cells if c.settings["rm_size"] != "100k"]
     share = float(parting.measured.split(": ")[1].split(" ")[0])  # a gap that is in proportion to d
     assert share == pytest.approx(sum(ways) / 12, abs=0.006) and parting.verdict == "cannot tell"
