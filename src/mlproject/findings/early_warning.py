@@ -215,8 +215,8 @@ def _finding(chosen: Mapping[tuple[str, str], Record], fixed_R: Array, end_R: Ar
     highest_R = chosen[which, HIGHEST].regret_R
     return Claim(
         f"A test RM finds the gold peak: its highest score loses less gold than a fixed KL; test RM {which}",
-        f"mean regret {highest_R.mean():.3f}, median {np.median(highest_R):.3f}; less that of a fixed KL chosen on other "
-        f"seeds {mean(highest_R - fixed_R, '+.3f')}; last checkpoint {end_R.mean():.3f}",
+        f"mean regret {highest_R.mean():.3f}, median {np.median(highest_R):.3f}; less that of a fixed KL chosen on "
+        f"other seeds {mean(highest_R - fixed_R, '+.3f')}; last checkpoint {end_R.mean():.3f}",
         verdict(_high(highest_R - fixed_R) < 0, _low(highest_R - fixed_R) > 0),
     )
 
