@@ -90,8 +90,13 @@ def test_an_alarm_gives_its_reason_with_value_and_threshold_in_one_line() -> Non
     assert SignalRule(SIGNALS["test RM"], 0.75)(points) is None
 
 
-def test_default_warnings_are_silent_on_a_run_in_which_nothing_happens() -> None:
-    flat = points_of({name: np.ones(S) for name in ("length", "entropy", "test_rm.1k", "rm_gap.1k", "member.1")})
-    assert [alarm(flat[:i]) for alarm in DEFAULT_WARNINGS for i in range(1, S + 1)] == [None] * S * len(
-        DEFAULT_WARNINGS
-    )
+def test_default_warnings_are_silent_while_nothing_happens_and_speak_where_words_come_round_again() -> None:
+    names = ("length", "entropy", "repetition", "distinct-2", "test_rm.1k", "rm_gap.1k", "member.1")
+    flat = points_of({name: np.ones(S) for name in names})
+    assert DEFAULT_WARNINGS
+    for rule in DEFAULT_WARNINGS:
+        assert [rule(flat[:i]) for i in range(1, S + 1)] == [None] * S
+    looping = points_of({"repetition": np.linspace(0.2, 0.6, S), "distinct-2": np.linspace(0.97, 0.6, S)})
+    for rule in DEFAULT_WARNINGS:
+        said = [rule(looping[:i]) for i in range(1, S + 1)]
+        assert said[1] is None and said[-1] is not None and "(alarm at 0.0" in said[-1]

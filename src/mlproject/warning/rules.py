@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlproject.curve import Array, CurvePoint
-from mlproject.warning.signals import Signal
+from mlproject.warning.signals import SIGNALS, Signal
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,8 @@ def first_alarm(departure_S: Array, threshold: float) -> int | None:
     return int(fires[0]) + 1 if len(fires) else None
 
 
-DEFAULT_WARNINGS: tuple[SignalRule, ...] = ()
-"""Alarms that earned it, with thresholds chosen on all runs of the experiment `early_warning`."""
+DEFAULT_WARNINGS: tuple[SignalRule, ...] = (
+    SignalRule(SIGNALS["repetition"], 0.094),
+    SignalRule(SIGNALS["distinct-2"], 0.041),
+)
+"""Alarms that earned it, with thresholds chosen on all runs of the experiment; see docs/early_warning.md."""
