@@ -25,6 +25,7 @@ from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
 from mlproject.steps.policy_run import forecast_metrics, point_metrics
+from mlproject.warning import DEFAULT_WARNINGS
 
 PEAK_BEHIND, KL_BUDGET = "peak-behind", "kl-budget"
 
@@ -38,12 +39,13 @@ class AlarmRule:
 
     Attributes:
         name: of the alarm and, as `alarms/<name>`, of its metric.
-        reason: (points so far, the last one included) -> one line saying why; nothing where all is well.
+        reason: (points so far, the last one included) -> one line saying why; nothing where all is well. An
+            `mlproject.warning.Alarm` is such a function.
         stops: whether the alarm asks for the end of the training; otherwise it only informs.
     """
 
     name: str
-    reason: Callable[[Sequence[CurvePoint]], str]
+    reason: Callable[[Sequence[CurvePoint]], str | None]
     stops: bool = False
 
 
@@ -63,12 +65,12 @@ def over_kl_budget(budget: float) -> AlarmRule:
     return AlarmRule(KL_BUDGET, reason, stops=True)
 
 
-SIGN_RULES: tuple[AlarmRule, ...] = ()
-"""Rules on the signs of the points (`CurvePoint.signs`) that have earned to be on by default."""
+SIGN_RULES: tuple[AlarmRule, ...] = tuple(AlarmRule(alarm.signal.name, alarm) for alarm in DEFAULT_WARNINGS)
+"""Rules on the signs of the points (`CurvePoint.signs`) that have earned to be on by default; they only inform."""
 
 
 @dataclass(frozen=True)
-class Alarm:
+class Raised:
     """An alarm that was raised.
 
     Attributes:
@@ -95,7 +97,7 @@ class Reading:
 
     point: CurvePoint
     prediction: Prediction
-    alarms: tuple[Alarm, ...]
+    alarms: tuple[Raised, ...]
 
     @property
     def should_stop(self) -> bool:
@@ -171,9 +173,9 @@ class OveroptimizationMonitor:
         """
         points = [*self.points, point]
         prediction = self._forecast.update(point) if np.isfinite(point.gold_P).all() else _nothing_said(len(points))
-        found = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
+        found: list[tuple[str, str | None, bool]] = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
         found += [(rule.name, rule.reason(points), rule.stops) for rule in self._rules]
-        reading = Reading(point, prediction, tuple(Alarm(*alarm) for alarm in found if alarm[1]))
+        reading = Reading(point, prediction, tuple(Raised(name, why, stops) for name, why, stops in found if why))
         self.readings.append(reading)
         return reading
 
