@@ -67,7 +67,8 @@ class Reader:
         """Prompts, each up to where a response begins. Length P."""
         if self.layout == "separator":
             return encode_prompts(self.tokenizer, texts)
-        return prompts_from_rows([self._prompt(text) for text in texts], self.pad_id)
+        known = self._heads(texts)
+        return prompts_from_rows([known[text] for text in texts], self.pad_id)
 
     def encode(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
         """Prompts with their responses. Length B."""
@@ -75,7 +76,7 @@ class Reader:
             return encode(self.tokenizer, prompts, responses, self.max_response_tokens)
         if self.layout == "pair":
             return self._encode_pairs(prompts, responses)
-        known = {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
+        known = self._heads(prompts)
         rows, starts = [], []
         for prompt, response in zip(prompts, responses, strict=True):
             head = known[prompt]
@@ -100,6 +101,10 @@ class Reader:
         if len(found["input_ids"]) <= most:
             return None
         return text[found["offset_mapping"][-most][0] :] if text == prompt else ""
+
+    def _heads(self, prompts: Sequence[str]) -> dict[str, list[int]]:
+        """The ids of each prompt, which may stand there many times."""
+        return {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
 
     def _prompt(self, text: str) -> list[int]:
         if self.layout == "chat":
