@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.errors import UserError
-from mlproject.worlds.files.prompts import checked_messages, conversation_text
+from mlproject.worlds.files.prompts import checked_messages, conversation_text, prompt_text
 from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows
 
 
@@ -53,9 +53,7 @@ def _preference(row: Row, prompt: str, chosen: str, rejected: str) -> Preference
         made = _of_conversations(sides, chosen, rejected)
     else:
         asked = row.value(prompt)
-        text = conversation_text(prompt, asked) if isinstance(asked, list) else row.text(prompt)
-        if not text.strip():
-            raise ValueError(f"field {prompt}: is empty")
+        text = conversation_text(prompt, asked) if isinstance(asked, list) else prompt_text(prompt, row.text(prompt))
         made = Preference(text, *(_response(name, said) for name, said in sides.items()))
     if made.chosen == made.rejected:
         raise ValueError(f"fields {chosen} and {rejected}: are equal; a tie teaches nothing")
