@@ -132,10 +132,7 @@ def load_reward_checkpoint(checkpoint: Checkpoint, option: str) -> tuple[PreTrai
 
     if not checkpoint.is_reward_model:
         raise UserError(f"{option}={checkpoint.source}: is no reward model (no {_HEAD} architecture with one label)")
-    model = _load(AutoModelForSequenceClassification, checkpoint.source, option)
-    tokenizer = _load_tokenizer(checkpoint.source)
-    _name_special_tokens(model, tokenizer)
-    return model, tokenizer
+    return _load(AutoModelForSequenceClassification, checkpoint.source, option), _load_tokenizer(checkpoint.source)
 
 
 def new_reward_head(checkpoint: Checkpoint, option: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -165,7 +162,9 @@ def text_reader(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, max_
 def longest_sequence(model: PreTrainedModel) -> int | None:
     """Tokens that a model can read at once; None where its configuration does not say."""
     longest: int | None = getattr(model.config, "max_position_embeddings", None)
-    return longest
+    learned = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    before = getattr(learned, "padding_idx", None)  # RoBERTa counts positions from behind its padding token
+    return longest if longest is None or before is None else longest - before - 1
 
 
 def _load(auto: type, source: str, option: str, is_new: bool = False) -> PreTrainedModel:
@@ -191,7 +190,7 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source)
-    tokenizer.padding_side = "right"
+    tokenizer.padding_side, tokenizer.truncation_side = "right", "left"
     return tokenizer
 
 
