@@ -85,6 +85,8 @@ def _look_up(source: str, given: str, option: str, newest: int) -> Checkpoint:
         raise UserError(f"{option}={given}: no tokenizer there ({_first_line(error)})") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"{option}={given}: its tokenizer has no fast version; save its tokenizer.json too")
+    if not tokenizer("Hello, 1 world.", add_special_tokens=False)["input_ids"]:  # made up where its files are missing
+        raise UserError(f"{option}={given}: no tokenizer there (it knows no word); save its tokenizer.json too")
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise UserError(f"{option}={given}: its tokenizer has no end-of-sequence token; set eos_token and save it")
     is_reward_model = any(name.endswith(_HEAD) for name in config.architectures or ())
@@ -168,7 +170,10 @@ def longest_sequence(model: PreTrainedModel) -> int | None:
 
 
 def _load(auto: type, source: str, option: str, is_new: bool = False) -> PreTrainedModel:
+    from pickle import UnpicklingError
+
     import torch
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     told = logging.get_verbosity()
@@ -176,7 +181,7 @@ def _load(auto: type, source: str, option: str, is_new: bool = False) -> PreTrai
     try:
         extra = {"num_labels": 1} if is_new else {}
         model, report = auto.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **extra)  # type: ignore[attr-defined]
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
         raise UserError(f"{option}={source}: its weights cannot be read ({_first_line(error)})") from None
     finally:
         logging.set_verbosity(told)

@@ -63,7 +63,7 @@ class Row:
         """
         value = self.value(name)
         if not isinstance(value, str):
-            raise ValueError(f"field {name}: holds {_shown(value)}; allowed is a text")
+            raise ValueError(f"field {name}: holds {shown_kind(value)}; allowed is a text")
         return checked_text(name, value)
 
     def value(self, name: str) -> Any:
@@ -145,7 +145,7 @@ def _mapping(place: str, values: Any, bad: BadLines) -> Iterator[Row]:
     if isinstance(values, dict):
         yield Row(place, values)
     else:
-        bad.tell(place, f"holds {_shown(values)}; allowed is an object with fields")
+        bad.tell(place, f"holds {shown_kind(values)}; allowed is an object with fields")
 
 
 def _decoded(path: Path) -> str:
@@ -230,8 +230,16 @@ def _datasets(path: Path, bad: BadLines) -> Iterator[Row]:
         yield Row(f"{path} row {number}", values)
 
 
-def _shown(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+def shown_kind(value: Any) -> str:
+    """What a value is, for messages to people."""
+    kinds = {
+        str: "a text",
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     if value is None:
         return "nothing"
     return kinds.get(type(value), f"a {type(value).__name__}")
