@@ -63,6 +63,7 @@ def _check_files(config: Config) -> None:
         prompts = len({each.prompt for each in kept})
         if len(kept) < LEAST_COMPARISONS or prompts < LEAST_PROMPTS:
             raise UserError(
-                f"preferences={config.preferences}: {len(kept)} comparisons of {prompts} prompts are left to learn from "
-                f"(prompts of curves and audit are held out); at least {LEAST_COMPARISONS} of {LEAST_PROMPTS} are needed"
+                f"preferences={config.preferences}: {len(kept)} comparisons of {prompts} prompts are left to "
+                f"learn from (those of curves and audit are held out); at least "
+                f"{LEAST_COMPARISONS} of {LEAST_PROMPTS} are needed"
             )

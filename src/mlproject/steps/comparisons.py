@@ -88,8 +88,8 @@ def work(run: Run) -> None:
         )  # fmt: skip
         if part.empty:
             raise UserError(
-                f"gold={p.get('gold', 'trained')}: gives both responses to each of {len(texts)} prompts the same score: "
-                "no comparison can be made; give another gold, or a policy whose responses differ"
+                f"gold={p.get('gold', 'trained')}: gives both responses to each of {len(texts)} prompts the same "
+                "score: no comparison can be made; give another gold, or a policy whose responses differ"
             )
         ties += len(texts) - len(part)
         parts.append(part)
