@@ -127,7 +127,8 @@ def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alo
             units = json.loads((artifacts(run) / "model" / "config.json").read_text())
             auto = (AutoModelForSequenceClassification, AutoTokenizer)
             model, tokenizer = (each.from_pretrained(study / source) for each in auto)
-            for prompt, response, score in zip(rows.prompt, rows.response, rows[column], strict=True):
+            wanted = []
+            for prompt, response in zip(rows.prompt, rows.response, strict=True):
                 head = tokenizer(prompt)["input_ids"]
                 if tokenizer.chat_template:
                     asked = [{"role": "user", "content": prompt}]
@@ -135,10 +136,11 @@ def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alo
                 tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id][:8]
                 with torch.no_grad():
                     raw = model.eval()(input_ids=torch.tensor([[*head, *tail]])).logits.item()
-                wanted = units["reward_scale"] * (raw - units["reward_centre"])
-                assert score == pytest.approx(wanted, abs=2e-3)
-                checked += 1
-    assert checked >= 12
+                wanted.append(units["reward_scale"] * (raw - units["reward_centre"]))
+            above = rows[column] - np.array(wanted)  # all recentred alike: the initial policy's mean is 0
+            np.testing.assert_allclose(above, above.mean(), atol=1.1e-3)  # recorded to three places
+            checked += np.std(wanted) > 0.02
+    assert checked >= 3, "gold twice, and a proxy whose scores differ by more than the last place"
 
 
 def test_the_same_command_again_makes_nothing_even_when_files_were_touched(study):
