@@ -74,6 +74,7 @@ def train(
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
     prepared.train()
+    torch.manual_seed(generator.initial_seed())  # of dropout, where a checkpoint has it
     losses = []
     batches = bucketed_batches(lengths_B, schedule.batch_size, generator)
     for step in range(total):
