@@ -155,7 +155,7 @@ PREFERENCES = {
     "a conversation beside a text": (
         [{"chosen": [*ASKED, say("assistant", "y")], "rejected": "n"}], ["line 1: field prompt: missing"],
     ),
-    "too few": (PAIRS, ["preferences=c.jsonl: 30 comparisons of 30 prompts are left", "at least 64 of 20"]),
+    "too few": (PAIRS, ["c.jsonl: 30 comparisons of 30 prompts are left", "at least 64 of 20"]),
     "many of few prompts": (
         [{**PAIRS[i % 5], "chosen": f"Yes {i}."} for i in range(100)], ["100 comparisons of 5 prompts are left"],
     ),
