@@ -126,8 +126,7 @@ def test_there_are_many_kinds_of_mistakes():
     assert sum(map(len, (PROMPTS, PREFERENCES, CHECKPOINTS, FUNCTIONS, CONFIGURATION))) >= 80
 
 
-def test_a_file_of_few_comparisons_is_enough_for_prompts_elsewhere(models, tmp_path, monkeypatch, capsys):
-    """The set-up that all these mistakes vary passes the check itself."""
+def test_the_set_up_that_all_these_mistakes_vary_is_right_itself(models, tmp_path, monkeypatch, capsys):
     from mlproject import own_models
     from mlproject.command_line import parse_command_line
 
