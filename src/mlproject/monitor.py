@@ -25,7 +25,7 @@ from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
 from mlproject.steps.policy_run import forecast_metrics, point_metrics
-from mlproject.warning import DEFAULT_WARNINGS
+from mlproject.warning import DEFAULT_WARNINGS, SignalRule
 
 PEAK_BEHIND, KL_BUDGET = "peak-behind", "kl-budget"
 
@@ -65,8 +65,13 @@ def over_kl_budget(budget: float) -> AlarmRule:
     return AlarmRule(KL_BUDGET, reason, stops=True)
 
 
-SIGN_RULES: tuple[AlarmRule, ...] = tuple(AlarmRule(alarm.signal.name, alarm) for alarm in DEFAULT_WARNINGS)
-"""Rules on the signs of the points (`CurvePoint.signs`) that have earned to be on by default; they only inform."""
+def on_signal(rule: SignalRule) -> AlarmRule:
+    """An early warning as a rule of the monitor; it informs and does not ask for the end of the training."""
+    return AlarmRule(rule.signal.name.lower().replace(" ", "-"), lambda points: rule(points) or "")
+
+
+SIGN_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_WARNINGS)
+"""Rules on the signs of the points (`CurvePoint.signs`) that have earned to be on by default; docs/early_warning.md."""
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,19 @@ def test_a_name_that_no_run_has_is_one_line_with_those_there_are(result: Result,
     assert "\n" not in str(refused.value)
 
 
+def test_a_kept_sign_is_drawn_as_its_mean_over_seeds_whoever_watched_each(cell: Callable[..., Cell]) -> None:
+    cells = []
+    for seed in (0, 1):
+        made = cell(1.0, seed=seed, witnesses=f"test_rm.100k,member.{seed + 1}")
+        signs_S = {"test_rm.100k": made.curve.gold_S + seed}
+        cells.append(replace(made, curve=replace(made.curve, signs_S=signs_S)))
+    figure = draw(Result("mine", {}, cells), {"x": "kl", "y": ["gold", "test_rm.100k"], "panels": "rm_size"})
+    (axes,) = panels(figure).values()
+    (line,) = lines_like(axes, cells[0].curve.kl_S, cells[0].curve.gold_S + 0.5)
+    assert line.is_dashed()
+    assert "test RM 100k" in legend(figure)
+
+
 def test_human_judgement_cannot_be_drawn_where_no_curve_has_it(result: Result) -> None:
     without = [replace(cell, curve=replace(cell.curve, human_SP=None)) for cell in result.cells]
     with pytest.raises(UserError, match="y=human: no curve has that; over sqrt_kl there are gold, proxy"):

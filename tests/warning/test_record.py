@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from mlproject.curve import Curve
-from mlproject.warning.alarms import first_alarm
 from mlproject.warning.record import (
     Record,
     Truth,
@@ -19,6 +18,7 @@ from mlproject.warning.record import (
     truth_of,
     wilson,
 )
+from mlproject.warning.rules import first_alarm
 
 KL = np.arange(11.0)
 PEAKED = Truth(KL, -np.abs(KL - 6) / 10, peak=6, fell=True)  # a tenth of a deviation for each nat away from the peak

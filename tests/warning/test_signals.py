@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlproject.curve import CurvePoint
-from mlproject.warning import DEFAULT_WARNINGS, SIGNALS, Alarm, first_alarm
+from mlproject.warning import DEFAULT_WARNINGS, SIGNALS, SignalRule, first_alarm
 
 S = 12
 
@@ -70,24 +70,24 @@ def test_no_signal_looks_ahead(planted: list[CurvePoint], name: str) -> None:
 def test_a_run_without_the_sign_raises_no_alarm(name: str) -> None:
     bare = points_of({})
     assert np.isnan(SIGNALS[name].departure(bare)).all()
-    assert Alarm(SIGNALS[name], -1e9)(bare) is None
+    assert SignalRule(SIGNALS[name], -1e9)(bare) is None
 
 
 def test_an_alarm_called_point_by_point_first_speaks_where_the_record_says(planted: list[CurvePoint]) -> None:
     for signal in SIGNALS.values():
         departure_S = signal.departure(planted)
-        alarm = Alarm(signal, float(np.quantile(departure_S, 0.7)))
+        alarm = SignalRule(signal, float(np.quantile(departure_S, 0.7)))
         spoken = [i for i in range(1, S + 1) if alarm(planted[:i])]
         assert spoken[0] - 1 == first_alarm(departure_S, alarm.threshold)
 
 
 def test_an_alarm_gives_its_reason_with_value_and_threshold_in_one_line() -> None:
     points = points_of({"test_rm.1k": np.array([0, 1, 0.5] + [0.5] * (S - 3))})
-    reason = Alarm(SIGNALS["test RM"], 0.25)(points)
+    reason = SignalRule(SIGNALS["test RM"], 0.25)(points)
     assert reason is not None
     assert reason.startswith("test RM: 0.5 standard deviations") and reason.endswith("(alarm at 0.25)")
     assert "\n" not in reason
-    assert Alarm(SIGNALS["test RM"], 0.75)(points) is None
+    assert SignalRule(SIGNALS["test RM"], 0.75)(points) is None
 
 
 def test_default_warnings_are_silent_on_a_run_in_which_nothing_happens() -> None:

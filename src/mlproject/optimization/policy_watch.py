@@ -51,7 +51,7 @@ class PlainTexts:
         return None
 
     def signs(self, responses: Sequence[str]) -> Mapping[str, Array]:
-        """Length in words, repetition, distinct pairs, and phrases of the project's own lists (see `count_signs`)."""
+        """Length in words, repetition, distinct pairs, hedges and stock phrases (see `count_signs`)."""
         return count_signs(responses)
 
 

@@ -4,16 +4,16 @@ An alarm is a pure function of the curve points so far: `alarm(points) -> str | 
 Which signals earn one is measured by the experiment `early_warning`, see docs/early_warning.md.
 """
 
-from mlproject.warning.alarms import DEFAULT_WARNINGS, Alarm, first_alarm
 from mlproject.warning.record import Record, Stop, Truth, best_threshold, held_out_stops, quiet_threshold, truth_of
+from mlproject.warning.rules import DEFAULT_WARNINGS, SignalRule, first_alarm
 from mlproject.warning.signals import SIGNALS, Signal
 
 __all__ = [
     "DEFAULT_WARNINGS",
     "SIGNALS",
-    "Alarm",
     "Record",
     "Signal",
+    "SignalRule",
     "Stop",
     "Truth",
     "best_threshold",

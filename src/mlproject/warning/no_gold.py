@@ -12,6 +12,7 @@ import numpy as np
 from mlproject.curve import Array
 from mlproject.laws import MIN_D, fit, law_for
 
+HIGHEST = "highest point"
 _WINDOW = 3
 
 
@@ -40,7 +41,7 @@ def law_peak(kl_S: Array, values_S: Array) -> int:
 
 
 WAYS: Mapping[str, Callable[[Array, Array], int]] = {
-    "highest point": highest,
+    HIGHEST: highest,
     "highest of a running mean of 3": smoothed,
     "peak of a fitted law": law_peak,
 }

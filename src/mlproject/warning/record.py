@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mlproject.curve import Array, Curve
 from mlproject.laws.trends import Z_975
-from mlproject.warning.alarms import first_alarm
+from mlproject.warning.rules import first_alarm
 
 Stop = int | None
 """Index of the point at which an alarm first fires; None where it never does: the run then goes on to its end."""

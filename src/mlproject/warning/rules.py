@@ -1,4 +1,4 @@
-"""Alarms: a signal with a threshold on its departure.
+"""Rules that raise an alarm: a signal with a threshold on its departure.
 
 Axis letters: S curve points.
 """
@@ -15,7 +15,7 @@ from mlproject.warning.signals import Signal
 
 
 @dataclass(frozen=True)
-class Alarm:
+class SignalRule:
     """Fires at a point whose departure has reached the threshold.
 
     Attributes:
@@ -49,5 +49,5 @@ def first_alarm(departure_S: Array, threshold: float) -> int | None:
     return int(fires[0]) + 1 if len(fires) else None
 
 
-DEFAULT_WARNINGS: tuple[Alarm, ...] = ()
+DEFAULT_WARNINGS: tuple[SignalRule, ...] = ()
 """Alarms that earned it, with thresholds chosen on all runs of the experiment `early_warning`."""
