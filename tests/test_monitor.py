@@ -12,7 +12,7 @@ from mlproject.curve_table import logged_curve
 from mlproject.errors import UserError
 from mlproject.laws import Forecast
 from mlproject.monitor import PEAK_BEHIND, AlarmRule, OveroptimizationMonitor
-from mlproject.warning import SIGNALS, Alarm
+from mlproject.warning import SIGNALS, SignalRule
 
 PROMPTS = 128
 KL = np.linspace(0.0, 60.0, 31)
@@ -79,7 +79,7 @@ def test_a_rule_sees_all_points_so_far_and_stops_only_if_it_is_meant_to():
 
 
 def test_an_alarm_of_the_early_warning_room_serves_as_a_rule():
-    alarm = Alarm(SIGNALS["length"], threshold=0.25)
+    alarm = SignalRule(SIGNALS["length"], threshold=0.25)
     monitor = OveroptimizationMonitor(rules=[AlarmRule("length", alarm)])
     points = planted()[:4]  # 10, 11, 12, 13 words
     raised = [[found.reason for found in monitor.update(point).alarms] for point in points]

@@ -39,8 +39,8 @@ class AlarmRule:
 
     Attributes:
         name: of the alarm and, as `alarms/<name>`, of its metric.
-        reason: (points so far, the last one included) -> one line saying why; nothing where all is well. An
-            `mlproject.warning.Alarm` is such a function.
+        reason: (points so far, the last one included) -> one line saying why; nothing where all is well. A
+            `mlproject.warning.SignalRule` is such a function.
         stops: whether the alarm asks for the end of the training; otherwise it only informs.
     """
 
@@ -67,7 +67,7 @@ def over_kl_budget(budget: float) -> AlarmRule:
 
 def on_signal(rule: SignalRule) -> AlarmRule:
     """An early warning as a rule of the monitor; it informs and does not ask for the end of the training."""
-    return AlarmRule(rule.signal.name.lower().replace(" ", "-"), lambda points: rule(points) or "")
+    return AlarmRule(rule.signal.name.lower().replace(" ", "-"), rule)
 
 
 SIGN_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_WARNINGS)
