@@ -40,7 +40,7 @@ class Frozen:
 
 
 def source(path: str) -> dict[str, str]:
-    """Absolute path and digest of a file or folder: two equal files with other names are the same."""
+    """Absolute path of a file or folder, and the digest of what it holds: either makes another study."""
     found = Path(path).expanduser().resolve()
     total = hashlib.sha256()
     for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
