@@ -48,6 +48,30 @@ def byte_tokenizer(vocabulary: int, *, chat: bool) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def bert_tokenizer() -> PreTrainedTokenizerFast:
+    """An encoder's tokenizer: words and characters, `[CLS] prompt [SEP] response [SEP]`."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = {word for text in TEXTS for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
+    letters = set("".join(words)) | set("abcdefghijklmnopqrstuvwxyz")
+    known = [*specials, *sorted(words | letters), *sorted("##" + letter for letter in letters)]
+    vocabulary = {word: number for number, word in enumerate(known)}
+    backend = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
+    backend.normalizer, backend.pre_tokenizer = normalizer, splitter
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    named = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token"), specials, strict=True))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_input_names=["input_ids", "token_type_ids", "attention_mask"], **named
+    )
+
+
 def configuration(architecture: str, vocabulary: int) -> PretrainedConfig:
     """A tiny model of an architecture: `gpt2`, `llama`, `gpt_neox` or `bert`."""
     from transformers import BertConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
@@ -77,8 +101,10 @@ def save_checkpoint(
         if reward:
             config.num_labels = labels
             model = AutoModelForSequenceClassification.from_config(config)
-            with torch.no_grad():
-                list(model.children())[-1].weight.mul_(50)  # so that scores differ by more than rounding
+            with torch.no_grad():  # so that scores differ by more than rounding
+                list(model.children())[-1].weight.mul_(50)
+                for weight in (p for p in model.base_model.parameters() if architecture == "bert" and p.dim() == 2):
+                    weight.mul_(8)
         else:
             model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(folder)

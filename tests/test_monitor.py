@@ -12,6 +12,7 @@ from mlproject.curve_table import logged_curve
 from mlproject.errors import UserError
 from mlproject.laws import Forecast
 from mlproject.monitor import PEAK_BEHIND, AlarmRule, OveroptimizationMonitor
+from mlproject.warning import SIGNALS, SignalRule
 
 PROMPTS = 128
 KL = np.linspace(0.0, 60.0, 31)
@@ -75,6 +76,14 @@ def test_a_rule_sees_all_points_so_far_and_stops_only_if_it_is_meant_to():
     stopping = OveroptimizationMonitor(rules=[AlarmRule("length", longer, stops=True)])
     assert [stopping.update(point).should_stop for point in planted()[:4]] == [False, False, False, True]
     assert [monitor.metrics(reading)["alarms/length"] for reading in readings] == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_an_alarm_of_the_early_warning_room_serves_as_a_rule():
+    alarm = SignalRule(SIGNALS["length"], threshold=0.25)
+    monitor = OveroptimizationMonitor(rules=[AlarmRule("length", alarm)])
+    points = planted()[:4]  # 10, 11, 12, 13 words
+    raised = [[found.reason for found in monitor.update(point).alarms] for point in points]
+    assert raised == [[], [], [], [alarm(points)]] and alarm(points)
 
 
 def test_without_gold_kl_and_signs_are_still_followed_and_nothing_is_forecast():

@@ -39,12 +39,13 @@ class AlarmRule:
 
     Attributes:
         name: of the alarm and, as `alarms/<name>`, of its metric.
-        reason: (points so far, the last one included) -> one line saying why; nothing where all is well.
+        reason: (points so far, the last one included) -> one line saying why; nothing where all is well. A
+            `mlproject.warning.SignalRule` is such a function.
         stops: whether the alarm asks for the end of the training; otherwise it only informs.
     """
 
     name: str
-    reason: Callable[[Sequence[CurvePoint]], str]
+    reason: Callable[[Sequence[CurvePoint]], str | None]
     stops: bool = False
 
 
@@ -66,7 +67,7 @@ def over_kl_budget(budget: float) -> AlarmRule:
 
 def on_signal(rule: SignalRule) -> AlarmRule:
     """An early warning as a rule of the monitor; it informs and does not ask for the end of the training."""
-    return AlarmRule(rule.signal.name.lower().replace(" ", "-"), lambda points: rule(points) or "")
+    return AlarmRule(rule.signal.name.lower().replace(" ", "-"), rule)
 
 
 SIGN_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_WARNINGS)
@@ -74,7 +75,7 @@ SIGN_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_WA
 
 
 @dataclass(frozen=True)
-class Alarm:
+class Raised:
     """An alarm that was raised.
 
     Attributes:
@@ -101,7 +102,7 @@ class Reading:
 
     point: CurvePoint
     prediction: Prediction
-    alarms: tuple[Alarm, ...]
+    alarms: tuple[Raised, ...]
 
     @property
     def should_stop(self) -> bool:
@@ -177,9 +178,9 @@ class OveroptimizationMonitor:
         """
         points = [*self.points, point]
         prediction = self._forecast.update(point) if np.isfinite(point.gold_P).all() else _nothing_said(len(points))
-        found = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
+        found: list[tuple[str, str | None, bool]] = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
         found += [(rule.name, rule.reason(points), rule.stops) for rule in self._rules]
-        reading = Reading(point, prediction, tuple(Alarm(*alarm) for alarm in found if alarm[1]))
+        reading = Reading(point, prediction, tuple(Raised(name, why, stops) for name, why, stops in found if why))
         self.readings.append(reading)
         return reading
 

@@ -12,6 +12,9 @@ from mlproject.worlds import FILES
 if TYPE_CHECKING:
     from mlproject.config import Config
 
+LEAST_COMPARISONS, LEAST_PROMPTS = 64, 20
+"""Fewer teach a reward model nothing, and leave none to validate it on."""
+
 
 def check(config: Config) -> None:
     """Look at every checkpoint, function, prompt and comparison that a configuration names.
@@ -56,4 +59,11 @@ def _check_files(config: Config) -> None:
     options = config.select(*READING)
     frozen = freeze(options, config.prompts, config.preferences, cut)
     if config.preferences:
-        train_preferences(options, config.preferences, frozen.world, cut)
+        kept, _ = train_preferences(options, config.preferences, frozen.world, cut)
+        prompts = len({each.prompt for each in kept})
+        if len(kept) < LEAST_COMPARISONS or prompts < LEAST_PROMPTS:
+            raise UserError(
+                f"preferences={config.preferences}: {len(kept)} comparisons of {prompts} prompts are left to "
+                f"learn from (those of curves and audit are held out); at least "
+                f"{LEAST_COMPARISONS} of {LEAST_PROMPTS} are needed"
+            )

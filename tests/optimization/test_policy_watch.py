@@ -84,6 +84,23 @@ def test_the_proxy_is_calibrated_against_gold_and_can_be_left_as_it_comes(tiny_p
     np.testing.assert_allclose(as_given.gold_P, 10 * as_given.proxy_P, rtol=1e-9)
 
 
+def test_a_witness_is_read_in_the_proxys_units_and_leaves_the_points_alone(tiny_policy, reader):
+    initial = tiny_policy()
+
+    def ten_noes(prompts, responses):
+        return [10.0 * score for score in noes(prompts, responses)]
+
+    alone, seen = (
+        PolicyWatch(initial, reader, PROMPTS, noes, lengths, pool_samples=16, witnesses=given).measure(
+            moved(initial), 1
+        )
+        for given in (None, {"test_rm.ten": ten_noes})
+    )
+    assert alone.kl == seen.kl and np.array_equal(alone.proxy_P, seen.proxy_P)
+    assert seen.signs["test_rm.ten"] == pytest.approx(seen.proxy, rel=1e-6)  # ten times the proxy: the same once scaled
+    assert seen.signs["rm_gap.ten"] == pytest.approx(0.0, abs=1e-6) and "rm_gap.ten" not in alone.signs
+
+
 def test_a_gold_that_is_the_same_everywhere_keeps_its_own_unit(tiny_policy, reader):
     solved = {"share": 0.0}
 

@@ -87,3 +87,55 @@ def test_training_is_decided_by_its_generator(tiny_tokenizer) -> None:
     training = comparisons(tiny_tokenizer, JUDGES["the longer response"], 150, seed=0)
     first, again, other = (content_hash(trained(tiny_tokenizer, training, seed).model) for seed in (0, 0, 1))
     assert first == again != other
+
+
+def from_checkpoint(architecture, folder):
+    """A reward model with a new head, and a few comparisons as it reads them."""
+    from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
+
+    from mlproject.models.checkpoints import look_up, new_reward_head, text_reader
+    from mlproject.preferences.comparisons import given_comparisons
+
+    tokenizer = bert_tokenizer() if architecture == "bert" else byte_tokenizer(300, chat=False)
+    save_checkpoint(folder, architecture, tokenizer, reward=architecture == "bert")
+    model, tokenizer = new_reward_head(look_up(str(folder), "rm_sizes"), "rm_sizes", 0)
+    with torch.no_grad():
+        list(model.children())[-1].weight.mul_(50)
+    pairs = [(text, "yes " * (1 + i), "a no " * (4 - i % 3)) for i, text in enumerate(TEXTS)]
+    table = given_comparisons(*zip(*pairs, strict=True), held_out=0.0, label_noise=0, rng=np.random.default_rng(0))
+    return model, encode_comparisons(table, text_reader(tokenizer, model, 24))
+
+
+def train_once(model, encoded, rate: float) -> float:
+    machine, generator = Accelerator(cpu=True), torch.Generator().manual_seed(0)
+    schedule = Schedule(1, len(encoded.prefers_a_B), rate)
+    return train_reward_model(model, encoded, schedule, accelerator=machine, generator=generator)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama"])
+def test_a_checkpoint_learns_from_the_scores_that_it_gives_each_response_alone(architecture, tmp_path):
+    model, encoded = from_checkpoint(architecture, tmp_path)
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    lengths = {int(end) for side in (encoded.a, encoded.b) for end in side.ends_B}
+    assert len(lengths) > 3, "so that there is padding"
+    a, b = (
+        np.array([RewardModel(model).raw_scores(side.select(torch.tensor([i]))).item() for i in range(len(side))])
+        for side in (encoded.a, encoded.b)
+    )
+    margin_B = np.where(encoded.prefers_a_B, a - b, b - a)
+    assert np.abs(margin_B).min() > 1e-3
+    assert train_once(model, encoded, 1e-9) == pytest.approx(np.log1p(np.exp(-margin_B)).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_a_checkpoint_with_dropout_learns_the_same_each_time(architecture, tmp_path):
+    found = []
+    for anything in (1, 2):
+        model, encoded = from_checkpoint(architecture, tmp_path / str(anything))
+        assert any(isinstance(part, torch.nn.Dropout) and part.p for part in model.modules())
+        torch.manual_seed(anything)
+        train_once(model, encoded, 1e-3)
+        found.append(content_hash(model))
+    assert found[0] == found[1]

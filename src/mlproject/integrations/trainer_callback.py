@@ -11,7 +11,7 @@ the MLflow run that the trainer reports to, if there is one, and always into two
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -70,7 +70,7 @@ class OveroptimizationCallback(TrainerCallback):
         initial_policy: model or folder to measure KL from; None: the policy when training begins. Needed where a
             training is resumed.
         max_seconds: what one look may cost, see `PolicyWatch`; None: no bound.
-        samples_per_prompt, pool_samples, judge, calibrate, seed: see `PolicyWatch`.
+        samples_per_prompt, pool_samples, judge, witnesses, calibrate, seed: see `PolicyWatch`.
 
     Attributes:
         monitor: holds points and readings, on rank zero.
@@ -93,6 +93,7 @@ class OveroptimizationCallback(TrainerCallback):
         samples_per_prompt: int = 1,
         pool_samples: int = 8,
         judge: Judge | None = None,
+        witnesses: Mapping[str, ScorerLike] | None = None,
         calibrate: bool = True,
         seed: int = 0,
     ) -> None:
@@ -105,7 +106,7 @@ class OveroptimizationCallback(TrainerCallback):
         self._tokenizer, self._longest, self._initial = tokenizer, max_response_tokens, initial_policy
         self._max_seconds = max_seconds
         self._options = {
-            "judge": judge, "calibrate": calibrate, "pool_samples": pool_samples,
+            "judge": judge, "witnesses": witnesses, "calibrate": calibrate, "pool_samples": pool_samples,
             "samples_per_prompt": samples_per_prompt, "seed": seed,
         }  # fmt: skip
         self._watch: PolicyWatch | None = None

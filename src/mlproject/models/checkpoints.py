@@ -85,6 +85,8 @@ def _look_up(source: str, given: str, option: str, newest: int) -> Checkpoint:
         raise UserError(f"{option}={given}: no tokenizer there ({_first_line(error)})") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"{option}={given}: its tokenizer has no fast version; save its tokenizer.json too")
+    if not tokenizer("Hello, 1 world.", add_special_tokens=False)["input_ids"]:  # made up where its files are missing
+        raise UserError(f"{option}={given}: no tokenizer there (it knows no word); save its tokenizer.json too")
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise UserError(f"{option}={given}: its tokenizer has no end-of-sequence token; set eos_token and save it")
     is_reward_model = any(name.endswith(_HEAD) for name in config.architectures or ())
@@ -132,10 +134,7 @@ def load_reward_checkpoint(checkpoint: Checkpoint, option: str) -> tuple[PreTrai
 
     if not checkpoint.is_reward_model:
         raise UserError(f"{option}={checkpoint.source}: is no reward model (no {_HEAD} architecture with one label)")
-    model = _load(AutoModelForSequenceClassification, checkpoint.source, option)
-    tokenizer = _load_tokenizer(checkpoint.source)
-    _name_special_tokens(model, tokenizer)
-    return model, tokenizer
+    return _load(AutoModelForSequenceClassification, checkpoint.source, option), _load_tokenizer(checkpoint.source)
 
 
 def new_reward_head(checkpoint: Checkpoint, option: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -165,11 +164,16 @@ def text_reader(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, max_
 def longest_sequence(model: PreTrainedModel) -> int | None:
     """Tokens that a model can read at once; None where its configuration does not say."""
     longest: int | None = getattr(model.config, "max_position_embeddings", None)
-    return longest
+    learned = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    before = getattr(learned, "padding_idx", None)  # RoBERTa counts positions from behind its padding token
+    return longest if longest is None or before is None else longest - before - 1
 
 
 def _load(auto: type, source: str, option: str, is_new: bool = False) -> PreTrainedModel:
+    from pickle import UnpicklingError
+
     import torch
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     told = logging.get_verbosity()
@@ -177,7 +181,7 @@ def _load(auto: type, source: str, option: str, is_new: bool = False) -> PreTrai
     try:
         extra = {"num_labels": 1} if is_new else {}
         model, report = auto.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **extra)  # type: ignore[attr-defined]
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
         raise UserError(f"{option}={source}: its weights cannot be read ({_first_line(error)})") from None
     finally:
         logging.set_verbosity(told)
@@ -191,7 +195,7 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source)
-    tokenizer.padding_side = "right"
+    tokenizer.padding_side, tokenizer.truncation_side = "right", "left"
     return tokenizer
 
 

@@ -8,6 +8,7 @@ Axis letters: B responses.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ class Reader:
         """Prompts, each up to where a response begins. Length P."""
         if self.layout == "separator":
             return encode_prompts(self.tokenizer, texts)
-        return prompts_from_rows([self._prompt(text) for text in texts], self.pad_id)
+        known = self._heads(texts)
+        return prompts_from_rows([known[text] for text in texts], self.pad_id)
 
     def encode(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
         """Prompts with their responses. Length B."""
@@ -75,7 +77,7 @@ class Reader:
             return encode(self.tokenizer, prompts, responses, self.max_response_tokens)
         if self.layout == "pair":
             return self._encode_pairs(prompts, responses)
-        known = {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
+        known = self._heads(prompts)
         rows, starts = [], []
         for prompt, response in zip(prompts, responses, strict=True):
             head = known[prompt]
@@ -91,7 +93,7 @@ class Reader:
         return decode_responses(self.tokenizer, sequences)
 
     def cut(self, prompt: str, most: int) -> str | None:
-        """The end of a prompt that has too many tokens; None where it has not.
+        """The end of a prompt that has too many tokens, no longer than allowed as it is read; None where it has not.
 
         A conversation of several turns cannot be cut; it becomes empty.
         """
@@ -99,7 +101,15 @@ class Reader:
         found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         if len(found["input_ids"]) <= most:
             return None
-        return text[found["offset_mapping"][-most][0] :] if text == prompt else ""
+        if text != prompt:
+            return ""
+        # half a character cannot be kept, and an end may be read as more tokens than it was within the whole
+        ends = (text[start:] for start, _ in found["offset_mapping"][-most:])
+        return next((end for end in ends if len(self._ids(end)) <= most), "")
+
+    def _heads(self, prompts: Sequence[str]) -> dict[str, list[int]]:
+        """The ids of each prompt, which may stand there many times."""
+        return {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
 
     def _prompt(self, text: str) -> list[int]:
         if self.layout == "chat":
@@ -112,10 +122,16 @@ class Reader:
 
     def _encode_pairs(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
         told = {"truncation": "only_first", "max_length": self.max_tokens} if self.max_tokens else {}
-        encoded = self.tokenizer([plain_text(prompt) for prompt in prompts], list(responses), **told)
-        rows = encoded["input_ids"]
-        starts = [_first(1, encoded.sequence_ids(row), default=len(ids)) for row, ids in enumerate(rows)]
+        shortened = [self._beginning_of(response) for response in responses]
+        encoded = self.tokenizer([plain_text(prompt) for prompt in prompts], shortened, **told)
+        rows = encoded["input_ids"]  # to nothing, the response is what closes it
+        starts = [_first(1, encoded.sequence_ids(row), default=len(ids) - 1) for row, ids in enumerate(rows)]
         return from_rows(rows, starts, self.pad_id)
+
+    def _beginning_of(self, response: str) -> str:
+        """A response of a pair, cut to `max_response_tokens`."""
+        found = self.tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return response[: found[self.max_response_tokens - 1][1]] if len(found) > self.max_response_tokens else response
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -134,7 +150,8 @@ def _first(wanted: int, values: Sequence[int | None], default: int) -> int:
 def conversation(prompt: str) -> list[Message]:
     """A prompt as messages: a text is one user turn; a JSON list of messages is a conversation of several."""
     if prompt.startswith('[{"role":'):
-        return json.loads(prompt)
+        with contextlib.suppress(json.JSONDecodeError):  # a text that happens to begin so
+            return json.loads(prompt)
     return [{"role": "user", "content": prompt}]
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
     DynamicCache,
+    PretrainedConfig,
     PreTrainedModel,
 )
 
@@ -50,15 +54,19 @@ class RewardModel:
         distinct, inverse = unique(sequences)
         scores = torch.empty(len(distinct), dtype=torch.float32)
         alone = []
-        for rows in by_prompt(distinct):
-            if len(rows) >= _SHARED_PROMPT and self.is_causal:
-                scores[rows] = self._score_one_prompt(distinct.select(rows))
-            else:
+        with _looking_past_padding(self.model, distinct) as pad_id:
+            padded = _padded(distinct, pad_id)
+            says_something_B = (padded.response_mask_BR & (padded.response_ids_BR != pad_id)).any(1)
+            for rows in by_prompt(padded):
+                shared = rows[says_something_B[rows]] if self.is_causal else rows[:0]
+                if len(shared) >= _SHARED_PROMPT:
+                    scores[shared] = self._score_one_prompt(padded.select(shared))
+                    rows = rows[~says_something_B[rows]]  # their score stands at the prompt
                 alone.append(rows)
-        if alone:
             rows = torch.cat(alone)
-            for index, batch in by_length(distinct.select(rows), inference_batch(self.model.device)):
-                scores[rows[index]] = self._logits(batch).squeeze(-1).float().cpu()
+            for index, batch in by_length(padded.select(rows), inference_batch(self.model.device)) if len(rows) else ():
+                told = inputs(batch.to(self.model.device), self.model.config, self.is_causal)
+                scores[rows[index]] = self.model(**told).logits.squeeze(-1).float().cpu()
         return scores[inverse]
 
     def rate(self, responses: Responses) -> NDArray[np.float64]:
@@ -68,19 +76,7 @@ class RewardModel:
     @cached_property
     def is_causal(self) -> bool:
         """Whether the model looks back only (a decoder); an encoder must be told what is padding."""
-        return "past_key_values" in inspect.signature(self.model.forward).parameters
-
-    def _logits(self, batch: Sequences) -> Tensor:
-        ids_BT = batch.ids_BT.to(self.model.device)
-        if self.is_causal:
-            return self.model(input_ids=ids_BT, use_cache=False).logits
-        place_T = torch.arange(ids_BT.shape[1])
-        told = {"attention_mask": (place_T < batch.ends_B[:, None]).to(ids_BT)}
-        if getattr(self.model.config, "type_vocab_size", 0) > 1:  # as its tokenizer tells a pair's texts apart
-            told["token_type_ids"] = ((place_T >= batch.starts_B[:, None]) & (place_T < batch.ends_B[:, None])).to(
-                ids_BT
-            )
-        return self.model(input_ids=ids_BT, **told).logits
+        return is_causal(self.model)
 
     def _score_one_prompt(self, sequences: Sequences) -> Tensor:
         """Raw scores of many responses to one prompt, which is read once and then looked at through the cache."""
@@ -110,6 +106,7 @@ class RewardModel:
         """Write a Hugging Face folder (safetensors); units and the longest response stand in its config.json."""
         self.model.config.reward_centre, self.model.config.reward_scale = self.centre, self.scale
         self.model.config.max_response_tokens = reader.max_response_tokens
+        self.model.config.max_tokens = reader.max_tokens
         self.model.save_pretrained(folder)
         reader.tokenizer.save_pretrained(folder)
 
@@ -118,6 +115,46 @@ class RewardModel:
         """Read what `save` wrote, or any one-label classifier (then in its own raw units)."""
         model = AutoModelForSequenceClassification.from_pretrained(folder).to(device).eval()
         return cls(model, getattr(model.config, "reward_centre", 0.0), getattr(model.config, "reward_scale", 1.0))
+
+
+def is_causal(model: PreTrainedModel) -> bool:
+    """Whether a model looks back only (a decoder); an encoder must be told what is padding."""
+    return "past_key_values" in inspect.signature(model.forward).parameters
+
+
+def inputs(batch: Sequences, config: PretrainedConfig, is_causal: bool) -> dict[str, Any]:
+    """What a model is called with to read sequences, on their device."""
+    if is_causal:
+        return {"input_ids": batch.ids_BT, "use_cache": False}
+    place_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
+    is_token_BT = place_T < batch.ends_B[:, None]
+    told = {"input_ids": batch.ids_BT, "attention_mask": is_token_BT.long()}
+    if getattr(config, "type_vocab_size", 0) > 1:  # as its tokenizer tells a pair's texts apart
+        told["token_type_ids"] = (is_token_BT & (place_T >= batch.starts_B[:, None])).long()
+    return told
+
+
+@contextmanager
+def _looking_past_padding(model: PreTrainedModel, sequences: Sequences) -> Iterator[int]:
+    """The token to pad with, so that a decoder's head finds in a batch the token that it finds in each row alone.
+
+    It takes the last that is not the configuration's padding. Where that names none it takes the very last: then any
+    token serves as padding, for as long as this lasts, with which no sequence ends.
+    """
+    config = model.config.get_text_config()
+    named = config.pad_token_id
+    if named is None:
+        last = set(sequences.ids_BT.gather(1, sequences.ends_B[:, None] - 1).flatten().tolist())
+        config.pad_token_id = next(token for token in range(len(last) + 1) if token not in last)
+    try:
+        yield config.pad_token_id
+    finally:
+        config.pad_token_id = named
+
+
+def _padded(sequences: Sequences, pad_id: int) -> Sequences:
+    is_token_BT = torch.arange(sequences.ids_BT.shape[1], device=sequences.ids_BT.device) < sequences.ends_B[:, None]
+    return replace(sequences, ids_BT=sequences.ids_BT.masked_fill(~is_token_BT, pad_id))
 
 
 def content_hash(model: PreTrainedModel) -> str:

@@ -76,11 +76,14 @@ class FunctionScorer:
         """Scores in gold standard deviations above the initial policy, equal responses scored once. Shape: (B,).
 
         Raises:
-            UserError: where the function does not return one finite number for each response.
+            UserError: where the function fails, or does not return one finite number for each response.
         """
         pairs = list(zip(responses.prompts, responses.texts, strict=True))
         distinct = list(dict.fromkeys(pairs))
-        said = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
+        try:
+            said = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
+        except Exception as error:
+            raise UserError(f"{self.name}: failed ({_one_line(error)}); mend the function") from error
         try:
             raw_D = np.asarray(said, dtype=np.float64)
         except (TypeError, ValueError):
@@ -96,6 +99,12 @@ class FunctionScorer:
         return replace(self, centre=float(centre), scale=float(scale))
 
 
+def _one_line(error: Exception) -> str:
+    """Kind of an exception and what it says, cut to one line."""
+    said = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 def load_function(name: str) -> ScoreFunction:
     """Import `package.module:function`.
 
@@ -104,11 +113,14 @@ def load_function(name: str) -> ScoreFunction:
     """
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
-    except ImportError as error:
-        raise UserError(f"{name}: cannot be imported ({error}); give package.module:function on the path") from None
-    except AttributeError:
+        imported = import_module(module)
+    except Exception as error:
+        raise UserError(
+            f"{name}: cannot be imported ({_one_line(error)}); give package.module:function on the path"
+        ) from None
+    if not hasattr(imported, attribute):
         raise UserError(f"{name}: {module} has no {attribute}; give package.module:function") from None
+    found = getattr(imported, attribute)
     if not callable(found):
         raise UserError(f"{name}: is a {type(found).__name__}; give a function of (prompts, responses)")
     return found
@@ -125,6 +137,6 @@ def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> Rewar
         Reader(
             AutoTokenizer.from_pretrained(folder),
             max_response_tokens=config.max_response_tokens,
-            max_tokens=getattr(config, "max_position_embeddings", None),
+            max_tokens=config.max_tokens,
         ),
     )

@@ -96,6 +96,7 @@ def train(
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
     prepared.train()
+    torch.manual_seed(generator.initial_seed())  # of dropout, where a checkpoint has it
     loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
     last = max(1, total // 10)
     batches = bucketed_batches(lengths_B, schedule.batch_size, generator)

@@ -86,6 +86,8 @@ class PolicyWatch:
         proxy: what is optimized against.
         gold: what plays the truth; None: nothing does.
         judge: human judgement and signs; signs alone by default.
+        witnesses: further scorers that nobody optimizes, by name (`test_rm.NAME`, `member.NAME`; see `witnesses`):
+            their gains, and gaps to the proxy, stand among the signs, in units found like the proxy's.
         calibrate: False takes proxy and gold in the units that they come with.
         pool_samples: responses of the initial policy per prompt (N).
         samples_per_prompt: responses drawn per prompt at each look.
@@ -94,7 +96,7 @@ class PolicyWatch:
 
     Attributes:
         prompts: those in use: the first of those given.
-        proxy, gold: scorers in the units of the points.
+        proxy, gold, witnesses: scorers in the units of the points.
 
     Raises:
         UserError: for too few prompts, or a scorer that is none.
@@ -109,6 +111,7 @@ class PolicyWatch:
         gold: ScorerLike | None = None,
         *,
         judge: Judge | None = None,
+        witnesses: Mapping[str, ScorerLike] | None = None,
         calibrate: bool = True,
         pool_samples: int = 8,
         samples_per_prompt: int = 1,
@@ -126,8 +129,10 @@ class PolicyWatch:
         policy = cast(PreTrainedModel, initial_policy)
         self.proxy = as_scorer(proxy, "proxy", policy, reader)
         self.gold: Scorer = Unknown() if gold is None else as_scorer(gold, "gold", policy, reader)
+        self.witnesses = {name: as_scorer(each, name, policy, reader) for name, each in (witnesses or {}).items()}
         if calibrate:  # raw first
             self.proxy, self.gold = self.proxy.with_units(0.0, 1.0), self.gold.with_units(0.0, 1.0)
+            self.witnesses = {name: each.with_units(0.0, 1.0) for name, each in self.witnesses.items()}
         with measurable(initial_policy, reader.tokenizer):
             self.prompts = list(prompts)
             if max_seconds is not None:
@@ -158,6 +163,7 @@ class PolicyWatch:
                 pool=pool,
                 samples_per_prompt=samples_per_prompt,
                 seed=seed + 1,
+                witnesses=self.witnesses,
             )
 
     def measure(self, policy: PreTrainedModel, step: int) -> CurvePoint:
@@ -173,17 +179,11 @@ class PolicyWatch:
     def _calibrate(self, pool: Pool) -> Pool:
         """Find the units of proxy and gold; returns the pool in them."""
         drawn = Responses.of_prompts(self.prompts, pool.sequences, self._reader)
-        proxy_PN = self.proxy.rate(drawn).reshape(pool.shape)
         centre, spread = float(pool.gold_PN.mean()), float(pool.gold_PN.std()) or 1.0
         gold_PN = (1 / spread) * (pool.gold_PN - centre)
-        if isinstance(self.gold, Unknown):
-            scale = 1 / (float(proxy_PN.std()) or 1.0)
-        else:
-            even = 2 * (pool.shape[1] // 2)
-            margins = [(x_PN[:, 0:even:2] - x_PN[:, 1:even:2]).ravel() for x_PN in (proxy_PN, gold_PN)]
-            scale = calibration_scale(*margins)
         self.gold = self.gold.with_units(centre, 1 / spread)
-        self.proxy = self.proxy.with_units(float(proxy_PN.mean()), scale)
+        self.proxy = _calibrated(self.proxy, drawn, gold_PN)
+        self.witnesses = {name: _calibrated(each, drawn, gold_PN) for name, each in self.witnesses.items()}
         return replace(pool, gold_PN=gold_PN)
 
     def _rehearse(self, policy: PreTrainedModel, count: int, samples_per_prompt: int) -> float:
@@ -199,7 +199,7 @@ class PolicyWatch:
         ).sequences
         measure_kl(policy, policy, sequences)
         responses = Responses.of_prompts(texts, sequences, self._reader)
-        for scorer in (self.proxy, self.gold):
+        for scorer in (self.proxy, self.gold, *self.witnesses.values()):
             scorer.rate(responses)
         return perf_counter() - start
 
@@ -277,6 +277,16 @@ def _from_folder(folder: Path, device: torch.device, reader: Reader) -> RewardMo
         return found
     longest: Any = getattr(found.model.config, "max_position_embeddings", None)
     return TextRewardModel(found, Reader(own, max_response_tokens=longest or 2**20, max_tokens=longest))
+
+
+def _calibrated(scorer: Scorer, drawn: Responses, gold_PN: Array) -> Scorer:
+    """A raw scorer on gold's scale, by pairs of samples; without gold, in standard deviations of its own scores."""
+    scores_PN = scorer.rate(drawn).reshape(gold_PN.shape)
+    if np.isnan(gold_PN).any():
+        return scorer.with_units(float(scores_PN.mean()), 1 / (float(scores_PN.std()) or 1.0))
+    even = 2 * (gold_PN.shape[1] // 2)
+    margins = [(x_PN[:, 0:even:2] - x_PN[:, 1:even:2]).ravel() for x_PN in (scores_PN, gold_PN)]
+    return scorer.with_units(float(scores_PN.mean()), calibration_scale(*margins))
 
 
 def _in_human_units(pool: Pool) -> tuple[Pool, tuple[float, float]]:

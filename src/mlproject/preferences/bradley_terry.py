@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from mlproject.models.reward_model import inputs, is_causal
 from mlproject.models.sequences import concatenate
 from mlproject.models.training import Progress, Schedule, silent, train
 from mlproject.preferences.comparisons import EncodedComparisons
@@ -38,11 +39,11 @@ def train_reward_model(
         loss over the last tenth of the steps, nats per comparison.
     """
     pad_id = model.config.pad_token_id
-    prefers_a_B = torch.tensor(comparisons.prefers_a_B)
+    prefers_a_B, looks_back_only = torch.tensor(comparisons.prefers_a_B), is_causal(model)
 
     def loss_of(reward_model: nn.Module, index: Tensor) -> Tensor:
         both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id).to(accelerator.device)
-        rewards = reward_model(input_ids=both.ids_BT, use_cache=False).logits.squeeze(-1).float()
+        rewards = reward_model(**inputs(both, model.config, looks_back_only)).logits.squeeze(-1).float()
         reward_a_B, reward_b_B = rewards.chunk(2)
         return bradley_terry_loss(reward_a_B, reward_b_B, prefers_a_B[index].to(accelerator.device))
 

@@ -81,15 +81,15 @@ def given_comparisons(
 
     Args:
         prompts, chosen, rejected: texts. Length B.
-        held_out: share of the prompts whose comparisons are kept for validation, 0 to 1.
+        held_out: share of the prompts whose comparisons are kept for validation, 0 to 1; two prompts at least.
         label_noise: share of the training labels that are flipped, 0 to 1.
         rng: decides which response stands first, who is held out and whose label is flipped.
 
     Returns:
-        A table with the columns `COLUMNS`, one row per comparison.
+        A table with the columns `COLUMNS`, one row per comparison; either half of it holds its share of those kept.
     """
     distinct = list(dict.fromkeys(prompts))
-    kept = {distinct[i] for i in rng.permutation(len(distinct))[: round(held_out * len(distinct))]}
+    kept = {distinct[i] for i in rng.permutation(len(distinct))[: max(2, round(held_out * len(distinct)))]}
     first = rng.random(len(prompts)) < 0.5
     is_held_out = np.array([prompt in kept for prompt in prompts])
     flipped = (rng.random(len(prompts)) < label_noise) & ~is_held_out
@@ -105,7 +105,9 @@ def given_comparisons(
             "held_out": is_held_out,
         }
     )
-    return table[list(COLUMNS)]
+    parts = [table[is_held_out], table[~is_held_out]]
+    halves = [part.iloc[: len(part) // 2] for part in parts] + [part.iloc[len(part) // 2 :] for part in parts]
+    return pd.concat(halves, ignore_index=True)[list(COLUMNS)]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def work(run: Run) -> None:
     """
     import pandas as pd
 
+    from mlproject.errors import UserError
     from mlproject.models.generation import sample
     from mlproject.models.reader import Responses
     from mlproject.preferences.comparisons import label_comparisons
@@ -85,6 +86,11 @@ def work(run: Run) -> None:
             texts, responses.texts[::2], responses.texts[1::2], scores[::2], scores[1::2],
             held_out=HELD_OUT, label_noise=p["label_noise"], rng=rng, labels=p["labels"],
         )  # fmt: skip
+        if part.empty:
+            raise UserError(
+                f"gold={p.get('gold', 'trained')}: gives both responses to each of {len(texts)} prompts the same "
+                "score: no comparison can be made; give another gold, or a policy whose responses differ"
+            )
         ties += len(texts) - len(part)
         parts.append(part)
         chunk += 1

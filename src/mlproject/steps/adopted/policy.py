@@ -27,12 +27,8 @@ def adopted_policy(config: Config) -> Step:
     found = look_up(config.policy, "policy")
     if found.is_reward_model:
         raise UserError(f"policy={config.policy}: is a reward model; a policy is a causal language model")
-    files = {
-        f"{name}_{key}": value
-        for name in ("prompts", "preferences")
-        if getattr(config, name)
-        for key, value in source(getattr(config, name)).items()
-    }
+    name = "prompts" if config.prompts else "preferences"
+    files = {f"{name}_{key}": value for key, value in source(getattr(config, name)).items()}
     return Step(
         name=f"initial policy {found.name}",
         kind="initial-policy",

@@ -6,6 +6,7 @@ installed. Sequences are laid out as `mlproject.models.reader` does; tests hold 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 from typing import Any
@@ -41,8 +42,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
 
     def _score(self, prompts: list[str], responses: list[str]) -> list[float]:
         rows, starts = self._rows(prompts, responses)
-        pad = self._tokenizer.pad_token_id
-        pad = self._tokenizer.eos_token_id if pad is None else pad
+        pad = self._padding(rows)
         width = max(map(len, rows))
         ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
         ends = torch.tensor([len(row) for row in rows])[:, None]
@@ -52,21 +52,31 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
             told = {"attention_mask": (place < ends).long()}
             if getattr(self._model.config, "type_vocab_size", 0) > 1:
                 told["token_type_ids"] = ((place < ends) & (place >= torch.tensor(starts)[:, None])).long()
+        config, named = self._model.config.get_text_config(), self._model.config.get_text_config().pad_token_id
+        config.pad_token_id = pad
         with torch.inference_mode():
             logits = self._model(input_ids=ids, **told).logits.squeeze(-1)
+        config.pad_token_id = named
         return (self._scale * (logits.double() - self._centre)).tolist()
+
+    def _padding(self, rows: list[list[int]]) -> int:
+        """The configuration's padding; where it names none, a token with which no row ends."""
+        named = self._model.config.get_text_config().pad_token_id
+        last = {row[-1] for row in rows}
+        return next(token for token in range(len(last) + 1) if token not in last) if named is None else named
 
     def _rows(self, prompts: list[str], responses: list[str]) -> tuple[list[list[int]], list[int]]:
         """Token ids in the layout that the tokenizer asks for, and where each response begins."""
         tokenizer, config = self._tokenizer, self._model.config
-        most = getattr(config, "max_position_embeddings", None) if getattr(config, "reads_texts", False) else None
+        most = getattr(config, "max_tokens", None) if getattr(config, "reads_texts", False) else None
+        longest = getattr(config, "max_response_tokens", None)
         if not tokenizer.chat_template and tokenizer.cls_token_id is not None:
             cut = {"truncation": "only_first", "max_length": most} if most else {}
-            encoded = tokenizer([_plain(prompt) for prompt in prompts], responses, **cut)
+            shortened = [self._beginning_of(response, longest) for response in responses]
+            encoded = tokenizer([_plain(prompt) for prompt in prompts], shortened, **cut)
             rows = encoded["input_ids"]
             kinds = [encoded.sequence_ids(number) for number in range(len(rows))]
-            return rows, [kind.index(1) if 1 in kind else len(kind) for kind in kinds]
-        longest = getattr(config, "max_response_tokens", None)
+            return rows, [kind.index(1) if 1 in kind else len(kind) - 1 for kind in kinds]
         rows, starts = [], []
         for prompt, response in zip(prompts, responses, strict=True):
             head = self._head(prompt)
@@ -76,6 +86,10 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
             rows.append([*head, *tail])
             starts.append(len(head))
         return rows, starts
+
+    def _beginning_of(self, response: str, longest: int | None) -> str:
+        found = self._tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return response if longest is None or len(found) <= longest else response[: found[longest - 1][1]]
 
     def _head(self, prompt: str) -> list[int]:
         tokenizer = self._tokenizer
@@ -89,7 +103,10 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
 
 
 def _messages(prompt: str) -> list[dict[str, str]]:
-    return json.loads(prompt) if prompt.startswith('[{"role":') else [{"role": "user", "content": prompt}]
+    if prompt.startswith('[{"role":'):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(prompt)
+    return [{"role": "user", "content": prompt}]
 
 
 def _plain(prompt: str) -> str:

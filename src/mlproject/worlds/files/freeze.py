@@ -11,7 +11,7 @@ from typing import Any
 from mlproject.errors import UserError
 from mlproject.worlds.files import Files
 from mlproject.worlds.files.preferences import Preference, read_preferences
-from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts
+from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts, too_long
 from mlproject.worlds.files.rows import BadLines
 
 Cut = Callable[[str, int], str | None]
@@ -40,7 +40,7 @@ class Frozen:
 
 
 def source(path: str) -> dict[str, str]:
-    """Absolute path and digest of a file or folder: two equal files with other names are the same."""
+    """Absolute path of a file or folder, and the digest of what it holds: either makes another study."""
     found = Path(path).expanduser().resolve()
     total = hashlib.sha256()
     for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
@@ -78,13 +78,15 @@ def train_preferences(
     """The comparisons whose prompts are not held out for curves and audit, and a line for every row left out.
 
     Raises:
-        UserError: for a row that is wrong, or where none is left.
+        UserError: for a row that is wrong, a long prompt where these are to stop, or where none is left.
     """
     bad = BadLines(options["bad_lines"] == "skip")
     held_out = {text for split in ("curve", "audit") for text in world.prompts(split, options[f"{split}_prompts"])}
     kept = []
     for preference in read_preferences(Path(preferences), options["preference_fields"], bad):
         shorter = cut(preference.prompt, options["max_prompt_tokens"])
+        if shorter is not None and options["long_prompts"] == "stop":
+            raise too_long("preferences", preference.prompt, options["max_prompt_tokens"])
         prompt = preference.prompt if shorter is None else shorter if options["long_prompts"] == "cut" else ""
         if prompt.strip() and prompt not in held_out:
             kept.append(Preference(prompt, preference.chosen, preference.rejected))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.errors import UserError
-from mlproject.worlds.files.prompts import checked_messages, conversation_text
-from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows
+from mlproject.worlds.files.prompts import checked_messages, conversation_text, prompt_text
+from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows, shown_kind
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ def _preference(row: Row, prompt: str, chosen: str, rejected: str) -> Preference
         made = _of_conversations(sides, chosen, rejected)
     else:
         asked = row.value(prompt)
-        text = conversation_text(prompt, asked) if isinstance(asked, list) else row.text(prompt)
-        if not text.strip():
-            raise ValueError(f"field {prompt}: is empty")
+        text = conversation_text(prompt, asked) if isinstance(asked, list) else prompt_text(prompt, row.text(prompt))
         made = Preference(text, *(_response(name, said) for name, said in sides.items()))
     if made.chosen == made.rejected:
         raise ValueError(f"fields {chosen} and {rejected}: are equal; a tie teaches nothing")
@@ -66,7 +64,7 @@ def _response(field: str, said: Any) -> str:
     if isinstance(said, str):
         return checked_text(field, said)
     if not isinstance(said, list):
-        raise ValueError(f"field {field}: holds a {type(said).__name__}; allowed is a text or a list of messages")
+        raise ValueError(f"field {field}: holds {shown_kind(said)}; allowed is a text or a list of messages")
     messages = checked_messages(field, said)
     if len(messages) != 1 or messages[0]["role"] != "assistant":
         raise ValueError(f"field {field}: beside a prompt it must hold one message of the assistant's")

@@ -14,6 +14,8 @@ from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows
 
 SPLITS = ("train", "curve", "audit")
 ROLES = ("system", "user", "assistant")
+CONVERSATION = '[{"role":'
+"""How a conversation of several turns begins once it is a text."""
 
 
 def read_prompts(path: Path, field: str, bad: BadLines) -> list[str]:
@@ -38,10 +40,24 @@ def _prompt(row: Row, field: str) -> str:
     value = row.value(field)
     if isinstance(value, list):
         return conversation_text(field, value)
-    text = row.text(field)
+    return prompt_text(field, row.text(field))
+
+
+def prompt_text(field: str, text: str) -> str:
+    """A prompt from a text: itself, unless it is a conversation that was written as JSON.
+
+    Raises:
+        ValueError: where it is blank, or no such conversation.
+    """
     if not text.strip():
         raise ValueError(f"field {field}: is empty")
-    return text
+    if not text.startswith(CONVERSATION):
+        return text
+    try:
+        messages = json.loads(text)
+    except ValueError:
+        return text
+    return conversation_text(field, messages)
 
 
 def conversation_text(field: str, messages: Any) -> str:
@@ -53,7 +69,7 @@ def conversation_text(field: str, messages: Any) -> str:
     said = checked_messages(field, messages)
     if said[-1]["role"] != "user":
         raise ValueError(f"field {field}: ends with the {said[-1]['role']}'s turn; a prompt ends with the user's")
-    if len(said) == 1:
+    if len(said) == 1 and not said[0]["content"].startswith(CONVERSATION):
         return said[0]["content"]
     return json.dumps(said, ensure_ascii=False)
 
@@ -104,6 +120,14 @@ def split_prompts(prompts: Sequence[str], seed: int, held_out: Mapping[str, int]
     return {"train": [prompts[i] for i in order[start:]], **splits}
 
 
+def too_long(given: str, prompt: str, most: int) -> UserError:
+    """What a user is told of a long prompt where `long_prompts=stop`."""
+    return UserError(
+        f"{given}: one prompt has more than max_prompt_tokens={most} tokens: {prompt[:40]!r}...; "
+        "raise max_prompt_tokens, or give long_prompts=cut or skip"
+    )
+
+
 def fit_prompts(
     prompts: Sequence[str], most: int, rule: str, cut: Callable[[str, int], str | None]
 ) -> tuple[list[str], int]:
@@ -130,10 +154,7 @@ def fit_prompts(
             continue
         long += 1
         if rule == "stop":
-            raise UserError(
-                f"prompts: one has more than max_prompt_tokens={most} tokens: {prompt[:40]!r}...; "
-                "raise max_prompt_tokens, or give long_prompts=cut or skip"
-            )
+            raise too_long("prompts", prompt, most)
         if rule == "cut" and shorter.strip():
             kept.setdefault(shorter)
     if not kept:

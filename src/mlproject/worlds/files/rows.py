@@ -6,6 +6,7 @@ What is wrong with a row is said with file, line and field; on request such rows
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Row:
         """
         value = self.value(name)
         if not isinstance(value, str):
-            raise ValueError(f"field {name}: holds {_shown(value)}; allowed is a text")
+            raise ValueError(f"field {name}: holds {shown_kind(value)}; allowed is a text")
         return checked_text(name, value)
 
     def value(self, name: str) -> Any:
@@ -112,8 +113,6 @@ def read_rows(path: Path, given: str, bad: BadLines) -> Iterator[Row]:
         raise UserError(f"{given}={path}: unknown kind {path.suffix or '(no ending)'}; allowed are {FORMATS}")
     try:
         yield from read(path, bad)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{given}={path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise UserError(f"{given}={path}: cannot be read ({error.strerror or error})") from None
 
@@ -146,11 +145,22 @@ def _mapping(place: str, values: Any, bad: BadLines) -> Iterator[Row]:
     if isinstance(values, dict):
         yield Row(place, values)
     else:
-        bad.tell(place, f"holds {_shown(values)}; allowed is an object with fields")
+        bad.tell(place, f"holds {shown_kind(values)}; allowed is an object with fields")
+
+
+def _decoded(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path} line {line}: is not UTF-8 text (byte {error.start + 1} of the file); save it as UTF-8"
+        ) from None
 
 
 def _json(path: Path, bad: BadLines) -> Iterator[Row]:
-    text = path.read_text(encoding="utf-8-sig")
+    text = _decoded(path)
     if not text.lstrip().startswith("["):
         yield from _jsonl(path, bad)
         return
@@ -158,29 +168,30 @@ def _json(path: Path, bad: BadLines) -> Iterator[Row]:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path} line {error.lineno}: is not JSON ({error.msg.lower()}); mend the file") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply; mend the file") from None
     for number, values in enumerate(rows, 1):
         yield from _mapping(f"{path} item {number}", values, bad)
 
 
 def _table(separator: str) -> Callable[[Path, BadLines], Iterator[Row]]:
     def read(path: Path, bad: BadLines) -> Iterator[Row]:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=separator, strict=True)
-            try:
-                header = next(lines, None)
-                if not header:
-                    raise UserError(f"{path}: has no header; its first line must name the fields")
-                if len(set(header)) < len(header):
-                    twice = next(name for name in header if header.count(name) > 1)
-                    raise UserError(f"{path} line 1: names field {twice} twice; rename one")
-                for values in lines:
-                    place = f"{path} line {lines.line_num}"
-                    if values and len(values) != len(header):
-                        bad.tell(place, f"has {len(values)} fields, the header {len(header)}")
-                    elif values:
-                        yield Row(place, dict(zip(header, values, strict=True)))
-            except csv.Error as error:
-                raise UserError(f"{path} line {lines.line_num}: is not CSV ({error}); mend the file") from None
+        lines = csv.reader(io.StringIO(_decoded(path), newline=""), delimiter=separator, strict=True)
+        try:
+            header = next(lines, None)
+            if not header:
+                raise UserError(f"{path}: has no header; its first line must name the fields")
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise UserError(f"{path} line 1: names field {twice} twice; rename one")
+            for values in lines:
+                place = f"{path} line {lines.line_num}"
+                if values and len(values) != len(header):
+                    bad.tell(place, f"has {len(values)} fields, the header {len(header)}")
+                elif values:
+                    yield Row(place, dict(zip(header, values, strict=True)))
+        except csv.Error as error:
+            raise UserError(f"{path} line {lines.line_num}: is not CSV ({error}); mend the file") from None
 
     return read
 
@@ -198,9 +209,9 @@ def _parquet(path: Path, bad: BadLines) -> Iterator[Row]:
 
 
 def _text(path: Path, bad: BadLines) -> Iterator[Row]:
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(_decoded(path).split("\n"), 1):
         if line.strip():
-            yield Row(f"{path} line {number}", {"prompt": line})
+            yield Row(f"{path} line {number}", {"prompt": line.removesuffix("\r")})
 
 
 def _datasets(path: Path, bad: BadLines) -> Iterator[Row]:
@@ -219,8 +230,16 @@ def _datasets(path: Path, bad: BadLines) -> Iterator[Row]:
         yield Row(f"{path} row {number}", values)
 
 
-def _shown(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+def shown_kind(value: Any) -> str:
+    """What a value is, for messages to people."""
+    kinds = {
+        str: "a text",
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     if value is None:
         return "nothing"
     return kinds.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,209 @@
+"""Whole studies of somebody's own prompts, policy, reward models, comparisons and gold, from one YAML file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from mlflow import MlflowClient
+from tests.own_models import write_all
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from mlproject.curve import Curve
+
+SMALL = {
+    "world": "files", "policy": "./policy", "prompts": "./prompts.jsonl", "bad_lines": "skip",
+    "max_prompt_tokens": 60, "max_response_tokens": 8, "curve_prompts": 8, "audit_prompts": 8, "pool_samples": 16,
+    "bon_n_max": 8, "bon_points": 5, "n_comparisons": 64, "rm_batch_size": 32, "ppo_updates": 2, "ppo_batch_size": 8,
+    "ppo_epochs": 1, "ppo_minibatches": 1, "bootstrap": 20, "search_kl_coefs": [0.0], "seeds": [0],
+}  # fmt: skip
+RMS = ["1k", "./neox-rm", "./llama-rm"]
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "mlproject", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def started(folder: Path, **options) -> Path:
+    """A folder with a stranger's files, bad rows among them, and a YAML file that says what to do with them."""
+    write_all(folder)
+    with (folder / "prompts.jsonl").open("ab") as file:
+        file.write(b'{"prompt": "\xff"}\n{"text": "no prompt"}\n')
+    (folder / "mine.yaml").write_text(yaml.safe_dump({**SMALL, **options}))
+    return folder
+
+
+def client_of(folder: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{folder}/mlflow.db")
+
+
+def runs(client: MlflowClient, room: str = "", **tags: str) -> list:
+    found = client.search_runs([client.get_experiment_by_name(f"overoptimization{room}").experiment_id])
+    return [run for run in found if all(run.data.tags.get(f"mlproject.{k}") == v for k, v in tags.items())]
+
+
+def artifacts(found) -> Path:
+    return Path(found.info.artifact_uri.removeprefix("file://"))
+
+
+def rows_of_last_study(client: MlflowClient, entry_point: str = "main") -> list[dict]:
+    last = max(runs(client, "/studies", kind="study", entry_point=entry_point), key=lambda run: run.info.start_time)
+    return json.loads((artifacts(last) / "steps.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    sizes = {"rm_sizes": RMS, "rm_size": "./neox-rm", "search_rm_sizes": RMS[1:], "n_trials": 2}
+    folder = started(tmp_path_factory.mktemp("study"), gold="./gold", **sizes)
+    answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+def test_every_step_of_a_study_of_ones_own_is_finished_and_says_what_plays_gold(study):
+    client = client_of(study)
+    kinds = [row["kind"] for row in rows_of_last_study(client)]
+    assert {kind: kinds.count(kind) for kind in ("proxy-rm", "gold-rm", "initial-policy", "law", "search")} == {
+        "proxy-rm": 3, "gold-rm": 1, "initial-policy": 1, "law": 1, "search": 1,
+    }  # fmt: skip
+    found = runs(client, kind="policy-run")
+    methods = [each.data.tags["mlproject.method"] for each in found]
+    assert methods.count("best-of-n") == 3
+    assert methods.count("ppo") >= 3
+    assert {each.info.status for each in found} == {"FINISHED"}
+    assert {each.data.tags["mlproject.gold"] for each in found} == {"checkpoint"}
+    assert {each.data.params["rm_size"] for each in found} == set(RMS)
+
+
+def test_curves_start_at_the_policy_that_was_given(study):
+    for found in runs(client_of(study), kind="policy-run"):
+        curve = Curve.load(artifacts(found) / "curve.npz")
+        assert curve.kl_S[0] == pytest.approx(0, abs=1e-6)
+        assert np.isfinite(curve.gold_SP).all() and np.isfinite(curve.proxy_SP).all()
+        if found.data.tags["mlproject.method"] == "best-of-n":
+            assert abs(curve.gold_S[0]) < 1e-9
+            assert (np.diff(curve.proxy_S) > 0).all()
+
+
+def test_rows_that_were_skipped_are_counted_and_listed_and_long_prompts_counted(study):
+    [policy] = runs(client_of(study), "/models", kind="initial-policy")
+    assert policy.data.metrics["prompts/rows_skipped"] == 2
+    skipped = (artifacts(policy) / "skipped_rows.txt").read_text().splitlines()
+    assert "prompts.jsonl line 64: is not UTF-8" in skipped[0]
+    assert "prompts.jsonl line 65: field prompt: missing" in skipped[1]
+    assert len(skipped) == 2
+    tokenizer = AutoTokenizer.from_pretrained(study / "policy")
+    said = [json.loads(line)["prompt"] for line in (study / "prompts.jsonl").read_bytes().splitlines()[:-2] if line]
+    texts = {text if isinstance(text, str) else text[0]["content"] for text in said}
+    long = sum(len(tokenizer(text)["input_ids"]) > 60 for text in texts)
+    assert policy.data.metrics["prompts/too_long"] == long >= 1
+    frozen = json.loads((artifacts(policy) / "prompts" / "prompts.json").read_text())["splits"]
+    kept = [text for split in frozen.values() for text in split]
+    assert len(kept) == len(set(kept)) == len(texts)
+    assert sum(text not in texts and any(whole.endswith(text) for whole in texts) for text in kept) == long
+
+
+def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alone(study):
+    client = client_of(study)
+    [gold] = runs(client, "/models", kind="gold-rm")
+    checked = 0
+    for found in runs(client, kind="policy-run", method="best-of-n"):
+        if found.data.params["rm_size"] == "1k":
+            continue
+        proxy = client.get_run(found.data.tags["mlproject.proxy_run_id"])
+        table = json.loads((artifacts(found) / "samples.json").read_text())
+        rows = pd.DataFrame(table["data"], columns=table["columns"])
+        for source, column, run in ((found.data.params["rm_size"], "proxy", proxy), ("./gold", "gold", gold)):
+            units = json.loads((artifacts(run) / "model" / "config.json").read_text())
+            auto = (AutoModelForSequenceClassification, AutoTokenizer)
+            model, tokenizer = (each.from_pretrained(study / source) for each in auto)
+            wanted = []
+            for prompt, response in zip(rows.prompt, rows.response, strict=True):
+                head = tokenizer(prompt)["input_ids"]
+                if tokenizer.chat_template:
+                    asked = [{"role": "user", "content": prompt}]
+                    head = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+                tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id][:8]
+                with torch.no_grad():
+                    raw = model.eval()(input_ids=torch.tensor([[*head, *tail]])).logits.item()
+                wanted.append(units["reward_scale"] * (raw - units["reward_centre"]))
+            above = rows[column] - np.array(wanted)  # all recentred alike: the initial policy's mean is 0
+            np.testing.assert_allclose(above, above.mean(), atol=1.1e-3)  # recorded to three places
+            checked += np.std(wanted) > 0.02
+    assert checked >= 3, "gold twice, and a proxy whose scores differ by more than the last place"
+
+
+def test_the_same_command_again_makes_nothing_even_when_files_were_touched(study):
+    for path in (study / "prompts.jsonl", study / "policy" / "model.safetensors"):
+        os.utime(path)
+    answer = run(study, "main", "--preset", "smoke", "--config", "mine.yaml")
+    assert answer.returncode == 0, answer.stderr
+    made = {row["kind"] for row in rows_of_last_study(client_of(study)) if not row["reused"]}
+    assert made <= {"promotion"}, "a promotion is judged anew"
+
+
+@pytest.fixture(scope="module")
+def no_gold(tmp_path_factory) -> Path:
+    sizes = {"rm_sizes": ["1k"], "rm_size": "1k", "gold_size": "./llama-base", "search_rm_sizes": ["1k"], "n_trials": 0}
+    folder = started(tmp_path_factory.mktemp("no-gold"), gold="none", preferences="./preferences.jsonl", **sizes)
+    answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
+    assert answer.returncode == 0, answer.stderr
+    assert "gold=none: a test RM plays gold" in answer.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_without_gold_a_test_rm_plays_it_and_every_run_and_the_report_say_so(no_gold):
+    client = client_of(no_gold)
+    found = runs(client, kind="policy-run")
+    assert len(found) == 2
+    assert {each.data.tags["mlproject.gold"] for each in found} == {"test-rm"}
+    [last] = runs(client, "/studies", kind="study")
+    assert "test RM" in (artifacts(last) / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_test_rm_and_proxy_learn_from_disjoint_comparisons_and_none_is_held_out_for_curves(no_gold):
+    from mlproject.steps.proxy_rm import half_of
+
+    client = client_of(no_gold)
+    [compared] = runs(client, "/models", kind="comparisons")
+    [proxy] = runs(client, "/models", kind="proxy-rm")
+    [test_rm] = runs(client, "/models", kind="test-rm")
+    table = pd.read_parquet(artifacts(compared) / "comparisons.parquet")
+    halves = [half_of(table, each.data.params["half"]) for each in (proxy, test_rm)]
+    sets = [set(half[["prompt", "response_a", "response_b"]].itertuples(index=False, name=None)) for half in halves]
+    assert not sets[0] & sets[1]
+    assert len(sets[0]) + len(sets[1]) == len(table)
+    assert all(half.held_out.any() and not half.held_out.all() for half in halves)
+    [policy] = runs(client, "/models", kind="initial-policy")
+    splits = json.loads((artifacts(policy) / "prompts" / "prompts.json").read_text())["splits"]
+    assert not set(table.prompt) & {*splits["curve"], *splits["audit"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry_point", ["best_of_n", "ppo"])
+def test_a_reward_model_of_ones_own_is_a_proxy_by_its_path(study, entry_point):
+    answer = run(study, entry_point, "--preset", "smoke", "--config", "mine.yaml", "--proxy", "./llama-rm")
+    assert answer.returncode == 0, answer.stderr
+    rows = rows_of_last_study(client_of(study), entry_point)
+    assert all(row["reused"] for row in rows), "the study made that curve"
+    assert any(row["kind"] == "policy-run" for row in rows)
+
+
+@pytest.mark.slow
+def test_a_promotion_can_be_tried_dry(study):
+    answer = run(study, "promote", "--preset", "smoke", "--config", "mine.yaml", "--dry_run", "true")
+    assert answer.returncode in (0, 3), answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert rows_of_last_study(client_of(study), "promote")

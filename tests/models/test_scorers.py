@@ -1,0 +1,163 @@
+"""Scores of texts: those of transformers for each pair alone, whatever the architecture and the padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from mlproject.errors import UserError
+from mlproject.models.checkpoints import load_reward_checkpoint, look_up, text_reader
+from mlproject.models.reader import Reader, Responses
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function, load_reward_model
+
+LONGEST = 24
+KINDS = {
+    "gpt_neox, no padding named": ("gpt_neox", False, None),
+    "gpt2, no padding named": ("gpt2", False, None),
+    "gpt_neox, padding is the end": ("gpt_neox", False, "eos"),
+    "gpt2, padding is the end": ("gpt2", False, "eos"),
+    "llama, chat": ("llama", True, None),
+    "llama, plain, padding is the end": ("llama", False, "eos"),
+    "llama, chat, model and tokenizer name other padding": ("llama", True, "eos"),
+    "bert, pair": ("bert", None, None),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def checkpoint(request, tmp_path_factory):
+    architecture, chat, padding = KINDS[request.param]
+    tokenizer = bert_tokenizer() if chat is None else byte_tokenizer(320, chat=chat)
+    folder = save_checkpoint(tmp_path_factory.mktemp("rm") / "rm", architecture, tokenizer, reward=True)
+    if padding == "eos":
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        model.config.pad_token_id = tokenizer.eos_token_id
+        model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written() -> Responses:
+    """80 responses to one prompt, some empty and some too long, 2 to each of the others, as a policy wrote them."""
+    rng = np.random.default_rng(0)
+    words = [*" ".join(TEXTS).split(), "no", "😱", "重启"]
+    said = [" ".join(rng.choice(words, size)) for size in rng.integers(0, 9, size=80 + 2 * (len(TEXTS) - 1))]
+    prompts = [TEXTS[0]] * 80 + [text for text in TEXTS[1:] for _ in range(2)]
+    order = rng.permutation(len(said))
+    reader = Reader(byte_tokenizer(300, chat=False), 400)
+    prompts, said = [prompts[i] for i in order], [said[i] for i in order]
+    assert "" in said
+    return Responses(prompts, reader.encode(prompts, said), reader)
+
+
+def one_by_one(folder, responses: Responses) -> np.ndarray:
+    """The long way: transformers alone, one pair at a time, neither padded nor cached."""
+    model, tokenizer = (cls.from_pretrained(folder) for cls in (AutoModelForSequenceClassification, AutoTokenizer))
+    model.eval()
+    scores = []
+    for prompt, response in zip(responses.prompts, responses.texts, strict=True):
+        if tokenizer.cls_token is not None:
+            ids = tokenizer(response, add_special_tokens=False)["input_ids"]
+            end = tokenizer(response, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
+            kept = response if len(ids) <= LONGEST else response[: end[LONGEST - 1][1]]
+            told = dict(tokenizer([prompt], [kept], return_tensors="pt"))
+        else:
+            head = tokenizer(prompt)["input_ids"]
+            if tokenizer.chat_template:
+                said = [{"role": "user", "content": prompt}]
+                head = tokenizer.apply_chat_template(said, add_generation_prompt=True, return_dict=False)
+            tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id][:LONGEST]
+            told = {"input_ids": torch.tensor([[*head, *tail]])}
+        with torch.no_grad():
+            scores.append(model(**told).logits.item())
+    return np.array(scores)
+
+
+def adopted(folder) -> TextRewardModel:
+    model, tokenizer = load_reward_checkpoint(look_up(str(folder), "gold"), "gold")
+    return TextRewardModel(RewardModel(model), text_reader(tokenizer, model, LONGEST))
+
+
+def test_scores_are_those_of_transformers_for_each_pair_alone(checkpoint, written):
+    wanted = one_by_one(checkpoint, written)
+    assert wanted.std() > 0.05
+    np.testing.assert_allclose(adopted(checkpoint).rate(written), wanted, atol=1e-5)
+
+
+def test_the_cache_of_a_shared_prompt_changes_no_score(checkpoint, written, monkeypatch):
+    scorer, scores = adopted(checkpoint), {}
+    for least in (1, 10_000):
+        monkeypatch.setattr("mlproject.models.reward_model._SHARED_PROMPT", least)
+        scores[least] = scorer.rate(written)
+    np.testing.assert_allclose(scores[1], scores[10_000], atol=1e-5)
+
+
+def test_a_saved_reward_model_scores_as_before_in_its_units(checkpoint, written, tmp_path):
+    scorer = adopted(checkpoint).with_units(0.25, 3.0)
+    scorer.reward_model.model.config.reads_texts = True
+    scorer.reward_model.save(tmp_path, scorer.reader)
+    again = load_reward_model(tmp_path)
+    assert isinstance(again, TextRewardModel)
+    assert again.reader.max_tokens == scorer.reader.max_tokens
+    np.testing.assert_allclose(again.rate(written), scorer.rate(written), atol=1e-6)
+    np.testing.assert_allclose(again.rate(written), 3 * (one_by_one(checkpoint, written) - 0.25), atol=1e-4)
+
+
+def test_the_checkpoint_names_no_other_padding_after_scoring_than_before(checkpoint, written):
+    scorer = adopted(checkpoint)
+    before = scorer.reward_model.model.config.pad_token_id
+    scorer.rate(written)
+    assert scorer.reward_model.model.config.pad_token_id == before
+    assert before == AutoModelForSequenceClassification.from_pretrained(checkpoint).config.pad_token_id
+
+
+def answers(*texts) -> Responses:
+    reader = Reader(byte_tokenizer(300, chat=False), 64)
+    prompts = [TEXTS[i % 2] for i in range(len(texts))]
+    return Responses(prompts, reader.encode(prompts, texts), reader)
+
+
+def test_a_function_scores_equal_responses_once_and_its_units_are_kept():
+    calls = []
+
+    def length(prompts, responses):
+        calls.append(list(zip(prompts, responses, strict=True)))
+        return [len(prompt) + len(response) for prompt, response in zip(*map(list, (prompts, responses)), strict=True)]
+
+    responses = answers("a", "a", "a", "a", "bbb", "")
+    raw = FunctionScorer("m:length", length).rate(responses)
+    assert calls == [[(TEXTS[0], "a"), (TEXTS[1], "a"), (TEXTS[0], "bbb"), (TEXTS[1], "")]]
+    assert raw.tolist() == [len(p) + len(r) for p, r in zip(responses.prompts, responses.texts, strict=True)]
+    scaled = FunctionScorer("m:length", length).with_units(2.0, 0.5).rate(responses)
+    np.testing.assert_allclose(scaled, 0.5 * (raw - 2.0))
+
+
+FAULTS = {
+    "too few numbers": (lambda p, r: [1.0], "returned shape (1,) for 2 responses"),
+    "a number": (lambda p, r: 1.0, "returned shape () for 2 responses"),
+    "nan": (lambda p, r: [1.0, float("nan")], "returned nan or infinity for 2 responses"),
+    "infinity": (lambda p, r: [1.0, float("inf")], "nan or infinity"),
+    "texts": (lambda p, r: ["good", "bad"], "returned a list; return one number a response"),
+    "a text": (lambda p, r: "good", "returned a str"),
+    "nothing": (lambda p, r: None, "m:f: returned"),
+    "ragged": (lambda p, r: [[1], [1, 2]], "returned a list"),
+    "failure": (lambda p, r: {}["key"], "m:f: failed (KeyError: 'key'); mend the function"),
+    "failure of many lines": (lambda p, r: exec("raise ValueError('one\\ntwo')"), "failed (ValueError: one two)"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_function_that_gives_no_number_for_each_response_is_told_in_one_line(name):
+    function, words = FAULTS[name]
+    with pytest.raises(UserError) as told:
+        FunctionScorer("m:f", function).rate(answers("a", "b"))
+    assert words in str(told.value)
+    assert "m:f" in str(told.value)
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_function_is_found_by_its_name():
+    assert load_function("tests.own_models:word_count")(["x"], ["aab"]) == pytest.approx([2 - 0.6])
