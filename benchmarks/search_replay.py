@@ -34,7 +34,7 @@ from optuna.trial import Trial, TrialState
 
 from mlproject.archive import load_result
 from mlproject.curve import Curve
-from mlproject.laws import Forecast
+from mlproject.laws import Forecast, wilson
 from mlproject.tracking.law_pruner import RM_PARAMS, Judgement, LawPruner, Verdict, report
 
 NEAR = 0.98  # of the grid's best peak gold
@@ -183,13 +183,6 @@ def search(grid: Grid, sampler: optuna.samplers.BaseSampler, arm: Arm) -> Search
     return found
 
 
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    z2, of, share = 1.96**2, max(of, 1), hits / max(of, 1)
-    middle, half = share + z2 / 2 / of, 1.96 * np.sqrt(share * (1 - share) / of + z2 / 4 / of**2)
-    return (middle - half) / (1 + z2 / of), (middle + half) / (1 + z2 / of)
-
-
 def costs(found: Sequence[Search], drawn_BR: NDArray[np.int64]) -> NDArray[np.float64]:
     """Updates per repeat that arrived, for draws B of the repeats R; infinite where none did. Shape: (B,)."""
     updates_R, arrived_R = np.array([(search.updates, search.arrived) for search in found]).T
@@ -208,7 +201,7 @@ def row(name: str, found: Sequence[Search], base: Sequence[Search]) -> dict[str,
     ratio_B = base_B / cost_B
     low, high = np.nanpercentile(ratio_B[1:], [2.5, 97.5])
     pruned, wrong = sum(len(s.pruned) for s in found), sum(peak > s.best for s in found for peak in s.pruned)
-    wrong_low, wrong_high = wilson(wrong, pruned)
+    wrong_low, wrong_high = wilson(wrong / max(pruned, 1), pruned)
     updates, trials = [s.updates for s in found], sum(s.trials for s in found)
     return {
         "sampler, pruner": name,

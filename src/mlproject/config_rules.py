@@ -35,8 +35,8 @@ def cautions(config: Config) -> list[str]:
     unwise = []
     if config.gold == NONE:
         unwise.append(
-            f"gold={NONE}: a test RM ({config.gold_size}) plays gold; one no larger than a proxy is fooled where that is, "
-            "so make it the largest there is (docs/early_warning.md)"
+            f"gold={NONE}: a test RM ({config.gold_size}) plays gold; one no larger than a proxy is fooled where that "
+            "is, so make it the largest there is (docs/early_warning.md)"
         )
     if 4 * config.bon_n_max <= config.pool_samples:
         return unwise

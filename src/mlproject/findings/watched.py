@@ -13,10 +13,10 @@ import numpy as np
 
 from mlproject.archive import Cell
 from mlproject.curve import Array, CurvePoint
-from mlproject.laws import Forecast
+from mlproject.laws import Forecast, wilson
 from mlproject.models.sizes import SIZES
 from mlproject.optimization.witnesses import GAP, TEST_RM
-from mlproject.warning.record import Stop, Truth, bootstrap_mean, truth_of, wilson
+from mlproject.warning.record import Stop, Truth, bootstrap_mean, truth_of
 from mlproject.warning.signals import SIGNALS, mean_series
 
 SAME, LARGEST = "of the proxy's size", "largest"
@@ -99,5 +99,5 @@ def share(hits: int, of: int) -> str:
     """A share with Wilson's interval."""
     if of == 0:
         return ""
-    low, high = wilson(hits, of)
+    low, high = wilson(hits / of, of)
     return f"{hits} of {of} [{low:.0%}, {max(high, 0):.0%}]"

@@ -6,10 +6,11 @@ from mlproject.laws.fits import MIN_D, Fit, Standing, compare, fit, standings
 from mlproject.laws.forecast import Forecast, Prediction
 from mlproject.laws.forms import FORMS, Form, law_for
 from mlproject.laws.goodhart import Estimate, Goodhart, decompose, gamma, gaussian_best_of_n
+from mlproject.laws.intervals import Z_975, wilson
 from mlproject.laws.joint import JointFit, joint_fit
 from mlproject.laws.prior import Prior
 from mlproject.laws.summaries import points_from_summaries
-from mlproject.laws.trends import Z_975, Plane, Trend, plane, spearman, trend
+from mlproject.laws.trends import Plane, Trend, plane, spearman, trend
 
 __all__ = [
     "FORMS",
@@ -45,4 +46,5 @@ __all__ = [
     "spearman",
     "standings",
     "trend",
+    "wilson",
 ]

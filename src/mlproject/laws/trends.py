@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlproject.laws.intervals import Z_975
+
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
 
 _T_975 = (12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139)
 """97.5th percentile of Student's t with 1 to 10 degrees of freedom."""
-
-Z_975 = 1.959963985
-"""97.5th percentile of the normal distribution."""
 
 
 @dataclass(frozen=True)

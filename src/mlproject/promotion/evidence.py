@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.curve import Curve, mean_and_se
-from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means
+from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means, wilson
 
 Array = NDArray[np.float64]
 
@@ -70,9 +70,8 @@ class Metric:
 
 def _val_accuracy(evidence: Evidence) -> Estimate:
     """Wilson's interval (1927) for a share."""
-    share, n = evidence.trained.get("rm/val_accuracy", math.nan), max(evidence.held_out, 1)
-    middle, half = share + Z_975**2 / 2 / n, Z_975 * math.sqrt(max(share * (1 - share), 0.0) / n + Z_975**2 / 4 / n**2)
-    return Estimate(share, (middle - half) / (1 + Z_975**2 / n), (middle + half) / (1 + Z_975**2 / n))
+    share = evidence.trained.get("rm/val_accuracy", math.nan)
+    return Estimate(share, *wilson(share, max(evidence.held_out, 1)))
 
 
 def _trained(name: str) -> Callable[[Evidence], Estimate]:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.curve import Array, Curve
-from mlproject.laws.trends import Z_975
 from mlproject.warning.rules import first_alarm
 
 Stop = int | None
@@ -183,16 +182,6 @@ def held_out_stops(
         thresholds[group] = choose([truths[i] for i in others], [departures_S[i] for i in others])
     stops = [first_alarm(d_S, thresholds[group]) for d_S, group in zip(departures_S, groups, strict=True)]
     return stops, thresholds
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Wilson's 95 % interval (1927) for a share; nan where there is nothing to count."""
-    if of == 0:
-        return math.nan, math.nan
-    share = hits / of
-    middle = share + Z_975**2 / 2 / of
-    half = Z_975 * math.sqrt(share * (1 - share) / of + Z_975**2 / 4 / of**2)
-    return (middle - half) / (1 + Z_975**2 / of), (middle + half) / (1 + Z_975**2 / of)
 
 
 def bootstrap_mean(values_R: Sequence[float] | Array, samples: int = 4000) -> tuple[float, float]:
