@@ -129,4 +129,4 @@ for reading in callback.readings:
 last = callback.readings[-1]
 print("stopped:" if last.should_stop else "ran to the end", *(alarm.reason for alarm in last.alarms))
 callback.monitor.save_csv("trl_grpo.csv")
-print(f"{callback.seconds:.1f} s were spent watching; try: python -m mlproject fit -P curve=trl_grpo.csv")
+print(f"{callback.seconds:.1f} s were spent watching; try: python -m mlproject fit --curve trl_grpo.csv")

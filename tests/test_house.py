@@ -13,7 +13,7 @@ FLOORS = [  # from the ground up; a room imports from its own floor and from tho
     {"errors", "yaml_file", "curve", "estimators", "archive", "py.typed", "__init__"},
     {"worlds", "models", "laws", "theme"},
     {"preferences", "optimization", "promotion", "warning"},
-    {"config", "config_rules", "options", "command_line", "curve_table"},
+    {"config", "config_rules", "options", "command_line", "curve_metrics", "curve_table"},
     {"steps"},
     {"study", "experiments", "own_models"},
     {"findings", "monitor"},

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_OK
         for caution in cautions(call.config) if is_first else []:
             print(f"mlproject: {caution}", file=sys.stderr)
-        own_models.check(call.config)
+        own_models.check(call.config, call.arguments.get("proxy", ""))
         entry_point = getattr(import_module("mlproject.entry_points"), call.entry.name)  # the whole stack, only now
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             entry_point(call)

@@ -45,7 +45,7 @@ class EntryPoint:
 
 PRESET = Parameter("preset", f"one of {', '.join(PRESETS)}", DEFAULT_PRESET)
 CONFIG = Parameter("config", "YAML file of your own, `option: value` a line; it beats the preset", "")
-_PROXY_FORMS = "a size (trained if need be), an MLflow run id, or models:/NAME@ALIAS"
+_PROXY_FORMS = "a size (trained if need be), a checkpoint (./FOLDER or OWNER/NAME), a run id, or models:/NAME@ALIAS"
 _PROXY = Parameter("proxy", f"proxy RM: {_PROXY_FORMS}", None)
 
 _FORECAST_PRIOR = Parameter(

@@ -71,8 +71,8 @@ def is_function(name: str) -> bool:
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """(option, what would be allowed), for every rule that is broken."""
     sizes = [name for name in (*config.rm_sizes, *config.search_rm_sizes, config.rm_size) if name in SIZES]
-    if config.gold != NONE and is_checkpoint(config.gold_size):
-        yield "gold_size", f"a size of the ladder ({', '.join(SIZES)}) unless gold={NONE}"
+    if is_checkpoint(config.gold_size) and (config.gold != NONE or config.world != FILES):
+        yield "gold_size", f"a size of the ladder ({', '.join(SIZES)}) unless world={FILES} and gold={NONE}"
     elif config.gold == TRAINED and sizes:
         largest = max(sizes, key=_parameters)
         if _parameters(config.gold_size) < _parameters(largest):
@@ -105,6 +105,9 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
 def _about_gold(config: Config) -> Iterator[tuple[str, str]]:
     if config.gold not in (TRAINED, NONE) and not is_checkpoint(config.gold) and not is_function(config.gold):
         yield "gold", "trained, none, a checkpoint (./FOLDER or OWNER/NAME), or PACKAGE.MODULE:FUNCTION"
+    watching = {config.rm_size if size == "same" else size for size in config.test_rms}
+    if config.gold == NONE and config.gold_size in watching:
+        yield "test_rms", f"others than gold_size={config.gold_size} where gold={NONE}: that one plays gold already"
     if config.gold == NONE and config.rounds > 1:
         yield "rounds", "1 where gold=none: nobody could label the comparisons of a later round"
 

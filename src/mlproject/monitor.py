@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from mlproject.curve import Curve, CurvePoint
+from mlproject.curve_metrics import forecast_metrics, point_metrics
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
-from mlproject.steps.policy_run import forecast_metrics, point_metrics
 from mlproject.warning import DEFAULT_WARNINGS, SignalRule
 
 PEAK_BEHIND, KL_BUDGET = "peak-behind", "kl-budget"
@@ -206,7 +206,7 @@ class OveroptimizationMonitor:
         return Curve.from_points(self.points)
 
     def save_csv(self, path: Path | str) -> None:
-        """Write the points as a table that `python -m mlproject fit -P curve=PATH` reads."""
+        """Write the points as a table that `python -m mlproject fit --curve PATH` reads."""
         with Path(path).open("w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["step", "kl", "proxy", "gold", "gold_se"])

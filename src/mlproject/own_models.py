@@ -16,12 +16,18 @@ LEAST_COMPARISONS, LEAST_PROMPTS = 64, 20
 """Fewer teach a reward model nothing, and leave none to validate it on."""
 
 
-def check(config: Config) -> None:
+def check(config: Config, proxy: str = "") -> None:
     """Look at every checkpoint, function, prompt and comparison that a configuration names.
+
+    Args:
+        config: of everything.
+        proxy: the entry point's own parameter of that name, where it has one.
 
     Raises:
         UserError: for the first mistake; one line says where it is.
     """
+    if is_checkpoint(proxy) and not proxy.startswith("models:/"):
+        _look_up(proxy, "proxy")
     for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms"):
         given = getattr(config, option)
         for name in given if isinstance(given, tuple) else (given,):

@@ -168,6 +168,8 @@ def witnesses(config: Config, root: Roots, comparisons: Step, earlier: Sequence[
     sizes = dict.fromkeys(size if each == "same" else each for each in config.test_rms)
     tests = {}
     for each in sizes:
+        if TEST_RM + _role(each) in tests:
+            raise UserError(f"test_rms={each}: another one is called {_role(each)} too; rename a folder")
         tests[TEST_RM + _role(each)] = (
             plan_proxy(config, root, each, seed)
             if _exists(each)

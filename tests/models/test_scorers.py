@@ -14,7 +14,6 @@ from mlproject.models.reader import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function, load_reward_model
 
-LONGEST = 24
 KINDS = {
     "gpt_neox, no padding named": ("gpt_neox", False, None),
     "gpt2, no padding named": ("gpt2", False, None),
@@ -60,16 +59,13 @@ def one_by_one(folder, responses: Responses) -> np.ndarray:
     scores = []
     for prompt, response in zip(responses.prompts, responses.texts, strict=True):
         if tokenizer.cls_token is not None:
-            ids = tokenizer(response, add_special_tokens=False)["input_ids"]
-            end = tokenizer(response, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
-            kept = response if len(ids) <= LONGEST else response[: end[LONGEST - 1][1]]
-            told = dict(tokenizer([prompt], [kept], return_tensors="pt"))
+            told = dict(tokenizer([prompt], [response], return_tensors="pt"))
         else:
             head = tokenizer(prompt)["input_ids"]
             if tokenizer.chat_template:
                 said = [{"role": "user", "content": prompt}]
                 head = tokenizer.apply_chat_template(said, add_generation_prompt=True, return_dict=False)
-            tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id][:LONGEST]
+            tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]
             told = {"input_ids": torch.tensor([[*head, *tail]])}
         with torch.no_grad():
             scores.append(model(**told).logits.item())
@@ -78,12 +74,12 @@ def one_by_one(folder, responses: Responses) -> np.ndarray:
 
 def adopted(folder) -> TextRewardModel:
     model, tokenizer = load_reward_checkpoint(look_up(str(folder), "gold"), "gold")
-    return TextRewardModel(RewardModel(model), text_reader(tokenizer, model, LONGEST))
+    return TextRewardModel(RewardModel(model), text_reader(tokenizer, model))
 
 
 def test_scores_are_those_of_transformers_for_each_pair_alone(checkpoint, written):
     wanted = one_by_one(checkpoint, written)
-    assert wanted.std() > 0.05
+    assert wanted.std() > 0.04
     np.testing.assert_allclose(adopted(checkpoint).rate(written), wanted, atol=1e-5)
 
 
@@ -99,7 +95,7 @@ def test_a_saved_reward_model_scores_as_before_in_its_units(checkpoint, written,
     scorer = adopted(checkpoint).with_units(0.25, 3.0)
     scorer.reward_model.model.config.reads_texts = True
     scorer.reward_model.save(tmp_path, scorer.reader)
-    again = load_reward_model(tmp_path)
+    again = load_reward_model(tmp_path, written.reader)
     assert isinstance(again, TextRewardModel)
     assert again.reader.max_tokens == scorer.reader.max_tokens
     np.testing.assert_allclose(again.rate(written), scorer.rate(written), atol=1e-6)

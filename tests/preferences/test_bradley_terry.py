@@ -103,7 +103,7 @@ def from_checkpoint(architecture, folder):
         list(model.children())[-1].weight.mul_(50)
     pairs = [(text, "yes " * (1 + i), "a no " * (4 - i % 3)) for i, text in enumerate(TEXTS)]
     table = given_comparisons(*zip(*pairs, strict=True), held_out=0.0, label_noise=0, rng=np.random.default_rng(0))
-    return model, encode_comparisons(table, text_reader(tokenizer, model, 24))
+    return model, encode_comparisons(table, text_reader(tokenizer, model))
 
 
 def train_once(model, encoded, rate: float) -> float:

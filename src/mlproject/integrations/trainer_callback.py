@@ -21,13 +21,14 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from mlproject.curve import Curve, CurvePoint
+from mlproject.curve_metrics import summaries
 from mlproject.errors import UserError
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
 from mlproject.models.reader import Reader
 from mlproject.monitor import OveroptimizationMonitor, Reading
 from mlproject.optimization.policy_watch import PolicyWatch, ScorerLike
 from mlproject.optimization.pool import Judge
-from mlproject.steps.policy_run import CURVE, summaries
+from mlproject.steps.policy_run import CURVE
 from mlproject.tracking.trainer_run import TrainerRun
 
 TABLE, SAVED_CURVE = "overoptimization.csv", f"overoptimization/{CURVE}"

@@ -154,11 +154,11 @@ def new_reward_head(checkpoint: Checkpoint, option: str, seed: int) -> tuple[Pre
     return model, tokenizer
 
 
-def text_reader(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, max_response_tokens: int) -> Reader:
-    """How a reward model with a tokenizer of its own reads texts."""
-    from mlproject.models.reader import Reader
+def text_reader(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> Reader:
+    """How a reward model with a tokenizer of its own reads texts: as much as it can."""
+    from mlproject.models.reader import UNBOUNDED, Reader
 
-    return Reader(tokenizer, max_response_tokens, longest_sequence(model))
+    return Reader(tokenizer, UNBOUNDED, longest_sequence(model))
 
 
 def longest_sequence(model: PreTrainedModel) -> int | None:
@@ -195,7 +195,7 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source)
-    tokenizer.padding_side, tokenizer.truncation_side = "right", "left"
+    tokenizer.padding_side = "right"
     return tokenizer
 
 

@@ -8,9 +8,7 @@ Axis letters: B responses.
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,8 +25,10 @@ from mlproject.models.sequences import (
     from_rows,
     prompts_from_rows,
 )
+from mlproject.worlds.conversation import conversation, plain_text
 
-Message = Mapping[str, str]
+UNBOUNDED = 2**20
+"""Longest response of a reader that cuts none: what a policy writes is bounded by the policy."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Reader:
     Attributes:
         tokenizer: padding, where it has none, is its end-of-sequence.
         max_response_tokens: a longer response is cut; end-of-sequence counts.
-        max_tokens: a longer sequence loses the beginning of its prompt; None: as long as it is.
+        max_tokens: a longer sequence loses the beginning of its prompt, then the end of its response; None: as long as
+            it is.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -81,7 +82,7 @@ class Reader:
         rows, starts = [], []
         for prompt, response in zip(prompts, responses, strict=True):
             head = known[prompt]
-            tail = self._response(response)
+            tail = self._response(response)[: self.max_tokens]
             if self.max_tokens is not None:
                 head = head[max(0, len(head) + len(tail) - self.max_tokens) :]
             rows.append([*head, *tail])
@@ -107,6 +108,11 @@ class Reader:
         ends = (text[start:] for start, _ in found["offset_mapping"][-most:])
         return next((end for end in ends if len(self._ids(end)) <= most), "")
 
+    def is_like(self, other: Reader) -> bool:
+        """Whether the ids of one mean the same to the other."""
+        own, its = self.tokenizer, other.tokenizer
+        return own is its or (own.get_vocab() == its.get_vocab() and own.chat_template == its.chat_template)
+
     def _heads(self, prompts: Sequence[str]) -> dict[str, list[int]]:
         """The ids of each prompt, which may stand there many times."""
         return {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
@@ -122,6 +128,7 @@ class Reader:
 
     def _encode_pairs(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
         told = {"truncation": "only_first", "max_length": self.max_tokens} if self.max_tokens else {}
+        self.tokenizer.truncation_side = "left"  # not kept where a tokenizer is saved
         shortened = [self._beginning_of(response) for response in responses]
         encoded = self.tokenizer([plain_text(prompt) for prompt in prompts], shortened, **told)
         rows = encoded["input_ids"]  # to nothing, the response is what closes it
@@ -129,9 +136,12 @@ class Reader:
         return from_rows(rows, starts, self.pad_id)
 
     def _beginning_of(self, response: str) -> str:
-        """A response of a pair, cut to `max_response_tokens`."""
+        """A response of a pair, cut so that it fits with nothing before it."""
+        most = self.max_response_tokens
+        if self.max_tokens:
+            most = min(most, self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True))
         found = self.tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return response[: found[self.max_response_tokens - 1][1]] if len(found) > self.max_response_tokens else response
+        return response[: found[most - 1][1]] if len(found) > most else response
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -145,19 +155,6 @@ class Reader:
 
 def _first(wanted: int, values: Sequence[int | None], default: int) -> int:
     return values.index(wanted) if wanted in values else default
-
-
-def conversation(prompt: str) -> list[Message]:
-    """A prompt as messages: a text is one user turn; a JSON list of messages is a conversation of several."""
-    if prompt.startswith('[{"role":'):
-        with contextlib.suppress(json.JSONDecodeError):  # a text that happens to begin so
-            return json.loads(prompt)
-    return [{"role": "user", "content": prompt}]
-
-
-def plain_text(prompt: str) -> str:
-    """A prompt for a tokenizer without chat template: what was said, a line a turn."""
-    return "\n".join(message["content"] for message in conversation(prompt))
 
 
 @dataclass(frozen=True)

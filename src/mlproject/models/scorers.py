@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
 from mlproject.errors import UserError
+from mlproject.models.checkpoints import text_reader
 from mlproject.models.reader import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 
@@ -126,17 +127,18 @@ def load_function(name: str) -> ScoreFunction:
     return found
 
 
-def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> RewardModel | TextRewardModel:
-    """Read a reward model: one of ours, which reads the policy's ids, or one with a tokenizer of its own."""
+def load_reward_model(
+    folder: Path, policy: Reader, device: torch.device | str = "cpu"
+) -> RewardModel | TextRewardModel:
+    """Read a reward model, which reads the policy's ids where its tokenizer is the policy's, and texts otherwise.
+
+    Args:
+        folder: in Hugging Face's form.
+        policy: how the policy reads whose responses are rated.
+        device: where it goes.
+    """
     reward_model = RewardModel.load(folder, device)
-    config = reward_model.model.config
-    if not getattr(config, "reads_texts", False):
-        return reward_model
-    return TextRewardModel(
-        reward_model,
-        Reader(
-            AutoTokenizer.from_pretrained(folder),
-            max_response_tokens=config.max_response_tokens,
-            max_tokens=config.max_tokens,
-        ),
-    )
+    own = text_reader(AutoTokenizer.from_pretrained(folder), reward_model.model)
+    if getattr(reward_model.model.config, "reads_texts", False) or not own.is_like(policy):
+        return TextRewardModel(reward_model, own)
+    return reward_model

@@ -96,27 +96,29 @@ def train(
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
     prepared.train()
-    torch.manual_seed(generator.initial_seed())  # of dropout, where a checkpoint has it
     loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
     last = max(1, total // 10)
     batches = bucketed_batches(lengths_B, schedule.batch_size, generator)
-    for step in range(total):
-        batch = next(batches)
-        parts = batch[rank::processes].chunk(schedule.accumulation)
-        with recomputed_layers(model, schedule.recompute):
-            for i, part in enumerate(parts):
-                share = float(weights_B[part].sum() / weights_B[batch].sum())
-                with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
-                    loss = loss_of(prepared, part)
-                    accelerator.backward(loss * (share * processes))  # the mean over processes is taken of gradients
-                if step >= total - last:
-                    loss_sum += loss.detach().double() * share
-        accelerator.clip_grad_norm_(prepared.parameters(), _MAX_GRADIENT_NORM)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        if step % 20 == 0:
-            progress(step / total)
+    gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(generator.initial_seed())  # of dropout, where a checkpoint has it
+        for step in range(total):
+            batch = next(batches)
+            parts = batch[rank::processes].chunk(schedule.accumulation)
+            with recomputed_layers(model, schedule.recompute):
+                for i, part in enumerate(parts):
+                    share = float(weights_B[part].sum() / weights_B[batch].sum())
+                    with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
+                        loss = loss_of(prepared, part)
+                        accelerator.backward(loss * (share * processes))  # gradients are averaged over processes
+                    if step >= total - last:
+                        loss_sum += loss.detach().double() * share
+            accelerator.clip_grad_norm_(prepared.parameters(), _MAX_GRADIENT_NORM)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            if step % 20 == 0:
+                progress(step / total)
     vars(model).pop("forward", None)  # accelerate's autocast, if there was one: the model is handed back as it came
     model.eval()
     return float(sum_over_all(accelerator, loss_sum)) / last

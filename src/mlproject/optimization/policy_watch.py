@@ -12,20 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self, TypeAlias, cast
+from typing import Self, TypeAlias, cast
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.errors import UserError
+from mlproject.models.checkpoints import look_up
 from mlproject.models.generation import sample
 from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.reader import Reader, Responses
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, ScoreFunction, Scorer, TextRewardModel, load_reward_model
+from mlproject.models.scorers import FunctionScorer, ScoreFunction, Scorer, load_reward_model
 from mlproject.optimization.meter import Meter
 from mlproject.optimization.pool import Judge, Pool, draw_pool
 from mlproject.preferences.calibration import calibration_scale
@@ -251,7 +252,9 @@ def as_scorer(given: ScorerLike, role: str, policy: PreTrainedModel, reader: Rea
     if isinstance(given, str | Path):
         if not (Path(given) / "config.json").is_file():
             raise UserError(f"{role}={given}: is not the folder of a model; give one with a config.json")
-        return _from_folder(Path(given), policy.device, reader)
+        if not look_up(str(Path(given).resolve()), role).is_reward_model:
+            raise UserError(f"{role}={given}: is a language model; give a reward model (a one-label classifier)")
+        return load_reward_model(Path(given), reader, policy.device)
     if hasattr(given, "rate") and hasattr(given, "with_units"):
         return cast(Scorer, given)
     if isinstance(given, PreTrainedModel):
@@ -266,17 +269,6 @@ def as_scorer(given: ScorerLike, role: str, policy: PreTrainedModel, reader: Rea
     raise UserError(
         f"{role}: is a {type(given).__name__}; give a reward model, its folder, or a function of (prompts, responses)"
     )
-
-
-def _from_folder(folder: Path, device: torch.device, reader: Reader) -> RewardModel | TextRewardModel:
-    found = load_reward_model(folder, device)
-    if isinstance(found, TextRewardModel):
-        return found
-    own, of_policy = AutoTokenizer.from_pretrained(folder), reader.tokenizer
-    if own.get_vocab() == of_policy.get_vocab() and own.chat_template == of_policy.chat_template:
-        return found
-    longest: Any = getattr(found.model.config, "max_position_embeddings", None)
-    return TextRewardModel(found, Reader(own, max_response_tokens=longest or 2**20, max_tokens=longest))
 
 
 def _calibrated(scorer: Scorer, drawn: Responses, gold_PN: Array) -> Scorer:

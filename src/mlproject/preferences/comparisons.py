@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mlproject.models.reader import Reader
 from mlproject.models.sequences import Sequences
+from mlproject.preferences import HALF, HALVES
 
 COLUMNS = ("prompt", "response_a", "response_b", "score_a", "score_b", "prefers_a", "held_out")
 
@@ -86,10 +87,13 @@ def given_comparisons(
         rng: decides which response stands first, who is held out and whose label is flipped.
 
     Returns:
-        A table with the columns `COLUMNS`, one row per comparison; either half of it holds its share of those kept.
+        A table with the columns `COLUMNS`, one row per comparison, and a column `HALF`: all comparisons of a prompt
+        are in the same half, and either half holds its share of those kept.
     """
     distinct = list(dict.fromkeys(prompts))
-    kept = {distinct[i] for i in rng.permutation(len(distinct))[: max(2, round(held_out * len(distinct)))]}
+    shuffled, most = [distinct[i] for i in rng.permutation(len(distinct))], max(2, round(held_out * len(distinct)))
+    kept = set(shuffled[:most])
+    half_of = {prompt: HALVES[i % 2] for part in (shuffled[:most], shuffled[most:]) for i, prompt in enumerate(part)}
     first = rng.random(len(prompts)) < 0.5
     is_held_out = np.array([prompt in kept for prompt in prompts])
     flipped = (rng.random(len(prompts)) < label_noise) & ~is_held_out
@@ -103,11 +107,10 @@ def given_comparisons(
             "score_b": np.nan,
             "prefers_a": first ^ flipped,
             "held_out": is_held_out,
+            HALF: [half_of[prompt] for prompt in prompts],
         }
     )
-    parts = [table[is_held_out], table[~is_held_out]]
-    halves = [part.iloc[: len(part) // 2] for part in parts] + [part.iloc[len(part) // 2 :] for part in parts]
-    return pd.concat(halves, ignore_index=True)[list(COLUMNS)]
+    return table[[*COLUMNS, HALF]]
 
 
 @dataclass(frozen=True)

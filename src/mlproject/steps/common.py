@@ -101,15 +101,15 @@ def load_reader(run: Run, world: World) -> Reader:
     return Reader(load_tokenizer(run.input("initial-policy")), world.max_response_tokens)
 
 
-def load_gold(run: Run, device: torch.device | str = "cpu") -> Scorer:
-    """What plays the ground truth in a run."""
-    return load_scorer(run.input("gold-rm"), device)
+def load_gold(run: Run, reader: Reader, device: torch.device | str = "cpu") -> Scorer:
+    """What plays the ground truth in a run, for responses of a policy that reads so."""
+    return load_scorer(run.input("gold-rm"), reader, device)
 
 
-def load_scorer(artifacts: Path, device: torch.device | str = "cpu") -> Scorer:
-    """Read what `save_scorer` wrote."""
+def load_scorer(artifacts: Path, reader: Reader, device: torch.device | str = "cpu") -> Scorer:
+    """Read what `save_scorer` wrote, for responses of a policy that reads so."""
     if not (artifacts / FUNCTION).exists():
-        return load_reward_model(artifacts / MODEL_FOLDER, device)
+        return load_reward_model(artifacts / MODEL_FOLDER, reader, device)
     known = json.loads((artifacts / FUNCTION).read_text())
     return FunctionScorer(known["function"], load_function(known["function"]), known["centre"], known["scale"])
 

@@ -66,7 +66,7 @@ def work(run: Run) -> None:
     reader = load_reader(run, world)
     round = p.get("round", 1)
     policy = load_policy(run.input("optimized" if round > 1 else "initial-policy"), device)
-    gold = load_gold(run, device)
+    gold = load_gold(run, reader, device)
     parts: list[pd.DataFrame] = []
     wanted, ties, chunk = p["n_comparisons"], 0, 0
     while (have := sum(map(len, parts))) < wanted:

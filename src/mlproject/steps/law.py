@@ -61,7 +61,7 @@ def work(run: Run) -> None:
     for method in sorted({method for method, _, _ in curves}):
         for coefficient in ("alpha", "beta"):
             fitted = [g for g in groups if g["method"] == method and g[coefficient] is not None]
-            if len(fitted) >= 3:
+            if len(fitted) >= 3 and len({g["rm_params"] for g in fitted}) > 1:
                 line = trend([g[coefficient] for g in fitted], [g["rm_params"] for g in fitted])
                 found = {
                     "slope": line.slope,
@@ -72,17 +72,21 @@ def work(run: Run) -> None:
                 trends.append({"method": method, "coefficient": coefficient, **found})
         for seed in sorted({seed for by_seed in curves.values() for seed in by_seed}):
             sized = [(k[1], c[seed].peak().gold) for k, c in curves.items() if k[0] == method and seed in c]
-            if len(sized) >= 3:
+            if len(sized) >= 3 and len({size for size, _ in sized}) > 1:
                 rho = spearman(*zip(*sized, strict=True))
                 correlations.append({"method": method, "seed": seed, "spearman": rho})
     laws = {"groups": groups, "trends": trends, "rank_correlations": correlations}
     (run.folder / FILE).write_text(json.dumps(_finite(laws), indent=1))
     priors: dict[str, dict[str, Any]] = {}
     for method in sorted({method for method, _, _ in curves}):
-        known_curves = {k[1]: list(by_seed.values()) for k, by_seed in curves.items() if k[0] == method}
+        known_curves: dict[int, list[Curve]] = {}
+        for key, by_seed in curves.items():
+            if key[0] == method:
+                known_curves.setdefault(key[1], []).extend(by_seed.values())
+        ladder = {size.reward_model_parameters for size in SIZES.values()}
         priors[method] = {
             str(params): Prior.from_curves(method, known_curves, params).to_dict()
-            for params in (size.reward_model_parameters for size in SIZES.values())
+            for params in sorted(ladder | set(known_curves))
         }
     (run.folder / PRIORS).write_text(json.dumps(priors))
     run.log_metrics({f"trend/{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})

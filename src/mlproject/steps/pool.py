@@ -51,12 +51,13 @@ def work(run: Run) -> None:
     split = p.get("split", CURVE)
     world = open_world(run)
     device = accelerator().device
+    reader = load_reader(run, world)
     made = draw_pool(
         load_policy(run.input("initial-policy"), device),
         world.prompts(split, p[f"{split}_prompts"]),
         p["pool_samples"],
-        reader=load_reader(run, world),
-        gold=load_gold(run, device),
+        reader=reader,
+        gold=load_gold(run, reader, device),
         world=world,
         human_units=human_units(run),
         generator=torch_generator("pool" if split == CURVE else f"{split} pool", p["world_seed"], device=device),

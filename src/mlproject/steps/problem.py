@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlproject.models.reader import Responses
-from mlproject.models.scorers import load_reward_model
 from mlproject.optimization.meter import Meter, Snapshot
 from mlproject.optimization.pool import Pool
 from mlproject.optimization.problem import Problem
 from mlproject.steps.common import (
-    MODEL_FOLDER,
     accelerator,
     human_units,
     load_gold,
     load_policy,
     load_reader,
+    load_scorer,
     open_world,
     stream_seed,
     torch_generator,
@@ -43,9 +42,9 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
     initial_policy = load_policy(run.input("initial-policy"), machine.device)
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
     start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
-    proxy = load_reward_model(run.input("proxy-rm") / MODEL_FOLDER, machine.device)
+    proxy = load_scorer(run.input("proxy-rm"), reader, machine.device)
     witnesses = {
-        role: load_reward_model(run.input(role) / MODEL_FOLDER, machine.device)
+        role: load_scorer(run.input(role), reader, machine.device)
         for role in filter(None, p.get("witnesses", "").split(","))
     }
     pool = Pool.load(run.input("pool") / FILE)
@@ -56,7 +55,7 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         prompts=prompts,
         initial_policy=initial_policy,
         proxy=proxy,
-        gold=load_gold(run, machine.device),
+        gold=load_gold(run, reader, machine.device),
         human_units=human_units(run),
         pool=pool,
         samples_per_prompt=p.get("eval_samples", 1),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlproject.config_rules import NONE
 from mlproject.models.checkpoints import look_up
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.preferences import HALF, HALVES
 from mlproject.steps.step import HOW, Made, Run, Step, shared_batches
 from mlproject.worlds import FILES
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlproject.config import Config
 
 
-TRAIN, TEST = "train", "test"
+TRAIN, TEST = HALVES
 """Halves of the comparisons, where they are split: the first is for proxies, the second for test RMs."""
 
 
@@ -50,7 +51,7 @@ def proxy_rm(
     if base:
         trained |= {"rm_lr": config.rm_checkpoint_lr, "rm_checkpoint": base.source, "rm_sha256": base.digest}
     policy, scale_of = comparisons.inputs["initial-policy"], gold or comparisons.inputs.get("gold-rm")
-    plays_gold = config.gold == NONE and half == TEST
+    plays_gold = config.gold == NONE and half == TEST and gold is None
     return Step(
         name=f"{'proxy' if half == TRAIN else 'test'} RM {base.name if base else size} seed {seed}",
         kind="proxy-rm" if half == TRAIN else "test-rm",
@@ -61,7 +62,7 @@ def proxy_rm(
             "seed": seed,
             **({"earlier": len(earlier)} if earlier else {}),
             **({"half": half} if config.test_rms or config.gold == NONE else {}),
-            **({"gold": NONE} if plays_gold else {}),
+            **({"gold": NONE, "plays_gold": plays_gold} if config.gold == NONE else {}),
         },
         inputs={
             "comparisons": comparisons,
@@ -120,7 +121,7 @@ def work(run: Run) -> None:
     machine, seed = accelerator(p["mixed_precision"]), stream_seed("proxy RM", *streams)
     if "rm_checkpoint" in p:
         model, tokenizer = new_reward_head(look_up(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)
-        reader, rate = text_reader(tokenizer, model, policy_reader.max_response_tokens), p["rm_lr"]
+        reader, rate = text_reader(tokenizer, model), p["rm_lr"]
     else:
         model, reader = new_reward_model(p["rm_size"], policy_reader.tokenizer, seed), policy_reader
         rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
@@ -136,10 +137,10 @@ def work(run: Run) -> None:
         return
     held_out, proxy = encode_comparisons(table[table.held_out], reader), RewardModel(model)
     metrics = {"rm/train_loss": loss}
-    if not np.isnan(held_out.margin_B).any():
+    if p.get("gold") != NONE and not np.isnan(held_out.margin_B).any():
         proxy, agrees = scaled(proxy, held_out)
         metrics |= agrees
-    elif p.get("gold") == NONE:  # it has no scale but its own, until its units are measured
+    elif p.get("plays_gold"):  # it has no scale but its own, until its units are measured
         metrics |= agreement(margins(proxy, held_out), held_out)
     else:  # gold gives the scale; the labels, as they were given, the validation
         given = agreement(margins(proxy, held_out), held_out)
@@ -152,6 +153,11 @@ def work(run: Run) -> None:
 
 
 def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:
-    """The first half of a table of comparisons (`TRAIN`), the second (`TEST`), or all of it (empty)."""
+    """One half of a table of comparisons (`TRAIN`, `TEST`), or all of it (empty).
+
+    Where several comparisons may have a prompt in common the table says itself which half each belongs to.
+    """
+    if half and HALF in table:
+        return table[table[HALF] == half]
     middle = len(table) // 2
     return table.iloc[:middle] if half == TRAIN else table.iloc[middle:] if half == TEST else table

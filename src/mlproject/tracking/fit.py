@@ -16,12 +16,13 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve
+from mlproject.curve_metrics import forecast_metrics, point_metrics
 from mlproject.curve_table import COLUMNS, NEEDED, LoggedCurve, logged_curve, parse_columns, read_table
 from mlproject.errors import UserError
 from mlproject.findings.figure import png
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
 from mlproject.laws.fits import strictest_min_d
-from mlproject.steps.policy_run import CURVE, forecast_metrics, point_metrics
+from mlproject.steps.policy_run import CURVE
 from mlproject.steps.step import Step
 from mlproject.theme import GOLD_LINE, INK, LAW_LINE, METHOD_COLOURS, PROXY_LINE, canvas, dress, kl_axis
 from mlproject.tracking.runs import StepRun, carry_out, values_by_step

@@ -38,10 +38,12 @@ def test_a_registered_scorer_gives_the_scores_of_the_reward_model(layout, paddin
         own.save_pretrained(source)
     model, tokenizer = load_reward_checkpoint(look_up(str(source), "gold"), "gold")
     model.config.reads_texts = True
-    RewardModel(model).with_units(0.3, 2.0).save(tmp_path / "rm", text_reader(tokenizer, model, 12))
+    RewardModel(model).with_units(0.3, 2.0).save(tmp_path / "rm", text_reader(tokenizer, model))
 
     policy = Reader(byte_tokenizer(300, chat=False), 300)
-    here = load_reward_model(tmp_path / "rm").rate(Responses(PROMPTS, policy.encode(PROMPTS, RESPONSES), policy))
+    here = load_reward_model(tmp_path / "rm", policy).rate(
+        Responses(PROMPTS, policy.encode(PROMPTS, RESPONSES), policy)
+    )
     served = RewardModelScorer()
     served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path / "rm")}))
     table = pd.DataFrame({"prompt": PROMPTS, "response": RESPONSES})

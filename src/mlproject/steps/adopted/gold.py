@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import torch
 
     from mlproject.config import Config
+    from mlproject.models.reader import Reader
     from mlproject.models.scorers import Scorer
 
 PAIRS = "pairs.parquet"
 """Artifact: pairs of responses of the initial policy with their gold scores, for the scale of proxies."""
 
-UNIT_PROMPTS = 1024
+UNIT_PAIRS = 1024
 """Training prompts on which units are measured, two responses each."""
 
 
@@ -64,12 +65,13 @@ def adopted_gold(config: Config, policy: Step, test_rm: Step | None = None) -> S
 def _code_digest(name: str) -> str:
     """Of the file that a function stands in: another function is another gold."""
     import hashlib
-    import inspect
+    import sys
     from pathlib import Path
 
     from mlproject.models.scorers import load_function
 
-    file = inspect.getsourcefile(inspect.unwrap(load_function(name)))
+    load_function(name)
+    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
@@ -97,11 +99,11 @@ def work(run: Run) -> None:
     p = run.params
     world, device = open_world(run), accelerator().device
     reader, policy = load_reader(run, world), load_policy(run.input("initial-policy"), device)
-    scorer = _scorer(run, device).with_units(0.0, 1.0)
+    scorer = _scorer(run, reader, device).with_units(0.0, 1.0)
     generator = torch_generator("gold responses", p["world_seed"], device=device)
-    prompts = world.prompts("train", UNIT_PROMPTS)
+    prompts = world.prompts("train", UNIT_PAIRS)
     parts = []
-    for start in range(0, UNIT_PROMPTS, SAMPLE_BATCH // 2):
+    for start in range(0, UNIT_PAIRS, SAMPLE_BATCH // 2):
         texts = prompts[start : start + SAMPLE_BATCH // 2]
         samples = sample(
             policy,
@@ -123,7 +125,7 @@ def work(run: Run) -> None:
                 }
             )
         )
-        run.progress(start / UNIT_PROMPTS)
+        run.progress(start / UNIT_PAIRS)
     pairs = pd.concat(parts, ignore_index=True)
     raw = pairs[["score_a", "score_b"]].to_numpy()
     centre, sd = float(raw.mean()), float(raw.std())
@@ -138,17 +140,16 @@ def work(run: Run) -> None:
     run.log_metrics({"gold/centre": centre, "gold/sd": sd, "gold/ties": float(np.mean(raw[:, 0] == raw[:, 1]))})
 
 
-def _scorer(run: Run, device: torch.device) -> Scorer:
+def _scorer(run: Run, reader: Reader, device: torch.device) -> Scorer:
     from mlproject.models.checkpoints import load_reward_checkpoint, text_reader
     from mlproject.models.reward_model import RewardModel
     from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function
-    from mlproject.steps.common import load_reader, load_scorer, open_world
+    from mlproject.steps.common import load_scorer
 
     gold = run.params["gold"]
     if gold == NONE:
-        return load_scorer(run.input("test-rm"), device)
+        return load_scorer(run.input("test-rm"), reader, device)
     if is_function(gold):
         return FunctionScorer(gold, load_function(gold))
     model, tokenizer = load_reward_checkpoint(look_up(gold, "gold"), "gold")
-    own = text_reader(tokenizer, model, load_reader(run, open_world(run)).max_response_tokens)
-    return TextRewardModel(RewardModel(model.to(device)), own)
+    return TextRewardModel(RewardModel(model.to(device)), text_reader(tokenizer, model))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.models.checkpoints import Checkpoint, look_up
-from mlproject.steps.adopted.gold import UNIT_PROMPTS
+from mlproject.steps.adopted.gold import UNIT_PAIRS
 from mlproject.steps.step import Run, Step
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def adopted_proxy(config: Config, found: Checkpoint, given: str, policy: Step, g
         shown={
             "rm_params": found.parameters,
             "world_seed": config.world_seed,
-            "held_out": UNIT_PROMPTS,
+            "held_out": UNIT_PAIRS,
             **{name: step.params[name] for step in (policy, gold) for name in ("policy_size", "gold_size")
                if name in step.params},
         },
@@ -55,7 +55,7 @@ def work(run: Run) -> None:
     p = run.params
     reader = load_reader(run, open_world(run))
     model, tokenizer = load_reward_checkpoint(look_up(p["rm_checkpoint"], "rm_sizes"), "rm_sizes")
-    own = text_reader(tokenizer, model, reader.max_response_tokens)
+    own = text_reader(tokenizer, model)
     proxy, metrics = scaled(RewardModel(model.to(accelerator().device)), unit_pairs(run, own))
     run.log_metrics(metrics)
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})

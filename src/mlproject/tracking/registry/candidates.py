@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mlproject.config import parse
+from mlproject.config_rules import NONE, TRAINED
 from mlproject.optimization import METHODS
 from mlproject.promotion.evidence import SIGNS, Evidence
 from mlproject.steps.comparisons import HELD_OUT
@@ -19,6 +21,8 @@ from mlproject.steps.step import Made, Step
 from mlproject.study import plan_roots
 from mlproject.tracking.runs import FINGERPRINT, INPUTS, PROXY_RUN, as_text, curve_of, values_by_step
 from mlproject.tracking.store import Store, all_runs
+from mlproject.worlds import FILES
+from mlproject.worlds.files.freeze import READING
 
 if TYPE_CHECKING:
     from mlproject.config import Config
@@ -56,9 +60,33 @@ def ground_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> Ground:
     """A proxy RM's own world: the initial policy and gold RM that it was trained from."""
     p, sources = proxy.data.params, {}
     for role, run_id in json.loads(proxy.data.tags[INPUTS]).items():
-        sources[role] = Made(run_id, client.get_run(run_id).data.tags[FINGERPRINT])
-    config = config.replace(world=p["world"], world_seed=int(p["world_seed"]))
-    return Ground(config, pool(config, sources["initial-policy"], sources["gold-rm"]))
+        found = client.get_run(run_id)
+        sources[role] = Made(run_id, found.data.tags[FINGERPRINT], found.data.params)
+    policy, gold = sources["initial-policy"], sources["gold-rm"]
+    config = config.replace(
+        world=p["world"], world_seed=int(p["world_seed"]), **_files_of(sources), **_gold_of(gold.params)
+    )
+    return Ground(config, pool(config, policy, gold))
+
+
+def _files_of(sources: Mapping[str, Made]) -> dict[str, Any]:
+    """The options that a user's own policy and files were taken over with; of the embedded world none."""
+    policy = sources["initial-policy"].params
+    if policy["world"] != FILES:
+        return {"policy": "", "prompts": "", "preferences": ""}
+    labelled = sources["comparisons"].params if "comparisons" in sources else policy
+    return {
+        **{name: parse(name, policy[name]) for name in READING},
+        "policy": policy["policy"],
+        "prompts": policy.get("prompts_path", ""),
+        "preferences": labelled.get("preferences_path", ""),
+    }
+
+
+def _gold_of(gold: Mapping[str, str]) -> dict[str, Any]:
+    """The options that say what plays gold."""
+    kind = gold.get("gold", TRAINED)
+    return {"gold": kind, **({"gold_size": gold["gold_size"]} if kind == NONE else {})}
 
 
 def made(run: Run) -> Made:
@@ -132,6 +160,8 @@ def _peak(run: Run) -> float:
 def _has_options_of(config: Config, run: Run) -> bool:
     """Whether a curve was drawn with the configuration's own options of its method: others are another experiment."""
     method = METHODS.get(run.data.tags.get(METHOD, ""))
-    return method is not None and all(
-        run.data.params.get(name) == as_text(value) for name, value in config.select(*method.options).items()
-    )
+    if method is None:
+        return False
+    wanted = {name: as_text(value) for name, value in config.of_method(method.name).items()}
+    drawn = {name: run.data.params[name] for name in (*method.options, *method.further) if name in run.data.params}
+    return drawn == wanted

@@ -28,6 +28,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         folder = context.artifacts["model"]
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._tokenizer.truncation_side = "left"
         self._model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         self._centre = getattr(self._model.config, "reward_centre", 0.0)
         self._is_causal = "past_key_values" in inspect.signature(self._model.forward).parameters
@@ -72,7 +73,9 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
         longest = getattr(config, "max_response_tokens", None)
         if not tokenizer.chat_template and tokenizer.cls_token_id is not None:
             cut = {"truncation": "only_first", "max_length": most} if most else {}
-            shortened = [self._beginning_of(response, longest) for response in responses]
+            fits = most - tokenizer.num_special_tokens_to_add(pair=True) if most else None
+            bounds = [bound for bound in (longest, fits) if bound is not None]
+            shortened = [self._beginning_of(response, min(bounds, default=None)) for response in responses]
             encoded = tokenizer([_plain(prompt) for prompt in prompts], shortened, **cut)
             rows = encoded["input_ids"]
             kinds = [encoded.sequence_ids(number) for number in range(len(rows))]
@@ -82,6 +85,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
             head = self._head(prompt)
             tail = [*tokenizer(response, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id][:longest]
             if most is not None:
+                tail = tail[:most]
                 head = head[max(0, len(head) + len(tail) - most) :]
             rows.append([*head, *tail])
             starts.append(len(head))

@@ -24,6 +24,7 @@ from mlproject.tracking.search.trials import (
     trial_rows,
     write_trials,
 )
+from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
     from mlproject.study import Plan
@@ -127,8 +128,9 @@ def final_command(config: Config, best: Mapping[str, Any]) -> str:
     """The command that trains the final policy with what the search found, up to its forecast peak."""
     chosen = {name: best[name] for name in Space.of(config).grids if name != "rm_size"}
     options = "".join(f" -P {name}={value:g}" for name, value in chosen.items())
+    file = " -P config=YOUR_FILE" if config.world == FILES else ""
     return (
-        f"mlflow run . --env-manager local -e ppo -P proxy={best['rm_size']}{options} -P seed={config.seed} "
+        f"mlflow run . --env-manager local -e ppo{file} -P proxy={best['rm_size']}{options} -P seed={config.seed} "
         "-P stop=forecast -P forecast_prior=latest"
     )
 

@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config import Config
 from mlproject.errors import UserError
+from mlproject.models.checkpoints import look_up
+from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.tracking.law_pruner import LawPruner
 from mlproject.tracking.search.space import GRIDS, Space
@@ -88,4 +90,7 @@ def policy_run_options(config: Config) -> str:
     """All options of proxies and PPO that trials share, as one text."""
     names = [name for name in METHODS["ppo"].options if name not in GRIDS or not getattr(config, GRIDS[name])]
     shared: dict[str, Any] = config.select(*names, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
-    return json.dumps({**shared, **config.changed(*METHODS["ppo"].further)})
+    further = config.changed(*METHODS["ppo"].further, "rm_checkpoint_lr")
+    watched = {name: value for name, value in config.select("test_rms", "ensemble").items() if value}
+    own = {name: look_up(name, "search_rm_sizes").digest for name in config.search_rm_sizes if is_checkpoint(name)}
+    return json.dumps({**shared, **further, **watched, **({"checkpoints": own} if own else {})})

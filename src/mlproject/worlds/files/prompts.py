@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from mlproject.errors import UserError
+from mlproject.worlds.conversation import MARK
 from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows
 
 SPLITS = ("train", "curve", "audit")
 ROLES = ("system", "user", "assistant")
-CONVERSATION = '[{"role":'
-"""How a conversation of several turns begins once it is a text."""
 
 
 def read_prompts(path: Path, field: str, bad: BadLines) -> list[str]:
@@ -51,7 +50,7 @@ def prompt_text(field: str, text: str) -> str:
     """
     if not text.strip():
         raise ValueError(f"field {field}: is empty")
-    if not text.startswith(CONVERSATION):
+    if not text.startswith(MARK):
         return text
     try:
         messages = json.loads(text)
@@ -69,7 +68,7 @@ def conversation_text(field: str, messages: Any) -> str:
     said = checked_messages(field, messages)
     if said[-1]["role"] != "user":
         raise ValueError(f"field {field}: ends with the {said[-1]['role']}'s turn; a prompt ends with the user's")
-    if len(said) == 1 and not said[0]["content"].startswith(CONVERSATION):
+    if len(said) == 1 and not said[0]["content"].startswith(MARK):
         return said[0]["content"]
     return json.dumps(said, ensure_ascii=False)
 
