@@ -133,7 +133,7 @@ def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alo
                 if tokenizer.chat_template:
                     asked = [{"role": "user", "content": prompt}]
                     head = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
-                tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id][:8]
+                tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]
                 with torch.no_grad():
                     raw = model.eval()(input_ids=torch.tensor([[*head, *tail]])).logits.item()
                 wanted.append(units["reward_scale"] * (raw - units["reward_centre"]))
