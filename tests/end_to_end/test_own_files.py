@@ -143,6 +143,7 @@ def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alo
     assert checked >= 3, "gold twice, and a proxy whose scores differ by more than the last place"
 
 
+@pytest.mark.slow
 def test_the_same_command_again_makes_nothing_even_when_files_were_touched(study):
     for path in (study / "prompts.jsonl", study / "policy" / "model.safetensors"):
         os.utime(path)

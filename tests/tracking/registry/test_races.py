@@ -164,6 +164,7 @@ def writes_of_a_promotion(processes, store, tmp_path) -> list[tuple[int, str, tu
     return found
 
 
+@pytest.mark.slow
 def test_a_kill_around_the_writes_of_an_alias_leaves_a_champion_that_passed(processes, plant, tmp_path):
     store = plant(HEIGHTS, uri=POSTGRES, experiment=experiment(tmp_path))
     writes = writes_of_a_promotion(processes, store, tmp_path)
