@@ -225,7 +225,7 @@ CONFIGURATION = {
     ),
     "two fields of a comparison": ({"preference_fields": "chosen,rejected"}, ["preference_fields", "three names"]),
     "another policy for reward models": ({"rm_policy_size": "25k"}, ["rm_policy_size=25k", "same where world=files"]),
-    "gold_size a checkpoint beside gold": ({"gold_size": "{models}/gold"}, ["gold_size=", "unless world=files and gold"]),
+    "gold_size a checkpoint beside gold": ({"gold_size": "{models}/gold"}, ["gold_size=", "unless world=files"]),
     "unknown rule for long prompts": ({"long_prompts": "drop"}, ["long_prompts=drop", "cut, skip, stop"]),
     "unknown rule for bad lines": ({"bad_lines": "ignore"}, ["bad_lines=ignore", "stop, skip"]),
     "no tokens for a prompt": ({"max_prompt_tokens": "0"}, ["max_prompt_tokens=0", "at least 1"]),
