@@ -223,6 +223,13 @@ CONFIGURATION = {
     "policy in the embedded world": (
         {"world": "helpdesk", "prompts": None, "gold": None}, ["policy=", "nothing, but with world=files"],
     ),
+    "a test RM that plays gold already": (
+        {
+            "gold": "none", "preferences": "{models}/preferences.jsonl", "gold_size": "13k", "test_rms": "same",
+            "rm_size": "13k",
+        },
+        ["test_rms=same", "others than gold_size=13k"],
+    ),
     "two fields of a comparison": ({"preference_fields": "chosen,rejected"}, ["preference_fields", "three names"]),
     "another policy for reward models": ({"rm_policy_size": "25k"}, ["rm_policy_size=25k", "same where world=files"]),
     "gold_size a checkpoint beside gold": ({"gold_size": "{models}/gold"}, ["gold_size=", "unless world=files"]),

@@ -108,3 +108,13 @@ def test_the_proxies_of_a_study_learn_from_the_half_that_its_curves_were_planned
     for run in plan.policy_runs:
         assert run.inputs["proxy-rm"] in plan.proxies.values()
         assert run.inputs["proxy-rm"].params["half"] == "train"
+
+
+def test_without_gold_a_watching_test_rm_is_put_on_the_scale_of_the_one_that_plays_gold() -> None:
+    run = plan_curve(configured(gold="none", gold_size="25k", rm_size="1k", test_rms="13k"), "ppo")
+    gold, watching = run.inputs["gold-rm"], run.inputs["test_rm.13k"]
+    assert gold.inputs["test-rm"].params["plays_gold"] and "gold-rm" not in gold.inputs["test-rm"].inputs
+    assert not watching.params["plays_gold"] and watching.inputs["gold-rm"] == gold
+    assert run.inputs["proxy-rm"].inputs["gold-rm"] == gold
+    assert {step.params["half"] for step in (gold.inputs["test-rm"], watching)} == {"test"}
+    assert run.inputs["proxy-rm"].params["half"] == "train"

@@ -141,3 +141,30 @@ def test_what_is_encoded_is_decoded_to_the_same_texts_in_every_script(kind, requ
     assert list(responses.prompts) == [TEXTS[0]] * len(said)
     picked = responses.select(torch.tensor([3, 1]))
     assert picked.texts == [said[3], said[1]]
+
+
+def test_a_pair_loses_the_beginning_of_its_prompt_also_after_its_tokenizer_was_saved(pair, tmp_path):
+    pair.save_pretrained(tmp_path)
+    prompt, response = " ".join("abcdefgh" * 4), "yes"
+    most = len(pair(prompt, response)["input_ids"]) - 5
+    for tokenizer in (pair, type(pair).from_pretrained(tmp_path)):
+        [row] = rows_of(Reader(tokenizer, 100, most).encode([prompt], [response]))
+        whole = pair(prompt, response)["input_ids"]
+        assert row == [whole[0], *whole[6:]]
+
+
+@pytest.mark.parametrize("kind", ["chat", "plain", "pair"])
+def test_a_response_that_is_longer_than_all_that_fits_is_cut_at_its_end(kind, request):
+    tokenizer, response = request.getfixturevalue(kind), "word after word " * 30
+    sequences = Reader(tokenizer, 10_000, 20).encode(["a prompt"], [response])
+    assert int(sequences.ends_B[0]) == 20
+    [said] = tokenizer.batch_decode(sequences.response_ids_BR, skip_special_tokens=True)
+    assert said and response.replace(" ", "").startswith(said.replace(" ", ""))
+
+
+def test_two_readers_are_alike_where_ids_and_template_are_the_same(chat, plain):
+    assert Reader(chat, 5).is_like(Reader(byte_tokenizer(340, chat=True), 9))
+    assert not Reader(chat, 5).is_like(Reader(plain, 5))
+    untold = byte_tokenizer(340, chat=True)
+    untold.chat_template = None
+    assert not Reader(chat, 5).is_like(Reader(untold, 5))

@@ -10,7 +10,8 @@ import pytest
 
 from mlproject.models.reader import Reader
 from mlproject.models.sequences import decode_responses
-from mlproject.preferences.comparisons import COLUMNS, encode_comparisons, label_comparisons
+from mlproject.preferences import HALF
+from mlproject.preferences.comparisons import COLUMNS, encode_comparisons, given_comparisons, label_comparisons
 
 
 def labelled(scores_a: np.ndarray, scores_b: np.ndarray, seed: int = 0, **options: float) -> pd.DataFrame:
@@ -107,3 +108,15 @@ def test_encoded_comparisons_keep_texts_labels_and_margins(tiny_tokenizer) -> No
     assert encoded.prefers_a_B.tolist() == [True, False]
     assert encoded.margin_B.tolist() == [0.75, -5.0]
     assert len(encoded) == 2
+
+
+def test_given_comparisons_of_one_prompt_are_all_in_the_same_half_and_on_the_same_side() -> None:
+    prompts = [f"prompt {i // 5}" for i in range(300)]
+    answers = [f"good {i}" for i in range(300)], [f"bad {i}" for i in range(300)]
+    table = given_comparisons(prompts, *answers, held_out=0.1, label_noise=0.0, rng=np.random.default_rng(0))
+    assert (table.groupby("prompt")[[HALF, "held_out"]].nunique() == 1).all(axis=None)
+    assert table[HALF].value_counts().to_dict() == {"train": 150, "test": 150}
+    assert table[table.held_out][HALF].value_counts().to_dict() == {"train": 15, "test": 15}
+    chosen = np.where(table.prefers_a, table.response_a, table.response_b)
+    assert all(text.startswith("good") for text in chosen)
+    assert 0.3 < table.prefers_a.mean() < 0.7

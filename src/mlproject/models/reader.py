@@ -136,10 +136,10 @@ class Reader:
         return from_rows(rows, starts, self.pad_id)
 
     def _beginning_of(self, response: str) -> str:
-        """A response of a pair, cut so that it fits with nothing before it."""
+        """A response of a pair, cut so that it fits behind one token: no tokenizer cuts a prompt to nothing."""
         most = self.max_response_tokens
         if self.max_tokens:
-            most = min(most, self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True))
+            most = min(most, self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True) - 1)
         found = self.tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return response[: found[most - 1][1]] if len(found) > most else response
 

@@ -63,9 +63,8 @@ def ground_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> Ground:
         found = client.get_run(run_id)
         sources[role] = Made(run_id, found.data.tags[FINGERPRINT], found.data.params)
     policy, gold = sources["initial-policy"], sources["gold-rm"]
-    config = config.replace(
-        world=p["world"], world_seed=int(p["world_seed"]), **_files_of(sources), **_gold_of(gold.params)
-    )
+    own = {"world": p["world"], "world_seed": int(p["world_seed"]), **_files_of(sources), **_gold_of(gold.params)}
+    config = config.replace(**own)
     return Ground(config, pool(config, policy, gold))
 
 

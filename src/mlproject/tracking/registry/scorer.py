@@ -73,7 +73,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
         longest = getattr(config, "max_response_tokens", None)
         if not tokenizer.chat_template and tokenizer.cls_token_id is not None:
             cut = {"truncation": "only_first", "max_length": most} if most else {}
-            fits = most - tokenizer.num_special_tokens_to_add(pair=True) if most else None
+            fits = most - tokenizer.num_special_tokens_to_add(pair=True) - 1 if most else None
             bounds = [bound for bound in (longest, fits) if bound is not None]
             shortened = [self._beginning_of(response, min(bounds, default=None)) for response in responses]
             encoded = tokenizer([_plain(prompt) for prompt in prompts], shortened, **cut)
