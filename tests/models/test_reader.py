@@ -159,7 +159,8 @@ def test_a_response_that_is_longer_than_all_that_fits_is_cut_at_its_end(kind, re
     sequences = Reader(tokenizer, 10_000, 20).encode(["a prompt"], [response])
     assert int(sequences.ends_B[0]) == 20
     [said] = tokenizer.batch_decode(sequences.response_ids_BR, skip_special_tokens=True)
-    assert said and response.replace(" ", "").startswith(said.replace(" ", ""))
+    pieces = said.replace(" ", "").replace("##", "")
+    assert pieces and response.replace(" ", "").startswith(pieces)
 
 
 def test_two_readers_are_alike_where_ids_and_template_are_the_same(chat, plain):
