@@ -159,7 +159,7 @@ def no_gold(tmp_path_factory) -> Path:
     folder = started(tmp_path_factory.mktemp("no-gold"), gold="none", preferences="./preferences.jsonl", **sizes)
     answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
-    assert "gold=none: a test RM plays gold" in answer.stderr
+    assert "gold=none: a test RM (./llama-base) plays gold" in answer.stderr
     return folder
 
 
@@ -183,9 +183,8 @@ def test_test_rm_and_proxy_learn_from_disjoint_comparisons_and_none_is_held_out_
     [test_rm] = runs(client, "/models", kind="test-rm")
     table = pd.read_parquet(artifacts(compared) / "comparisons.parquet")
     halves = [half_of(table, each.data.params["half"]) for each in (proxy, test_rm)]
-    sets = [set(half[["prompt", "response_a", "response_b"]].itertuples(index=False, name=None)) for half in halves]
-    assert not sets[0] & sets[1]
-    assert len(sets[0]) + len(sets[1]) == len(table)
+    assert not set(halves[0].prompt) & set(halves[1].prompt)
+    assert sum(map(len, halves)) == len(table)
     assert all(half.held_out.any() and not half.held_out.all() for half in halves)
     [policy] = runs(client, "/models", kind="initial-policy")
     splits = json.loads((artifacts(policy) / "prompts" / "prompts.json").read_text())["splits"]
@@ -208,3 +207,36 @@ def test_a_promotion_can_be_tried_dry(study):
     assert answer.returncode in (0, 3), answer.stderr
     assert "Traceback" not in answer.stderr
     assert rows_of_last_study(client_of(study), "promote")
+
+
+@pytest.mark.slow
+def test_a_proxy_by_its_run_brings_its_world_with_it_and_one_of_another_world_reads_texts(study):
+    client = client_of(study)
+    own = next(
+        found for found in runs(client, "/models", kind="proxy-rm") if found.data.params["rm_size"] == "./neox-rm"
+    )
+    small = ("--preset", "smoke", "--bon_n_max", "8", "--pool_samples", "16", "--n_trials", "0")
+    answer = run(study, "best_of_n", *small, "--proxy", own.info.run_id)  # no word of the files that it came from
+    assert answer.returncode == 0, answer.stderr
+    newest = max(runs(client, kind="policy-run"), key=lambda found: found.info.start_time)
+    assert newest.data.params["world"] == "files"
+    assert newest.data.tags["mlproject.gold"] == "checkpoint"
+
+    answer = run(study, "promote", *small, "--proxy", "1k")  # of the help desk
+    assert answer.returncode in (0, 3), answer.stderr
+    helpdesk = next(
+        found for found in runs(client, "/models", kind="proxy-rm") if found.data.params["world"] == "helpdesk"
+    )
+    version = client.search_model_versions("name = 'reward-model'")[0].version
+    client.set_registered_model_alias("reward-model", "champion", version)
+    gates = study / "gates.yaml"
+    gates.write_text(
+        "method: best-of-n\ngates: [{metric: margin, at_least: -100, judged_by: low, otherwise: a, remedy: b}]\n"
+    )
+    answer = run(
+        study, "promote", "--preset", "smoke", "--config", "mine.yaml", "--proxy", "./neox-rm", "--gates", str(gates)
+    )
+    assert answer.returncode in (0, 3), answer.stderr
+    drawn = [found.data.tags["mlproject.proxy_run_id"] for found in runs(client, kind="policy-run")
+             if found.data.params["world"] == "files"]  # fmt: skip
+    assert helpdesk.info.run_id in drawn, "the champion of the help desk was optimized against on this ground"
