@@ -81,5 +81,6 @@ def test_rank_zero_alone_measures_and_both_stop_at_the_same_step(room, tmp_path)
 @pytest.mark.slow
 def test_what_fails_on_rank_zero_fails_everywhere_instead_of_leaving_the_others_waiting(room, tmp_path):
     first, second = two_processes("broken", room, tmp_path)
-    assert first["said"] == "RuntimeError: the judge is away"
-    assert second["said"] == "UserError: rank 0 could not measure the policy: the judge is away"
+    told = "gold: failed (RuntimeError: the judge is away); mend the function"
+    assert first["said"] == f"UserError: {told}"
+    assert second["said"] == f"UserError: rank 0 could not measure the policy: {told}"
