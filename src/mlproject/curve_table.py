@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mlproject.curve import CurvePoint
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
 
 COLUMNS = {
@@ -86,7 +86,7 @@ def read_table(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"curve={path}: no such file; give the path of a table, or an MLflow run id") from None
     except Exception as error:  # pandas and pyarrow have many ways to say that a file is broken
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"curve={path}: cannot be read ({reason}); give a table with a header line") from None
 
 

@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake of the user's."""
+"""Exceptions that stand for a user's mistake or a refusal, and how any exception is told in one line."""
 
 
 class UserError(Exception):
@@ -10,3 +10,8 @@ class UserError(Exception):
 
 class RefusedError(Exception):
     """An answer, not a mistake: what was asked for is refused. Exit code 3."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, for a message of one line: its first line, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.curve_metrics import summaries
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
 from mlproject.models.reader import Reader
 from mlproject.monitor import OveroptimizationMonitor, Reading
@@ -163,7 +163,7 @@ class OveroptimizationCallback(TrainerCallback):
                 decision = _Decision(stop, state.global_step + self._every)
             except BaseException as error:  # other ranks wait for an answer
                 failure = error
-                decision = replace(decision, error=(str(error).splitlines() or [type(error).__name__])[0])
+                decision = replace(decision, error=first_line(error))
             self.seconds += perf_counter() - start
         decision = _from_rank_zero(decision)
         if failure is not None:
@@ -219,7 +219,7 @@ class OveroptimizationCallback(TrainerCallback):
         try:
             found = AutoModelForCausalLM.from_pretrained(self._initial, dtype=policy.dtype)
         except (OSError, ValueError) as error:
-            raise UserError(f"initial_policy={self._initial}: {str(error).splitlines()[0]}") from None
+            raise UserError(f"initial_policy={self._initial}: {first_line(error)}") from None
         return ending_like(found.to(policy.device), tokenizer)
 
     def _earlier(self, folder: Path, step: int) -> list[CurvePoint]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.models.sizes import SIZES, is_checkpoint
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def _look_up(source: str, given: str, option: str, newest: int) -> Checkpoint:
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise UserError(f"{option}={given}: no model there ({_first_line(error)})") from None
+        raise UserError(f"{option}={given}: no model there ({first_line(error)[:200]})") from None
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{option}={given}: no tokenizer there ({_first_line(error)})") from None
+        raise UserError(f"{option}={given}: no tokenizer there ({first_line(error)[:200]})") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"{option}={given}: its tokenizer has no fast version; save its tokenizer.json too")
     if not tokenizer("Hello, 1 world.", add_special_tokens=False)["input_ids"]:  # made up where its files are missing
@@ -97,7 +97,7 @@ def _look_up(source: str, given: str, option: str, newest: int) -> Checkpoint:
         with torch.device("meta"):
             model = auto.from_config(config)
     except (ValueError, AttributeError) as error:
-        raise UserError(f"{option}={given}: neither language nor reward model ({_first_line(error)})") from None
+        raise UserError(f"{option}={given}: neither language nor reward model ({first_line(error)[:200]})") from None
     embeddings = model.get_input_embeddings()
     if len(tokenizer) > embeddings.weight.shape[0]:
         raise UserError(
@@ -182,7 +182,7 @@ def _load(auto: type, source: str, option: str, is_new: bool = False) -> PreTrai
         extra = {"num_labels": 1} if is_new else {}
         model, report = auto.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **extra)  # type: ignore[attr-defined]
     except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise UserError(f"{option}={source}: its weights cannot be read ({_first_line(error)})") from None
+        raise UserError(f"{option}={source}: its weights cannot be read ({first_line(error)[:200]})") from None
     finally:
         logging.set_verbosity(told)
     missing = sorted(report["missing_keys"])
@@ -221,7 +221,3 @@ def _digest(source: str) -> str:
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.models.reader import Reader
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function, load_reward_model
@@ -65,7 +65,7 @@ def accelerator(mixed_precision: str = "no") -> Accelerator:
     try:
         return Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
     except ValueError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"mixed_precision={mixed_precision}: {reason}; use no or bf16") from None
 
 

@@ -16,7 +16,7 @@ from mlflow.entities import LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve, CurvePoint
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.steps.policy_run import CURVE
 from mlproject.steps.step import Step, fingerprint
 from mlproject.tracking.inputs import Inputs
@@ -67,7 +67,7 @@ def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
     try:
         run = client.get_run(given)
     except MlflowException as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"forecast_prior={given}: not found ({reason}); give the run id of a law run") from None
     if run.data.tags.get(KIND) != "law" or run.info.status != "FINISHED":
         kind = run.data.tags.get(KIND) or "foreign"

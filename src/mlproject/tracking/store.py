@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 
 _SQLITE = "sqlite:///"
 _PAGE = 500
@@ -97,7 +97,7 @@ def open_store(experiment: str) -> Store:
             _experiment(client, name, folder) for name in (experiment, f"{experiment}/models", f"{experiment}/studies")
         ]
     except MlflowException as error:
-        raise UserError(f"MLFLOW_TRACKING_URI={hide_password(uri)}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"MLFLOW_TRACKING_URI={hide_password(uri)}: {first_line(error)}") from error
     if folder is not None:
         with sqlite3.connect(uri.removeprefix(_SQLITE), timeout=20) as database:
             database.execute("PRAGMA journal_mode=WAL")  # readers do not wait for writers; single writes 20-30 % faster

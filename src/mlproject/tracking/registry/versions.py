@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.tracking.runs import KIND, PROXY_RUN, artifact
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -154,7 +154,7 @@ def verify(client: MlflowClient, version: ModelVersion) -> None:
     try:
         found = _digest_now(client, version)
     except (MlflowException, OSError) as error:
-        raise UserError(f"{named}: its files cannot be read ({_first_line(error)}); register the model anew") from None
+        raise UserError(f"{named}: its files cannot be read ({first_line(error)}); register the model anew") from None
     if found != expected:
         raise UserError(
             f"{named}: its files have changed since it was registered (SHA-256 {found[:12]} instead of "
@@ -190,7 +190,7 @@ def resolve_version(client: MlflowClient, given: str) -> ModelVersion:
             version = client.get_model_version(*name.split("/"))
     except (MlflowException, TypeError) as error:
         raise UserError(
-            f"proxy={given}: not found ({_first_line(error)}); give a size, a run id or models:/NAME@ALIAS"
+            f"proxy={given}: not found ({first_line(error)}); give a size, a run id or models:/NAME@ALIAS"
         ) from None
     return version
 
@@ -210,13 +210,9 @@ def resolve_proxy(client: MlflowClient, given: str) -> Run:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise UserError(
-            f"proxy={given}: not found ({_first_line(error)}); give a size, a run id or models:/NAME@ALIAS"
+            f"proxy={given}: not found ({first_line(error)}); give a size, a run id or models:/NAME@ALIAS"
         ) from None
     kind = run.data.tags.get(KIND)
     if kind != "proxy-rm" or run.info.status != "FINISHED":
         raise UserError(f"proxy={given}: is a {kind or 'foreign'} run, {run.info.status}; give a finished proxy-rm run")
     return run
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config import Config
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.models.checkpoints import look_up
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
@@ -49,7 +49,7 @@ def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
             grace_period=GRACE_SECONDS,
         )
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"storage={hide_password(config.storage)}: cannot be opened ({reason}); give a database URL"
         ) from None

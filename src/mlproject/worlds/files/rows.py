@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 
 FORMATS = ".jsonl, .json, .csv, .tsv, .parquet, .txt, or a folder saved by datasets"
 
@@ -203,7 +203,7 @@ def _parquet(path: Path, bad: BadLines) -> Iterator[Row]:
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: is not Parquet ({str(error).splitlines()[0]}); write the file anew") from None
+        raise UserError(f"{path}: is not Parquet ({first_line(error)}); write the file anew") from None
     for number, values in enumerate(rows, 1):
         yield Row(f"{path} row {number}", values)
 
@@ -221,7 +221,7 @@ def _datasets(path: Path, bad: BadLines) -> Iterator[Row]:
     try:
         saved = datasets.load_from_disk(str(path))
     except (FileNotFoundError, ValueError, OSError) as error:
-        raise UserError(f"{path}: is no folder saved by datasets ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: is no folder saved by datasets ({first_line(error)})") from None
     if isinstance(saved, datasets.DatasetDict):
         if "train" not in saved and len(saved) > 1:
             raise UserError(f"{path}: holds the splits {', '.join(saved)}, none called train; save the one you mean")
