@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mlproject"
 FLOORS = [  # from the ground up; a room imports from its own floor and from those below
-    {"errors", "yaml_file", "curve", "estimators", "archive", "py.typed", "__init__"},
+    {"digest", "errors", "yaml_file", "curve", "estimators", "archive", "py.typed", "__init__"},
     {"worlds", "models", "laws", "theme"},
     {"preferences", "optimization", "promotion", "warning"},
     {"config", "config_rules", "options", "command_line", "curve_metrics", "curve_table"},

@@ -26,29 +26,23 @@ def check(config: Config, proxy: str = "") -> None:
     Raises:
         UserError: for the first mistake; one line says where it is.
     """
+    from mlproject.models.checkpoints import look_up, look_up_reward_model
+
     if is_checkpoint(proxy) and not proxy.startswith("models:/"):
-        _look_up(proxy, "proxy")
+        look_up(proxy, "proxy")
     for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms"):
         given = getattr(config, option)
         for name in given if isinstance(given, tuple) else (given,):
             if is_checkpoint(name):
-                _look_up(name, option)
+                look_up(name, option)
     if config.gold != TRAINED and is_function(config.gold):
         from mlproject.models.scorers import load_function
 
         load_function(config.gold)
     elif is_checkpoint(config.gold):
-        _look_up(config.gold, "gold", needs_head=True)
+        look_up_reward_model(config.gold, "gold")
     if config.world == FILES:
         _check_files(config)
-
-
-def _look_up(name: str, option: str, needs_head: bool = False) -> None:
-    from mlproject.models.checkpoints import look_up
-
-    if needs_head and not look_up(name, option).is_reward_model:
-        raise UserError(f"{option}={name}: is a language model; give a reward model (a one-label sequence classifier)")
-    look_up(name, option)
 
 
 def _check_files(config: Config) -> None:

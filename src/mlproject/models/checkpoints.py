@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
 from mlproject.models.sizes import SIZES, is_checkpoint
 
@@ -55,6 +55,18 @@ def look_up(given: str, option: str) -> Checkpoint:
     source = str(folder.resolve()) if is_folder else given
     newest = max((f.stat().st_mtime_ns for f in folder.iterdir() if f.is_file()), default=0) if is_folder else 0
     return _look_up(source, given, option, newest)
+
+
+def look_up_reward_model(given: str, option: str) -> Checkpoint:
+    """Look at a checkpoint that must be a finished reward model.
+
+    Raises:
+        UserError: where there is none, or it is a language model.
+    """
+    found = look_up(given, option)
+    if not found.is_reward_model:
+        raise UserError(f"{option}={given}: is a language model; give a reward model (a one-label sequence classifier)")
+    return found
 
 
 def parameters_of(name: str) -> int:
@@ -214,10 +226,4 @@ def _digest(source: str) -> str:
     folder = Path(source)
     if not folder.is_dir():
         return Path(cached_file(source, "config.json")).parent.name  # the hub's cache: a folder for each commit
-    total = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            total.update(path.name.encode() + b"\0")
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+    return digest_of_files(folder, folder.iterdir())

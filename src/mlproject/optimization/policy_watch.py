@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import look_up
+from mlproject.models.checkpoints import look_up_reward_model
 from mlproject.models.generation import sample
 from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
@@ -252,8 +252,7 @@ def as_scorer(given: ScorerLike, role: str, policy: PreTrainedModel, reader: Rea
     if isinstance(given, str | Path):
         if not (Path(given) / "config.json").is_file():
             raise UserError(f"{role}={given}: is not the folder of a model; give one with a config.json")
-        if not look_up(str(Path(given).resolve()), role).is_reward_model:
-            raise UserError(f"{role}={given}: is a language model; give a reward model (a one-label classifier)")
+        look_up_reward_model(str(Path(given).resolve()), role)
         return load_reward_model(Path(given), reader, policy.device)
     if hasattr(given, "rate") and hasattr(given, "with_units"):
         return cast(Scorer, given)

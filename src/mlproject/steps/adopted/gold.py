@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.config_rules import GOLD, NONE, gold_kind, is_function
-from mlproject.models.checkpoints import look_up
+from mlproject.models.checkpoints import look_up, look_up_reward_model
 from mlproject.steps.step import Run, Step
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def adopted_gold(config: Config, policy: Step, test_rm: Step | None = None) -> S
         name = size = config.gold
         params["function_sha256"] = _code_digest(config.gold)
     else:
-        found = look_up(config.gold, "gold")
+        found = look_up_reward_model(config.gold, "gold")
         name, size, rm_params = f"gold RM {found.name}", found.name, found.parameters
         params |= {"gold": found.source, "gold_sha256": found.digest}
     return Step(

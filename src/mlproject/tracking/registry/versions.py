@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
 from mlproject.tracking.runs import KIND, PROXY_RUN, artifact
 
@@ -134,12 +134,8 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> str:
 
 def digest_of(folder: Path) -> str:
     """SHA-256 over the names and contents of all files of a version that decide what it answers."""
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name not in _NOT_OURS and path.suffix != ".pyc":
-            total.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
+    files = folder.rglob("*")
+    return digest_of_files(folder, (path for path in files if path.name not in _NOT_OURS and path.suffix != ".pyc"))
 
 
 def verify(client: MlflowClient, version: ModelVersion) -> None:

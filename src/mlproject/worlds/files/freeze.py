@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlproject.digest import digest_of_files
 from mlproject.errors import UserError
 from mlproject.worlds.files import Files
 from mlproject.worlds.files.preferences import Preference, read_preferences
@@ -42,11 +42,8 @@ class Frozen:
 def source(path: str) -> dict[str, str]:
     """Absolute path of a file or folder, and the digest of what it holds: either makes another study."""
     found = Path(path).expanduser().resolve()
-    total = hashlib.sha256()
-    for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
-        if file.is_file():
-            total.update(hashlib.sha256(file.read_bytes()).digest())
-    return {"path": str(found), "sha256": total.hexdigest()}
+    files = found.rglob("*") if found.is_dir() else [found]
+    return {"path": str(found), "sha256": digest_of_files(found.parent, files)}
 
 
 def freeze(options: Mapping[str, Any], prompts: str, preferences: str, cut: Cut) -> Frozen:
