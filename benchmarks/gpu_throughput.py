@@ -19,17 +19,17 @@ from types import SimpleNamespace
 
 import torch
 
-from mlproject.config import load_config
-from mlproject.models.build import new_policy, new_reward_model, parameter_count
+from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
-from mlproject.models.policy import train_policy
-from mlproject.models.reader import Reader
+from mlproject.models.init import new_policy, new_reward_model, parameter_count
+from mlproject.models.prompt_format import Reader
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode
+from mlproject.models.sft import train_policy
 from mlproject.models.sizes import POLICY_SIZES
 from mlproject.models.training import Schedule
 from mlproject.optimization.ppo import ActorCritic, collect, improve
-from mlproject.steps.common import accelerator, numpy_generator
+from mlproject.pipeline.loading import accelerator, numpy_generator
 from mlproject.worlds import load_world
 
 

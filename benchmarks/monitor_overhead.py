@@ -52,7 +52,7 @@ def trainer_of(name: str, setting: Setting, callback: OveroptimizationCallback, 
     data: dict[str, list[str]] = {"prompt": [prompt + separator for prompt in setting.prompts[:5000]]}
     given: dict[str, Any] = {}
     if name == "DPO":
-        from mlproject.steps.common import numpy_generator
+        from mlproject.pipeline.loading import numpy_generator
         from mlproject.worlds import load_world
 
         asked, said = load_world("helpdesk", 0).corpus(PAIRS * steps, numpy_generator("pairs", 0))
@@ -83,7 +83,7 @@ def trainer_of(name: str, setting: Setting, callback: OveroptimizationCallback, 
 
 def reward_of(setting: Setting, separator: str) -> Callable[..., list[float]]:
     """The reward model as TRL's reward function; named, for TRL makes its name part of a metric's."""
-    from mlproject.models.reader import Reader
+    from mlproject.models.prompt_format import Reader
 
     reader = Reader(setting.tokenizer, setting.max_response_tokens)
 
@@ -101,7 +101,7 @@ def watched(
     import mlflow
 
     from mlproject.integrations import trainer_callback
-    from mlproject.models.build import new_reward_model
+    from mlproject.models.init import new_reward_model
     from mlproject.models.reward_model import RewardModel
     from mlproject.worlds import load_world
 

@@ -78,9 +78,9 @@ class Ours:
         import torch
         from accelerate import Accelerator
 
-        from mlproject.models.reader import Reader
+        from mlproject.models.prompt_format import Reader
         from mlproject.optimization import ppo
-        from mlproject.optimization.problem import Problem
+        from mlproject.optimization.task import Problem
 
         self.clock, self.lengths, self._ppo = Clock(), [], ppo
         ppo.sample = self.clock.timed("sampling", ppo.sample)
@@ -272,13 +272,13 @@ def prepare(arguments: argparse.Namespace) -> Setting:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from mlproject.config import load_config
-    from mlproject.models.build import new_policy, new_reward_model
-    from mlproject.models.policy import train_policy
+    from mlproject.config.schema import load_config
+    from mlproject.models.init import new_policy, new_reward_model
     from mlproject.models.reward_model import RewardModel
     from mlproject.models.sequences import encode
+    from mlproject.models.sft import train_policy
     from mlproject.models.training import Schedule
-    from mlproject.steps.common import accelerator, numpy_generator, torch_generator
+    from mlproject.pipeline.loading import accelerator, numpy_generator, torch_generator
     from mlproject.worlds import load_world
 
     torch.set_num_threads(arguments.threads)

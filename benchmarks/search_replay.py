@@ -32,10 +32,10 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import GPSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
-from mlproject.archive import load_result
 from mlproject.curve import Curve
+from mlproject.experiments.results import load_result
 from mlproject.laws import Forecast, wilson
-from mlproject.tracking.law_pruner import RM_PARAMS, Judgement, LawPruner, Verdict, report
+from mlproject.search.law_pruner import RM_PARAMS, Judgement, LawPruner, Verdict, report
 
 NEAR = 0.98  # of the grid's best peak gold
 MOST_TRIALS, RESAMPLES = 60, 2000

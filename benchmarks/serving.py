@@ -25,9 +25,9 @@ from transformers import AutoTokenizer
 
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode
-from mlproject.steps.common import MODEL_FOLDER
-from mlproject.steps.comparisons import TABLE
-from mlproject.tracking.registry.versions import resolve_proxy
+from mlproject.pipeline.comparisons import TABLE
+from mlproject.pipeline.loading import MODEL_FOLDER
+from mlproject.registry.versions import resolve_proxy
 from mlproject.tracking.runs import INPUTS, artifact
 
 

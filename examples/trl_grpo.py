@@ -29,14 +29,14 @@ from accelerate import Accelerator
 from datasets import Dataset
 
 from mlproject.integrations.trainer_callback import OveroptimizationCallback
-from mlproject.models.build import new_policy, new_reward_model
 from mlproject.models.generation import sample
-from mlproject.models.policy import train_policy
-from mlproject.models.reader import Reader
+from mlproject.models.init import new_policy, new_reward_model
+from mlproject.models.prompt_format import Reader
 from mlproject.models.reward_model import RewardModel
+from mlproject.models.sft import train_policy
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
-from mlproject.monitor import OveroptimizationMonitor
+from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
 from mlproject.worlds import load_world

@@ -6,13 +6,15 @@ Heavy imports stand inside the fixtures, so that tests without models start at o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from mlproject.tracking.store import Store
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny models are fastest on one thread
 
@@ -32,7 +34,7 @@ def tiny_policy(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., PreTra
     """Builds a policy over the vocabulary of 8; `sharpness` says how far it is from uniform, `eos` lifts the end."""
     import torch
 
-    from mlproject.models.build import new_policy
+    from mlproject.models.init import new_policy
 
     def build(seed: int = 0, sharpness: float = 3.0, eos: float = 1.0) -> PreTrainedModel:
         policy = new_policy("25k", tiny_tokenizer, seed).eval()
@@ -49,7 +51,7 @@ def tiny_reward_model(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., 
     """Builds a classifier with one label over the vocabulary of 8."""
     import torch
 
-    from mlproject.models.build import new_reward_model
+    from mlproject.models.init import new_reward_model
 
     def build(seed: int = 0, size: str = "3k", sharpness: float = 3.0) -> PreTrainedModel:
         model = new_reward_model(size, tiny_tokenizer, seed).eval()
@@ -83,3 +85,15 @@ def enumerate_responses() -> Callable[[PreTrainedModel, list[int], int], Respons
         return finished
 
     return enumerated
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store of its own for a file of tests, in a folder that is the working directory meanwhile."""
+    from mlproject.tracking.store import open_store
+
+    patch = pytest.MonkeyPatch()
+    patch.chdir(tmp_path_factory.mktemp("store"))
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield open_store("trial")
+    patch.undo()

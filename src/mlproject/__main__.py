@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from mlproject import own_models
-from mlproject.command_line import parse_command_line
-from mlproject.config_rules import cautions
+from mlproject.cli.parser import parse_command_line
+from mlproject.config.rules import cautions
 from mlproject.errors import RefusedError, UserError
+from mlproject.pipeline import preflight as own_models
 
 EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
 
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for caution in cautions(call.config) if is_first else []:
             print(f"mlproject: {caution}", file=sys.stderr)
         own_models.check(call.config, call.arguments.get("proxy", ""))
-        entry_point = getattr(import_module("mlproject.entry_points"), call.entry.name)  # the whole stack, only now
+        entry_point = getattr(import_module("mlproject.cli.commands"), call.entry.name)  # the whole stack, only now
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             entry_point(call)
             return EXIT_OK
-        crew = import_module("mlproject.tracking.crew")
+        crew = import_module("mlproject.execution.distributed")
         if not is_first:
             return crew.follow()
         with crew.leading():

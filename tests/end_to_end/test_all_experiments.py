@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from mlproject.archive import load_result
-from mlproject.experiments import known_experiments
+from mlproject.experiments.results import load_result
+from mlproject.experiments.spec import known_experiments
 
 
 def run(store: Path, *arguments: str) -> subprocess.CompletedProcess:

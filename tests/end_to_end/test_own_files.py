@@ -175,7 +175,7 @@ def test_without_gold_a_test_rm_plays_it_and_every_run_and_the_report_say_so(no_
 
 @pytest.mark.slow
 def test_test_rm_and_proxy_learn_from_disjoint_comparisons_and_none_is_held_out_for_curves(no_gold):
-    from mlproject.steps.proxy_rm import half_of
+    from mlproject.pipeline.proxy_rm import half_of
 
     client = client_of(no_gold)
     [compared] = runs(client, "/models", kind="comparisons")

@@ -15,8 +15,8 @@ import pytest
 from mlflow import MlflowClient
 
 from mlproject.__main__ import main
-from mlproject.archive import RESOLUTION, load_result
 from mlproject.curve import Curve
+from mlproject.experiments.results import RESOLUTION, load_result
 
 ROOT = Path(__file__).parents[2]
 

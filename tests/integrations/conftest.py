@@ -40,8 +40,8 @@ class Room:
 def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     import torch
 
-    from mlproject.models.build import new_policy, new_reward_model
-    from mlproject.models.reader import Reader
+    from mlproject.models.init import new_policy, new_reward_model
+    from mlproject.models.prompt_format import Reader
     from mlproject.models.reward_model import RewardModel
     from mlproject.worlds import load_world
 

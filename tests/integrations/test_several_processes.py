@@ -16,7 +16,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 from mlproject.integrations.trainer_callback import OveroptimizationCallback
-from mlproject.monitor import OveroptimizationMonitor
+from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.worlds import load_world
 
 folder, policy, rank, case = Path(sys.argv[1]), sys.argv[2], int(os.environ["RANK"]), sys.argv[3]

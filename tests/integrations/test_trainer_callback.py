@@ -15,12 +15,12 @@ from mlproject.curve import CurvePoint
 from mlproject.errors import UserError
 from mlproject.integrations.trainer_callback import SAVED_CURVE, TABLE, OveroptimizationCallback
 from mlproject.laws import Forecast
-from mlproject.models.reader import Reader, Responses
+from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel
-from mlproject.monitor import OveroptimizationMonitor
-from mlproject.optimization.meter import Meter
-from mlproject.optimization.policy_watch import PlainTexts
-from mlproject.optimization.pool import draw_pool
+from mlproject.monitoring.monitor import OveroptimizationMonitor
+from mlproject.monitoring.policy_evaluator import PlainTexts
+from mlproject.optimization.evaluator import Meter
+from mlproject.optimization.sample_pool import draw_pool
 from mlproject.preferences.calibration import calibration_scale
 
 pytest.importorskip("trl")

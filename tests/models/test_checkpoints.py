@@ -21,7 +21,7 @@ from mlproject.models.checkpoints import (
 )
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import measure_kl
-from mlproject.models.reader import Reader
+from mlproject.models.prompt_format import Reader
 from mlproject.models.sizes import SIZES
 
 POLICIES = {"gpt2": ("gpt2", False), "llama": ("llama", True), "gpt_neox": ("gpt_neox", False)}

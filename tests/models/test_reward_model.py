@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from mlproject.models.build import new_reward_model, parameter_count
-from mlproject.models.reader import Reader
+from mlproject.models.init import new_reward_model, parameter_count
+from mlproject.models.prompt_format import Reader
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sequences import Sequences, encode
 from mlproject.models.sizes import SIZES

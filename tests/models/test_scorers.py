@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import load_reward_checkpoint, look_up, text_reader
-from mlproject.models.reader import Reader, Responses
+from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function, load_reward_model
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from mlproject.errors import UserError
 from mlproject.models import training
 from mlproject.models.log_probs import response_logits, token_log_probs
-from mlproject.models.policy import train_policy
 from mlproject.models.sequences import Sequences, encode
+from mlproject.models.sft import train_policy
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.bradley_terry import train_reward_model
 
@@ -156,7 +156,7 @@ def test_more_processes_than_examples_in_a_batch_are_refused_in_one_line() -> No
 
 
 def test_bfloat16_training_stays_near_float32_and_leaves_a_float32_model(tiny_policy, tiny_tokenizer) -> None:
-    from mlproject.steps.common import accelerator
+    from mlproject.pipeline.loading import accelerator
 
     corpus = encode(tiny_tokenizer, ["yes no"] * 11, TEXTS, max_response_tokens=9)
     losses, types = {}, {}

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.models.generation import sample
-from mlproject.models.policy import train_policy
 from mlproject.models.sequences import decode_responses, encode, encode_prompts
+from mlproject.models.sft import train_policy
 from mlproject.models.training import Schedule, bucketed_batches, train
 
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from mlproject.config import Config
+from mlproject.config.schema import Config
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
-from mlproject.models.reader import Reader, Responses
+from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.sequences import decode_responses, encode
 from mlproject.optimization import METHODS, Method, best_of_n, ppo
-from mlproject.optimization.meter import Meter, Snapshot
-from mlproject.optimization.pool import Pool
-from mlproject.optimization.problem import Problem
+from mlproject.optimization.evaluator import Meter, Snapshot
+from mlproject.optimization.sample_pool import Pool
+from mlproject.optimization.task import Problem
 
 P, N = 3, 7
 

@@ -15,13 +15,13 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
 from mlproject.models.generation import sample
-from mlproject.models.reader import Reader, Responses
+from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sequences import encode_prompts
 from mlproject.optimization import ppo
-from mlproject.optimization.meter import Meter
-from mlproject.optimization.pool import Pool
-from mlproject.optimization.problem import Problem
+from mlproject.optimization.evaluator import Meter
+from mlproject.optimization.sample_pool import Pool
+from mlproject.optimization.task import Problem
 
 OPTIONS = {
     "kl_coef": 0.0,

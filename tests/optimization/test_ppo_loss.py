@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mlproject.models.generation import sample
 from mlproject.models.sequences import Sequences, encode_prompts
-from mlproject.optimization.advantages import masked_mean
+from mlproject.optimization.gae import masked_mean
 from mlproject.optimization.ppo import ActorCritic, Rollouts, improve, ppo_loss
 
 V = 8

@@ -11,8 +11,8 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerFast
 
-from mlproject.models.build import new_reward_model
-from mlproject.models.reader import Reader
+from mlproject.models.init import new_reward_model
+from mlproject.models.prompt_format import Reader
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.training import Schedule
 from mlproject.preferences.bradley_terry import bradley_terry_loss, train_reward_model

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlproject.models.reader import Reader
+from mlproject.models.prompt_format import Reader
 from mlproject.models.sequences import decode_responses
 from mlproject.preferences import HALF
 from mlproject.preferences.comparisons import COLUMNS, encode_comparisons, given_comparisons, label_comparisons

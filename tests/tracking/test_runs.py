@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.steps.policy_run import COMPLETE
-from mlproject.steps.step import Step
-from mlproject.tracking.ledger import Ledger
-from mlproject.tracking.owner import PID, STARTED, reap
+from mlproject.pipeline.policy_run import COMPLETE
+from mlproject.pipeline.step import Step
+from mlproject.tracking.liveness import PID, STARTED, reap
+from mlproject.tracking.run_index import Ledger
 from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import open_store
 

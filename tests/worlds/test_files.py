@@ -11,12 +11,12 @@ import pytest
 from tests.own_models import TEXTS, byte_tokenizer, write_preferences
 
 from mlproject.errors import UserError
-from mlproject.models.reader import Reader
+from mlproject.models.prompt_format import Reader
 from mlproject.worlds.files import Files
-from mlproject.worlds.files.freeze import freeze, source, train_preferences
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts
 from mlproject.worlds.files.rows import BadLines
+from mlproject.worlds.files.snapshot import freeze, source, train_preferences
 
 PROMPTS = [
     *TEXTS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlproject.worlds.lexicons import phrase_lists
-from mlproject.worlds.signs import collective_signs, count_signs
-from mlproject.worlds.tokens import is_word, tokens
+from mlproject.worlds.text_stats import collective_signs, count_signs
+from mlproject.worlds.word_split import is_word, tokens
 
 
 def counts(text: str) -> dict[str, float]:

@@ -21,14 +21,14 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from mlproject.curve import Curve, CurvePoint
-from mlproject.curve_metrics import summaries
 from mlproject.errors import UserError, first_line
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
-from mlproject.models.reader import Reader
-from mlproject.monitor import OveroptimizationMonitor, Reading
-from mlproject.optimization.policy_watch import PolicyWatch, ScorerLike
-from mlproject.optimization.pool import Judge
-from mlproject.steps.policy_run import CURVE
+from mlproject.models.prompt_format import Reader
+from mlproject.monitoring.metrics import summaries
+from mlproject.monitoring.monitor import OveroptimizationMonitor, Reading
+from mlproject.monitoring.policy_evaluator import PolicyWatch, ScorerLike
+from mlproject.optimization.sample_pool import Judge
+from mlproject.pipeline.policy_run import CURVE
 from mlproject.tracking.trainer_run import TrainerRun
 
 TABLE, SAVED_CURVE = "overoptimization.csv", f"overoptimization/{CURVE}"

@@ -14,7 +14,7 @@ from mlproject.models.sizes import SIZES, is_checkpoint
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from mlproject.models.reader import Reader
+    from mlproject.models.prompt_format import Reader
 
 _HEAD = "ForSequenceClassification"
 
@@ -85,7 +85,7 @@ def _look_up(source: str, given: str, option: str, newest: int) -> Checkpoint:
         PreTrainedTokenizerFast,
     )
 
-    from mlproject.models.build import parameter_count
+    from mlproject.models.init import parameter_count
 
     try:
         config = AutoConfig.from_pretrained(source)
@@ -168,7 +168,7 @@ def new_reward_head(checkpoint: Checkpoint, option: str, seed: int) -> tuple[Pre
 
 def text_reader(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> Reader:
     """How a reward model with a tokenizer of its own reads texts: as much as it can."""
-    from mlproject.models.reader import UNBOUNDED, Reader
+    from mlproject.models.prompt_format import UNBOUNDED, Reader
 
     return Reader(tokenizer, UNBOUNDED, longest_sequence(model))
 

@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from mlproject.models.reader import Reader, Responses
+from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.sequences import Sequences, by_length, by_prompt, inference_batch, unique
 
 _SHARED_PROMPT = 64

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import text_reader
-from mlproject.models.reader import Reader, Responses
+from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 
 Array = NDArray[np.float64]

@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.errors import UserError
-from mlproject.models.exchange import sum_over_all
-from mlproject.models.recompute import recomputed_layers
+from mlproject.models.collectives import sum_over_all
+from mlproject.models.gradient_checkpointing import recomputed_layers
 
 Progress = Callable[[float], None]
 """Told the finished share of a piece of work, 0 to 1."""

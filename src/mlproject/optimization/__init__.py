@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlproject.curve import CurvePoint
-    from mlproject.optimization.problem import Problem
+    from mlproject.optimization.task import Problem
 
 
 @dataclass(frozen=True)

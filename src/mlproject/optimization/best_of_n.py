@@ -11,7 +11,7 @@ import numpy as np
 
 from mlproject.curve import CurvePoint
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_samples, n_grid
-from mlproject.optimization.problem import Problem
+from mlproject.optimization.task import Problem
 
 
 def optimize(problem: Problem) -> Iterator[CurvePoint]:

@@ -25,16 +25,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
-from mlproject.models.exchange import from_first, sum_over_all
+from mlproject.models.collectives import from_first, sum_over_all
 from mlproject.models.generation import sample
+from mlproject.models.gradient_checkpointing import recomputed_layers
 from mlproject.models.log_probs import at_responses, log_probs_of
 from mlproject.models.lora import add_adapters
-from mlproject.models.reader import Responses
-from mlproject.models.recompute import recomputed_layers
+from mlproject.models.prompt_format import Responses
 from mlproject.models.sequences import Sequences, by_length, inference_batch
-from mlproject.optimization.advantages import generalized_advantages, masked_mean, shaped_rewards, whiten
-from mlproject.optimization.problem import Problem
-from mlproject.optimization.shards import Shard, all_shards, own_shards
+from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
+from mlproject.optimization.rollout_shards import Shard, all_shards, own_shards
+from mlproject.optimization.task import Problem
 
 _MAX_GRADIENT_NORM = 1.0
 _VALUE_BATCH = 64

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlproject.models.reader import Reader
+from mlproject.models.prompt_format import Reader
 from mlproject.models.sequences import Sequences
 from mlproject.preferences import HALF, HALVES
 

@@ -17,10 +17,10 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError, first_line
-from mlproject.steps.policy_run import CURVE
-from mlproject.steps.step import Step, fingerprint
+from mlproject.pipeline.policy_run import CURVE
+from mlproject.pipeline.step import Step, fingerprint
 from mlproject.tracking.inputs import Inputs
-from mlproject.tracking.owner import owner_tags
+from mlproject.tracking.liveness import owner_tags
 from mlproject.tracking.store import Store, all_runs
 from mlproject.tracking.views import RUN_COLOR_TAG, run_color
 
@@ -89,7 +89,7 @@ class Watch(Protocol):
 
 
 class StepRun:
-    """The run that a step's work fills (see `mlproject.steps.step.Run`).
+    """The run that a step's work fills (see `mlproject.pipeline.step.Run`).
 
     Metrics are gathered and written in batches, each with a timestamp derived from the run and the step: writing the
     same value again after a crash changes nothing.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlproject.curve import Array
-from mlproject.worlds.signs import count_signs
+from mlproject.worlds.text_stats import count_signs
 
 _PROMPTS = "prompts.json"
 

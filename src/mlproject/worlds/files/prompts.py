@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlproject.errors import UserError
-from mlproject.worlds.conversation import MARK
+from mlproject.worlds.chat import MARK
 from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows
 
 SPLITS = ("train", "curve", "audit")

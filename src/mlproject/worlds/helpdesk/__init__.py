@@ -12,7 +12,7 @@ from mlproject.curve import Array
 from mlproject.worlds.helpdesk import author, distortions, judgement
 from mlproject.worlds.helpdesk.lexicon import lexicon
 from mlproject.worlds.helpdesk.prompts import PromptSplits, read_prompt
-from mlproject.worlds.signs import count_signs
+from mlproject.worlds.text_stats import count_signs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

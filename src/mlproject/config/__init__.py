@@ -1,0 +1,1 @@
+"""The configuration: presets, options, and what must hold between them."""

@@ -1,0 +1,1 @@
+"""Carrying steps out: scheduler, processes, progress, and the run of an invocation."""

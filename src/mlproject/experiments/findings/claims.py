@@ -1,0 +1,72 @@
+"""What a finding is made of: claims with verdicts, tables, notes. One module per experiment reads its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlproject.experiments.findings.evidence import Interval
+from mlproject.experiments.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERDICTS = ("agree", "disagree", "cannot tell")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What somebody says, and what we measured of it.
+
+    Attributes:
+        paper: the claim.
+        measured: numbers with units and intervals.
+        verdict: one of `VERDICTS`.
+    """
+
+    paper: str
+    measured: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Everything that an experiment has to say beside its figure and table.
+
+    Attributes:
+        claims: in the order of the page.
+        tables: further tables by title.
+        notes: sentences.
+    """
+
+    claims: Sequence[Claim]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+READERS = (
+    "rm_size", "forecast", "rm_data", "epochs_vs_data", "val_loss", "policy_size", "kl_penalty", "rl_vs_bon",
+    "kl_by_size", "label_noise", "iterated", "human_gap", "rm_choice", "early_warning",
+)  # fmt: skip
+"""Experiments whose results a module of this room reads, in the order of the page."""
+
+
+def reader(name: str) -> Callable[[Result], Finding] | None:
+    """The function that reads an experiment's result; None for a user's own experiment."""
+    return import_module(f"mlproject.experiments.findings.{name}").read if name in READERS else None
+
+
+def verdict(agrees: bool | np.bool_, disagrees: bool | np.bool_) -> str:
+    """Which of the two conditions holds; where neither or both do, nothing can be said."""
+    if bool(agrees) == bool(disagrees):
+        return "cannot tell"
+    return "agree" if agrees else "disagree"
+
+
+def sign_verdict(found: Interval, expected: int) -> str:
+    """Whether an interval lies on the expected side of 0, on the other one, or on both."""
+    return verdict(found.sign == expected, found.sign == -expected)

@@ -1,0 +1,48 @@
+"""Passes over the same comparisons against new comparisons."""
+
+from __future__ import annotations
+
+from mlproject.experiments.findings.claims import Claim, Finding, verdict
+from mlproject.experiments.findings.evidence import Interval, mean_interval, select, values_of
+from mlproject.experiments.results import Cell, Result
+
+
+def read(result: Result) -> Finding:
+    """The paper's control (fig. 13): 1 x D, 4 x D, 1 x 4D."""
+    few, many = (f(values_of(result, "n_comparisons")) for f in (min, max))
+    most = max(values_of(result, "rm_epochs"))
+    arms = {"1xD": (few, 1.0), f"{most:g}xD": (few, most), "1x4D": (many, 1.0)}
+    claims = []
+    for name, key, unit in (
+        ("validation loss", "rm/val_loss_calibrated", "nats"),
+        ("peak gold", "peak/gold", "standard deviations"),
+    ):
+        passes, data = (_gain(result, arms["1xD"], arms[arm], key) for arm in (f"{most:g}xD", "1x4D"))
+        better = -1 if name == "validation loss" else 1
+        claims.append(
+            Claim(
+                f"{most:g} passes over D comparisons change {name} little; four times the data change it clearly",
+                f"paired over sizes and seeds, {unit}: {most:g}xD - 1xD {_digits(passes)}; 1x4D - 1xD {_digits(data)} "
+                f"(D = {few})",
+                verdict(
+                    data.sign == better and abs(passes.value) < 0.5 * abs(data.value),
+                    passes.sign == better and abs(passes.value) > 0.8 * abs(data.value),
+                ),
+            )
+        )
+    return Finding(claims=claims, notes=["Held-out losses after calibration, against gold's soft labels."])
+
+
+def _gain(result: Result, start: tuple[int, float], end: tuple[int, float], key: str) -> Interval:
+    """Paired difference over sizes and seeds."""
+
+    def by_pair(arm: tuple[int, float]) -> dict[tuple[str, int], Cell]:
+        cells = select(result, n_comparisons=arm[0], rm_epochs=arm[1])
+        return {(cell.settings["rm_size"], cell.settings["seed"]): cell for cell in cells}
+
+    before, after = by_pair(start), by_pair(end)
+    return mean_interval(after[pair].metrics[key] - before[pair].metrics[key] for pair in before if pair in after)
+
+
+def _digits(found: Interval) -> str:
+    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"

@@ -1,0 +1,157 @@
+"""The figure of an experiment, as its YAML file describes it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from PIL import Image
+
+from mlproject.errors import UserError
+from mlproject.experiments.findings import words
+from mlproject.experiments.findings.frame import CURVE, check_columns, frame, groups, names
+from mlproject.experiments.findings.panels import (
+    RUN_LINE,
+    STYLES,
+    are_repeats,
+    draw_curves,
+    draw_dots,
+    frame_curves,
+    limit_ticks,
+    scale_dots,
+    style,
+    values_along,
+)
+from mlproject.experiments.results import Result
+from mlproject.experiments.spec import ALONG
+from mlproject.models.sizes import SIZES
+from mlproject.plotting import theme
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DPI = 150
+_PANEL_HEIGHT = {1: 3.9, 2: 3.4, 3: 2.9, 4: 2.7}  # inches, by columns
+_TITLE_WIDTH = {4: 14, 3: 20}  # characters above a panel, by columns
+_LEGEND_HEIGHT = 0.27
+_LEGEND_WIDTH = 100  # characters
+_SAMPLE_WIDTH = 9  # of a line in the legend, in characters
+
+
+def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
+    """Curves over KL or proxy score, or a dot for each run over anything else.
+
+    Runs that differ in their seed alone are drawn as their mean at each step, over a thin line for each.
+
+    Args:
+        result: whose cells.
+        spec: `x`, `y` (names; of a curve: gold, proxy, human), `colour` and `panels` (names of settings).
+
+    Returns:
+        a figure as wide as a page, one panel for each value of `panels` (and each `y` where it shows dots).
+
+    Raises:
+        UserError: for a name that no cell has.
+    """
+    table = frame(result)
+    x, y, colour, panels = str(spec["x"]), names(spec["y"]), names(spec.get("colour")), names(spec.get("panels"))
+    along, settings = x in ALONG, list(result.cells[0].settings) if result.cells else []
+    _check(table, x, y, along)
+    check_columns(table, colour, "colour")
+    check_columns(table, panels, "panels")
+    colours = _colours([values for values, _ in groups(table, colour)])
+    mean = along and any(are_repeats(mine, settings) for _, mine in groups(table, list({*panels, *colour})))
+    legend = _legend(colour, colours, y if along else [], mean)
+    shown = [y] if along else [[name] for name in y]
+    parts = [(scores, values, cells) for scores in shown for values, cells in groups(table, panels)]
+    rows, columns = _layout([words.group(values) for _, values, _ in parts])
+    heights = [_PANEL_HEIGHT[columns] * rows + 0.3, *([_LEGEND_HEIGHT * len(legend) + 0.05] if legend else [])]
+    figure = theme.canvas(theme.WIDTH, sum(heights))
+    places = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    halves = [figure.add_subfigure(places[row]) for row in range(len(heights))]
+    above = halves[0]
+    shared = panels == ["seed"] or (not along and len(y) == 1)  # the same quantity, over the same range
+    grid = above.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
+    for index, (scores, values, cells) in enumerate(parts):
+        axes = grid.flat[index]
+        labelled = index % columns == 0 or len(shown) > 1
+        label = words.SCORE if along else words.axis_label(scores[0])
+        theme.dress(axes, words.group(values), "", label if labelled else "")
+        limit_ticks(axes, 7 if columns < 3 else 5)
+        if not along:
+            scale_dots(axes, table, x, scores[0], x in settings)
+        for chosen, mine in groups(cells, colour):
+            if along:
+                draw_curves(axes, mine, x, scores, colours[words.key(chosen)], are_repeats(mine, settings))
+            else:
+                draw_dots(axes, mine, x, scores[0], colours[words.key(chosen)], joined=x in settings)
+        if along:
+            frame_curves(axes, table if shared else cells, x, scores)
+        axes.tick_params(labelbottom=True)
+    for axes in grid.flat[len(parts) :]:
+        axes.set_visible(False)
+    above.supxlabel(words.axis_label(x), fontsize=10, color=theme.INK)
+    if legend:
+        theme.legends(halves[1].add_subplot(), legend)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG of at most 256 colours; the same figure gives the same bytes."""
+    raw, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, format="png", dpi=_DPI)
+    with Image.open(raw) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
+    if not y:
+        raise UserError("y=[]: give at least one name")
+    if not along:
+        check_columns(table, [x], "x")
+        check_columns(table, y, "y", numbers=True)
+        return
+    curves = list(table.get(CURVE, []))
+    signs = dict.fromkeys(name for curve in curves for name in curve.signs_S)
+    there = [name for name in (*STYLES, *signs) if any(values_along(curve, name) is not None for curve in curves)]
+    if unknown := [name for name in y if name not in there]:
+        raise UserError(f"y={', '.join(unknown)}: no curve has that; over {x} there are {', '.join(there)}")
+
+
+def _layout(titles: Sequence[str]) -> tuple[int, int]:
+    """Rows and columns of panels, as many in a row as their titles leave room for."""
+    longest = max(map(len, titles))
+    most = next((columns for columns, room in _TITLE_WIDTH.items() if longest <= room), 2)
+    rows = math.ceil(len(titles) / most)
+    return rows, math.ceil(len(titles) / rows)
+
+
+def _colours(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By key: shades for what has an order, colours that differ for a few words that have none."""
+    values = [value for key in keys for value in key.values()]
+    unordered = all(isinstance(value, str) and value not in SIZES for value in values)
+    few = 1 < len(keys) <= len(theme.METHOD_COLOURS) and len(values) == len(keys)
+    found = theme.METHOD_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
+    return dict(zip([words.key(key) for key in keys], found, strict=True))
+
+
+def _legend(colour: Sequence[str], colours: Mapping[str, str], scores: Sequence[str], mean: bool) -> list[Any]:
+    """Rows of (heading, entries): colours, as many in a row as fit; then line styles."""
+    rows: list[tuple[str, list[Any]]] = []
+    width = math.inf
+    for text, shade in colours.items() if colour else ():
+        width += len(text) + _SAMPLE_WIDTH
+        if width > _LEGEND_WIDTH:
+            rows.append((f"{words.setting(colour[0])}:" if len(colour) == 1 and not rows else "", []))
+            width = len(rows[-1][0]) + len(text) + _SAMPLE_WIDTH
+        rows[-1][1].append(theme.key(text, color=shade, linewidth=4))
+    keys = {name: theme.key(words.score(name), **style(name)) for name in scores}
+    if mean:
+        keys["run"] = theme.key(f"{scores[0]} of one run", **RUN_LINE)
+    elif "gold" in keys:
+        keys["gold"].set_label("gold ±1 SE over prompts")
+    return [*rows, ("mean over seeds:" if mean else "", list(keys.values()))] if keys else rows

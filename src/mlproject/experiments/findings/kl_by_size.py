@@ -1,0 +1,61 @@
+"""The grid that a search wants to avoid: what decides how high gold peaks, RM size or KL coefficient?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mlproject.experiments.findings.claims import Claim, Finding, verdict
+from mlproject.experiments.findings.evidence import gold_at, mean_interval, seeds_of, select, values_of
+from mlproject.experiments.results import Cell, Result
+
+
+def read(result: Result) -> Finding:
+    """Shares of the variance of peak gold, and what the coefficient does beside stopping a run."""
+    seeds = seeds_of(result.cells)
+    shares = [_shares(result, seed) for seed in seeds]
+    size, coef = (mean_interval(share[name] for share in shares) for name in ("rm_size", "kl_coef"))
+    best = {s: max(_of_seed(result, s), key=lambda cell: cell.curve.peak().gold).settings for s in seeds}
+    stopped = mean_interval(_against_stopping(result, s) for s in seeds)
+    claims = [
+        Claim(
+            "RM size decides how high gold peaks, the KL coefficient hardly (sections 3.2, 3.6)",
+            f"share of the variance of peak gold over the grid: RM size {size}, coefficient {coef}; best cells by seed "
+            + ", ".join(f"{found['rm_size']} at {found['kl_coef']:g}" for found in best.values()),
+            verdict(size.value > 2 * coef.value, coef.value > size.value),
+        ),
+        Claim(
+            "The coefficient acts as a stopping time: no more than coefficient 0 stopped at the same KL",
+            f"highest gold of a run with a penalty, less gold of coefficient 0 at that KL: {stopped} (mean over sizes "
+            "and coefficients)",
+            verdict(stopped.high < 0.05, stopped.low > 0.05),
+        ),
+    ]
+    return Finding(claims=claims)
+
+
+def _of_seed(result: Result, seed: int) -> list[Cell]:
+    return [cell for cell in result.cells if cell.settings["seed"] == seed]
+
+
+def _shares(result: Result, seed: int) -> dict[str, float]:
+    """Share of the variance of peak gold that each of the two explains by itself."""
+    cells = _of_seed(result, seed)
+    table = pd.DataFrame({**cell.settings, "peak": cell.curve.peak().gold} for cell in cells)
+    total = float(table.peak.var(ddof=0))
+    return {
+        name: float(table.groupby(name).peak.transform("mean").var(ddof=0)) / total for name in ("rm_size", "kl_coef")
+    }
+
+
+def _against_stopping(result: Result, seed: int) -> float:
+    """Mean over sizes and coefficients of what a penalty gives beyond stopping the run without one."""
+    found = []
+    for size in values_of(result, "rm_size"):
+        cells = {cell.settings["kl_coef"]: cell for cell in select(result, rm_size=size, seed=seed)}
+        for coef, cell in cells.items():
+            if coef > 0 and 0.0 in cells:
+                best = int(cell.curve.gold_S.argmax())
+                kl = float(cell.curve.kl_S[best])
+                found.append(float(cell.curve.gold_S[best]) - gold_at(cells[0.0].curve, kl))
+    return float(np.nanmean(found)) if found else float("nan")

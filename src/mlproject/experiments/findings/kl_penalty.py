@@ -1,0 +1,116 @@
+"""PPO with a KL penalty: another frontier, or early stopping?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mlproject.experiments.findings.claims import Claim, Finding, verdict
+from mlproject.experiments.findings.evidence import Interval, gold_at, mean_interval, proxy_at, seeds_of, values_of
+from mlproject.experiments.results import Cell, Result
+
+GRID = 12
+"""KL values, evenly spaced in sqrt(KL), at which two frontiers are compared."""
+
+
+NOTABLE = 0.05
+"""Gold, standard deviations, from which on a difference matters to anybody."""
+
+
+def read(result: Result) -> Finding:
+    """Each coefficient against coefficient 0 of the same seed, at matched KL."""
+    coefs = values_of(result, "kl_coef")
+    cells = {(cell.settings["kl_coef"], cell.settings["seed"]): cell for cell in result.cells}
+    seeds = seeds_of(result.cells)
+    rows, frontier, gaps = [], {}, {}
+    for coef in coefs[1:]:
+        pairs = [(cells[coef, seed], cells[coefs[0], seed]) for seed in seeds if (coef, seed) in cells]
+        frontier[coef] = mean_interval(_frontier(a, b) for a, b in pairs)
+        gaps[coef] = mean_interval(_gap(a, b) for a, b in pairs)
+        ended = mean_interval(_early_stop(a, b) for a, b in pairs)
+        rows.append(
+            {
+                "coefficient": f"{coef:g}",
+                "final KL (nats)": str(mean_interval(float(a.curve.kl_S[-1]) for a, _ in pairs)),
+                "gold at matched KL, less coefficient 0": str(frontier[coef]),
+                "proxy less gold at matched KL, less coefficient 0": str(gaps[coef]),
+                "final gold, less coefficient 0 stopped at that KL": str(ended),
+            }
+        )
+    finals = [np.mean([cells[coef, seed].curve.kl_S[-1] for seed in seeds if (coef, seed) in cells]) for coef in coefs]
+    stops = [
+        _early_stop(cells[coef, seed], cells[coefs[0], seed])
+        for coef in coefs[1:]
+        for seed in seeds
+        if (coef, seed) in cells
+    ]
+    stop, peaks = mean_interval(stops), _peak_gain(cells, coefs, seeds)
+    claims = [
+        Claim(
+            "A larger penalty ends at a smaller KL (fig. 14)",
+            "final KL: " + ", ".join(f"{c:g}: {kl:.1f}" for c, kl in zip(coefs, finals, strict=True)),
+            verdict(finals == sorted(finals, reverse=True), finals == sorted(finals)),
+        ),
+        Claim(
+            "Gold at a given KL does not improve (fig. 9; the RLHF book: a larger penalty over-optimizes less)",
+            _worded(frontier),
+            _frontier_verdict(list(frontier.values())),
+        ),
+        Claim(
+            "The proxy gets higher at a given KL: the gap to gold is strictly larger (section 3.6)",
+            _worded(gaps),
+            verdict(all(g.sign > 0 for g in gaps.values()), any(g.sign < 0 for g in gaps.values())),
+        ),
+        Claim(
+            "A penalty acts like early stopping: its last policy is as good as one of coefficient 0 at that KL",
+            f"final gold less gold of coefficient 0 at the same KL, over all coefficients and seeds: {stop}",
+            verdict(stop.sign == 0 and abs(stop.value) < 2 * NOTABLE, stop.sign != 0 and abs(stop.value) > 2 * NOTABLE),
+        ),
+        Claim(
+            "So no coefficient raises peak gold",
+            f"highest peak gold of any coefficient above 0, less that of coefficient 0: {peaks}",
+            verdict(peaks.value < NOTABLE, peaks.sign > 0 and peaks.value > NOTABLE),
+        ),
+    ]
+    return Finding(claims=claims, tables={"Against coefficient 0, at matched KL": pd.DataFrame(rows)})
+
+
+def _matched(a: Cell, b: Cell) -> np.ndarray:
+    """KL values that both curves reach, nats; those below 1 nat say little."""
+    reach = min(float(a.curve.kl_S.max()), float(b.curve.kl_S.max()))
+    return np.square(np.linspace(1.0, np.sqrt(reach), GRID)) if reach > 1 else np.array([reach])
+
+
+def _frontier(a: Cell, b: Cell) -> float:
+    return float(np.mean([gold_at(a.curve, kl) - gold_at(b.curve, kl) for kl in _matched(a, b)]))
+
+
+def _gap(a: Cell, b: Cell) -> float:
+    proxy = float(np.mean([proxy_at(a.curve, kl) - proxy_at(b.curve, kl) for kl in _matched(a, b)]))
+    return proxy - _frontier(a, b)
+
+
+def _early_stop(a: Cell, b: Cell) -> float:
+    """Mean gold of the last quarter of a run, less that of coefficient 0 at that KL; nan where it never got there."""
+    last = range(3 * len(a.curve) // 4, len(a.curve))
+    return float(np.mean([a.curve.gold_S[i] - gold_at(b.curve, float(a.curve.kl_S[i])) for i in last]))
+
+
+def _peak_gain(cells: dict[tuple[float, int], Cell], coefs: list[float], seeds: list[int]) -> Interval:
+    """The best coefficient's gain in peak gold over coefficient 0."""
+
+    def gain(coef: float) -> Interval:
+        known = [seed for seed in seeds if (coef, seed) in cells]
+        peaks = ([cells[c, seed].curve.peak().gold for seed in known] for c in (coef, coefs[0]))
+        return mean_interval(a - b for a, b in zip(*peaks, strict=True))
+
+    return max((gain(coef) for coef in coefs[1:]), key=lambda found: found.value)
+
+
+def _worded(found: dict[float, Interval]) -> str:
+    return "; ".join(f"{coef:g}: {interval}" for coef, interval in found.items())
+
+
+def _frontier_verdict(found: list[Interval]) -> str:
+    better = [each.value > NOTABLE and each.sign > 0 for each in found]
+    return verdict(all(each.sign <= 0 or each.value < NOTABLE for each in found), any(better))

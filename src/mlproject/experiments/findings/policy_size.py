@@ -1,0 +1,89 @@
+"""Policies of several sizes optimized against the very same reward models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mlproject.experiments.findings.claims import Claim, Finding, verdict
+from mlproject.experiments.findings.evidence import gold_at, mean_interval, methods_of, proxy_at, select, values_of
+from mlproject.experiments.results import Cell, Result
+from mlproject.models.sizes import SIZES
+
+Measure = Callable[[Cell], float]
+
+
+def read(result: Result) -> Finding:
+    """The paper's four observations on its two policies (section 3.4), here on three."""
+    sizes = sorted(values_of(result, "policy_size"), key=lambda size: SIZES[size].reward_model_parameters)
+    claims = [_start(result, sizes)]
+    for method in methods_of(result):
+        claims += [_gain(result, method, sizes), _peak_kl(result, method, sizes), _gap(result, method, sizes)]
+    notes = [
+        "Gold RM and proxies learned from one policy's responses alone (`rm_policy_size`).",
+        "All policies have the same learning rate: with PPO, a larger policy moves further in the same updates.",
+    ]
+    return Finding(claims=claims, notes=notes)
+
+
+def _start(result: Result, sizes: list[str]) -> Claim:
+    means = [float(np.mean([c.metrics["pool/gold_mean"] for c in select(result, policy_size=size)])) for size in sizes]
+    return Claim(
+        "A larger policy starts from a higher gold score",
+        "initial gold: " + ", ".join(f"{size} {mean:+.2f}" for size, mean in zip(sizes, means, strict=True)),
+        verdict(means == sorted(means), means == sorted(means, reverse=True)),
+    )
+
+
+def _paired(result: Result, method: str, sizes: list[str], value: Measure) -> list[float]:
+    """Largest less smallest policy, for each proxy."""
+    small, large = (select(result, method=method, policy_size=size) for size in (sizes[0], sizes[-1]))
+    return [value(b) - value(a) for a, b in zip(small, large, strict=True)]
+
+
+def _means(result: Result, method: str, sizes: list[str], value: Measure) -> str:
+    found = {size: np.mean([value(c) for c in select(result, method=method, policy_size=size)]) for size in sizes}
+    return ", ".join(f"{size} {mean:.2f}" for size, mean in found.items())
+
+
+def _gain(result: Result, method: str, sizes: list[str]) -> Claim:
+    def gain(cell: Cell) -> float:
+        return cell.curve.peak().gold
+
+    found = mean_interval(_paired(result, method, sizes, gain))
+    return Claim(
+        f"A larger policy gains less, {method}",
+        f"peak gold above its own start: {_means(result, method, sizes, gain)}; largest less smallest {found}",
+        verdict(found.sign < 0, found.sign > 0),
+    )
+
+
+def _peak_kl(result: Result, method: str, sizes: list[str]) -> Claim:
+    def log_kl(cell: Cell) -> float:
+        return float(np.log(cell.curve.peak().kl))
+
+    ratio = mean_interval(_paired(result, method, sizes, log_kl))
+    low, value, high = (np.exp(x) for x in (ratio.low, ratio.value, ratio.high))
+    return Claim(
+        f"The peak is at about the same KL, {method}",
+        f"peak KL, largest over smallest policy: {value:.2f} [{low:.2f}, {high:.2f}]; means "
+        f"{_means(result, method, sizes, lambda cell: cell.curve.peak().kl)} nats",
+        verdict(low <= 1 <= high and 0.67 < value < 1.5, ratio.sign != 0 and not 0.67 < value < 1.5),
+    )
+
+
+def _gap(result: Result, method: str, sizes: list[str]) -> Claim:
+    """Proxy less gold at a KL that all policies reach."""
+    cells = select(result, method=method)
+    reach = min(float(cell.curve.kl_S.max()) for cell in cells)
+
+    def gap(cell: Cell) -> float:
+        return proxy_at(cell.curve, reach) - gold_at(cell.curve, reach)
+
+    found = mean_interval(_paired(result, method, sizes, gap))
+    return Claim(
+        f"The gap between proxy and gold at a given KL is about the same, {method}",
+        f"at {reach:.1f} nats: {_means(result, method, sizes, gap)}; largest less smallest {found}",
+        verdict(found.sign == 0 and abs(found.value) < 0.2, found.sign != 0 and abs(found.value) > 0.2),
+    )

@@ -1,0 +1,100 @@
+"""Carries experiments out: every cell of a grid is a policy run, made or reused; a run of kind `experiment` sums up."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlproject.experiments.findings.figure import draw, png
+from mlproject.experiments.findings.table import tabulate
+from mlproject.experiments.results import Cell, Result, save_result
+from mlproject.experiments.spec import Experiment
+from mlproject.pipeline.step import Step, fingerprint
+from mlproject.tracking.runs import INPUTS, StepRun, carry_out, curve_of
+
+if TYPE_CHECKING:
+    from mlproject.execution.invocation import Invocation
+
+CELLS = "cells.csv"
+RESULTS = "results"
+_METRICS_OF = ("proxy-rm", "pool")
+"""Inputs of a policy run whose metrics belong to its cell."""
+
+
+def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
+    """The experiment as a step: its run lists the cells and holds their curves, figure and table."""
+    return Step(
+        name=f"experiment {experiment.name}",
+        kind="experiment",
+        version=1,
+        params={
+            "name": experiment.name,
+            "finding": experiment.finding,
+            "cells": len(cells),
+            "grid": fingerprint({"cells": [step.fingerprint for step in cells]})[:16],
+            "shown": json.dumps([experiment.figure, experiment.table]),
+        },
+        work=__name__,
+    )
+
+
+def experiment(
+    invocation: Invocation, experiment: Experiment, cells: Sequence[Step], about: Mapping[str, Any], keep: Path | None
+) -> Step:
+    """Make the cells, or find them made, and sum them up.
+
+    Args:
+        invocation: on whose behalf.
+        experiment: which.
+        cells: its policy runs.
+        about: facts to be kept with the result.
+        keep: a folder outside the tracking server in which the result is kept besides.
+
+    Returns:
+        the step; its run has the artifacts `cells.csv` and `results/`.
+    """
+    invocation.make(*cells)
+    step = experiment_step(experiment, cells)
+    run = invocation.conductor.open_here(step)
+    if run is None and keep is None:
+        return step
+    result = Result(experiment.name, about, [_cell(invocation, cell) for cell in cells])
+    if keep is not None:
+        save_result(result, keep)
+    if run is None:
+        return step
+
+    def work(run: StepRun) -> None:
+        save_result(result, run.folder / RESULTS)
+        (run.folder / "figure.png").write_bytes(png(draw(result, experiment.figure)))
+        tabulate(result, experiment.table).to_csv(run.folder / "table.csv", index=False)
+        with (run.folder / CELLS).open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("cell", "run_id", "reused"))
+            for cell in cells:
+                outcome = invocation.conductor.outcomes[cell]
+                writer.writerow((cell.name, outcome.run_id, outcome.reused))
+
+    carry_out(run, work)
+    invocation.conductor.closed_here(step, run)
+    return step
+
+
+def _cell(invocation: Invocation, step: Step) -> Cell:
+    run = invocation.client.get_run(invocation.run_id_of(step))
+    metrics = dict(run.data.metrics)
+    inputs = json.loads(run.data.tags[INPUTS])
+    for role in _METRICS_OF:
+        metrics |= invocation.client.get_run(inputs[role]).data.metrics
+    return Cell(_settings(step), metrics, curve_of(invocation.client, run.info.run_id))
+
+
+def _settings(step: Step) -> dict[str, object]:
+    """Everything that may tell two cells apart: options of the run, of its proxy, and of the comparisons of a round."""
+    proxy = step.inputs["proxy-rm"]
+    trained = proxy.params if isinstance(proxy, Step) else {}
+    first_round = {"round": 1, "rounds_from": "", "rounds_data": ""}
+    return {**first_round, **trained, **step.shown, **step.params}

@@ -1,0 +1,278 @@
+"""The meter: how far a policy has moved, and what proxy, gold and human think of it, always on the same prompts.
+
+Scores are gains over the initial policy, prompt by prompt: each prompt's mean score over the initial policy's samples
+in the pool is subtracted, so the differences among prompts do not blur a curve. Best-of-n starts at 0 exactly; a policy
+that is measured on fresh samples starts there up to their noise.
+
+Axis letters: P prompts, N samples per prompt, G points of a grid, R samples drawn per prompt at a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from mlproject.curve import CurvePoint, mean_and_se
+from mlproject.estimators import k1, k3
+from mlproject.models.generation import sample
+from mlproject.models.log_probs import Divergence, measure_kl
+from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.scorers import Scorer
+from mlproject.models.sequences import Prompts
+from mlproject.optimization.auxiliary_rms import witness_signs
+from mlproject.optimization.sample_pool import Judge, Pool
+from mlproject.worlds.text_stats import collective_signs
+
+Array = NDArray[np.float64]
+
+SHOWN_PROMPTS = 24
+"""Prompts whose responses are kept as texts, for sample tables."""
+
+_BASELINE_SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was seen at a curve point, for sample tables and checkpoints.
+
+    Attributes:
+        point: the curve point.
+        responses: one response to each of the first prompts.
+        proxy, gold, human: their scores above the initial policy's mean over all prompts, standard deviations.
+        policy: the measured policy; None where the point is a choice from the pool.
+    """
+
+    point: CurvePoint
+    responses: Sequence[str]
+    proxy: Array
+    gold: Array
+    human: Array | None
+    policy: PreTrainedModel | None
+
+
+class Meter:
+    """Measures curve points on fixed held-out prompts.
+
+    Args:
+        world: human judgement and signs.
+        reader: of the policy; its longest response is what the policy may write.
+        prompts: the curve prompts, P texts.
+        initial_policy: KL is measured from it.
+        proxy, gold: scorers with their units.
+        human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
+        pool: the initial policy's samples on the same prompts.
+        samples_per_prompt: responses drawn per prompt to measure a policy.
+        seed: of these draws, the same at every point.
+        round_start: where this round of an iterated run started; the distance from it is measured too.
+        observe: told every snapshot.
+        witnesses: scorers that nobody optimizes, by name; see `witnesses`. Each stands among a point's signs as its
+            mean gain over the initial policy.
+    """
+
+    def __init__(
+        self,
+        *,
+        world: Judge,
+        reader: Reader,
+        prompts: Sequence[str],
+        initial_policy: PreTrainedModel,
+        proxy: Scorer,
+        gold: Scorer,
+        human_units: tuple[float, float],
+        pool: Pool,
+        samples_per_prompt: int,
+        seed: int,
+        round_start: PreTrainedModel | None = None,
+        observe: Callable[[Snapshot], None] = lambda snapshot: None,
+        witnesses: Mapping[str, Scorer] | None = None,
+    ) -> None:
+        self._witnesses = dict(witnesses or {})
+        self._world, self._reader, self._texts = world, reader, list(prompts)
+        self._prompts: Prompts = reader.encode_prompts(self._texts).to(initial_policy.device)
+        self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
+        self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
+        self._round_start, self._observe = round_start, observe
+        prompts_in_pool, samples_in_pool = pool.shape
+        baseline = min(_BASELINE_SAMPLES, samples_in_pool)
+        first = Responses.of_prompts(self._texts, pool.first(baseline), reader)
+        shape = (prompts_in_pool, baseline)
+        self._proxy_baseline_P = proxy.rate(first).reshape(shape).mean(axis=1)
+        self._witness_baselines_P = {
+            name: witness.rate(first).reshape(shape).mean(axis=1) for name, witness in self._witnesses.items()
+        }
+        self._gold_baseline_P = pool.gold_PN.mean(axis=1)
+        self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
+
+    def of_policy(
+        self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float] | None = None
+    ) -> CurvePoint:
+        """Measure a policy on samples of its own.
+
+        Args:
+            policy: in eval mode, on the initial policy's device.
+            step: integer step of the point.
+            diagnostics: what the method says about itself.
+        """
+        generator = torch.Generator(device=policy.device).manual_seed(self._seed)
+        sequences = sample(
+            policy,
+            self._prompts,
+            max_new_tokens=self._reader.max_response_tokens,
+            generator=generator,
+            samples_per_prompt=self._samples,
+        ).sequences
+        moved = measure_kl(policy, self._initial_policy, sequences)
+        said = {**(diagnostics or {}), **_sampled_estimates(moved)}
+        if self._round_start is not None:
+            said["round_kl"] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
+        responses = Responses.of_prompts(self._texts, sequences, self._reader)
+        proxy_PR, gold_PR = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
+        human_B = self._world.judge(responses.prompts, responses.texts)
+        human_PR = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
+        point = CurvePoint(
+            step=step,
+            kl=float(moved.kl_B.mean()),
+            proxy_P=proxy_PR.mean(axis=1) - self._proxy_baseline_P,
+            gold_P=gold_PR.mean(axis=1) - self._gold_baseline_P,
+            human_P=self._human_gain(None if human_PR is None else human_PR.mean(axis=1)),
+            signs=self._signs(responses, proxy_PR, moved),
+            diagnostics=said,
+        )
+        shown = slice(0, SHOWN_PROMPTS)
+        self._show(
+            point,
+            responses.texts[:: self._samples][shown],
+            proxy_PR[shown, 0],
+            gold_PR[shown, 0],
+            None if human_PR is None else human_PR[shown, 0],
+            policy,
+        )
+        return point
+
+    def of_pool(
+        self,
+        steps: Sequence[int],
+        kl_G: Array,
+        proxy_PN: Array,
+        select: Callable[[Array], Array],
+        choice_GP: NDArray[np.int64],
+        diagnostics_G: Sequence[Mapping[str, float]],
+    ) -> Iterator[CurvePoint]:
+        """Measure ways to choose one of the pool's samples per prompt.
+
+        One and the same `select` is applied to proxy, gold, human and signs, so they cannot fall out of step.
+
+        Args:
+            steps: integer step of each way to choose. Length G.
+            kl_G: KL of each from the initial policy, nats. Shape: (G,).
+            proxy_PN: proxy score of the samples. Shape: (P, N).
+            select: expected value, for each way to choose, of some property of the chosen sample; (P, N) -> (G, P).
+            choice_GP: one actual choice each, to show. Shape: (G, P), values in 0..N-1.
+            diagnostics_G: what the method says about each. Length G.
+        """
+        pool = self._pool
+        proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
+        human_GP = None if pool.human_PN is None else select(pool.human_PN)
+        signs_PN = {**pool.signs_PN, **self._witnesses_of_pool(proxy_PN)}
+        signs_G = {name: select(values_PN).mean(axis=1) for name, values_PN in signs_PN.items()}
+        proxy_mean_P = proxy_PN.mean(axis=1)
+        shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
+        for g, step in enumerate(steps):
+            point = CurvePoint(
+                step=int(step),
+                kl=float(kl_G[g]),
+                proxy_P=proxy_GP[g] - proxy_mean_P,
+                gold_P=gold_GP[g] - self._gold_baseline_P,
+                human_P=self._human_gain(None if human_GP is None else human_GP[g]),
+                signs={name: float(values_G[g]) for name, values_G in signs_G.items()},
+                diagnostics=diagnostics_G[g],
+            )
+            chosen = choice_GP[g, shown]
+            rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
+            self._show(
+                point,
+                self._reader.decode(rows),
+                proxy_PN[shown, chosen],
+                pool.gold_PN[shown, chosen],
+                None if pool.human_PN is None else pool.human_PN[shown, chosen],
+                None,
+            )
+            yield point
+
+    def _signs(self, responses: Responses, proxy_PR: Array, moved: Divergence) -> dict[str, float]:
+        gains_PR = {
+            name: self._by_prompt(witness.rate(responses)) - self._witness_baselines_P[name][:, None]
+            for name, witness in self._witnesses.items()
+        }
+        seen = {
+            **self._world.signs(responses.texts),
+            **witness_signs(proxy_PR - self._proxy_baseline_P[:, None], gains_PR),
+        }
+        tokens = int(responses.sequences.response_lengths_B.sum())
+        return {
+            **{name: float(values.mean()) for name, values in seen.items()},
+            **collective_signs(responses.texts),
+            "entropy": float(moved.entropy_B.sum()) / tokens,
+        }
+
+    def _witnesses_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
+        if not self._witnesses:
+            return {}
+        samples = Responses.of_prompts(self._texts, self._pool.sequences, self._reader)
+        scores_PN = {name: witness.rate(samples).reshape(self._pool.shape) for name, witness in self._witnesses.items()}
+        gains_PN = {name: values_PN - values_PN.mean(axis=1, keepdims=True) for name, values_PN in scores_PN.items()}
+        return witness_signs(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
+
+    def _by_prompt(self, scores_B: Array) -> Array:
+        return scores_B.reshape(len(self._texts), self._samples)
+
+    def _in_human_units(self, human_B: Array) -> Array:
+        mean, deviation = self._human_units
+        return (human_B - mean) / deviation
+
+    def _human_gain(self, human_P: Array | None) -> Array | None:
+        return None if human_P is None or self._human_baseline_P is None else human_P - self._human_baseline_P
+
+    def _show(
+        self,
+        point: CurvePoint,
+        responses: Sequence[str],
+        proxy: Array,
+        gold: Array,
+        human: Array | None,
+        policy: PreTrainedModel | None,
+    ) -> None:
+        if human is not None and self._human_baseline_P is not None:
+            human = human - self._human_baseline_P.mean()
+        self._observe(
+            Snapshot(
+                point,
+                responses,
+                proxy - self._proxy_baseline_P.mean(),
+                gold - self._gold_baseline_P.mean(),
+                human,
+                policy,
+            )
+        )
+
+
+def _sampled_estimates(moved: Divergence) -> dict[str, float]:
+    """KL as it is estimated from the sampled tokens alone, beside the exact one.
+
+    Returns:
+        k1 and k3, summed over tokens and averaged over responses, nats; and how far k1 is from the exact KL, in
+        standard errors of their difference: beyond 3 or so, something is wrong with either.
+    """
+    log_ratio_BR, kl_B = moved.log_ratio_BR.cpu().numpy(), moved.kl_B.cpu().numpy()
+    k1_B, k3_B = k1(log_ratio_BR).sum(axis=1), k3(log_ratio_BR).sum(axis=1)
+    gap, gap_se = mean_and_se(k1_B - kl_B)
+    return {
+        "kl_k1": float(k1_B.mean()),
+        "kl_k3": float(k3_B.mean()),
+        "kl_disagreement": gap / gap_se if gap_se > 0 else 0.0,
+    }

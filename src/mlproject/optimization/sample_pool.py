@@ -1,0 +1,160 @@
+"""The pool: N samples of the initial policy per prompt, scored once and shared by every proxy.
+
+Axis letters: P prompts, N samples per prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from mlproject.models.generation import sample
+from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.scorers import Scorer
+from mlproject.models.sequences import Sequences, concatenate, unique
+from mlproject.models.training import Progress, silent
+
+Array = NDArray[np.float64]
+
+
+class Judge(Protocol):
+    """What is asked of a world."""
+
+    def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None: ...
+
+    def signs(self, responses: Sequence[str]) -> Mapping[str, Array]: ...
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples of the initial policy with everything about them that no proxy changes.
+
+    Attributes:
+        sequences: the samples of a prompt side by side. Length P * N.
+        log_prob_PN: log-probability of each response under the initial policy, nats. Shape: (P, N).
+        gold_PN: gold score, standard deviations. Shape: (P, N).
+        human_PN: human judgement, standard deviations, or None. Shape: (P, N).
+        signs_PN: qualitative signs by name. Shape: (P, N) each.
+    """
+
+    sequences: Sequences
+    log_prob_PN: Array
+    gold_PN: Array
+    human_PN: Array | None
+    signs_PN: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(P, N)."""
+        return self.gold_PN.shape
+
+    def first(self, samples: int) -> Sequences:
+        """The first few samples of every prompt. Length P * samples."""
+        prompts, per_prompt = self.shape
+        index = torch.arange(prompts * per_prompt).view(prompts, per_prompt)[:, :samples].reshape(-1)
+        return self.sequences.select(index)
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file."""
+        tensors = {
+            "ids": self.sequences.ids_BT.to(torch.int32),
+            "starts": self.sequences.starts_B.to(torch.int32),
+            "ends": self.sequences.ends_B.to(torch.int32),
+            "log_prob": _tensor(self.log_prob_PN),
+            "gold": _tensor(self.gold_PN),
+            **{f"sign.{name}": _tensor(values) for name, values in self.signs_PN.items()},
+        }
+        if self.human_PN is not None:
+            tensors["human"] = _tensor(self.human_PN)
+        save_file(tensors, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Pool:
+        """Read what `save` wrote."""
+        tensors = load_file(path)
+        arrays = {name: tensor.double().numpy() for name, tensor in tensors.items() if tensor.is_floating_point()}
+        return cls(
+            sequences=Sequences(tensors["ids"].long(), tensors["starts"].long(), tensors["ends"].long()),
+            log_prob_PN=arrays["log_prob"],
+            gold_PN=arrays["gold"],
+            human_PN=arrays.get("human"),
+            signs_PN={
+                name.removeprefix("sign."): values for name, values in arrays.items() if name.startswith("sign.")
+            },
+        )
+
+
+def draw_pool(
+    policy: PreTrainedModel,
+    prompts: Sequence[str],
+    samples: int,
+    *,
+    reader: Reader,
+    gold: Scorer,
+    world: Judge,
+    human_units: tuple[float, float],
+    generator: torch.Generator,
+    batch: int,
+    progress: Progress = silent,
+) -> Pool:
+    """Sample responses of the initial policy and have them scored.
+
+    Args:
+        policy: the initial policy, in eval mode.
+        prompts: P texts.
+        samples: N.
+        reader: of the policy.
+        gold: with its units.
+        world: human judgement and signs.
+        human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
+        generator: of the samples, on the policy's device.
+        batch: responses sampled at a time.
+        progress: told the finished share.
+    """
+    count = len(prompts)
+    asked = reader.encode_prompts(prompts).to(policy.device)
+    parts, log_probs = [], []
+    block = max(1, batch // samples)
+    for start in range(0, count, block):
+        drawn = sample(
+            policy,
+            asked.select(torch.arange(start, min(start + block, count), device=policy.device)),
+            max_new_tokens=reader.max_response_tokens,
+            generator=generator,
+            samples_per_prompt=samples,
+        )
+        parts.append(drawn.sequences.to("cpu"))
+        log_probs.append(drawn.log_probs_BR.sum(1).double().cpu().numpy())
+        progress(0.6 * start / count)
+    drawn_all = Responses.of_prompts(prompts, concatenate(parts, reader.pad_id), reader)
+    gold_PN = gold.rate(drawn_all).reshape(count, samples)
+    progress(0.8)
+
+    _, twin = unique(drawn_all.sequences)  # a text is judged once, however often it was sampled
+    _, first = np.unique(twin.numpy(), return_index=True)
+    distinct = drawn_all.select(torch.from_numpy(first))
+    human_D = world.judge(distinct.prompts, distinct.texts)
+    mean, sd = human_units
+
+    def spread(values_D: Array) -> Array:
+        return values_D[twin.numpy()].reshape(count, samples)
+
+    return Pool(
+        sequences=drawn_all.sequences,
+        log_prob_PN=np.concatenate(log_probs).reshape(count, samples),
+        gold_PN=gold_PN,
+        human_PN=None if human_D is None else spread((human_D - mean) / sd),
+        signs_PN={name: spread(values_D) for name, values_D in world.signs(distinct.texts).items()},
+    )
+
+
+def _tensor(values: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

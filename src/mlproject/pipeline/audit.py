@@ -1,0 +1,72 @@
+"""Kind `audit`: gold of an optimized policy at its peak, on prompts that no choice was ever made by.
+
+The peak is where the curve of the policy run, on the `curve` prompts, is highest: it is not chosen again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.optimization import METHODS
+from mlproject.pipeline.policy_run import CURVE, METHOD
+from mlproject.pipeline.pool import AUDIT
+from mlproject.pipeline.step import Made, Run, Step
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+FILE = "audit.npz"
+
+
+def audit(config: Config, policy_run: Made, proxy: Made, pool: Step, method: str) -> Step:
+    """The step that measures a finished policy run on the audit prompts.
+
+    Args:
+        config: options of the method.
+        policy_run: what is measured; its parameters name the proxy.
+        proxy: the proxy RM that it was optimized against.
+        pool: the initial policy's samples on the audit prompts; its inputs name initial policy and gold RM.
+        method: of the policy run.
+    """
+    known = {name: policy_run.params[name] for name in ("rm_size", "rm_params") if name in policy_run.params}
+    return Step(
+        name=f"audit of {method} against {known.get('rm_size', 'a proxy')} seed {policy_run.params['seed']}",
+        kind="audit",
+        version=1,
+        params={
+            "method": method,
+            **config.select(*METHODS[method].options),
+            **config.select("world", "world_seed", "audit_prompts"),
+            "seed": int(policy_run.params["seed"]),
+        },
+        inputs={"policy-run": policy_run, "proxy-rm": proxy, "pool": pool, **pool.inputs},
+        shown=known,
+        tags={METHOD: method},
+        work=__name__,
+    )
+
+
+def work(run: Run) -> None:
+    """Artifacts: `audit.npz`, a curve of one point."""
+    from mlproject.curve import Curve
+    from mlproject.pipeline.loading import load_checkpoint
+    from mlproject.pipeline.task import load_problem
+
+    method = METHODS[run.params["method"]]
+    peak = Curve.load(run.input("policy-run") / CURVE).peak()
+    problem = load_problem(run, AUDIT)
+    if method.trains_policy:
+        policy = load_checkpoint(run.checkpoint("policy-run", "peak"), problem.accelerator.device)
+        point = problem.meter.of_policy(policy, peak.step)
+    else:
+        point = next(point for point in method.optimize(problem) if point.step == peak.step)
+    Curve.from_points([point]).save(run.folder / FILE)
+    run.log_metrics(
+        {
+            "audit/gold": point.gold,
+            "audit/gold_se": point.gold_se,
+            "audit/proxy": point.proxy,
+            "audit/kl": point.kl,
+            "audit/step": point.step,
+        }
+    )

@@ -1,0 +1,106 @@
+"""Kind `comparisons`: pairs of responses of the initial policy, labelled by the gold RM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.pipeline.step import Run, Step
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+HELD_OUT = 0.1
+TABLE = "comparisons.parquet"
+_CHUNK = 2048
+
+
+def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None = None, round: int = 1) -> Step:
+    """The step that collects gold-labelled comparisons.
+
+    Args:
+        config: how many, and how they are labelled.
+        policy: the initial policy, whose responses are compared in the first round.
+        gold: labels them.
+        optimized: the policy run whose policy responds in a later round.
+        round: counts from 1.
+    """
+    about = [f"{config.label_noise:.0%} noise"] * bool(config.label_noise)
+    about += ["sampled labels"] * (config.labels == "sampled") + [f"round {round}"] * (round > 1)
+    return Step(
+        name=", ".join([f"comparisons {config.n_comparisons}", *about]),
+        kind="comparisons",
+        version=2,
+        params={
+            **config.select("world", "world_seed", "n_comparisons", "labels", "label_noise"),
+            **({"round": round} if round > 1 else {}),
+        },
+        inputs={"initial-policy": policy, "gold-rm": gold, **({"optimized": optimized} if optimized else {})},
+        work=__name__,
+    )
+
+
+def work(run: Run) -> None:
+    """Artifacts: `comparisons.parquet`, one row per comparison.
+
+    Pairs are drawn in chunks with seeds of their own, so that fewer comparisons are a prefix of more.
+    """
+    import pandas as pd
+
+    from mlproject.errors import UserError
+    from mlproject.models.generation import sample
+    from mlproject.models.prompt_format import Responses
+    from mlproject.pipeline.loading import (
+        accelerator,
+        load_gold,
+        load_policy,
+        load_reader,
+        numpy_generator,
+        open_world,
+        torch_generator,
+    )
+    from mlproject.preferences.comparisons import label_comparisons
+
+    p = run.params
+    world = open_world(run)
+    device = accelerator().device
+    reader = load_reader(run, world)
+    round = p.get("round", 1)
+    policy = load_policy(run.input("optimized" if round > 1 else "initial-policy"), device)
+    gold = load_gold(run, reader, device)
+    parts: list[pd.DataFrame] = []
+    wanted, ties, chunk = p["n_comparisons"], 0, 0
+    while (have := sum(map(len, parts))) < wanted:
+        texts = world.prompts("train", (chunk + 1) * _CHUNK)[chunk * _CHUNK :]
+        names = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
+        samples = sample(
+            policy,
+            reader.encode_prompts(texts).to(device),
+            max_new_tokens=reader.max_response_tokens,
+            generator=torch_generator("comparison responses", *names, device=device),
+            samples_per_prompt=2,
+        )
+        responses = Responses.of_prompts(texts, samples.sequences, reader)
+        scores = gold.rate(responses)
+        rng = numpy_generator("comparison labels", *names)
+        part = label_comparisons(
+            texts, responses.texts[::2], responses.texts[1::2], scores[::2], scores[1::2],
+            held_out=HELD_OUT, label_noise=p["label_noise"], rng=rng, labels=p["labels"],
+        )  # fmt: skip
+        if part.empty:
+            raise UserError(
+                f"gold={p.get('gold', 'trained')}: gives both responses to each of {len(texts)} prompts the same "
+                "score: no comparison can be made; give another gold, or a policy whose responses differ"
+            )
+        ties += len(texts) - len(part)
+        parts.append(part)
+        chunk += 1
+        run.progress(min(1.0, have / wanted))
+    table = pd.concat(parts, ignore_index=True).head(wanted)
+    table.to_parquet(run.folder / TABLE)
+    run.log_metrics(
+        {
+            "comparisons/ties_dropped": ties,
+            "comparisons/held_out": int(table.held_out.sum()),
+            "comparisons/count": len(table),
+        }
+    )

@@ -1,0 +1,155 @@
+"""Kind `gold-rm`, of a user's own: a reward model, a function of theirs, or (where they have neither) a test RM.
+
+A test RM learns from comparisons that the proxies never see (Bai et al. 2022, section 4.2). It is no ground truth: it
+can be fooled where the proxies are, only less; the tag `mlproject.gold` says on every run what plays gold.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.config.rules import GOLD, NONE, gold_kind, is_function
+from mlproject.models.checkpoints import look_up, look_up_reward_model
+from mlproject.pipeline.step import Run, Step
+
+if TYPE_CHECKING:
+    import torch
+
+    from mlproject.config.schema import Config
+    from mlproject.models.prompt_format import Reader
+    from mlproject.models.scorers import Scorer
+
+PAIRS = "pairs.parquet"
+"""Artifact: pairs of responses of the initial policy with their gold scores, for the scale of proxies."""
+
+UNIT_PAIRS = 1024
+"""Training prompts on which units are measured, two responses each."""
+
+
+def adopted_gold(config: Config, policy: Step, test_rm: Step | None = None) -> Step:
+    """The step that takes over a scorer and measures its units.
+
+    Args:
+        config: its option `gold` names the scorer.
+        policy: the initial policy, whose responses give the units.
+        test_rm: plays gold where the option says none.
+
+    Raises:
+        UserError: for a checkpoint that is no reward model.
+    """
+    params: dict[str, object] = {"gold": config.gold}
+    rm_params: object = 0
+    if config.gold == NONE:
+        assert test_rm is not None  # it is planned with it
+        size, rm_params = test_rm.params["rm_size"], test_rm.shown["rm_params"]
+        name = f"test RM {size}"
+    elif is_function(config.gold):
+        name = size = config.gold
+        params["function_sha256"] = _code_digest(config.gold)
+    else:
+        found = look_up_reward_model(config.gold, "gold")
+        name, size, rm_params = f"gold RM {found.name}", found.name, found.parameters
+        params |= {"gold": found.source, "gold_sha256": found.digest}
+    return Step(
+        name=name,
+        kind="gold-rm",
+        version=1,
+        params={**config.select("world", "world_seed"), **params, "gold_size": size},
+        inputs={"initial-policy": policy, **({"test-rm": test_rm} if test_rm else {})},
+        shown={"rm_params": rm_params},
+        tags={GOLD: gold_kind(config)},
+        work=__name__,
+    )
+
+
+def _code_digest(name: str) -> str:
+    """Of the file that a function stands in: another function is another gold."""
+    import hashlib
+    import sys
+    from pathlib import Path
+
+    from mlproject.models.scorers import load_function
+
+    load_function(name)
+    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+
+
+def work(run: Run) -> None:
+    """Artifacts: the scorer (`model/` or `scorer.json`), `units.json` and `pairs.parquet`."""
+    import json
+
+    import numpy as np
+    import pandas as pd
+
+    from mlproject.errors import UserError
+    from mlproject.models.generation import sample
+    from mlproject.models.prompt_format import Responses
+    from mlproject.pipeline.loading import (
+        SAMPLE_BATCH,
+        UNITS,
+        accelerator,
+        load_policy,
+        load_reader,
+        open_world,
+        save_scorer,
+        torch_generator,
+    )
+
+    p = run.params
+    world, device = open_world(run), accelerator().device
+    reader, policy = load_reader(run, world), load_policy(run.input("initial-policy"), device)
+    scorer = _scorer(run, reader, device).with_units(0.0, 1.0)
+    generator = torch_generator("gold responses", p["world_seed"], device=device)
+    prompts = world.prompts("train", UNIT_PAIRS)
+    parts = []
+    for start in range(0, UNIT_PAIRS, SAMPLE_BATCH // 2):
+        texts = prompts[start : start + SAMPLE_BATCH // 2]
+        samples = sample(
+            policy,
+            reader.encode_prompts(texts).to(device),
+            max_new_tokens=reader.max_response_tokens,
+            generator=generator,
+            samples_per_prompt=2,
+        )
+        responses = Responses.of_prompts(texts, samples.sequences, reader)
+        raw_B = scorer.rate(responses)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "prompt": texts,
+                    "response_a": responses.texts[::2],
+                    "response_b": responses.texts[1::2],
+                    "score_a": raw_B[::2],
+                    "score_b": raw_B[1::2],
+                }
+            )
+        )
+        run.progress(start / UNIT_PAIRS)
+    pairs = pd.concat(parts, ignore_index=True)
+    raw = pairs[["score_a", "score_b"]].to_numpy()
+    centre, sd = float(raw.mean()), float(raw.std())
+    if sd == 0:
+        raise UserError(f"gold={p['gold']}: gives every response of the initial policy {centre:g}; it cannot be gold")
+    pairs[["score_a", "score_b"]] = (raw - centre) / sd
+    pairs.to_parquet(run.folder / PAIRS)
+    save_scorer(scorer.with_units(centre, 1 / sd), run.folder, reader)
+    judged = world.judge(pairs.prompt.tolist(), pairs.response_a.tolist())
+    human = {} if judged is None else {"human_mean": float(judged.mean()), "human_std": float(judged.std())}
+    (run.folder / UNITS).write_text(json.dumps(human))
+    run.log_metrics({"gold/centre": centre, "gold/sd": sd, "gold/ties": float(np.mean(raw[:, 0] == raw[:, 1]))})
+
+
+def _scorer(run: Run, reader: Reader, device: torch.device) -> Scorer:
+    from mlproject.models.checkpoints import load_reward_checkpoint, text_reader
+    from mlproject.models.reward_model import RewardModel
+    from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function
+    from mlproject.pipeline.loading import load_scorer
+
+    gold = run.params["gold"]
+    if gold == NONE:
+        return load_scorer(run.input("test-rm"), reader, device)
+    if is_function(gold):
+        return FunctionScorer(gold, load_function(gold))
+    model, tokenizer = load_reward_checkpoint(look_up(gold, "gold"), "gold")
+    return TextRewardModel(RewardModel(model.to(device)), text_reader(tokenizer, model))

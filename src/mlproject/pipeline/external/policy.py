@@ -1,0 +1,79 @@
+"""Kind `initial-policy`, of a user's own: a causal language model from a checkpoint, and the prompts of the study.
+
+A study owns what it read: model and prompts lie among the run's artifacts, whatever becomes of the files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.errors import UserError
+from mlproject.models.checkpoints import look_up
+from mlproject.pipeline.step import Run, Step
+from mlproject.worlds.files.snapshot import READING, source
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+SKIPPED = "skipped_rows.txt"
+
+
+def adopted_policy(config: Config) -> Step:
+    """The step that takes over policy and prompts.
+
+    Raises:
+        UserError: for a checkpoint that cannot be a policy.
+    """
+    found = look_up(config.policy, "policy")
+    if found.is_reward_model:
+        raise UserError(f"policy={config.policy}: is a reward model; a policy is a causal language model")
+    name = "prompts" if config.prompts else "preferences"
+    files = {f"{name}_{key}": value for key, value in source(getattr(config, name)).items()}
+    return Step(
+        name=f"initial policy {found.name}",
+        kind="initial-policy",
+        version=1,
+        params={
+            **config.select("world", *READING),
+            **files,
+            "policy_size": found.name,
+            "policy": found.source,
+            "policy_sha256": found.digest,
+        },
+        work=__name__,
+    )
+
+
+def work(run: Run) -> None:
+    """Artifacts: `model/`, `prompts/`, and `skipped_rows.txt` where rows were left out."""
+    from mlproject.models.checkpoints import load_policy_checkpoint, longest_sequence
+    from mlproject.models.init import parameter_count
+    from mlproject.models.prompt_format import Reader
+    from mlproject.pipeline.loading import MODEL_FOLDER, PROMPTS_FOLDER
+    from mlproject.worlds.files.snapshot import freeze
+
+    p = run.params
+    model, tokenizer = load_policy_checkpoint(look_up(p["policy"], "policy"), "policy")
+    reader = Reader(tokenizer, p["max_response_tokens"])
+    frozen = freeze(p, p.get("prompts_path", ""), p.get("preferences_path", ""), reader.cut)
+    counts = {split: len(frozen.world.all_prompts(split)) for split in ("train", "curve", "audit")}
+    longest = max(int(reader.encode_prompts(frozen.world.all_prompts(split)).lengths_P.max()) for split in counts)
+    most = longest_sequence(model)
+    if most is not None and longest + p["max_response_tokens"] > most:
+        raise UserError(
+            f"max_response_tokens={p['max_response_tokens']}: with a prompt of {longest} tokens more than the {most} "
+            f"that {p['policy_size']} can read; lower it or max_prompt_tokens={p['max_prompt_tokens']}"
+        )
+    run.log_params({"policy_params": parameter_count(model), "vocabulary": len(tokenizer), "layout": reader.layout})
+    run.log_metrics(
+        {
+            **{f"prompts/{split}": count for split, count in counts.items()},
+            "prompts/rows_skipped": len(frozen.skipped),
+            "prompts/too_long": frozen.long,
+        }
+    )
+    if frozen.skipped:
+        (run.folder / SKIPPED).write_text("\n".join(frozen.skipped) + "\n", encoding="utf-8")
+    frozen.world.save(run.folder / PROMPTS_FOLDER)
+    model.save_pretrained(run.folder / MODEL_FOLDER)
+    tokenizer.save_pretrained(run.folder / MODEL_FOLDER)

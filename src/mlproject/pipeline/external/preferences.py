@@ -1,0 +1,66 @@
+"""Kind `comparisons`, of a user's own: labelled by whoever preferred one response, not by the gold RM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.pipeline.comparisons import HELD_OUT, TABLE
+from mlproject.pipeline.step import Run, Step
+from mlproject.worlds.files.snapshot import READING, source
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+
+def preferences(config: Config, policy: Step) -> Step:
+    """The step that takes over comparisons; the prompts that curves and audit hold out are left out of them."""
+    about = source(config.preferences)
+    return Step(
+        name="comparisons of your own",
+        kind="comparisons",
+        version=1,
+        params={
+            **config.select("world", *READING, "n_comparisons", "label_noise"),
+            "preferences_path": about["path"],
+            "preferences_sha256": about["sha256"],
+            "labels": "given",
+        },
+        inputs={"initial-policy": policy},
+        work=__name__,
+    )
+
+
+def work(run: Run) -> None:
+    """Artifacts: `comparisons.parquet`, one row per comparison; its scores are unknown (nan).
+
+    A tenth of the prompts is held out; which response stands first is a coin's choice.
+    """
+    from mlproject.pipeline.external.policy import SKIPPED
+    from mlproject.pipeline.loading import PROMPTS_FOLDER, load_reader, numpy_generator
+    from mlproject.preferences.comparisons import given_comparisons
+    from mlproject.worlds.files import Files
+    from mlproject.worlds.files.snapshot import train_preferences
+
+    p = run.params
+    world = Files.load(run.input("initial-policy") / PROMPTS_FOLDER)
+    kept, skipped = train_preferences(p, p["preferences_path"], world, load_reader(run, world).cut)
+    rng = numpy_generator("own comparisons", p["world_seed"])
+    chosen = [kept[i] for i in rng.permutation(len(kept))[: p["n_comparisons"]]]
+    table = given_comparisons(
+        [preference.prompt for preference in chosen],
+        [preference.chosen for preference in chosen],
+        [preference.rejected for preference in chosen],
+        held_out=HELD_OUT,
+        label_noise=p["label_noise"],
+        rng=rng,
+    )
+    table.to_parquet(run.folder / TABLE)
+    if skipped:
+        (run.folder / SKIPPED).write_text("\n".join(skipped) + "\n", encoding="utf-8")
+    run.log_metrics(
+        {
+            "comparisons/rows_skipped": len(skipped),
+            "comparisons/held_out": int(table.held_out.sum()),
+            "comparisons/count": len(table),
+        }
+    )

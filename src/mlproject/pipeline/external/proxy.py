@@ -1,0 +1,62 @@
+"""Kind `proxy-rm`, of a user's own: a reward model that somebody trained elsewhere, put on gold's scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.models.checkpoints import Checkpoint, look_up
+from mlproject.pipeline.external.gold import UNIT_PAIRS
+from mlproject.pipeline.step import Run, Step
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+
+def adopted_proxy(config: Config, found: Checkpoint, given: str, policy: Step, gold: Step, seed: int) -> Step:
+    """The step that takes over a finished reward model.
+
+    Args:
+        config: of everything.
+        found, given: the checkpoint, and the name that the user gave it.
+        policy, gold: give the pairs on which its scale is fitted.
+        seed: of the policy runs against it; the model is the same for all.
+    """
+    return Step(
+        name=f"proxy RM {found.name} seed {seed}",
+        kind="proxy-rm",
+        version=1,
+        params={
+            **config.select("world"),
+            "rm_size": given,
+            "seed": seed,
+            "rm_checkpoint": found.source,
+            "rm_sha256": found.digest,
+        },
+        inputs={"initial-policy": policy, "gold-rm": gold},
+        shown={
+            "rm_params": found.parameters,
+            "world_seed": config.world_seed,
+            "held_out": UNIT_PAIRS,
+            **{name: step.params[name] for step in (policy, gold) for name in ("policy_size", "gold_size")
+               if name in step.params},
+        },
+        work=__name__,
+    )  # fmt: skip
+
+
+def work(run: Run) -> None:
+    """Artifacts: `model/`, whose config.json holds centre and scale."""
+    from mlproject.models.checkpoints import load_reward_checkpoint, text_reader
+    from mlproject.models.reward_model import RewardModel, content_hash
+    from mlproject.models.scorers import TextRewardModel
+    from mlproject.pipeline.calibrate import scaled, unit_pairs
+    from mlproject.pipeline.loading import accelerator, load_reader, open_world, save_scorer
+
+    p = run.params
+    reader = load_reader(run, open_world(run))
+    model, tokenizer = load_reward_checkpoint(look_up(p["rm_checkpoint"], "rm_sizes"), "rm_sizes")
+    own = text_reader(tokenizer, model)
+    proxy, metrics = scaled(RewardModel(model.to(accelerator().device)), unit_pairs(run, own))
+    run.log_metrics(metrics)
+    run.set_tags({"mlproject.weights_sha256": content_hash(model)})
+    save_scorer(TextRewardModel(proxy, own), run.folder, reader)

@@ -1,0 +1,162 @@
+"""Kind `gold-rm`: the reward model that plays the ground truth, trained on human judgement of a broad mix of responses.
+
+The mix keeps it sensible where optimization will lead a policy: samples of the initial policy, samples at a high
+temperature, and distortions (floods, loops, cuts, wrong topics, ...), two of them for each prompt. A gold RM of the
+policy's own size starts from the policy's weights, as reward models usually do; any other starts from random weights.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.config.rules import GOLD, TRAINED
+from mlproject.models.sizes import SIZES
+from mlproject.pipeline.step import HOW, Run, Step, shared_batches
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlproject.config.schema import Config
+
+MIX = {("own", "own"): 0.4, ("own", "distorted"): 0.35, ("own", "hot"): 0.1, ("hot", "distorted"): 0.15}
+"""Shares of the kinds of pairs; a distorted response is made from the other one of its pair."""
+
+HOT_TEMPERATURE = 1.6
+UNIT_PROMPTS = 4096
+"""Training prompts on which units (mean, standard deviation of the initial policy's scores) are measured."""
+
+
+def gold_rm(config: Config, policy: Step) -> Step:
+    """The step that trains and freezes the gold RM."""
+    return Step(
+        name=f"gold RM {config.gold_size}",
+        kind="gold-rm",
+        version=1,
+        params=config.select(
+            "world", "world_seed", "policy_size", "gold_size", "gold_comparisons", "gold_epochs", "gold_batch_size",
+            "gold_lr", "mixed_precision",
+        ),
+        inputs={"initial-policy": policy},
+        tags={GOLD: TRAINED},
+        work=__name__,
+        threads=2,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "gold_batch_size"),
+    )  # fmt: skip
+
+
+def work(run: Run) -> None:
+    """Artifacts: `model/`, `units.json` (human mean and standard deviation on the initial policy)."""
+    import json
+
+    import numpy as np
+
+    from mlproject.models.collectives import from_first
+    from mlproject.models.generation import sample
+    from mlproject.models.init import new_reward_model, parameter_count
+    from mlproject.models.reward_model import RewardModel, content_hash
+    from mlproject.models.training import Schedule
+    from mlproject.pipeline.loading import (
+        MODEL_FOLDER,
+        SAMPLE_BATCH,
+        UNITS,
+        accelerator,
+        load_policy,
+        load_reader,
+        memory,
+        numpy_generator,
+        stream_seed,
+        torch_generator,
+    )
+    from mlproject.preferences.bradley_terry import train_reward_model
+    from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
+    from mlproject.preferences.metrics import pairwise_metrics
+    from mlproject.worlds import load_world
+
+    p = run.params
+    seed = p["world_seed"]
+    world = load_world(p["world"], seed)
+    machine = accelerator(p["mixed_precision"])
+    reader = load_reader(run, world)
+    policy = load_policy(run.input("initial-policy"), machine.device)
+    generator = torch_generator("gold responses", seed, device=machine.device)
+    rng = numpy_generator("gold comparisons", seed)
+
+    def respond(texts: list[str], temperature: float) -> list[str]:
+        responses: list[str] = []
+        for start in range(0, len(texts), SAMPLE_BATCH):
+            prompts = reader.encode_prompts(texts[start : start + SAMPLE_BATCH]).to(machine.device)
+            samples = sample(
+                policy,
+                prompts,
+                max_new_tokens=reader.max_response_tokens,
+                generator=generator,
+                temperature=temperature,
+            )
+            responses += reader.decode(samples.sequences)
+        return responses
+
+    def human(texts: list[str], responses: list[str]) -> np.ndarray:
+        judged = world.judge(texts, responses)
+        assert judged is not None, "the gold RM learns from a world's human judgement"
+        return judged
+
+    count = p["gold_comparisons"]
+    texts = world.prompts("train", count)
+
+    def broad_mix() -> pd.DataFrame:
+        kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
+        pair = np.empty((count, 2), dtype=object)
+        for side in (0, 1):
+            for source, temperature in (("own", 1.0), ("hot", HOT_TEMPERATURE)):
+                rows = np.flatnonzero(kinds[:, side] == source)
+                pair[rows, side] = respond([texts[row] for row in rows], temperature)
+        rows = np.flatnonzero(kinds[:, 1] == "distorted")
+        pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
+        a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
+        return label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
+
+    table = from_first(machine, broad_mix)
+    run.progress(0.1)
+
+    model = new_reward_model(p["gold_size"], reader.tokenizer, stream_seed("gold RM", seed)).to(machine.device)
+    if p["gold_size"] == p["policy_size"]:
+        model.base_model.load_state_dict(policy.base_model.state_dict())
+    loss = train_reward_model(
+        model,
+        encode_comparisons(table[~table.held_out], reader),
+        Schedule(
+            p["gold_epochs"],
+            p["gold_batch_size"],
+            SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
+            **memory(run.how),
+        ),
+        accelerator=machine,
+        generator=torch_generator("gold order", seed),
+        progress=lambda share: run.progress(0.1 + 0.85 * share),
+    )
+
+    if not machine.is_main_process:
+        return
+
+    # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
+    unit_texts = texts[:UNIT_PROMPTS]
+    own, other = respond(unit_texts, 1.0), respond(unit_texts, 1.0)
+    raw = RewardModel(model).raw_scores(reader.encode(unit_texts, own)).double().numpy()
+    gold = RewardModel(model).with_units(raw.mean(), 1 / raw.std())
+    judged = human(unit_texts, own)
+    own_pairs = label_comparisons(
+        unit_texts, own, other, judged, human(unit_texts, other), held_out=0.0, label_noise=0.0, rng=rng
+    )
+
+    agreement = {}
+    for name, rows_of in {"broad": table[table.held_out], "initial_policy": own_pairs}.items():
+        encoded = encode_comparisons(rows_of, reader)
+        margin_B = gold.scores(encoded.a) - gold.scores(encoded.b)
+        for metric, value in pairwise_metrics(margin_B, encoded.prefers_a_B).items():
+            agreement[f"rm/{metric}_{name}"] = value
+    run.log_params({"rm_params": parameter_count(model)})
+    run.log_metrics({"rm/train_loss": loss, **agreement})
+    run.set_tags({"mlproject.weights_sha256": content_hash(model)})
+    gold.save(run.folder / MODEL_FOLDER, reader)
+    (run.folder / UNITS).write_text(json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())}))

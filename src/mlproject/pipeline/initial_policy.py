@@ -1,0 +1,72 @@
+"""Kind `initial-policy`: the policy supervised on the world's corpus, with the tokenizer that all models share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.models.sizes import SIZES
+from mlproject.pipeline.step import HOW, Run, Step, shared_batches
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+
+def initial_policy(config: Config) -> Step:
+    """The step that trains the initial policy."""
+    return Step(
+        name=f"initial policy {config.policy_size}",
+        kind="initial-policy",
+        version=1,
+        params=config.select(
+            "world", "world_seed", "policy_size", "sft_examples", "sft_epochs", "sft_batch_size", "sft_lr",
+            "mixed_precision",
+        ),
+        work=__name__,
+        threads=2,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "sft_batch_size"),
+    )  # fmt: skip
+
+
+def work(run: Run) -> None:
+    """Artifacts: `model/`."""
+    from mlproject.models.init import new_policy, parameter_count
+    from mlproject.models.sequences import encode
+    from mlproject.models.sft import train_policy
+    from mlproject.models.training import Schedule
+    from mlproject.pipeline.loading import (
+        MODEL_FOLDER,
+        accelerator,
+        memory,
+        numpy_generator,
+        stream_seed,
+        torch_generator,
+    )
+    from mlproject.worlds import load_world
+
+    p = run.params
+    world = load_world(p["world"], p["world_seed"])
+    tokenizer = world.tokenizer()
+    prompts, responses = world.corpus(p["sft_examples"], numpy_generator("corpus", p["world_seed"]))
+    corpus = encode(tokenizer, prompts, responses, world.max_response_tokens)
+    machine = accelerator(p["mixed_precision"])
+    policy = new_policy(p["policy_size"], tokenizer, stream_seed("initial policy", p["world_seed"])).to(machine.device)
+    loss = train_policy(
+        policy,
+        corpus,
+        Schedule(
+            p["sft_epochs"],
+            p["sft_batch_size"],
+            SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
+            **memory(run.how),
+        ),
+        accelerator=machine,
+        generator=torch_generator("initial policy order", p["world_seed"]),
+        progress=run.progress,
+    )
+    if not machine.is_main_process:
+        return
+    run.log_params({"policy_params": parameter_count(policy), "vocabulary": len(tokenizer)})
+    run.log_metrics({"sft/loss": loss})
+    policy.save_pretrained(run.folder / MODEL_FOLDER)
+    tokenizer.save_pretrained(run.folder / MODEL_FOLDER)

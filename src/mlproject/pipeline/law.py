@@ -1,0 +1,164 @@
+"""Kind `law`: both laws fitted to a study's curves, peaks with intervals, coefficients against RM size.
+
+`laws.json` has three lists. `groups`: one entry per method and RM size, all seeds together: fitted coefficients, peak
+and their 95 % intervals (bootstrap over prompts), the measured peak and the drop past it, and the RMSE of every form
+on the same points. `trends`: each coefficient against log10 of the RM's parameters. `rank_correlations`: Spearman's
+correlation of measured peak gold with RM size, seed by seed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlproject.models.sizes import SIZES
+from mlproject.pipeline.step import Run, Step
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+    from mlproject.curve import Curve
+
+FILE = "laws.json"
+PRIORS = "priors.json"
+"""What the curves say about the peak at every RM size, by method and parameters, for forecasts of further runs."""
+
+
+def law(config: Config, policy_runs: Sequence[Step]) -> Step:
+    """The step that fits the laws to all curves of a study."""
+    about = [
+        {name: {**step.shown, **step.params}[name] for name in ("method", "rm_size", "rm_params", "seed")}
+        for step in policy_runs
+    ]
+    return Step(
+        name="laws",
+        kind="law",
+        version=2,
+        params={"bootstrap": config.bootstrap, "curves": json.dumps(about)},
+        inputs={str(i): step for i, step in enumerate(policy_runs)},
+        work=__name__,
+    )
+
+
+def work(run: Run) -> None:
+    """Artifacts: `laws.json`, `priors.json`."""
+    from mlproject.curve import Curve
+    from mlproject.laws import Prior, spearman, trend
+    from mlproject.pipeline.policy_run import CURVE
+
+    curves: dict[tuple[str, int, str], dict[int, Curve]] = defaultdict(dict)
+    for i, about in enumerate(json.loads(run.params["curves"])):
+        key = (about["method"], about["rm_params"], about["rm_size"])
+        curves[key][about["seed"]] = Curve.load(run.input(str(i)) / CURVE)
+    groups: list[dict[str, Any]] = []
+    for (method, rm_params, rm_size), by_seed in sorted(curves.items()):
+        known = {"method": method, "rm_size": rm_size, "rm_params": rm_params, "seeds": sorted(by_seed)}
+        groups.append(known | summarize(method, list(by_seed.values()), run.params["bootstrap"]))
+    trends: list[dict[str, Any]] = []
+    correlations: list[dict[str, Any]] = []
+    for method in sorted({method for method, _, _ in curves}):
+        for coefficient in ("alpha", "beta"):
+            fitted = [g for g in groups if g["method"] == method and g[coefficient] is not None]
+            if len(fitted) >= 3 and len({g["rm_params"] for g in fitted}) > 1:
+                line = trend([g[coefficient] for g in fitted], [g["rm_params"] for g in fitted])
+                found = {
+                    "slope": line.slope,
+                    "slope_ci": line.slope_interval,
+                    "intercept": line.intercept,
+                    "r2": line.r2,
+                }
+                trends.append({"method": method, "coefficient": coefficient, **found})
+        for seed in sorted({seed for by_seed in curves.values() for seed in by_seed}):
+            sized = [(k[1], c[seed].peak().gold) for k, c in curves.items() if k[0] == method and seed in c]
+            if len(sized) >= 3 and len({size for size, _ in sized}) > 1:
+                rho = spearman(*zip(*sized, strict=True))
+                correlations.append({"method": method, "seed": seed, "spearman": rho})
+    laws = {"groups": groups, "trends": trends, "rank_correlations": correlations}
+    (run.folder / FILE).write_text(json.dumps(_finite(laws), indent=1))
+    priors: dict[str, dict[str, Any]] = {}
+    for method in sorted({method for method, _, _ in curves}):
+        known_curves: dict[int, list[Curve]] = {}
+        for key, by_seed in curves.items():
+            if key[0] == method:
+                known_curves.setdefault(key[1], []).extend(by_seed.values())
+        ladder = {size.reward_model_parameters for size in SIZES.values()}
+        priors[method] = {
+            str(params): Prior.from_curves(method, known_curves, params).to_dict()
+            for params in sorted(ladder | set(known_curves))
+        }
+    (run.folder / PRIORS).write_text(json.dumps(priors))
+    run.log_metrics({f"trend/{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})
+    run.log_metrics({f"rank/{c['method']}_seed_{c['seed']}": c["spearman"] for c in correlations})
+
+
+def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str, Any]:
+    """Law, peak and drop of one RM size.
+
+    Coefficients are fitted to the seeds' curves together (they share their prompts). How well a form fits (`r2`,
+    `rmse`, `rmse_by_form`) is the mean over fits to each seed's curve alone: seeds that differ are no misfit.
+    """
+    import numpy as np
+
+    from mlproject.curve import Curve, mean_and_se
+    from mlproject.laws import FORMS, MIN_D, bootstrap_fit, compare, fit, law_for
+
+    form = law_for(method)
+    min_d = MIN_D[form.name]
+    together = Curve(
+        steps_S=np.concatenate([curve.steps_S for curve in curves]),
+        kl_S=np.concatenate([curve.kl_S for curve in curves]),
+        proxy_SP=np.concatenate([curve.proxy_SP for curve in curves]),
+        gold_SP=np.concatenate([curve.gold_SP for curve in curves]),
+    )
+    peak_gold, peak_gold_se = mean_and_se(np.mean([curve.peak_gold_P() for curve in curves], axis=0))
+    lost, lost_se = mean_and_se(np.mean([curve.peak_gold_P() - curve.gold_SP[-1] for curve in curves], axis=0))
+    summary: dict[str, Any] = {
+        "form": form.name,
+        "min_d": min_d,
+        "max_d": float(together.sqrt_kl_S.max()),
+        "measured_peak_gold": peak_gold,
+        "measured_peak_gold_se": peak_gold_se,
+        "measured_peak_kl": float(np.mean([curve.peak().kl for curve in curves])),
+        "drop": lost,
+        "drop_se": lost_se,
+    }
+    fitted_names = ("alpha", "beta", "peak_kl", "peak_gold")
+    try:
+        fitted = fit(form, together.sqrt_kl_S, together.gold_S, min_d)
+        interval = bootstrap_fit(form, together, resamples, np.random.default_rng(0), min_d)
+        proxy = fit(form, together.sqrt_kl_S, together.proxy_S, min_d)
+        alone = [fit(form, curve.sqrt_kl_S, curve.gold_S, min_d) for curve in curves]
+        rmse_by_seed = [compare(FORMS.values(), curve.sqrt_kl_S, curve.gold_S) for curve in curves]
+    except ValueError:  # too few points away from the origin
+        missing = (
+            *fitted_names,
+            *(f"{name}_ci" for name in fitted_names),
+            "r2",
+            "rmse",
+            "proxy_alpha",
+            "rmse_by_form",
+        )
+        return summary | dict.fromkeys(missing)
+    peak_kl, fitted_peak = fitted.peak()
+    return summary | {
+        "alpha": fitted.alpha,
+        "beta": fitted.beta,
+        "peak_kl": peak_kl,
+        "peak_gold": fitted_peak,
+        **{f"{name}_ci": list(getattr(interval, name)) for name in fitted_names},
+        "r2": float(np.mean([law.r2 for law in alone])),
+        "rmse": float(np.mean([law.rmse for law in alone])),
+        "rmse_by_form": {name: float(np.mean([rmse[name] for rmse in rmse_by_seed])) for name in FORMS},
+        "proxy_alpha": proxy.alpha,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The same structure with None for every number that is not finite: JSON has no nan."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,139 @@
+"""What several steps do alike: where randomness comes from, which device they use, how they read each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from mlproject.errors import UserError, first_line
+from mlproject.models.prompt_format import Reader
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function, load_reward_model
+from mlproject.pipeline.step import Run
+from mlproject.worlds import FILES, World, load_world
+from mlproject.worlds.files import Files
+
+MODEL_FOLDER = "model"
+"""Artifact folder of every model: a Hugging Face folder."""
+
+PROMPTS_FOLDER = "prompts"
+"""Artifact folder of an initial policy that was taken over: the prompts of its study."""
+
+FUNCTION = "scorer.json"
+"""Artifact of a gold RM that is a function: its name and units."""
+
+UNITS = "units.json"
+"""Artifact of a gold RM: mean and standard deviation of the human judgement of the initial policy's responses."""
+
+SAMPLE_BATCH = 2048
+"""Responses sampled at a time."""
+
+
+def stream_seed(*names: str | int) -> int:
+    """A seed of its own for every purpose, so that no two streams of random numbers are the same."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def torch_generator(*names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    return torch.Generator(device=device).manual_seed(stream_seed(*names))
+
+
+def numpy_generator(*names: str | int) -> np.random.Generator:
+    return np.random.default_rng(stream_seed(*names))
+
+
+def accelerator(mixed_precision: str = "no") -> Accelerator:
+    """Device and precision of this step. CUDA or the CPU: Apple's MPS lacks the float64 that scores are kept in.
+
+    Where several processes carry the step out together (see `mlproject.execution.distributed`), it joins the group of
+    processes that exists already; the reset forgets what accelerate knows, not that group.
+
+    Raises:
+        UserError: for a precision that the device cannot do.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)  # accelerate keeps one state per process; steps differ
+    try:
+        return Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
+    except ValueError as error:
+        reason = first_line(error)
+        raise UserError(f"mixed_precision={mixed_precision}: {reason}; use no or bf16") from None
+
+
+def memory(how: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a `Schedule` that trades time for memory, from `Step.how`."""
+    return {
+        "accumulation": how.get("accumulation", 1),
+        "recompute": how.get("gradient_checkpointing") == "yes",
+    }
+
+
+def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:
+    return AutoTokenizer.from_pretrained(policy_artifacts / MODEL_FOLDER)
+
+
+def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    return load_checkpoint(policy_artifacts / MODEL_FOLDER, device)
+
+
+def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
+
+
+def open_world(run: Run) -> World:
+    """The world that a run takes place in."""
+    if run.params["world"] == FILES:
+        return Files.load(run.input("initial-policy") / PROMPTS_FOLDER)
+    return load_world(run.params["world"], run.params.get("world_seed", 0))  # a proxy asks for no prompts
+
+
+def load_reader(run: Run, world: World) -> Reader:
+    """How the policy reads and writes."""
+    return Reader(load_tokenizer(run.input("initial-policy")), world.max_response_tokens)
+
+
+def load_gold(run: Run, reader: Reader, device: torch.device | str = "cpu") -> Scorer:
+    """What plays the ground truth in a run, for responses of a policy that reads so."""
+    return load_scorer(run.input("gold-rm"), reader, device)
+
+
+def load_scorer(artifacts: Path, reader: Reader, device: torch.device | str = "cpu") -> Scorer:
+    """Read what `save_scorer` wrote, for responses of a policy that reads so."""
+    if not (artifacts / FUNCTION).exists():
+        return load_reward_model(artifacts / MODEL_FOLDER, reader, device)
+    known = json.loads((artifacts / FUNCTION).read_text())
+    return FunctionScorer(known["function"], load_function(known["function"]), known["centre"], known["scale"])
+
+
+def save_scorer(scorer: Scorer, artifacts: Path, reader: Reader) -> None:
+    """Write a scorer among a run's artifacts.
+
+    Args:
+        scorer: with its units.
+        artifacts: folder.
+        reader: of the policy, whose ids an own reward model reads.
+    """
+    if isinstance(scorer, FunctionScorer):
+        known = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
+        (artifacts / FUNCTION).write_text(json.dumps(known))
+    elif isinstance(scorer, TextRewardModel):
+        scorer.reward_model.model.config.reads_texts = True
+        scorer.reward_model.save(artifacts / MODEL_FOLDER, scorer.reader)
+    else:
+        assert isinstance(scorer, RewardModel)
+        scorer.save(artifacts / MODEL_FOLDER, reader)
+
+
+def human_units(run: Run) -> tuple[float, float]:
+    """(mean, standard deviation) of the human judgement over the initial policy's responses."""
+    units = json.loads((run.input("gold-rm") / UNITS).read_text())
+    return units.get("human_mean", 0.0), units.get("human_std", 1.0)

@@ -1,0 +1,76 @@
+"""Kind `pool`: N samples of the initial policy for every prompt of a split, with gold and human scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.pipeline.step import Made, Run, Step
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+FILE = "pool.safetensors"
+CURVE, AUDIT = "curve", "audit"
+"""Splits of held-out prompts: every curve point is measured on the first; the second serves promotion only."""
+
+
+def pool(config: Config, policy: Step | Made, gold: Step | Made, split: str = CURVE) -> Step:
+    """The step that samples and scores the pool of the `curve` prompts, or of those of another split."""
+    prompts = f"{split}_prompts"
+    return Step(
+        name=f"{'' if split == CURVE else split + ' '}pool {getattr(config, prompts)} x {config.pool_samples}",
+        kind="pool",
+        version=1,
+        params={
+            **config.select("world", "world_seed", prompts, "pool_samples"),
+            **({} if split == CURVE else {"split": split}),
+        },
+        inputs={"initial-policy": policy, "gold-rm": gold},
+        work=__name__,
+    )
+
+
+def work(run: Run) -> None:
+    """Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
+    import numpy as np
+
+    from mlproject.models.sequences import unique
+    from mlproject.optimization.sample_pool import draw_pool
+    from mlproject.pipeline.loading import (
+        SAMPLE_BATCH,
+        accelerator,
+        human_units,
+        load_gold,
+        load_policy,
+        load_reader,
+        open_world,
+        torch_generator,
+    )
+
+    p = run.params
+    split = p.get("split", CURVE)
+    world = open_world(run)
+    device = accelerator().device
+    reader = load_reader(run, world)
+    made = draw_pool(
+        load_policy(run.input("initial-policy"), device),
+        world.prompts(split, p[f"{split}_prompts"]),
+        p["pool_samples"],
+        reader=reader,
+        gold=load_gold(run, reader, device),
+        world=world,
+        human_units=human_units(run),
+        generator=torch_generator("pool" if split == CURVE else f"{split} pool", p["world_seed"], device=device),
+        batch=SAMPLE_BATCH,
+        progress=run.progress,
+    )
+    made.save(run.folder / FILE)
+    metrics = {
+        "pool/gold_mean": float(made.gold_PN.mean()),
+        "pool/gold_std": float(made.gold_PN.std()),
+        "pool/distinct": len(unique(made.sequences)[0]) / len(made.sequences),
+        "pool/mean_length": float(made.sequences.response_lengths_B.double().mean()),
+    }
+    if made.human_PN is not None:
+        metrics["pool/gold_human_correlation"] = float(np.corrcoef(made.gold_PN.ravel(), made.human_PN.ravel())[0, 1])
+    run.log_metrics(metrics)

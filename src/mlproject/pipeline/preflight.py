@@ -1,0 +1,69 @@
+"""What can be said of a user's own files and models before anything starts: a mistake is told at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlproject.config.rules import TRAINED, is_function
+from mlproject.errors import UserError
+from mlproject.models.sizes import is_checkpoint
+from mlproject.worlds import FILES
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+LEAST_COMPARISONS, LEAST_PROMPTS = 64, 20
+"""Fewer teach a reward model nothing, and leave none to validate it on."""
+
+
+def check(config: Config, proxy: str = "") -> None:
+    """Look at every checkpoint, function, prompt and comparison that a configuration names.
+
+    Args:
+        config: of everything.
+        proxy: the entry point's own parameter of that name, where it has one.
+
+    Raises:
+        UserError: for the first mistake; one line says where it is.
+    """
+    from mlproject.models.checkpoints import look_up, look_up_reward_model
+
+    if is_checkpoint(proxy) and not proxy.startswith("models:/"):
+        look_up(proxy, "proxy")
+    for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms"):
+        given = getattr(config, option)
+        for name in given if isinstance(given, tuple) else (given,):
+            if is_checkpoint(name):
+                look_up(name, option)
+    if config.gold != TRAINED and is_function(config.gold):
+        from mlproject.models.scorers import load_function
+
+        load_function(config.gold)
+    elif is_checkpoint(config.gold):
+        look_up_reward_model(config.gold, "gold")
+    if config.world == FILES:
+        _check_files(config)
+
+
+def _check_files(config: Config) -> None:
+    from transformers import AutoTokenizer
+
+    from mlproject.models.checkpoints import look_up
+    from mlproject.models.prompt_format import Reader
+    from mlproject.pipeline.external.policy import adopted_policy
+    from mlproject.worlds.files.snapshot import READING, freeze, train_preferences
+
+    adopted_policy(config)
+    tokenizer = AutoTokenizer.from_pretrained(look_up(config.policy, "policy").source)
+    cut = Reader(tokenizer, config.max_response_tokens).cut
+    options = config.select(*READING)
+    frozen = freeze(options, config.prompts, config.preferences, cut)
+    if config.preferences:
+        kept, _ = train_preferences(options, config.preferences, frozen.world, cut)
+        prompts = len({each.prompt for each in kept})
+        if len(kept) < LEAST_COMPARISONS or prompts < LEAST_PROMPTS:
+            raise UserError(
+                f"preferences={config.preferences}: {len(kept)} comparisons of {prompts} prompts are left to "
+                f"learn from (those of curves and audit are held out); at least "
+                f"{LEAST_COMPARISONS} of {LEAST_PROMPTS} are needed"
+            )

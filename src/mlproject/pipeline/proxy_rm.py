@@ -1,0 +1,163 @@
+"""Kind `proxy-rm`: a reward model trained on comparisons alone, recentred and calibrated.
+
+Kind `test-rm`: the same on the half of the comparisons that the proxies never see; it watches, or plays gold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlproject.config.rules import NONE
+from mlproject.models.checkpoints import look_up
+from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.pipeline.step import HOW, Made, Run, Step, shared_batches
+from mlproject.preferences import HALF, HALVES
+from mlproject.worlds import FILES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlproject.config.schema import Config
+
+
+TRAIN, TEST = HALVES
+"""Halves of the comparisons, where they are split: the first is for proxies, the second for test RMs."""
+
+
+def proxy_rm(
+    config: Config,
+    comparisons: Step,
+    size: str,
+    seed: int,
+    earlier: Sequence[Step] = (),
+    half: str = TRAIN,
+    gold: Step | None = None,
+) -> Step:
+    """The step that trains one proxy RM, or one test RM.
+
+    Args:
+        config: how it is trained.
+        comparisons: what it learns from.
+        size: of the ladder (random weights), or a language model's checkpoint to start from.
+        seed: of the proxy.
+        earlier: comparisons of earlier rounds, where it learns from them too.
+        half: of the comparisons that it learns from, where test RMs have them split; otherwise it learns from all.
+        gold: whose scale it is put on, where that did not label the comparisons; a test RM that plays gold itself has
+            none.
+    """
+    base = look_up(size, "rm_sizes") if is_checkpoint(size) else None
+    trained = config.select("world", "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
+    if base:
+        trained |= {"rm_lr": config.rm_checkpoint_lr, "rm_checkpoint": base.source, "rm_sha256": base.digest}
+    policy, scale_of = comparisons.inputs["initial-policy"], gold or comparisons.inputs.get("gold-rm")
+    plays_gold = config.gold == NONE and half == TEST and gold is None
+    return Step(
+        name=f"{'proxy' if half == TRAIN else 'test'} RM {base.name if base else size} seed {seed}",
+        kind="proxy-rm" if half == TRAIN else "test-rm",
+        version=1,
+        params={
+            **trained,
+            "rm_size": size,
+            "seed": seed,
+            **({"earlier": len(earlier)} if earlier else {}),
+            **({"half": half} if config.test_rms or config.gold == NONE else {}),
+            **({"gold": NONE, "plays_gold": plays_gold} if config.gold == NONE else {}),
+        },
+        inputs={
+            "comparisons": comparisons,
+            **{f"earlier-{i}": step for i, step in enumerate(earlier)},
+            "initial-policy": policy,
+            **({"gold-rm": scale_of} if scale_of and not plays_gold else {}),
+        },
+        shown={
+            "rm_params": base.parameters if base else SIZES[size].reward_model_parameters,
+            **_known(config, comparisons, policy, scale_of),
+        },
+        work=__name__,
+        how=config.changed(*HOW),
+        shared=shared_batches(config, "rm_batch_size"),
+    )
+
+
+def _known(config: Config, comparisons: Step, policy: Step | Made, gold: Step | Made | None) -> dict[str, Any]:
+    known = config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "label_noise")
+    known["labels"] = comparisons.params["labels"]
+    if config.world == FILES:
+        known["policy_size"] = policy.params["policy_size"]
+        known |= {"gold_size": gold.params["gold_size"]} if gold else {}
+    return known
+
+
+def work(run: Run) -> None:
+    """Artifacts: `model/`, whose config.json holds centre and scale."""
+    import numpy as np
+    import pandas as pd
+
+    from mlproject.models.checkpoints import new_reward_head, text_reader
+    from mlproject.models.init import new_reward_model
+    from mlproject.models.reward_model import RewardModel, content_hash
+    from mlproject.models.scorers import TextRewardModel
+    from mlproject.models.training import Schedule
+    from mlproject.pipeline.calibrate import agreement, margins, scaled, unit_pairs
+    from mlproject.pipeline.comparisons import TABLE
+    from mlproject.pipeline.loading import (
+        accelerator,
+        load_reader,
+        memory,
+        open_world,
+        save_scorer,
+        stream_seed,
+        torch_generator,
+    )
+    from mlproject.preferences.bradley_terry import train_reward_model
+    from mlproject.preferences.comparisons import encode_comparisons
+
+    p = run.params
+    policy_reader = load_reader(run, open_world(run))
+    roles, half = [*(f"earlier-{i}" for i in range(p.get("earlier", 0))), "comparisons"], p.get("half", "")
+    table = pd.concat([half_of(pd.read_parquet(run.input(role) / TABLE), half) for role in roles], ignore_index=True)
+    streams = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
+    machine, seed = accelerator(p["mixed_precision"]), stream_seed("proxy RM", *streams)
+    if "rm_checkpoint" in p:
+        model, tokenizer = new_reward_head(look_up(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)
+        reader, rate = text_reader(tokenizer, model), p["rm_lr"]
+    else:
+        model, reader = new_reward_model(p["rm_size"], policy_reader.tokenizer, seed), policy_reader
+        rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
+    loss = train_reward_model(
+        model.to(machine.device),
+        encode_comparisons(table[~table.held_out], reader),
+        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, **memory(run.how)),
+        accelerator=machine,
+        generator=torch_generator("proxy order", *streams),
+        progress=run.progress,
+    )
+    if not machine.is_main_process:
+        return
+    held_out, proxy = encode_comparisons(table[table.held_out], reader), RewardModel(model)
+    metrics = {"rm/train_loss": loss}
+    if p.get("gold") != NONE and not np.isnan(held_out.margin_B).any():
+        proxy, agrees = scaled(proxy, held_out)
+        metrics |= agrees
+    elif p.get("plays_gold"):  # it has no scale but its own, until its units are measured
+        metrics |= agreement(margins(proxy, held_out), held_out)
+    else:  # gold gives the scale; the labels, as they were given, the validation
+        given = agreement(margins(proxy, held_out), held_out)
+        proxy, agrees = scaled(proxy, unit_pairs(run, reader))
+        metrics |= {**agrees, "rm/gold_accuracy": agrees["rm/val_accuracy"], **given}
+    run.log_params({"held_out": len(held_out)})
+    run.log_metrics(metrics)
+    run.set_tags({"mlproject.weights_sha256": content_hash(model)})
+    save_scorer(TextRewardModel(proxy, reader) if "rm_checkpoint" in p else proxy, run.folder, policy_reader)
+
+
+def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:
+    """One half of a table of comparisons (`TRAIN`, `TEST`), or all of it (empty).
+
+    Where several comparisons may have a prompt in common the table says itself which half each belongs to.
+    """
+    if half and HALF in table:
+        return table[table[HALF] == half]
+    middle = len(table) // 2
+    return table.iloc[:middle] if half == TRAIN else table.iloc[middle:] if half == TEST else table

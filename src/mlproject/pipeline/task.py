@@ -1,0 +1,81 @@
+"""The task of a policy run, put together from the artifacts of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlproject.models.prompt_format import Responses
+from mlproject.optimization.evaluator import Meter, Snapshot
+from mlproject.optimization.sample_pool import Pool
+from mlproject.optimization.task import Problem
+from mlproject.pipeline.loading import (
+    accelerator,
+    human_units,
+    load_gold,
+    load_policy,
+    load_reader,
+    load_scorer,
+    open_world,
+    stream_seed,
+    torch_generator,
+)
+from mlproject.pipeline.pool import FILE
+from mlproject.pipeline.step import Run
+
+TRAIN_PROMPTS = 20_000
+"""Training prompts that a method may sample responses for."""
+
+
+def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda snapshot: None) -> Problem:
+    """Load policies, reward models and pool, and set up the meter.
+
+    Args:
+        run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, in a later round `earlier`, and those that
+            its parameter `witnesses` names.
+        split: of the prompts that the meter measures on.
+        observe: told what the meter sees.
+    """
+    p = run.params
+    world = open_world(run)
+    machine = accelerator()  # float32: a method says itself where less will do
+    reader = load_reader(run, world)
+    initial_policy = load_policy(run.input("initial-policy"), machine.device)
+    round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
+    start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
+    proxy = load_scorer(run.input("proxy-rm"), reader, machine.device)
+    witnesses = {
+        role: load_scorer(run.input(role), reader, machine.device)
+        for role in filter(None, p.get("witnesses", "").split(","))
+    }
+    pool = Pool.load(run.input("pool") / FILE)
+    prompts = world.prompts(split, p[f"{split}_prompts"])
+    meter = Meter(
+        world=world,
+        reader=reader,
+        prompts=prompts,
+        initial_policy=initial_policy,
+        proxy=proxy,
+        gold=load_gold(run, reader, machine.device),
+        human_units=human_units(run),
+        pool=pool,
+        samples_per_prompt=p.get("eval_samples", 1),
+        seed=stream_seed(f"{split} responses", p["world_seed"]),
+        round_start=start_policy if goes_on else None,
+        observe=observe,
+        witnesses=witnesses,
+    )
+    return Problem(
+        initial_policy=initial_policy,
+        start_policy=start_policy,
+        proxy=proxy,
+        reader=reader,
+        train_texts=world.prompts("train", TRAIN_PROMPTS),
+        samples=Responses.of_prompts(prompts, pool.sequences, reader),
+        samples_per_prompt=pool.shape[1],
+        log_prob_PN=pool.log_prob_PN,
+        meter=meter,
+        options={**run.how, **p},
+        accelerator=machine,
+        generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
+        progress=run.progress,
+    )

@@ -1,1 +1,0 @@
-"""Which reward model deserves to be used: evidence, gates, and the rule of choice; arrays in, verdicts out."""

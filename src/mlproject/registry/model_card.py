@@ -1,0 +1,118 @@
+"""The model card of a version, made from its runs; the template lies in model_registry/."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from mlproject.config.rules import GOLD, TRAINED
+from mlproject.pipeline.comparisons import TABLE
+from mlproject.pipeline.policy_run import SAMPLES
+from mlproject.registry.candidates import Candidate
+from mlproject.registry.gates import FOLDER
+from mlproject.tracking.runs import INPUTS, artifact, values_by_step
+
+TEMPLATE = FOLDER / "model_card.md.jinja"
+FILE = "model_card.md"
+LONGEST = 5000
+"""Characters of a description that MLflow's databases hold."""
+
+_SHOWN_SAMPLES, _SHOWN_SIGNS = 3, ("signs/length", "signs/repetition", "signs/distinct-2")
+
+
+def model_card(
+    client: MlflowClient,
+    name: str,
+    version: str,
+    candidate: Candidate,
+    verdicts: Sequence[str],
+    promotion_run_id: str,
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        client: of the store.
+        name, version: of the registered model.
+        candidate: its runs.
+        verdicts: a line for each gate; none where it was not judged.
+        promotion_run_id: of the run that judged it; empty where there is none.
+    """
+    proxy = candidate.proxy
+    inputs = json.loads(proxy.data.tags[INPUTS])
+    gold = client.get_run(inputs["gold-rm"])
+    lineage = {"proxy RM": proxy.info.run_id, **inputs}
+    lineage |= {f"policy run, {method}": run.info.run_id for method, run in candidate.best.items()}
+    farthest = max(candidate.best.values(), key=lambda run: run.data.metrics["drop/gold"])
+    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(TEMPLATE.read_text())
+    return template.render(
+        name=name,
+        version=version,
+        proxy=proxy.data.params,
+        metrics=proxy.data.metrics,
+        data_digest=_data_digest(client, inputs["comparisons"]) if "comparisons" in inputs else "",
+        gold={
+            "size": gold.data.params["gold_size"],
+            "kind": gold.data.tags.get(GOLD, TRAINED),
+            "run_id": gold.info.run_id,
+        },
+        uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],
+        verdicts=verdicts,
+        signs=_signs(client, farthest),
+        samples=_overrated(client, farthest),
+        lineage=lineage | ({"promotion": promotion_run_id} if promotion_run_id else {}),
+    )
+
+
+def description(card: str) -> str:
+    """A card that fits into a version's description; the whole one is an artifact of the proxy RM's run."""
+    if len(card) <= LONGEST:
+        return card
+    ending = f"\n\n(shortened: the whole card is the artifact `{FILE}` of the proxy RM's run)\n"
+    return card[: LONGEST - len(ending)].rpartition("\n")[0] + ending
+
+
+def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
+    m = run.data.metrics
+    law = "none fitted"
+    if "law/alpha" in m:
+        law = f"{run.data.tags['law/form']}, alpha {m['law/alpha']:.3g}, beta {m['law/beta']:.3g}, R2 {m['law/r2']:.2f}"
+    return {
+        "method": method,
+        "kl": m["peak/kl"],
+        "still_rising": m["peak/step"] == max(values_by_step(client, run.info.run_id, "curve/gold")),
+        "kl_coef": run.data.params.get("kl_coef", "none"),
+        "gold": m["peak/gold"],
+        "gold_se": m["peak/gold_se"],
+        "drop": m["drop/gold"],
+        "law": law,
+        "run_id": run.info.run_id,
+    }
+
+
+def _signs(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
+    found = []
+    for name in _SHOWN_SIGNS:
+        values = values_by_step(client, run.info.run_id, name)
+        if values:
+            start, end, peak = min(values), max(values), int(run.data.metrics["peak/step"])
+            figures = {"start": values[start], "peak": values[peak], "end": values[end]}
+            found.append({"name": name.removeprefix("signs/"), "method": run.data.params["method"], **figures})
+    return found
+
+
+def _overrated(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
+    """Sample responses at the end of a run, those first that the proxy rates most above gold."""
+    table = json.loads(artifact(client, run.info.run_id, SAMPLES).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    ends = [{**row, "method": run.data.params["method"]} for row in rows if row["stage"] == "end"]
+    return sorted(ends, key=lambda row: row["gold"] - row["proxy"])[:_SHOWN_SAMPLES]
+
+
+def _data_digest(client: MlflowClient, comparisons_run_id: str) -> str:
+    return hashlib.sha256(artifact(client, comparisons_run_id, TABLE).read_bytes()).hexdigest()

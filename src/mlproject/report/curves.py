@@ -1,0 +1,152 @@
+"""The paper's figure (Gao et al. 2022, figure 1), gold, proxy and law against sqrt(KL); gold beside human.
+
+Axis letters: S curve points, P prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.laws.forms import FORMS
+from mlproject.plotting import theme
+from mlproject.report.records import Report
+from mlproject.report.selection import (
+    extremes,
+    groups_of,
+    method_name,
+    methods,
+    number,
+    runs_of,
+    sizes,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+_DISTANCE = "distance from the initial policy, $\\sqrt{\\mathrm{KL}}$ (square-root nats)"
+_GOLD_SHARE = 0.45  # of the height of a panel belongs to gold, at least; a proxy that rises higher leaves it
+_HUMAN_LINE: Mapping[str, Any] = {
+    "color": theme.HUMAN_COLOUR,
+    "linestyle": (0, (4, 1.5, 1, 1.5)),
+    "linewidth": 1.5,
+}
+
+
+def curves_figure(report: Report, method: str) -> Figure:
+    """The paper's figure: gold, proxy and fitted law against sqrt(KL), a colour per RM size."""
+    return _curves(report, [method], theme.WIDTH, 5.9)
+
+
+def headline_figure(report: Report) -> Figure:
+    """The paper's figure for two methods side by side: best-of-n and PPO where the study has them."""
+    return _curves(report, methods(report)[:2], 12.6, 5.6)
+
+
+def human_figure(report: Report, method: str) -> Figure:
+    """Gold against human judgement over sqrt(KL), for the smallest and the largest RM of a method."""
+    roles, colours = extremes(report, method), theme.size_colours(sizes(report))
+    figure = theme.canvas(theme.WIDTH, 4.1)
+    grid = figure.add_gridspec(2, len(roles), height_ratios=[1, 0.09])
+    panels: list[Axes] = []
+    for column, (role, rm_size) in enumerate(roles):
+        first = panels[0] if panels else None
+        axes = figure.add_subplot(grid[0, column], sharex=first, sharey=first)
+        panels.append(axes)
+        for run in runs_of(report, method, rm_size):
+            axes.plot(run.curve.sqrt_kl_S, run.curve.gold_S, color=colours[rm_size], **theme.GOLD_LINE)
+            if run.curve.human_S is not None:
+                axes.plot(run.curve.sqrt_kl_S, run.curve.human_S, **_HUMAN_LINE)
+        axes.axhline(0, color="#9aa0ac", linewidth=0.8)
+        axes.set_xlim(left=0)
+        title = f"{method_name(method)}, {role} RM ({rm_size})"
+        theme.dress(axes, title, "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "" if column else _score(report))
+    golds = [theme.key(f"{report.gold}, {size} RM", color=colours[size]) for _, size in roles]
+    theme.legends(figure.add_subplot(grid[1, :]), [("", [*golds, theme.key("human judgement", **_HUMAN_LINE)])])
+    return figure
+
+
+def _score(report: Report) -> str:
+    return f"score above the initial policy\n({report.gold} standard deviations)"
+
+
+def _curves(report: Report, chosen: list[str], width: float, height: float) -> Figure:
+    """Panels of curves, one per method, over a legend of sizes and a legend of line styles."""
+    colours = theme.size_colours(sizes(report))
+    figure = theme.canvas(width, height)
+    grid = figure.add_gridspec(2, max(len(chosen), 1), height_ratios=[1, 0.13])
+    for column, method in enumerate(chosen):
+        axes = figure.add_subplot(grid[0, column])
+        _curve_panel(axes, report, method, colours)
+        theme.dress(axes, method_name(method), _DISTANCE, "" if column else _score(report))
+        theme.kl_axis(axes)
+    shown = {size for method in chosen for size in sizes(report, method)}
+    keys = [theme.key(name, color=colour, linewidth=4) for name, colour in colours.items() if name in shown]
+    styles = [
+        theme.key(f"{report.gold} ±1 SE, a line per seed", **theme.GOLD_LINE),
+        theme.key("proxy", **theme.PROXY_LINE),
+        theme.key("fitted law", **theme.LAW_LINE),
+        theme.key("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),
+        theme.key("its KL", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
+    ]
+    theme.legends(figure.add_subplot(grid[1, :]), [("RM size:", keys), ("", styles)])
+    return figure
+
+
+def _curve_panel(axes: Axes, report: Report, method: str, colours: Mapping[str, str]) -> None:
+    """Gold, proxy, law and peak of every RM size of a method; x in square-root nats."""
+    runs = runs_of(report, method)
+    for run in runs:
+        d_S, gold_S, colour = run.curve.sqrt_kl_S, run.curve.gold_S, colours[run.rm_size]
+        axes.plot(d_S, run.curve.proxy_S, color=colour, **theme.PROXY_LINE)
+        if run.curve.gold_SP.shape[1] > 1:
+            se_S = run.curve.gold_SP.std(axis=1, ddof=1) / np.sqrt(run.curve.gold_SP.shape[1])
+            axes.fill_between(d_S, gold_S - se_S, gold_S + se_S, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(d_S, gold_S, color=colour, **theme.GOLD_LINE)
+    low, high = _frame([run.curve.gold_S for run in runs], [run.curve.proxy_S for run in runs])
+    axes.set_ylim(low, high)
+    axes.set_xlim(0, 1.03 * max(float(run.curve.sqrt_kl_S.max()) for run in runs) or 1.0)
+    axes.axhline(0, color="#9aa0ac", linewidth=0.8, zorder=1)
+    for group in groups_of(report, method):
+        _law_and_peak(axes, group, colours.get(group["rm_size"], theme.INK), low)
+
+
+def _frame(gold: list[Array], proxy: list[Array]) -> tuple[float, float]:
+    """(low, high) of a panel: all of gold, and of proxy what leaves gold its share of the height."""
+    gold_low, gold_high = min(float(g.min()) for g in gold), max(float(g.max()) for g in gold)
+    low = min(gold_low, 0.0)
+    high = min(max(float(p.max()) for p in proxy), low + (gold_high - low) / _GOLD_SHARE)
+    high = max(high, gold_high)
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _law_and_peak(axes: Axes, group: Mapping[str, Any], colour: str, floor: float) -> None:
+    """The fitted law over the range it was fitted on; the measured peak, and its place on the x axis."""
+    coef = [number(group.get("alpha")), number(group.get("beta"))]
+    low, high = number(group.get("min_d")), number(group.get("max_d"))
+    form = FORMS[group["form"]]
+    coef = coef[: form.columns(np.ones(1)).shape[-1]]
+    if None not in coef and high is not None:
+        d = np.linspace(low or 0.0, high, 200)
+        axes.plot(d, form.value(d, np.array(coef)), **theme.LAW_LINE)
+    kl, gold = number(group.get("measured_peak_kl")), number(group.get("measured_peak_gold"))
+    if kl is None or gold is None:
+        return
+    dot: theme.Style = {
+        "color": colour,
+        "markeredgecolor": "white",
+        "zorder": 5,
+        "clip_on": False,
+        "linestyle": "none",
+    }
+    d_peak = np.sqrt(max(kl, 0.0))
+    axes.plot([d_peak, d_peak], [floor, gold], color=colour, linewidth=0.7, alpha=0.6, zorder=1)
+    axes.plot([d_peak], [gold], marker="o", markersize=9, **dot)
+    axes.plot([d_peak], [floor], marker="^", markersize=8, **dot)

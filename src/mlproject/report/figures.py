@@ -1,0 +1,177 @@
+"""The figures of a study (Gao et al. 2022, figures 1, 3 and kin): a report in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.laws.forms import FORMS
+from mlproject.plotting import theme
+from mlproject.report.curves import curves_figure, headline_figure, human_figure
+from mlproject.report.records import Report
+from mlproject.report.selection import (
+    extremes,
+    groups_of,
+    interval,
+    method_name,
+    methods,
+    number,
+    runs_of,
+    sizes,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+_DPI = 170
+
+
+def coefficients_figure(report: Report) -> Figure:
+    """The law's alpha and beta against the RM's parameters, with 95 % intervals and trend lines."""
+    shown = [method for method in methods(report) if groups_of(report, method)]
+    figure = theme.canvas(theme.WIDTH, 5.8)
+    panels = figure.subplots(2, len(shown), squeeze=False, sharex="col")
+    for column, method in enumerate(shown):
+        colour = theme.METHOD_COLOURS[column % len(theme.METHOD_COLOURS)]
+        form = FORMS[groups_of(report, method)[0]["form"]]
+        formula = form.formula.replace("a ", "α ").replace("b ", "β ").replace("-", "−").replace("^", "")
+        for axes, coefficient in zip(panels[:, column], ("alpha", "beta"), strict=True):
+            top = coefficient == "alpha"
+            symbol = "α (the rise)" if top else "β (the bend downwards)"
+            title = f"{method_name(method)}:  R = {formula}" if top else ""
+            theme.dress(axes, title, "" if top else "RM parameters (log scale)", "" if column else symbol)
+            _coefficient(axes, report, method, coefficient, colour)
+    return figure
+
+
+def peaks_figure(report: Report) -> Figure:
+    """Peak gold against the RM's parameters: measured with standard errors, fitted with 95 % intervals."""
+    figure = theme.canvas(theme.WIDTH, 4.7)
+    grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.08])
+    axes = figure.add_subplot(grid[0])
+    keys = []
+    for index, method in enumerate(methods(report)):
+        style: theme.Style = {
+            "color": theme.METHOD_COLOURS[index % len(theme.METHOD_COLOURS)],
+            "marker": theme.MARKERS[index % len(theme.MARKERS)],
+        }
+        keys.append(theme.key(method_name(method), linewidth=1.6, **style))
+        dodge = 1.05 ** (2 * index - len(methods(report)) + 1)  # so that error bars do not hide one another
+        groups = groups_of(report, method)
+        points = [(g["rm_params"] * dodge, number(g.get("measured_peak_gold")), g) for g in groups]
+        known = [(x, y, number(g.get("measured_peak_gold_se")) or 0.0) for x, y, g in points if y is not None]
+        if known:
+            x, y, se = np.array(known).T
+            axes.errorbar(x, y, yerr=se, markersize=6, linewidth=1.6, capsize=3, zorder=3, **style)
+        for x_fit, _, group in points:
+            _fitted_peak(axes, x_fit * 1.05, group, style)
+    theme.dress(axes, "", "RM parameters (log scale)", f"peak {report.gold}\n({report.gold} standard deviations)")
+    theme.size_axis(axes, sizes(report))
+    fitted = theme.key(
+        "from the law, 95 % interval", marker="o", markerfacecolor="white", linewidth=0.9, color=theme.MUTED
+    )
+    theme.legends(figure.add_subplot(grid[1]), [("measured, ±1 SE:", [*keys, fitted])])
+    return figure
+
+
+def search_figure(report: Report) -> Figure:
+    """The search's trials: peak gold by KL coefficient, a colour per RM size."""
+    trials = _scored(report)
+    ladder = {trial["rm_size"]: 0 for trial in trials} | sizes(report)
+    tried = {trial["rm_size"] for trial in trials}
+    colours = {name: colour for name, colour in theme.size_colours(ladder).items() if name in tried}
+    coefficients = sorted({float(trial["kl_coef"]) for trial in trials})
+    figure = theme.canvas(theme.WIDTH, 4.3)
+    grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.09])
+    axes = figure.add_subplot(grid[0])
+    for index, (rm_size, colour) in enumerate(colours.items()):
+        own = sorted((t for t in trials if t["rm_size"] == rm_size), key=lambda t: float(t["kl_coef"]))
+        x = [coefficients.index(float(t["kl_coef"])) + 0.06 * (index - (len(colours) - 1) / 2) for t in own]
+        y = [float(t["peak_gold"]) for t in own]
+        se = [number(t.get("peak_gold_se")) or 0.0 for t in own]
+        axes.errorbar(x, y, yerr=se, color=colour, marker="o", markersize=6, linewidth=1.1, capsize=3)
+    theme.dress(axes, "", "KL coefficient (gold standard deviations per nat)", "peak gold ±1 SE")
+    axes.set_xticks(range(len(coefficients)), [f"{value:g}" for value in coefficients])
+    axes.set_xlim(-0.4, len(coefficients) - 0.6)
+    keys = [theme.key(name, color=colour, marker="o") for name, colour in colours.items()]
+    theme.legends(figure.add_subplot(grid[1]), [("RM size:", keys)])
+    return figure
+
+
+def save_figures(report: Report, folder: Path) -> dict[str, Path]:
+    """Draw every figure that the report has data for, as PNG.
+
+    Args:
+        report: the study.
+        folder: where the files go; made if needed.
+
+    Returns:
+        file by name: `headline`, `curves-<method>`, `human-<method>`, `coefficients`, `peaks`, `search`.
+    """
+    draw: dict[str, Callable[[], Figure]] = {}
+    found = methods(report)
+    if found:
+        draw["headline"] = lambda: headline_figure(report)
+    for method in found:
+        draw[f"curves-{method}"] = lambda method=method: curves_figure(report, method)  # type: ignore[misc]
+        shown = [run for _, size in extremes(report, method) for run in runs_of(report, method, size)]
+        if any(run.curve.human_SP is not None for run in shown):
+            draw[f"human-{method}"] = lambda method=method: human_figure(report, method)  # type: ignore[misc]
+    groups = [group for method in found for group in groups_of(report, method)]
+    if any(number(group.get("alpha")) is not None for group in groups):
+        draw["coefficients"] = lambda: coefficients_figure(report)
+    if any(number(group.get("measured_peak_gold")) is not None for group in groups):
+        draw["peaks"] = lambda: peaks_figure(report)
+    if _scored(report):
+        draw["search"] = lambda: search_figure(report)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.png" for name in draw}
+    for name, path in paths.items():
+        draw[name]().savefig(path, dpi=_DPI)
+    return paths
+
+
+def _coefficient(axes: Axes, report: Report, method: str, coefficient: str, colour: str) -> None:
+    """One coefficient with intervals over parameters, and its trend line."""
+    for group in groups_of(report, method):
+        value, ends = number(group.get(coefficient)), interval(group.get(f"{coefficient}_ci"))
+        if value is not None:
+            if ends:
+                axes.plot([group["rm_params"]] * 2, ends, color=colour, linewidth=1.6, solid_capstyle="butt")
+            axes.plot([group["rm_params"]], [value], color=colour, marker="o", markersize=6)
+    own = sizes(report, method)
+    theme.size_axis(axes, own)
+    for trend in report.laws.get("trends") or []:
+        slope, intercept = number(trend.get("slope")), number(trend.get("intercept"))
+        wanted = trend["method"] == method and trend["coefficient"] == coefficient
+        if wanted and slope is not None and intercept is not None:
+            x = np.array(axes.get_xlim())
+            axes.plot(x, intercept + slope * np.log10(x), color=theme.MUTED, linewidth=1.2, linestyle="--")
+            ends = interval(trend.get("slope_ci"))
+            between = f"\n95 % [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else ""
+            text = f"slope {slope:+.3f} per tenfold{between}".replace("-", "−")
+            y, vertical = (0.05, "bottom") if slope > 0 else (0.95, "top")
+            place: theme.Style = {"transform": axes.transAxes, "ha": "right", "va": vertical}
+            axes.text(0.97, y, text, fontsize=8.5, color=theme.MUTED, **place)
+
+
+def _fitted_peak(axes: Axes, x: float, group: Mapping[str, Any], style: Mapping[str, Any]) -> None:
+    """Peak gold of the law with its interval, hollow; nothing where the law has no peak."""
+    gold, ends = number(group.get("peak_gold")), interval(group.get("peak_gold_ci"))
+    if gold is None:
+        return
+    if ends:
+        axes.plot([x, x], ends, color=style["color"], linewidth=0.9, zorder=2)
+    axes.plot([x], [gold], markerfacecolor="white", markersize=5, zorder=3, **style)
+
+
+def _scored(report: Report) -> list[Mapping[str, Any]]:
+    """Trials that came to a peak gold."""
+    return [t for t in report.trials if number(t.get("peak_gold")) is not None and t.get("kl_coef") is not None]

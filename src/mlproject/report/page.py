@@ -1,0 +1,170 @@
+"""The report as one self-contained HTML page: figures inside, no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from mlproject.pipeline.policy_run import STAGES
+from mlproject.report.records import PolicyRunRecord, Report
+from mlproject.report.selection import (
+    extremes,
+    groups_of,
+    interval,
+    method_name,
+    methods,
+    number,
+    runs_of,
+)
+from mlproject.report.summary import (
+    CLEAR,
+    DASH,
+    errors_under,
+    findings,
+    past_peak,
+    text,
+    with_error,
+)
+
+SCORES = ("proxy", "gold", "human")
+PROMPTS_SHOWN = 3
+
+
+def render(report: Report, figures: Mapping[str, Path]) -> str:
+    """The page.
+
+    Args:
+        report: the study.
+        figures: PNG files by name, as `save_figures` returns them; a figure that is missing is left out.
+
+    Returns:
+        HTML that shows offline, in light and in dark.
+    """
+    shown = methods(report)
+    return _template().render(
+        report=report,
+        figures={name: _data_uri(path) for name, path in figures.items()},
+        findings=findings(report),
+        methods=[(method, method_name(method)) for method in shown],
+        groups={method: groups_of(report, method) for method in shown if groups_of(report, method)},
+        trends=report.laws.get("trends") or [],
+        proxies=sorted(report.proxies, key=lambda proxy: (proxy.rm_params, proxy.seed)),
+        trials=sorted(report.trials, key=_by_peak),
+        samples=sample_blocks(report),
+        link_opens=report.link.startswith(("http://", "https://")),
+    )
+
+
+def sample_blocks(report: Report) -> list[dict[str, Any]]:
+    """Sample responses to lay side by side: first seed, smallest and largest RM, every method.
+
+    Returns:
+        one block per run (title, rm_size, stages with step and KL, and prompts, each with its cards).
+    """
+    blocks = []
+    for method in sorted(methods(report), key=lambda name: name == "best-of-n"):  # trained policies first
+        for role, rm_size in extremes(report, method):
+            run = runs_of(report, method, rm_size)[0]
+            if run.samples:
+                blocks.append(_block(run, role))
+    return blocks
+
+
+def _block(run: PolicyRunRecord, role: str) -> dict[str, Any]:
+    """One run's samples by prompt, with the bars of its scores on one scale."""
+    rows = {(row["prompt"], row["stage"]): row for row in run.samples}
+    prompts = [
+        prompt
+        for prompt in dict.fromkeys(row["prompt"] for row in run.samples)
+        if all((prompt, stage) in rows for stage in STAGES)
+    ][:PROMPTS_SHOWN]
+    values = [number(rows[prompt, stage].get(score)) for prompt in prompts for stage in STAGES for score in SCORES]
+    scale = max((abs(value) for value in values if value is not None), default=0.0) or 1.0
+    unit = "n =" if run.method == "best-of-n" else "update"
+    return {
+        "title": f"{method_name(run.method)}, {role} RM ({run.rm_size}), seed {run.seed}",
+        "stages": [
+            {"name": stage, "where": f"{unit} {row['step']}, {text(row.get('kl'), 1)} nats"}
+            for stage in STAGES
+            for row in (rows[prompts[0], stage],)
+        ]
+        if prompts
+        else [],
+        "prompts": [
+            {"prompt": prompt, "cards": _cards([rows[prompt, stage] for stage in STAGES], scale)} for prompt in prompts
+        ],
+    }
+
+
+def _cards(rows: list[Mapping[str, Any]], scale: float) -> list[dict[str, Any]]:
+    """Start, peak and end of one prompt: text, score bars in percent of the track, change since before."""
+    cards: list[dict[str, Any]] = []
+    for index, row in enumerate(rows):
+        before = rows[index - 1] if index else None
+        scores = []
+        for name in SCORES:
+            value, change = number(row.get(name)), _change(before, row, name)
+            bar = 50 * abs(value or 0.0) / scale
+            left = 50 - bar if (value or 0.0) < 0 else 50.0
+            scores.append({"name": name, "value": value, "bar": bar, "left": left, "change": change})
+        gold, proxy = _change(before, row, "gold"), _change(before, row, "proxy")
+        cards.append(
+            {
+                "stage": row["stage"],
+                "response": row["response"],
+                "scores": scores,
+                "trend": "flat" if not gold else "rise" if gold > 0 else "fall",
+                "fooled": gold is not None and proxy is not None and gold < 0 < proxy,
+            }
+        )
+    return cards
+
+
+def _change(before: Mapping[str, Any] | None, row: Mapping[str, Any], name: str) -> float | None:
+    """A score less the same score one stage before; None where either is unknown."""
+    now, then = number(row.get(name)), number(before.get(name)) if before else None
+    return None if now is None or then is None else now - then
+
+
+def _by_peak(trial: Mapping[str, Any]) -> tuple[bool, float]:
+    """Order of trials: highest peak gold first, those without one last."""
+    gold = number(trial.get("peak_gold"))
+    return gold is None, -(gold or 0.0)
+
+
+def _data_uri(path: Path) -> str:
+    """A PNG file as text that an `img` shows without loading anything."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _interval_text(pair: Any, digits: int = 2) -> str:
+    """`[0.41, 0.52]`, an en dash for an end that is unknown, and for both."""
+    if interval(pair) is None and not any(number(end) is not None for end in pair or ()):
+        return DASH
+    return f"[{text(pair[0], digits)}, {text(pair[1], digits)}]"
+
+
+@cache
+def _template() -> Template:
+    """The page's template, with everything escaped that comes from a study."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"num": text, "interval": _interval_text, "method": method_name}
+    environment.globals |= {
+        "with_error": with_error,
+        "errors_under": errors_under,
+        "past_peak": past_peak,
+        "clear": CLEAR,
+        "dash": DASH,
+    }
+    return environment.get_template("template.html")

@@ -1,0 +1,121 @@
+"""What people look at after a search: one self-contained page; Optuna's plots, the best curve, what was ended early."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+import optuna.visualization as plots
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
+from plotly.offline import get_plotlyjs
+
+from mlproject.curve import Curve
+from mlproject.experiments.findings.figure import png
+from mlproject.laws import FORMS, MIN_D, fit
+from mlproject.plotting import theme
+from mlproject.search.space import Space
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+_LEAST_FOR_IMPORTANCE = 4
+"""Complete trials below which importances say nothing."""
+
+PEAK = "peak gold (standard deviations)"
+
+
+def search_page(
+    study: optuna.Study, config: Config, rows: Sequence[Mapping[str, Any]], best: Curve | None, command: str
+) -> str:
+    """The page as HTML, with all scripts in it.
+
+    Args:
+        study: with its finished trials.
+        config: of the search.
+        rows: of `trials.csv`.
+        best: curve of the best trial; None where no trial is complete.
+        command: that trains the final policy.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=select_autoescape()
+    )
+    return environment.get_template("page.html").render(
+        name=study.study_name,
+        rows=rows,
+        plots=[
+            (title, figure.to_html(full_html=False, include_plotlyjs=False)) for title, figure in _plots(study, config)
+        ],
+        plotly=get_plotlyjs() if rows else "",
+        best=None if best is None else base64.b64encode(_best_curve(best)).decode(),
+        command=command,
+        early=[row for row in rows if row["verdict"]],
+    )
+
+
+def readable(study: optuna.Study, config: Config) -> optuna.Study:
+    """The same trials with the values of the options in place of their indices, for plots."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = Space.of(config)
+    shown = optuna.create_study(directions=[direction.name.lower() for direction in study.directions])
+    distributions = {name: CategoricalDistribution(list(values)) for name, values in space.grids.items()}
+    for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        shown.add_trial(
+            optuna.create_trial(
+                state=trial.state,
+                params=space.cell(trial.params),
+                distributions=dict(distributions),
+                values=trial.values,
+                intermediate_values=trial.intermediate_values,
+            )
+        )
+    return shown
+
+
+def _plots(study: optuna.Study, config: Config) -> list[tuple[str, Any]]:
+    """Optuna's own figures, by title."""
+    shown = readable(study, config)
+    complete = shown.get_trials(states=(TrialState.COMPLETE,))
+    if not complete:
+        return []
+    if config.search_objective != "peak":
+        names = [PEAK, config.search_objective.removeprefix("peak-and-")]
+        return [("Pareto front: peak gold against its cost", plots.plot_pareto_front(shown, target_names=names))]
+    found = [
+        ("Optimization history", plots.plot_optimization_history(shown, target_name=PEAK)),
+        ("Parallel coordinates", plots.plot_parallel_coordinate(shown, target_name=PEAK)),
+        ("Gold on the way (intermediate values by PPO update)", plots.plot_intermediate_values(shown)),
+    ]
+    values = {trial.value for trial in complete}
+    if len(complete) >= _LEAST_FOR_IMPORTANCE and len(values) > 1 and len(Space.of(config).grids) > 1:
+        found.append(("Importance of the options", plots.plot_param_importances(shown, target_name=PEAK)))
+    return found
+
+
+def _best_curve(curve: Curve) -> bytes:
+    """Gold, proxy and the law of the best trial, as a PNG."""
+    figure = theme.canvas(theme.WIDTH, 4.2)
+    grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.09])
+    axes = figure.add_subplot(grid[0])
+    colour = theme.METHOD_COLOURS[1]
+    axes.plot(curve.sqrt_kl_S, curve.proxy_S, color=colour, **theme.PROXY_LINE)
+    axes.plot(curve.sqrt_kl_S, curve.gold_S, color=colour, **theme.GOLD_LINE)
+    keys = [theme.key("gold", **theme.GOLD_LINE), theme.key("proxy", **theme.PROXY_LINE)]
+    try:
+        law = fit(FORMS["rl"], curve.sqrt_kl_S, curve.gold_S, MIN_D["rl"])
+    except ValueError:  # too few points away from the origin
+        pass
+    else:
+        d = np.linspace(MIN_D["rl"], float(curve.sqrt_kl_S.max()), 200)
+        axes.plot(d, law.value(d), **theme.LAW_LINE)
+        keys.append(theme.key(f"law, alpha {law.alpha:.2f}, beta {law.beta:.2f}", **theme.LAW_LINE))
+    peak = curve.peak()
+    axes.plot([np.sqrt(peak.kl)], [curve.gold_S.max()], "o", color=colour, markersize=8, markeredgecolor="white")
+    theme.dress(axes, "", "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "score above the initial policy\n(gold SD)")
+    theme.legends(figure.add_subplot(grid[1]), [("", keys)])
+    return png(figure)

@@ -1,0 +1,52 @@
+"""What a search may choose: ordered grids of options, each searched by its index.
+
+A log scale cannot hold a coefficient of 0, and a categorical parameter has no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import IntDistribution
+
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+
+GRIDS = {
+    "kl_coef": "search_kl_coefs",
+    "rm_size": "search_rm_sizes",
+    "n_comparisons": "search_n_comparisons",
+    "ppo_lr": "search_ppo_lrs",
+}
+"""Options that can be searched, and the options that hold their grids; an empty grid is left out."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Ordered grids of options.
+
+    Attributes:
+        grids: values by option.
+    """
+
+    grids: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, config: Config) -> Space:
+        return cls({name: values for name, grid in GRIDS.items() if (values := getattr(config, grid))})
+
+    def distributions(self) -> dict[str, IntDistribution]:
+        """One index for each grid."""
+        return {f"{name}_index": IntDistribution(0, len(values) - 1) for name, values in self.grids.items()}
+
+    def first(self) -> dict[str, int]:
+        """Indices of the cell that promises most before anything is known: the largest and best-taught reward model,
+        without a penalty. Learning rates promise nothing."""
+        best = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1}
+        return {f"{name}_index": range(len(values))[best[name]] for name, values in self.grids.items() if name in best}
+
+    def cell(self, params: Mapping[str, int]) -> dict[str, Any]:
+        """The options that indices stand for."""
+        return {name: values[params[f"{name}_index"]] for name, values in self.grids.items()}

@@ -1,0 +1,124 @@
+"""Experiments from YAML files: grids become policy runs, and a mistake is one line with the file's name."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlproject.config.schema import load_config
+from mlproject.errors import UserError
+from mlproject.experiments.spec import FOLDER, known_experiments, load_experiment, plan_cells
+
+GOOD = {
+    "finding": "Something holds",
+    "grids": [{"method": ["best-of-n", "ppo"], "rm_size": ["1k", "3k"], "seed": [0, 1]}],
+    "figure": {"x": "sqrt_kl", "y": ["gold"]},
+    "table": {"rows": "rm_size", "values": ["peak/gold"]},
+}
+
+
+def written(folder: Path, content: object) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("name", known_experiments())
+def test_every_experiment_that_ships_is_laid_out(name: str, quick: bool) -> None:
+    experiment = load_experiment(name, quick)
+    config = load_config("smoke" if quick else "laptop", {}, options=experiment.options)
+    cells = plan_cells(experiment, config)
+    assert len(cells) >= 2
+    assert len({step.fingerprint for step in cells}) == len(cells)
+    assert len(cells) <= (16 if quick else 144)
+
+
+def test_all_findings_that_were_asked_for_have_an_experiment() -> None:
+    of_the_paper = "rm_size rm_data epochs_vs_data policy_size kl_penalty rl_vs_bon label_noise iterated val_loss"
+    assert {*of_the_paper.split(), "human_gap", "forecast"} <= {path.stem for path in FOLDER.glob("*.yaml")}
+
+
+def test_a_grid_is_the_product_of_its_lists(tmp_path: Path) -> None:
+    cells = plan_cells(load_experiment(written(tmp_path, GOOD)), load_config("smoke", {}))
+    found = {(step.params["method"], step.shown["rm_size"], step.params["seed"]) for step in cells}
+    assert found == set(itertools.product(("best-of-n", "ppo"), ("1k", "3k"), (0, 1)))
+
+
+def test_grids_that_overlap_give_each_run_once(tmp_path: Path) -> None:
+    overlapping = [{"method": ["ppo"], "rm_size": ["1k", "3k"]}, {"method": ["ppo"], "rm_size": ["3k", "13k"]}]
+    cells = plan_cells(load_experiment(written(tmp_path, GOOD | {"grids": overlapping})), load_config("smoke", {}))
+    assert [step.shown["rm_size"] for step in cells] == ["1k", "3k", "13k"]
+
+
+def test_options_of_a_file_stand_between_preset_and_user(tmp_path: Path) -> None:
+    experiment = load_experiment(written(tmp_path, GOOD | {"options": {"n_comparisons": 700, "rm_epochs": 2}}))
+    config = load_config("smoke", {"rm_epochs": "3"}, options=experiment.options)
+    assert (config.n_comparisons, config.rm_epochs, config.curve_prompts) == (700, 3.0, 48)
+
+
+def test_an_option_of_the_grid_cannot_be_fixed_by_the_user(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="rm_size: stands in the grid of mine"):
+        plan_cells(load_experiment(written(tmp_path, GOOD)), load_config("smoke", {}), {"rm_size", "ppo_updates"})
+
+
+def test_a_file_in_the_folder_experiments_here_is_found_by_name(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "experiments").mkdir()
+    written(tmp_path / "experiments", GOOD)
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment("mine").finding == "Something holds"
+    assert "mine" in known_experiments()
+
+
+MISTAKES = {
+    "not YAML": ("finding: [", ["YAML", "line"]),
+    "a list": ("- finding", ["list", "key: value"]),
+    "unknown key": (GOOD | {"colour": "red"}, ["colour", "finding, paper"]),
+    "missing part": ({key: GOOD[key] for key in ("finding", "figure", "table")}, ["lacks grids"]),
+    "unknown key of the figure": (GOOD | {"figure": {"x": "kl", "y": ["gold"], "z": 1}}, ["figure", "z", "panels"]),
+    "a figure of nothing": (GOOD | {"figure": {"x": "kl", "y": []}}, ["figure: y=[]", "a list of names"]),
+    "a figure over two things": (GOOD | {"figure": {"x": ["kl"], "y": "gold"}}, ["figure: x=", "allowed is a name,"]),
+    "a table of a number": (GOOD | {"table": {"rows": 1, "values": ["peak/gold"]}}, ["table: rows=1", "a name, or a"]),
+    "empty grids": (GOOD | {"grids": []}, ["grids", "at least one"]),
+    "grid without a method": (GOOD | {"grids": [{"seed": [0]}]}, ["lacks method"]),
+    "unknown method": (GOOD | {"grids": [{"method": ["dpo"]}]}, ["dpo", "best-of-n, ppo"]),
+    "a value for a list": (GOOD | {"grids": [{"method": ["ppo"], "seed": 3}]}, ["seed", "[3]"]),
+    "unknown option": (
+        GOOD | {"grids": [{"method": ["ppo"], "rm_sizze": ["1k"]}]},
+        ["rm_sizze", "did you mean rm_size"],
+    ),
+    "value of the wrong type": (GOOD | {"grids": [{"method": ["ppo"], "seed": ["two"]}]}, ["seed=two", "whole number"]),
+    "a list of fixed options": (GOOD | {"options": ["seed"]}, ["options", "list", "key: value"]),
+    "unknown fixed option": (GOOD | {"options": {"sed": 1}}, ["sed", "did you mean seed?"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_file_is_one_line_with_its_name_and_what_is_allowed(mistake: str, tmp_path: Path) -> None:
+    content, words = MISTAKES[mistake]
+    with pytest.raises(UserError) as refused:
+        load_experiment(written(tmp_path, content))
+    said = str(refused.value)
+    assert "\n" not in said
+    for word in ("mine.yaml", *words):
+        assert word in said
+
+
+def test_a_combination_that_the_configuration_refuses_is_told(tmp_path: Path) -> None:
+    grids = [{"method": ["ppo"], "rm_size": ["100k"]}]
+    with pytest.raises(UserError, match="gold_size=25k"):
+        plan_cells(load_experiment(written(tmp_path, GOOD | {"grids": grids})), load_config("smoke", {}))
+
+
+@pytest.mark.parametrize(("name", "words"), [("rm_sise", "no such experiment; there are"), ("a.yaml", "no such file")])
+def test_an_experiment_that_is_not_there_is_refused(name: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        load_experiment(name)
+
+
+def test_a_quick_size_must_be_there_to_be_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no part `quick`"):
+        load_experiment(written(tmp_path, GOOD), quick=True)

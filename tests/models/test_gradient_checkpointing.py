@@ -1,0 +1,39 @@
+"""Recomputed layers: the same numbers, computed twice, and nothing else changed."""
+
+from __future__ import annotations
+
+import torch
+
+from mlproject.models.gradient_checkpointing import recomputed_layers
+
+IDS_BT = torch.tensor([[5, 6, 7, 5, 6], [7, 7, 5, 6, 5]])
+
+
+def gradients(policy, wanted: bool) -> tuple[list[torch.Tensor], int]:
+    """Gradient of a loss, and how often the first layer's attention ran."""
+    calls = []
+    hook = policy.base_model.layers[0].attention.register_forward_hook(lambda *given: calls.append(1))
+    with recomputed_layers(policy, wanted):
+        loss = policy(input_ids=IDS_BT, use_cache=False).logits.log_softmax(-1)[..., 5].sum()
+        found = torch.autograd.grad(loss, list(policy.parameters()))
+    hook.remove()
+    return list(found), len(calls)
+
+
+def test_layers_are_computed_twice_and_give_the_same_gradient(tiny_policy) -> None:
+    policy = tiny_policy(seed=1)
+    (kept, once), (recomputed, twice) = gradients(policy, False), gradients(policy, True)
+    assert (once, twice) == (1, 2)
+    for a, b in zip(kept, recomputed, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_dropout_stays_as_it_was_and_so_does_everything_afterwards(tiny_policy) -> None:
+    policy = tiny_policy(seed=1)
+    policy.base_model.layers[0].post_attention_dropout.p = 0.9
+    plain, _ = gradients(policy, False)
+    inside, _ = gradients(policy, True)
+    for a, b in zip(plain, inside, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+    assert not any(module.training for module in policy.modules())
+    assert not policy.is_gradient_checkpointing

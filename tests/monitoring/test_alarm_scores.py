@@ -1,0 +1,123 @@
+"""Leads, lags, false alarms and regrets of runs whose peak and alarms were planted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mlproject.curve import Curve
+from mlproject.monitoring.alarm_scores import (
+    Record,
+    Truth,
+    best_threshold,
+    bootstrap_mean,
+    held_out_stops,
+    quiet_threshold,
+    truth_of,
+)
+from mlproject.monitoring.alarms import first_alarm
+
+KL = np.arange(11.0)
+PEAKED = Truth(KL, -np.abs(KL - 6) / 10, peak=6, fell=True)  # a tenth of a deviation for each nat away from the peak
+RISING = Truth(KL, KL / 10, peak=10, fell=False)
+
+
+def noisy_curve(gold_S: np.ndarray, prompts: int = 400) -> Curve:
+    gold_SP = gold_S[:, None] + 0.3 * np.random.default_rng(0).normal(size=(len(gold_S), prompts))
+    return Curve(np.arange(len(gold_S)), KL[: len(gold_S)], gold_SP, gold_SP)
+
+
+def test_a_run_that_lost_gold_is_told_from_one_that_did_not() -> None:
+    fell = truth_of(noisy_curve(1 - (KL - 6) ** 2 / 36))
+    assert fell.fell and fell.peak in (5, 6, 7)
+    assert not truth_of(noisy_curve(KL / 10)).fell
+    assert not truth_of(noisy_curve(np.minimum(KL, 6) / 6)).fell  # a plateau
+
+
+def test_lead_is_counted_in_nats_before_the_peak_and_lag_behind_it() -> None:
+    assert [PEAKED.lead(stop) for stop in (2, 6, 9)] == [4, 0, -3]
+    record = Record([PEAKED] * 4 + [RISING], [2, 6, 9, None, 3])
+    assert record.leads == [4, 0, -3]
+    assert record.before_peak == (2, 4)
+    assert record.missed == (1, 4)
+
+
+def test_false_alarms_are_those_of_runs_that_lost_nothing_and_those_far_too_early() -> None:
+    assert Record([RISING, RISING], [10, None]).false == (1, 2)
+    assert Record([PEAKED] * 4, [2, 3, 9, None]).false == (1, 4)  # before half of 6 nats
+
+
+def test_regret_is_gold_below_the_peak_where_the_alarm_or_the_end_stops_the_run() -> None:
+    record = Record([PEAKED, PEAKED, RISING, RISING], [4, None, 5, None])
+    assert record.regret_R == pytest.approx([0.2, 0.4, 0.5, 0.0])
+
+
+def test_the_first_alarm_is_the_first_point_after_the_start_that_reaches_the_threshold() -> None:
+    departure_S = np.array([9.0, 0.0, 1.0, 0.5, 3.0])
+    for threshold in (0.0, 0.3, 1.0, 1.1, 3.0, 3.1):
+        by_hand = next((i for i in range(1, 5) if departure_S[i] >= threshold), None)
+        assert first_alarm(departure_S, threshold) == by_hand
+    assert first_alarm(np.array([np.nan, np.nan]), 0.0) is None
+
+
+def test_the_best_threshold_is_the_one_found_by_trying_all() -> None:
+    rng = np.random.default_rng(3)
+    truths, departures = [], []
+    for _ in range(12):
+        peak = int(rng.integers(2, 11))
+        gold_S = -np.abs(KL - peak) + 0.2 * rng.normal(size=11)
+        truths.append(Truth(KL, gold_S, int(gold_S.argmax()), peak < 10))
+        departures.append(np.maximum(KL - peak, 0) + 0.3 * rng.normal(size=11))  # rises past the peak alone
+    found = best_threshold(truths, departures)
+
+    def mean_regret(threshold: float) -> float:
+        stops = [first_alarm(departure_S, threshold) for departure_S in departures]
+        return float(Record(truths, stops).regret_R.mean())
+
+    assert mean_regret(found) == pytest.approx(min(mean_regret(t) for t in np.linspace(-2, 9, 2000)), abs=1e-12)
+    assert mean_regret(found) < 0.7 * mean_regret(math.inf)
+
+
+def test_the_quiet_threshold_is_the_lowest_that_is_false_seldom_enough() -> None:
+    rng = np.random.default_rng(1)
+    truths = [PEAKED, RISING] * 10
+    departures = [KL / 10 + rng.random(11).cumsum() / 5 for _ in truths]
+    for most in (0.0, 0.2, 0.6, 1.0):
+        found = quiet_threshold(truths, departures, most)
+
+        def false(threshold: float) -> int:
+            return Record(truths, [first_alarm(d_S, threshold) for d_S in departures]).false[0]
+
+        assert false(found) <= most * 20
+        seen = np.unique(np.concatenate([departure_S[1:] for departure_S in departures]))
+        lower = [t for t in (seen[1:] + seen[:-1]) / 2 if t < found]
+        assert all(false(t) > most * 20 for t in lower)
+        assert lower or most == 1.0
+
+
+def test_a_signal_that_only_misleads_is_best_never_heeded() -> None:
+    assert best_threshold([RISING] * 3, [KL, KL, KL]) == math.inf
+
+
+def test_no_run_is_judged_with_a_threshold_that_it_helped_to_choose() -> None:
+    truths = [PEAKED, RISING, PEAKED, RISING]
+    departures = [KL, KL / 2, KL + 0.25, KL / 3]
+    stops, thresholds = held_out_stops(truths, departures, [0, 0, 1, 1])
+    assert thresholds == {0: best_threshold(truths[2:], departures[2:]), 1: best_threshold(truths[:2], departures[:2])}
+    assert thresholds[0] != thresholds[1]
+    assert stops == [first_alarm(d_S, thresholds[g]) for d_S, g in zip(departures, [0, 0, 1, 1], strict=True)]
+
+
+def test_a_run_that_lacks_the_signal_runs_on_to_its_end() -> None:
+    nothing = np.full(11, np.nan)
+    assert best_threshold([PEAKED, PEAKED], [nothing, nothing]) == math.inf
+    assert best_threshold([PEAKED, PEAKED], [nothing, KL]) < math.inf
+
+
+def test_the_bootstrap_interval_of_many_values_is_the_normal_one() -> None:
+    values = np.random.default_rng(0).normal(2, 3, size=400)
+    low, high = bootstrap_mean(values)
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.04)

@@ -1,0 +1,131 @@
+"""The monitor on streams of curve points whose peak is known."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlproject.curve import Curve, CurvePoint
+from mlproject.errors import UserError
+from mlproject.laws import Forecast
+from mlproject.monitoring import SIGNALS, SignalRule
+from mlproject.monitoring.monitor import PEAK_BEHIND, AlarmRule, OveroptimizationMonitor
+from mlproject.report.logged_curve import logged_curve
+
+PROMPTS = 128
+KL = np.linspace(0.0, 60.0, 31)
+
+
+def planted(alpha: float = 1.0, beta: float = 0.45, noise: float = 0.3, seed: int = 0) -> list[CurvePoint]:
+    """Points of R(d) = d (alpha - beta log d), whose peak stands at d = exp(alpha / beta - 1)."""
+    rng = np.random.default_rng(seed)
+    points = []
+    for step, kl in enumerate(KL):
+        d = np.sqrt(kl)
+        gold = d * (alpha - beta * np.log(d)) if d > 0 else 0.0
+        gold_P = gold + noise * rng.standard_normal(PROMPTS)
+        points.append(CurvePoint(step, float(kl), np.full(PROMPTS, d), gold_P, signs={"length": 10.0 + step}))
+    return points
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_alarm_comes_where_gold_is_within_a_tenth_of_the_planted_peak(seed):
+    monitor = OveroptimizationMonitor()
+    stopped = next(point for point in planted(seed=seed) if monitor.update(point).should_stop)
+    peak_gold = 0.45 * np.exp(1.0 / 0.45 - 1)  # beta times peak d; 1.5, and 0.6 at the last point
+    assert stopped.sqrt_kl * (1.0 - 0.45 * np.log(stopped.sqrt_kl)) > 0.9 * peak_gold
+    assert [alarm.name for alarm in monitor.readings[-1].alarms] == [PEAK_BEHIND]
+    assert not any(reading.alarms for reading in monitor.readings[:-1])
+
+
+def test_a_curve_that_only_rises_raises_no_alarm():
+    monitor = OveroptimizationMonitor()
+    points = planted(alpha=1.0, beta=0.05)
+    assert not any(monitor.update(point).alarms for point in points)
+
+
+def test_the_forecast_is_that_of_the_same_points():
+    monitor, forecast = OveroptimizationMonitor("rl"), Forecast("rl")
+    for point in planted()[:8]:
+        assert repr(monitor.update(point).prediction) == repr(forecast.update(point))  # repr: nan is itself
+
+
+def test_the_kl_budget_is_passed_where_kl_passes_it():
+    budget = OveroptimizationMonitor(kl_budget=7.0)
+    readings = [budget.update(point) for point in planted()[:6]]  # KL 0, 2, ..., 10
+    raised = [[alarm.name for alarm in reading.alarms if alarm.name == "kl-budget"] for reading in readings]
+    assert raised == [[], [], [], [], ["kl-budget"], ["kl-budget"]]
+    assert readings[4].alarms[0].reason == "KL 8 nats is beyond the budget of 7" and readings[4].should_stop
+
+
+def test_a_rule_sees_all_points_so_far_and_stops_only_if_it_is_meant_to():
+    seen = []
+
+    def longer(points):
+        seen.append([point.step for point in points])
+        grown = points[-1].signs["length"] / points[0].signs["length"]
+        return f"responses are {grown:.1f} times as long" if grown > 1.25 else ""
+
+    monitor = OveroptimizationMonitor(rules=[AlarmRule("length", longer)])
+    readings = [monitor.update(point) for point in planted()[:4]]
+    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    assert [len(reading.alarms) for reading in readings] == [0, 0, 0, 1]
+    assert readings[3].alarms[0].reason == "responses are 1.3 times as long" and not readings[3].should_stop
+    stopping = OveroptimizationMonitor(rules=[AlarmRule("length", longer, stops=True)])
+    assert [stopping.update(point).should_stop for point in planted()[:4]] == [False, False, False, True]
+    assert [monitor.metrics(reading)["alarms/length"] for reading in readings] == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_an_alarm_of_the_early_warning_room_serves_as_a_rule():
+    alarm = SignalRule(SIGNALS["length"], threshold=0.25)
+    monitor = OveroptimizationMonitor(rules=[AlarmRule("length", alarm)])
+    points = planted()[:4]  # 10, 11, 12, 13 words
+    raised = [[found.reason for found in monitor.update(point).alarms] for point in points]
+    assert raised == [[], [], [], [alarm(points)]] and alarm(points)
+
+
+def test_without_gold_kl_and_signs_are_still_followed_and_nothing_is_forecast():
+    monitor = OveroptimizationMonitor(kl_budget=7.0)
+    for point in planted():
+        reading = monitor.update(CurvePoint(point.step, point.kl, point.proxy_P, np.full(PROMPTS, np.nan)))
+    assert np.isnan(reading.prediction.peak_kl) and [alarm.name for alarm in reading.alarms] == ["kl-budget"]
+    assert "gold" not in reading.line()
+
+
+def test_what_plays_gold_is_named_in_what_the_monitor_says():
+    monitor = OveroptimizationMonitor(truth="held-out RM")
+    reading = next(r for r in map(monitor.update, planted()) if r.alarms)
+    assert "held-out RM" in reading.alarms[0].reason and "held-out RM +" in reading.line(monitor.truth)
+
+
+def test_the_saved_table_reads_back_as_the_same_curve(tmp_path):
+    monitor = OveroptimizationMonitor()
+    points = planted()
+    for point in points:
+        monitor.update(point)
+    monitor.save_csv(tmp_path / "points.csv")
+    read = logged_curve(pd.read_csv(tmp_path / "points.csv"), {}, "points.csv", "rl", gold_start=0.0)
+    curve = Curve.from_points(points)
+    back = Curve.from_points(read.points)
+    assert np.array_equal(back.kl_S, curve.kl_S) and np.array_equal(back.steps_S, curve.steps_S)
+    np.testing.assert_allclose(back.gold_S, curve.gold_S, atol=1e-9)
+    np.testing.assert_allclose([p.gold_se for p in read.points], [p.gold_se for p in points], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"kl_budget": 0.0}, "kl_budget=0: allowed"), ({"p_past_peak": 1.5}, "p_past_peak=1.5: ")]
+)
+def test_impossible_thresholds_are_refused_in_one_line(options, said):
+    with pytest.raises(UserError, match=said):
+        OveroptimizationMonitor(**options)
+
+
+def test_the_monitor_alone_needs_no_torch_and_no_tracking():
+    code = (
+        "import sys, mlproject.monitoring.monitor; "
+        "print([m for m in ('torch', 'transformers', 'mlflow', 'optuna', 'trl') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

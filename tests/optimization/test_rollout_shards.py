@@ -1,0 +1,213 @@
+"""Rollouts and minibatches shared between processes: the same rollouts, and the gradient of one process."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from mlproject.models.generation import sample
+from mlproject.models.prompt_format import Reader
+from mlproject.models.reward_model import RewardModel
+from mlproject.optimization import ppo
+from mlproject.optimization import rollout_shards as shards
+from mlproject.optimization.ppo import ActorCritic, Rollouts, collect, improve, ppo_loss
+
+OPTIONS = {"ppo_batch_size": 22, "kl_coef": 0.1, "ppo_gae_lambda": 0.9, "ppo_epochs": 1, "ppo_clip": 0.2}
+
+
+def member(rank: int = 0, processes: int = 1) -> Any:
+    """An accelerator that is one of several processes, without the others."""
+    return SimpleNamespace(
+        process_index=rank,
+        num_processes=processes,
+        device=torch.device("cpu"),
+        no_sync=lambda model: nullcontext(),
+        backward=lambda loss: loss.backward(),
+        unscale_gradients=lambda optimizer: None,
+    )
+
+
+@pytest.fixture
+def actor_critic(tiny_policy) -> ActorCritic:
+    made = ActorCritic(tiny_policy(seed=2, eos=2.0))
+    torch.nn.init.normal_(made.value_head[-1].weight, generator=torch.Generator().manual_seed(0))
+    return made
+
+
+@pytest.fixture
+def problem_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
+    def build(machine: Any, **options: Any) -> SimpleNamespace:
+        reader, texts = Reader(tiny_tokenizer, max_response_tokens=6), ["yes", "no no yes maybe no", "maybe no"]
+        return SimpleNamespace(
+            options={**OPTIONS, **options},
+            accelerator=machine,
+            generator=torch.Generator().manual_seed(5),
+            reader=reader,
+            train_texts=texts,
+            train_prompts=reader.encode_prompts(texts),
+            initial_policy=tiny_policy(seed=3),
+            proxy=RewardModel(tiny_reward_model(1)),
+        )
+
+    return build
+
+
+def tensors(rollouts: Rollouts) -> list[Tensor]:
+    sequences = rollouts.sequences
+    return [sequences.ids_BT, sequences.ends_B, rollouts.log_probs_BR, rollouts.advantages_BR, rollouts.returns_BR]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("size", [4, 7])
+def test_several_processes_hold_the_very_rollouts_that_one_samples(
+    processes: int, size: int, problem_of, actor_critic, monkeypatch
+) -> None:
+    alone, said = collect(problem_of(member(), ppo_rollout_batch=size), actor_critic)
+    hands: dict[int, list] = {}
+    for rank in range(processes):  # first each samples its own, ...
+        monkeypatch.setattr(shards, "from_all", lambda machine, own: hands.setdefault(machine.process_index, own))
+        collect(problem_of(member(rank, processes), ppo_rollout_batch=size), actor_critic)
+    assert sum(map(len, hands.values())) == -(-22 // size)
+    assert max(map(len, hands.values())) - min(map(len, hands.values())) <= 1
+    dealt = [hands[i % processes][i // processes] for i in range(-(-22 // size))]
+    monkeypatch.setattr(shards, "from_all", lambda machine, own: dealt)
+    for rank in range(processes):  # ... then all are told of all
+        problem = problem_of(member(rank, processes), ppo_rollout_batch=size)
+        together, said_there = collect(problem, actor_critic)
+        assert said_there == said
+        for got, wanted in zip(tensors(together), tensors(alone), strict=True):
+            assert torch.equal(got, wanted)
+        assert torch.equal(problem.generator.get_state(), moved_on(problem_of, size))
+
+
+def moved_on(problem_of, size: int) -> Tensor:
+    """The problem's generator after one update's rollouts: prompts and seeds were drawn, no token."""
+    generator = problem_of(member()).generator
+    torch.randint(3, (22,), generator=generator)
+    torch.randint(2**62, (-(-22 // size),), generator=generator)
+    return generator.get_state()
+
+
+def test_without_shards_the_problems_own_generator_draws_every_token(problem_of, actor_critic) -> None:
+    rollouts, _ = collect(problem_of(Accelerator(cpu=True)), actor_critic)
+    problem = problem_of(member())
+    index_B = torch.randint(3, (22,), generator=problem.generator)
+    prompts = problem.train_prompts.select(index_B)
+    drawn = sample(actor_critic.policy, prompts, max_new_tokens=6, generator=problem.generator)
+    assert torch.equal(rollouts.sequences.ids_BT, drawn.sequences.ids_BT)
+    assert torch.equal(rollouts.log_probs_BR, drawn.log_probs_BR)
+
+
+def test_shards_are_different_samples(problem_of, actor_critic) -> None:
+    problem = problem_of(member(), ppo_rollout_batch=11)
+    problem.train_prompts = problem.train_prompts.select(torch.tensor([1]))  # the same prompt throughout
+    rollouts, _ = collect(problem, actor_critic)
+    first, second = rollouts.sequences.select(slice(0, 11)), rollouts.sequences.select(slice(11, 22))
+    assert first.ends_B.tolist() != second.ends_B.tolist()
+
+
+class Recorder:
+    """An optimizer that takes no step and keeps the gradients it was given."""
+
+    def __init__(self, actor_critic: ActorCritic) -> None:
+        self.param_groups = [{"params": list(actor_critic.parameters())}]
+        self.steps: list[list[Tensor]] = []
+
+    def step(self) -> None:
+        self.steps.append([p.grad.clone() for p in self.param_groups[0]["params"]])
+
+    def zero_grad(self) -> None:
+        for p in self.param_groups[0]["params"]:
+            p.grad = None
+
+
+@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": "yes"}], ids=str)
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
+    processes: int, memory: dict, problem_of, actor_critic, monkeypatch
+) -> None:
+    monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
+    said: list[list[Tensor]] = []
+    monkeypatch.setattr(ppo, "sum_over_all", lambda machine, values: said.append(values) or values)
+    rollouts, _ = collect(problem_of(member(), ppo_rollout_batch=4), actor_critic)
+    noise_BR = 0.1 * torch.randn(rollouts.log_probs_BR.shape, generator=torch.Generator().manual_seed(1))
+    rollouts = Rollouts(
+        rollouts.sequences, rollouts.log_probs_BR + noise_BR, rollouts.advantages_BR, rollouts.returns_BR
+    )
+    recorders = []
+    for rank in range(processes):
+        own = copy.deepcopy(actor_critic)
+        recorders.append(Recorder(own))
+        improve(problem_of(member(rank, processes), ppo_minibatches=2, **memory), own, recorders[-1], rollouts)
+    order = torch.randperm(22, generator=torch.Generator().manual_seed(5))
+    expected_said = []
+    for step, index in enumerate(order.tensor_split(2)):
+        logits_BRV, values_BR = actor_critic(rollouts.select(index).sequences)
+        loss, statistics = ppo_loss(logits_BRV, values_BR, rollouts.select(index), 0.2)
+        expected_said.append(torch.stack(list(statistics.values())))
+        expected = torch.autograd.grad(loss, list(actor_critic.parameters()))
+        got = [torch.stack(each).mean(0) for each in zip(*(r.steps[step] for r in recorders), strict=True)]
+        assert max(float(g.abs().max()) for g in expected) > 1e-2
+        for a, b in zip(got, expected, strict=True):
+            torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-4)
+    torch.testing.assert_close(torch.stack(said).sum(0), torch.stack(expected_said).sum(0), atol=1e-5, rtol=1e-4)
+
+
+def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
+    tiny_policy, tiny_reward_model, tiny_tokenizer, problem_of
+) -> None:
+    from mlproject.curve import CurvePoint
+    from mlproject.models.log_probs import measure_kl
+    from mlproject.models.lora import merged_weights
+
+    initial, kept = tiny_policy(seed=3), []
+
+    def of_policy(policy, step, diagnostics=None) -> CurvePoint:
+        kept.append((policy, copy.deepcopy(merged_weights(policy))))
+        prompts = Reader(tiny_tokenizer, 6).encode_prompts(["yes"] * 64)
+        drawn = sample(policy, prompts, max_new_tokens=6, generator=torch.Generator().manual_seed(0))
+        kl = float(measure_kl(policy, initial, drawn.sequences).kl_B.mean())
+        return CurvePoint(step, kl, torch.zeros(2).numpy(), torch.zeros(2).numpy())
+
+    options = {"lora_rank": 2, "ppo_updates": 3, "ppo_minibatches": 2, "ppo_lr": 1e-2, "ppo_value_lr": 1e-2}
+    problem = problem_of(Accelerator(cpu=True), **options, ppo_eval_first=0, ppo_eval_every=3)
+    problem.start_policy, problem.progress = initial, lambda share: None
+    problem.meter = SimpleNamespace(of_policy=of_policy)
+    first, last = ppo.optimize(problem)
+    assert first.kl == 0.0 and last.kl > 0.01
+    (_, before), (policy, after) = kept
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.endswith(".weight") and "layers" in name for name in changed)
+    frozen = dict(policy.named_parameters())
+    start = initial.state_dict()
+    for name in changed:
+        assert torch.equal(frozen[name.replace(".weight", ".base_layer.weight")], start[name])
+
+
+def test_bfloat16_is_for_gradient_passes_alone_and_near_the_float32_gradient(
+    problem_of, actor_critic, monkeypatch
+) -> None:
+    monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
+    layer, seen = actor_critic.policy.base_model.layers[0].mlp.dense_h_to_4h, []
+    layer.register_forward_hook(lambda module, given, made: seen.append(made.dtype))
+    rollouts, _ = collect(problem_of(member(), ppo_mixed_precision="bf16"), actor_critic)
+    assert set(seen) == {torch.float32}
+    steps = {}
+    for precision, dtype in (("no", torch.float32), ("bf16", torch.bfloat16)):
+        seen.clear()
+        recorder = Recorder(actor_critic)
+        improve(
+            problem_of(member(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts
+        )
+        assert set(seen) == {dtype}
+        steps[precision] = torch.cat([g.flatten() for g in recorder.steps[0]])
+    assert steps["bf16"].dtype == torch.float32
+    assert float(torch.cosine_similarity(steps["no"], steps["bf16"], dim=0)) > 0.999
+    assert not torch.equal(steps["no"], steps["bf16"])

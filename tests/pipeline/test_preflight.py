@@ -1,0 +1,182 @@
+"""A mistake in somebody's own files or models is told before anything starts: one line, exit code 2, nothing left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+from tests.own_mistakes import CHECKPOINTS, CONFIGURATION, FUNCTIONS, PREFERENCES, PROMPTS
+from tests.own_models import byte_tokenizer, save_checkpoint, write_preferences, write_prompts
+
+from mlproject.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Good checkpoints, and one of every kind that cannot serve."""
+    folder = tmp_path_factory.mktemp("models")
+    plain, chat = byte_tokenizer(300, chat=False), byte_tokenizer(320, chat=True)
+    save_checkpoint(folder / "policy", "gpt2", plain, reward=False)
+    save_checkpoint(folder / "gold", "llama", chat, reward=True)
+    save_checkpoint(folder / "two-labels", "llama", chat, reward=True, labels=2)
+    save_checkpoint(folder / "small-embeddings", "gpt2", plain, reward=False)
+    byte_tokenizer(310, chat=True).save_pretrained(folder / "small-embeddings")
+
+    def copied(name: str, of: str = "policy"):
+        shutil.copytree(folder / of, folder / name)
+        return folder / name
+
+    for path in [*copied("no-tokenizer").glob("tokenizer*"), *copied("no-gold-tokenizer", "gold").glob("tokenizer*")]:
+        path.unlink()
+    (copied("no-config") / "config.json").unlink()
+    (copied("corrupt-config") / "config.json").write_text("{not json")
+    (copied("no-model-type") / "config.json").write_text("{}")
+    (copied("unknown-model") / "config.json").write_text('{"model_type": "perceptron"}')
+    (copied("corrupt-tokenizer") / "tokenizer.json").write_text("{}")
+    (copied("corrupt-weights") / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+    (copied("no-weights") / "model.safetensors").unlink()
+    (folder / "empty").mkdir()
+    (folder / "a-file").write_text("x")
+    no_end = byte_tokenizer(300, chat=False)
+    no_end.eos_token = None
+    no_end.save_pretrained(copied("no-eos"))
+    write_prompts(folder / "prompts.jsonl")
+    write_preferences(folder / "preferences.jsonl")
+    return folder
+
+
+def run(models, tmp_path, monkeypatch, capsys, files, options, entry=("main",)):
+    """The entry point with a good set-up but for what is given; its exit code and what it said on standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    for name, content in files.items():
+        if callable(content):
+            content(tmp_path / name)
+        else:
+            (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    good = {
+        "preset": "smoke", "world": "files", "policy": "{models}/policy", "prompts": "{models}/prompts.jsonl",
+        "gold": "{models}/gold", "curve_prompts": "8", "audit_prompts": "8",
+    }  # fmt: skip
+    given = {name: value for name, value in (good | options).items() if value is not None}
+    before = sorted(tmp_path.rglob("*"))
+    words = [word for name, value in given.items() for word in (f"--{name}", value.replace("{models}", str(models)))]
+    capsys.readouterr()
+    code = main([*entry, *words])
+    said = capsys.readouterr()
+    left = [path for path in sorted(tmp_path.rglob("*")) if path not in before and "__pycache__" not in path.parts]
+    return code, said.out, said.err, left
+
+
+def check(models, tmp_path, monkeypatch, capsys, case):
+    files, options, words = case
+    code, out, err, left = run(models, tmp_path, monkeypatch, capsys, files, options)
+    assert code == 2, err
+    assert out == ""
+    assert "Traceback" not in err
+    *cautions, line = err.strip().splitlines()
+    assert all("gold=none: a test RM (" in caution for caution in cautions), err
+    assert len(cautions) == (options.get("gold") == "none" and "allowed is" not in line)
+    assert line.startswith("mlproject: ")
+    for word in words:
+        assert word in line
+    assert left == []
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_wrong_prompts_are_told_with_file_line_and_field(name, models, tmp_path, monkeypatch, capsys):
+    [file] = PROMPTS[name][0] or ["absent"]
+    files, options, words = PROMPTS[name]
+    check(models, tmp_path, monkeypatch, capsys, (files, {"prompts": f"./{file}", **options}, words))
+
+
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_wrong_comparisons_are_told_with_file_line_and_field(name, models, tmp_path, monkeypatch, capsys):
+    rows, words = PREFERENCES[name]
+    files = {"c.jsonl": rows if isinstance(rows, str) else "\n".join(map(json.dumps, rows))}
+    check(models, tmp_path, monkeypatch, capsys, (files, {"preferences": "./c.jsonl"}, words))
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_checkpoint_that_cannot_serve_is_told_with_its_option(name, models, tmp_path, monkeypatch, capsys):
+    option, given, words = CHECKPOINTS[name]
+    check(
+        models, tmp_path, monkeypatch, capsys, ({}, {option: given}, [f"{option}=", given.rpartition("/")[2], *words])
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_that_cannot_be_found_is_told_by_its_name(name, models, tmp_path, monkeypatch, capsys):
+    code, given, words = FUNCTIONS[name]
+    check(models, tmp_path, monkeypatch, capsys, ({"mine.py": code}, {"gold": given}, [given, *words]))
+
+
+@pytest.mark.parametrize("name", CONFIGURATION)
+def test_options_that_do_not_go_together_are_told(name, models, tmp_path, monkeypatch, capsys):
+    options, words = CONFIGURATION[name]
+    check(models, tmp_path, monkeypatch, capsys, ({}, options, words))
+
+
+def test_there_are_many_kinds_of_mistakes():
+    assert sum(map(len, (PROMPTS, PREFERENCES, CHECKPOINTS, FUNCTIONS, CONFIGURATION))) >= 80
+
+
+def test_the_set_up_that_all_these_mistakes_vary_is_right_itself(models, tmp_path, monkeypatch, capsys):
+    from mlproject.cli.parser import parse_command_line
+    from mlproject.pipeline import preflight as own_models
+
+    monkeypatch.chdir(tmp_path)
+    passed = own_models.check(
+        parse_command_line(
+            ["main", "--preset", "smoke", "--world", "files", "--policy", f"{models}/policy",
+             "--gold", f"{models}/gold",
+             "--prompts", f"{models}/prompts.jsonl", "--preferences", f"{models}/preferences.jsonl",
+             "--curve_prompts", "8", "--audit_prompts", "8"]
+        ).config
+    )  # fmt: skip
+    assert passed is None
+    assert capsys.readouterr().err == ""
+
+
+LATE = {
+    "policy with corrupt weights": ({"policy": "{models}/corrupt-weights"}, ["policy=", "its weights cannot be read"]),
+    "gold that fails": ({"gold": "mine:f"}, ["mine:f: failed (ZeroDivisionError: float division by zero); mend"]),
+    "prompts longer than the policy reads": (
+        {"max_response_tokens": "200"}, ["max_response_tokens=200", "more than the 256 that policy can read"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_only_a_step_finds_ends_the_study_in_one_line_and_no_run_is_finished(
+    name, models, tmp_path, monkeypatch, capsys
+):
+    from mlflow import MlflowClient
+
+    options, words = LATE[name]
+    files = {"mine.py": "def f(prompts, responses):\n    return [1 / 0.0 for _ in responses]"}
+    code, _, err, _ = run(
+        models,
+        tmp_path,
+        monkeypatch,
+        capsys,
+        files,
+        {"max_prompt_tokens": "100", **options, "workers": "1"},
+        ("proxy",),
+    )
+    assert code == 2, err
+    assert "Traceback" not in err
+    line = err.strip().splitlines()[-1]
+    for word in words:
+        assert word in line
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    assert runs
+    finished = {each.data.tags["mlproject.kind"] for each in runs if each.info.status == "FINISHED"}
+    assert finished == ({"initial-policy"} if "gold" in options else set())
+    assert {each.info.status for each in runs if each.data.tags["mlproject.kind"] not in finished} == {"FAILED"}

@@ -1,0 +1,120 @@
+"""What a curve stands on: one round, several rounds, and a policy that the reward models did not see."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlproject.config.schema import Config, load_config
+from mlproject.errors import UserError
+from mlproject.pipeline.step import upstream
+from mlproject.pipeline.study import plan_curve, plan_roots, plan_study
+
+
+def configured(**options: object) -> Config:
+    return load_config("smoke", options)
+
+
+def kinds(config: Config) -> list[str]:
+    return [step.kind for step in upstream([plan_curve(config, "ppo")])]
+
+
+def test_the_curves_of_a_study_are_those_planned_one_by_one() -> None:
+    config = configured(rm_sizes="1k,3k", seeds="0,1")
+    for run in plan_study(config).policy_runs:
+        of_its_own = config.replace(rm_size=run.shown["rm_size"], seed=run.params["seed"])
+        assert plan_curve(of_its_own, run.params["method"]) == run
+
+
+def test_every_further_round_adds_comparisons_a_proxy_and_a_policy_run() -> None:
+    for rounds in (1, 2, 4):
+        found = kinds(configured(rounds=rounds))
+        for kind in ("comparisons", "proxy-rm", "policy-run"):
+            assert found.count(kind) == rounds
+        for kind in ("initial-policy", "gold-rm", "pool"):
+            assert found.count(kind) == 1
+
+
+def test_a_round_learns_from_the_policy_of_the_round_before() -> None:
+    run = plan_curve(configured(rounds=3), "ppo")
+    for round in (3, 2):
+        compared, before = run.inputs["proxy-rm"].inputs["comparisons"], run.inputs["earlier"]
+        assert (run.params["round"], compared.params["round"]) == (round, round)
+        assert compared.inputs["optimized"] is before
+        run = before
+    assert "round" not in run.params
+    assert run == plan_curve(configured(), "ppo")
+
+
+def test_a_proxy_learns_from_all_rounds_where_asked() -> None:
+    run = plan_curve(configured(rounds=3, rounds_data="all"), "ppo")
+    roles = set(run.inputs["proxy-rm"].inputs)
+    assert {"comparisons", "earlier-0", "earlier-1"} <= roles
+    assert run.inputs["proxy-rm"].params["earlier"] == 2
+    assert run.inputs["proxy-rm"].inputs["earlier-0"] == plan_roots(configured()).comparisons
+
+
+def test_rounds_of_a_method_that_trains_no_policy_are_refused() -> None:
+    with pytest.raises(UserError, match=r"rounds=2: best-of-n trains no policy"):
+        plan_curve(configured(rounds=2), "best-of-n")
+
+
+def test_policies_of_other_sizes_are_optimized_against_the_very_same_proxy() -> None:
+    small, large = (plan_curve(configured(policy_size=size, rm_policy_size="25k"), "ppo") for size in ("25k", "100k"))
+    assert small.inputs["proxy-rm"] == large.inputs["proxy-rm"]
+    assert small.inputs["gold-rm"] == large.inputs["gold-rm"]
+    assert small.inputs["pool"] != large.inputs["pool"]
+    assert (small.shown["policy_size"], large.shown["policy_size"]) == ("25k", "100k")
+    assert large.inputs["initial-policy"].params["policy_size"] == "100k"
+    assert small == plan_curve(configured(policy_size="25k"), "ppo")
+
+
+def test_without_witnesses_no_step_knows_of_them() -> None:
+    for step in upstream([plan_curve(configured(), "ppo"), plan_curve(configured(), "best-of-n")]):
+        assert not {"half", "witnesses", "test_rms", "ensemble"} & set(step.params)
+        assert not any(role.startswith(("test_rm", "member")) for role in step.inputs)
+
+
+def test_fingerprints_of_runs_made_before_there_were_witnesses_still_hold() -> None:
+    made = {method: plan_curve(configured(), method).fingerprint[:12] for method in ("ppo", "best-of-n")}
+    assert made == {"ppo": "c10f8baae356", "best-of-n": "28a92296e878"}
+
+
+def test_a_test_rm_learns_from_the_half_that_its_proxy_does_not_and_members_from_the_same() -> None:
+    run = plan_curve(configured(rm_size="3k", seed=5, test_rms="same,13k", ensemble=2), "ppo")
+    learned = {
+        role: step.params for role, step in run.inputs.items() if step.kind.endswith("-rm") and role != "gold-rm"
+    }
+    told = {role: (params["rm_size"], params["seed"], params["half"]) for role, params in learned.items()}
+    assert told == {
+        "proxy-rm": ("3k", 5, "train"),
+        "test_rm.3k": ("3k", 5, "test"),
+        "test_rm.13k": ("13k", 5, "test"),
+        "member.6": ("3k", 6, "train"),
+        "member.7": ("3k", 7, "train"),
+    }
+    assert run.params["witnesses"] == "test_rm.3k,test_rm.13k,member.6,member.7"
+
+
+def test_a_size_named_twice_gives_one_test_rm_and_an_ensemble_alone_leaves_the_comparisons_whole() -> None:
+    assert plan_curve(configured(rm_size="13k", test_rms="same,13k"), "ppo").params["witnesses"] == "test_rm.13k"
+    watched = plan_curve(configured(ensemble=1), "ppo")
+    assert "half" not in watched.inputs["proxy-rm"].params
+    assert watched.inputs["proxy-rm"] == plan_curve(configured(), "ppo").inputs["proxy-rm"]
+    assert watched.inputs["member.1"] == plan_curve(configured(seed=1), "ppo").inputs["proxy-rm"]
+
+
+def test_the_proxies_of_a_study_learn_from_the_half_that_its_curves_were_planned_with() -> None:
+    plan = plan_study(configured(rm_sizes="1k,3k", test_rms="same"))
+    for run in plan.policy_runs:
+        assert run.inputs["proxy-rm"] in plan.proxies.values()
+        assert run.inputs["proxy-rm"].params["half"] == "train"
+
+
+def test_without_gold_a_watching_test_rm_is_put_on_the_scale_of_the_one_that_plays_gold() -> None:
+    run = plan_curve(configured(gold="none", gold_size="25k", rm_size="1k", test_rms="13k"), "ppo")
+    gold, watching = run.inputs["gold-rm"], run.inputs["test_rm.13k"]
+    assert gold.inputs["test-rm"].params["plays_gold"] and "gold-rm" not in gold.inputs["test-rm"].inputs
+    assert not watching.params["plays_gold"] and watching.inputs["gold-rm"] == gold
+    assert run.inputs["proxy-rm"].inputs["gold-rm"] == gold
+    assert {step.params["half"] for step in (gold.inputs["test-rm"], watching)} == {"test"}
+    assert run.inputs["proxy-rm"].params["half"] == "train"

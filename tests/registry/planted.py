@@ -1,0 +1,135 @@
+"""A store in which every step of a small study is made already, with curves of known heights: no training, no sampling.
+
+Imported by processes of their own, which promote from it at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mlproject.config.schema import Config, load_config
+from mlproject.curve import Curve
+from mlproject.models.init import new_reward_model
+from mlproject.models.prompt_format import Reader
+from mlproject.models.reward_model import RewardModel
+from mlproject.pipeline.audit import FILE as AUDIT_FILE
+from mlproject.pipeline.audit import audit
+from mlproject.pipeline.comparisons import TABLE
+from mlproject.pipeline.policy_run import CURVE, SAMPLES
+from mlproject.pipeline.step import Step, upstream
+from mlproject.pipeline.study import plan_curve
+from mlproject.registry.candidates import ground_of, made
+from mlproject.tracking.run_index import Ledger
+from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.store import Store, open_store
+from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
+
+OPTIONS = {"curve_prompts": "40", "audit_prompts": "40", "pool_samples": "32", "bon_n_max": "8", "bon_points": "6"}
+METHOD = "best-of-n"
+D = np.linspace(0, 2, 6)
+
+Heights = Mapping[tuple[str, int], float]
+"""Peak gold by RM size and seed."""
+
+
+def curve_of_height(height: float, spread: float = 0.2) -> Curve:
+    """Gold peaks at d = 1.6, the last but one point, and falls a little; the proxy rises on."""
+    prompts_P = spread * np.random.default_rng(0).normal(size=40)
+    gold_S = height * (2 * D / 1.6 - (D / 1.6) ** 2)
+    gold_SP = gold_S[:, None] + (D[:, None] > 0) * (prompts_P - prompts_P.mean())
+    return Curve(np.array([1, 2, 3, 4, 6, 8]), D**2, 1.2 * height * D[:, None] / 1.6 + 0 * gold_SP, gold_SP)
+
+
+def config(**more: str) -> Config:
+    return load_config("smoke", {**OPTIONS, **more})
+
+
+def plant(
+    folder: Path, heights: Heights, uri: str = "", experiment: str = "", audit_lead: float = 0.0, **signs: float
+) -> Store:
+    """Write the runs of a study whose best-of-n curves have these heights.
+
+    Args:
+        folder: working directory of the store from now on.
+        heights: of the curves.
+        uri: of a tracking server; empty: SQLite in the folder.
+        experiment: name; a server keeps the runs of earlier tests, whose artifacts are gone.
+        audit_lead: by how much gold on the audit prompts is higher than on the curve prompts.
+        signs: at the peak and after it; 1 at the start.
+    """
+    os.chdir(folder)
+    if uri:
+        os.environ["MLFLOW_TRACKING_URI"] = uri
+    else:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    options = config(**({"experiment": experiment} if experiment else {}))
+    store = open_store(options.experiment)
+    known = Ledger(store.client(), store).finished
+    runs: dict[Step, str] = {}
+    for (size, seed), height in heights.items():
+        own = options.replace(rm_size=size, seed=seed)
+        curve = plan_curve(own, METHOD)
+        for step in upstream([curve]):
+            if step not in runs:
+                runs[step] = known.get(step.fingerprint) or _fill(store, step, runs, height, signs)
+        client, ground = store.client(), ground_of(options)
+        proxy = client.get_run(runs[curve.inputs["proxy-rm"]])
+        audited = audit(own, made(client.get_run(runs[curve])), made(proxy), ground.audit_pool, METHOD)
+        for step in upstream([audited]):
+            if step not in runs:
+                runs[step] = _fill(store, step, runs, height + audit_lead, signs)
+    return store
+
+
+def promoting(folder: Path, *arguments: str, **options: str) -> int:
+    """`promote` in this process, as the command line would; its exit code."""
+    from mlproject.__main__ import main
+
+    os.chdir(folder)
+    given = [word for name, value in (OPTIONS | options).items() for word in (f"--{name}", value)]
+    return main(["promote", "--preset", "smoke", *given, *arguments])
+
+
+def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, signs: Mapping[str, float]) -> str:
+    inputs = {role: runs[source] if isinstance(source, Step) else source.run_id for role, source in step.inputs.items()}
+    run = StepRun(store, step, inputs, made_by="nobody")
+
+    def work(run: StepRun) -> None:
+        if step.kind == "proxy-rm":
+            tokenizer = word_tokenizer(["restart", "phone", "."])
+            model = RewardModel(new_reward_model(step.params["rm_size"], tokenizer, step.params["seed"]))
+            model.with_units(0.1, 2.0).save(run.folder / "model", Reader(tokenizer, 8))
+            run.log_metrics({"rm/val_accuracy": 0.8, "rm/val_loss": 0.4, "rm/ece": 0.02, "rm/scale": 2.0})
+        elif step.kind == "comparisons":
+            pd.DataFrame({"prompt": ["hi"], "response_a": ["yes"], "response_b": ["no"]}).to_parquet(run.folder / TABLE)
+        elif step.kind == "policy-run":
+            curve = curve_of_height(height)
+            curve.save(run.folder / CURVE)
+            peak, (drop, _) = curve.peak(), curve.drop_after_peak()
+            run.log_metrics({"peak/gold": peak.gold, "peak/gold_se": peak.gold_se, "peak/kl": peak.kl})
+            run.log_metrics({"peak/step": peak.step, "drop/gold": drop})
+            for n in curve.steps_S:
+                seen = {"length": 1.0, "repetition": 0.1, "distinct-2": 0.9, **(signs if n > 1 else {})}
+                run.log_metrics({f"signs/{name}": value for name, value in seen.items()}, step=int(n))
+                run.log_metrics({"curve/gold": height}, step=int(n))
+            row = {"stage": "end", "prompt": "hi", "response": "restart phone .", "proxy": 2.0, "gold": 0.5}
+            run.log_table([row], SAMPLES)
+        elif step.kind == "audit":
+            curve = curve_of_height(height)
+            at = int(curve.gold_S.argmax())
+            one = slice(at, at + 1)
+            Curve(curve.steps_S[one], curve.kl_S[one], curve.proxy_SP[one], curve.gold_SP[one]).save(
+                run.folder / AUDIT_FILE
+            )
+        (run.folder / "made.json").write_text(json.dumps({"kind": step.kind}))
+
+    torch.manual_seed(0)
+    carry_out(run, work)
+    return run.run_id

@@ -1,0 +1,105 @@
+"""Gates as data: what is allowed in the file, and what a gate says."""
+
+import math
+
+import pytest
+import yaml
+
+from mlproject.errors import UserError
+from mlproject.registry.gates import GATES, read_gates
+from mlproject.registry.metrics import METRICS
+
+WORDS = {"otherwise": "It is bad.", "remedy": "Make it better."}
+GOOD = {"metric": "peak_gold", "at_least": 0.5, "judged_by": "low", **WORDS}
+
+
+def write(folder, *gates, method="best-of-n", **more):
+    path = folder / "gates.yaml"
+    path.write_text(yaml.safe_dump({"method": method, "gates": list(gates), **more}))
+    return path
+
+
+def without(name):
+    return {key: value for key, value in GOOD.items() if key != name}
+
+
+def test_the_projects_own_gates_judge_every_kind_of_evidence():
+    names = {gate.metric for gate in read_gates(GATES).gates}
+    assert names >= set(METRICS) - {"val_loss"}
+
+
+def test_a_gate_judges_the_end_of_the_interval_that_it_names(tmp_path, evidence):
+    known = evidence(height=0.55, spread=0.5)  # standard error .05
+    for end, holds in (("low", False), ("value", True), ("high", True)):
+        [gate] = read_gates(write(tmp_path, GOOD | {"judged_by": end})).gates
+        assert gate.judge(known).holds is holds, end
+
+
+def test_a_range_has_two_ends(tmp_path, evidence):
+    gate = GOOD | {"metric": "length_ratio", "at_least": 0.5, "at_most": 1.4, "judged_by": "value"}
+    verdict = read_gates(write(tmp_path, gate)).gates[0].judge(evidence())
+    assert not verdict.holds
+    assert verdict.short == pytest.approx(0.1)
+
+
+def test_a_refusal_says_which_gate_by_how_much_and_what_would_change_it(tmp_path, evidence):
+    said = str(read_gates(write(tmp_path, GOOD | {"at_least": 2})).gates[0].judge(evidence()))
+    assert said.startswith("refused peak_gold: 1 [")
+    assert "short by 1.0" in said
+    assert said.endswith("It is bad. Make it better.")
+
+
+def test_what_was_not_measured_does_not_pass(tmp_path, evidence):
+    verdict = read_gates(write(tmp_path, GOOD | {"metric": "margin", "at_least": -99})).gates[0].judge(evidence())
+    assert not verdict.holds
+    assert math.isinf(verdict.short)
+    assert "not measured" in str(verdict)
+
+
+def test_gates_that_need_the_audit_are_not_asked_before_it(tmp_path, evidence):
+    gates = read_gates(write(tmp_path, GOOD, GOOD | {"metric": "margin"}))
+    assert [v.gate.metric for v in gates.judge(evidence(), audit=False)] == ["peak_gold"]
+    assert [v.gate.metric for v in gates.judge(evidence(), audit=True)] == ["peak_gold", "margin"]
+
+
+BAD = {
+    "an unknown metric": ([GOOD | {"metric": "beauty"}], ["gate 1", "metric=beauty", "peak_gold"]),
+    "a threshold that is not a number": ([GOOD | {"at_least": float("nan")}], ["at_least=nan", "a number"]),
+    "a threshold in quotes": ([GOOD | {"at_least": "0.5"}], ["at_least=0.5", "without quotes"]),
+    "a threshold that is a yes": ([GOOD | {"at_least": True}], ["at_least=True"]),
+    "inverted bounds": ([GOOD | {"at_most": 0.1}], ["at_least=0.5", "above at_most=0.1"]),
+    "no bound": ([without("at_least")], ["lacks at_least or at_most"]),
+    "no words": ([without("otherwise")], ["lacks otherwise"]),
+    "empty words": ([GOOD | {"remedy": " "}], ["neither may be empty"]),
+    "no end": ([without("judged_by")], ["lacks judged_by"]),
+    "an unknown end": ([GOOD | {"judged_by": "middle"}], ["judged_by=middle", "value, low, high"]),
+    "an unknown field": ([GOOD | {"colour": "red"}], ["no field colour"]),
+    "no KL where one is needed": ([GOOD | {"metric": "gold_at_kl"}], ["lacks kl"]),
+    "a KL where none is": ([GOOD | {"kl": 1.0}], ["takes no kl"]),
+    "a negative KL": ([GOOD | {"metric": "gold_at_kl", "kl": -1}], ["kl=-1", "above 0"]),
+    "the same gate twice": ([GOOD, GOOD], ["peak_gold", "two gates"]),
+    "a gate that is a word": (["peak_gold"], ["gate 1", "peak_gold"]),
+    "no gate": ([], ["at least one"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_file_is_refused_in_one_line(tmp_path, case):
+    gates, words = BAD[case]
+    path = write(tmp_path, *gates)
+    with pytest.raises(UserError) as told:
+        read_gates(path)
+    assert "\n" not in str(told.value)
+    assert all(word in str(told.value) for word in [*words, str(path)])
+
+
+def test_a_file_of_another_form_is_refused(tmp_path):
+    for more, word in (({"method": "prayer"}, "method=prayer"), ({"owner": "me"}, "nothing else")):
+        with pytest.raises(UserError, match=word):
+            read_gates(write(tmp_path, GOOD, **more))
+    for text, word in (("a: [", "not valid YAML"), ("- 1", "method and gates")):
+        (tmp_path / "gates.yaml").write_text(text)
+        with pytest.raises(UserError, match=word):
+            read_gates(tmp_path / "gates.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_gates(tmp_path / "nowhere.yaml")

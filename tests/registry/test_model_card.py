@@ -1,0 +1,38 @@
+"""The model card says what its runs say, and fits where it is shown."""
+
+from tests.registry.planted import promoting
+
+from mlproject.registry.model_card import FILE, LONGEST, description
+from mlproject.registry.versions import CHAMPION, holder
+from mlproject.tracking.runs import artifact
+
+NAME = "reward-model"
+
+
+def test_the_card_names_data_budget_verdict_hacks_and_lineage(plant, tmp_path):
+    store = plant({("3k", 0): 1.2}, length=1.5)
+    promoting(tmp_path)
+    client = store.client()
+    version = holder(client, NAME, CHAMPION)
+    card = version.description
+    for text in (
+        f"# {NAME}, version {version.version}",
+        "| comparisons | 1500, hard labels by the gold RM",
+        "| best-of-n | **2.56** | none | 1.20 ± 0.03 | 0.07 |",  # law d = 1.6 at the peak; drop height / 16
+        "passed  margin",
+        "- length: 1 at the start, 1.5 at the peak, 1.5 at the end (best-of-n)",
+        "(reward 2.00, gold 0.50)",
+        f"- proxy RM: `{version.run_id}`",
+        f"- promotion: `{version.tags['promotion_run_id']}`",
+    ):
+        assert text in card, text
+    assert artifact(client, version.run_id, FILE).read_text() == card
+
+
+def test_a_card_that_is_too_long_is_cut_at_a_line_and_says_where_the_rest_is():
+    card = "\n".join(f"line {i} " + "x" * 90 for i in range(100))
+    short = description(card)
+    assert len(short) <= LONGEST
+    assert short.endswith("the whole card is the artifact `model_card.md` of the proxy RM's run)\n")
+    assert card.startswith(short.split("\n\n(shortened")[0] + "\n")
+    assert description("short") == "short"

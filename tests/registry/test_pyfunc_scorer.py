@@ -1,0 +1,54 @@
+"""A registered scorer, which imports nothing of this project, gives the scores that the project gives."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
+from transformers import AutoModelForSequenceClassification
+
+from mlproject.models.checkpoints import load_reward_checkpoint, look_up, text_reader
+from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import load_reward_model
+from mlproject.registry.pyfunc_scorer import RewardModelScorer
+
+LAYOUTS = {
+    "chat": ("llama", lambda: byte_tokenizer(320, chat=True)),
+    "plain, no padding named": ("gpt_neox", lambda: byte_tokenizer(300, chat=False)),
+    "plain, learned positions": ("gpt2", lambda: byte_tokenizer(300, chat=False)),
+    "pair": ("bert", bert_tokenizer),
+}
+TURNS = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]'
+PROMPTS = [*TEXTS, TURNS, "far too long a prompt " * 60, '[{"role": broken', "x"]
+RESPONSES = ["Restart it.", "", "重启手机 😱", "word " * 40, "no", "Because.", "yes " * 3, "a", ""]
+
+
+@pytest.mark.parametrize("padding", ["as saved", "the end"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_registered_scorer_gives_the_scores_of_the_reward_model(layout, padding, tmp_path):
+    architecture, make = LAYOUTS[layout]
+    source = save_checkpoint(tmp_path / "source", architecture, make(), reward=True)
+    if padding == "the end":
+        own = AutoModelForSequenceClassification.from_pretrained(source)
+        own.config.pad_token_id = own.config.eos_token_id
+        own.save_pretrained(source)
+    model, tokenizer = load_reward_checkpoint(look_up(str(source), "gold"), "gold")
+    model.config.reads_texts = True
+    RewardModel(model).with_units(0.3, 2.0).save(tmp_path / "rm", text_reader(tokenizer, model))
+
+    policy = Reader(byte_tokenizer(300, chat=False), 300)
+    here = load_reward_model(tmp_path / "rm", policy).rate(
+        Responses(PROMPTS, policy.encode(PROMPTS, RESPONSES), policy)
+    )
+    served = RewardModelScorer()
+    served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path / "rm")}))
+    table = pd.DataFrame({"prompt": PROMPTS, "response": RESPONSES})
+    together = served.predict(None, table).reward.to_numpy()
+    alone = [served.predict(None, table.iloc[i : i + 1]).reward.item() for i in range(len(table))]
+    assert here.std() > 0.05
+    np.testing.assert_allclose(together, here, atol=1e-5)
+    np.testing.assert_allclose(alone, here, atol=1e-5)

@@ -1,0 +1,75 @@
+"""The alias goes back, step by step, and says who asked and why."""
+
+import pytest
+from tests.registry import planted
+
+from mlproject.__main__ import main
+from mlproject.registry import lock as turn
+from mlproject.registry.history import Move, history, previous_holder
+from mlproject.registry.versions import STATUS, holder
+
+NAME = "reward-model"
+
+
+def moves(*steps):
+    """(action, left, came)"""
+    return [Move(i, None, action, left, came, "me", "", "") for i, (action, left, came) in enumerate(steps)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "current", "expected"),
+    [
+        ([], "1", None),
+        ([("promote", "", "1")], "1", None),
+        ([("promote", "", "1"), ("promote", "1", "2")], "2", "1"),
+        ([("promote", "", "1"), ("promote", "1", "2"), ("rollback", "2", "1")], "1", None),
+        ([("promote", "", "1"), ("promote", "1", "2"), ("rollback", "2", "1"), ("promote", "1", "3")], "3", "1"),
+        ([("promote", "", "1"), ("promote", "1", "2"), ("promote", "2", "1")], "1", "2"),
+        ([("promote", "", "1"), ("promote", "1", "2"), ("promote", "2", "1"), ("promote", "1", "3")], "3", "1"),
+        ([("promote", "", "1"), ("promote", "1", "2")], "9", "2"),  # 9 was set by hand
+        ([("promote", "8", "1")], "1", "8"),  # 8 was set by hand before
+    ],
+)
+def test_the_previous_holder_is_the_one_before_rollbacks_undone(steps, current, expected):
+    assert previous_holder(moves(*steps), current) == expected
+
+
+def test_rollback_returns_the_alias_and_the_history_tells_all(plant, tmp_path, capsys):
+    store = plant({("1k", 0): 0.8})
+    client = store.client()
+    planted.promoting(tmp_path)
+    plant({("3k", 0): 1.2})
+    planted.promoting(tmp_path)
+    second = str(holder(client, NAME).version)
+    assert main(["rollback", "--preset", "smoke", "--why", "it likes lists"]) == 0
+    first = holder(client, NAME)
+    assert first.tags["rm_size"] == "1k"
+    assert first.tags[STATUS] == "passed"
+    assert client.get_model_version(NAME, second).tags[STATUS] == "retired"
+    last = history(client, NAME)[-1]
+    assert (last.action, last.left, last.came, last.why) == ("rollback", second, str(first.version), "it likes lists")
+    assert "@" in last.who
+    capsys.readouterr()
+    assert main(["history", "--preset", "smoke"]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) == 3
+    assert "it likes lists" in lines[2]
+    assert planted.promoting(tmp_path) == 0, "what was rolled back is not chosen again by itself"
+    assert holder(client, NAME).version == first.version
+
+
+def test_there_is_nothing_to_roll_back_to_before_the_second_champion(plant, tmp_path, capsys):
+    store = plant({("1k", 0): 0.8})
+    assert main(["rollback", "--preset", "smoke", "--why", "x"]) == 2
+    assert "has no champion" in capsys.readouterr().err
+    planted.promoting(tmp_path)
+    capsys.readouterr()
+    assert main(["rollback", "--preset", "smoke", "--why", "x"]) == 2
+    assert "is the first champion" in capsys.readouterr().err
+    assert len(turn.promotions(store.client(), NAME)) == 1, "a mistake leaves no run behind"
+
+
+def test_a_rollback_needs_a_reason(plant, tmp_path, capsys):
+    plant({("1k", 0): 0.8})
+    assert main(["rollback", "--preset", "smoke"]) == 2
+    assert "why" in capsys.readouterr().err

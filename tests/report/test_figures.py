@@ -1,0 +1,159 @@
+"""The figures of a study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+
+from mlproject.laws.forms import FORMS
+from mlproject.plotting import theme
+from mlproject.report.figures import (
+    coefficients_figure,
+    curves_figure,
+    headline_figure,
+    human_figure,
+    peaks_figure,
+    save_figures,
+    search_figure,
+)
+from mlproject.report.records import Report
+
+ALL = {
+    *("headline", "coefficients", "peaks", "search"),
+    *("curves-best-of-n", "curves-ppo", "human-best-of-n", "human-ppo"),
+}
+
+
+def lines_like(axes: object, y: np.ndarray) -> list:
+    """Lines of axes whose values are these."""
+    return [
+        line
+        for line in axes.lines  # type: ignore[attr-defined]
+        if len(line.get_ydata()) == len(y) and np.allclose(np.asarray(line.get_ydata(), float), y)
+    ]
+
+
+def texts(axes: object) -> list[str]:
+    """Labels of all legends in axes."""
+    legends = [child for child in axes.get_children() if type(child).__name__ == "Legend"]  # type: ignore[attr-defined]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
+
+
+def test_every_run_is_drawn_gold_solid_and_proxy_dashed_in_the_colour_of_its_size(report: Report) -> None:
+    axes = curves_figure(report, "ppo").axes[0]
+    colours = theme.size_colours({run.rm_size: run.rm_params for run in report.policy_runs})
+    runs = [run for run in report.policy_runs if run.method == "ppo"]
+    assert len(runs) == 8
+    for run in runs:
+        (gold,), (proxy,) = lines_like(axes, run.curve.gold_S), lines_like(axes, run.curve.proxy_S)
+        assert gold.get_linestyle() == "-" and proxy.is_dashed()
+        assert to_hex(gold.get_color()) == to_hex(proxy.get_color()) == colours[run.rm_size]
+        np.testing.assert_allclose(gold.get_xdata(), np.sqrt(run.curve.kl_S))
+
+
+def test_the_law_is_drawn_over_its_range_and_the_peak_where_it_was_measured(report: Report) -> None:
+    axes = curves_figure(report, "ppo").axes[0]
+    group = next(g for g in report.laws["groups"] if g["method"] == "ppo" and g["rm_size"] == "25k")
+    d = np.linspace(group["min_d"], group["max_d"], 200)
+    (law,) = lines_like(axes, FORMS["rl"].value(d, [group["alpha"], group["beta"]]))
+    np.testing.assert_allclose(law.get_xdata(), d)
+    (peak,) = lines_like(axes, np.array([group["measured_peak_gold"]]))
+    assert peak.get_xdata()[0] == pytest.approx(np.sqrt(group["measured_peak_kl"]))
+
+
+def test_the_upper_axis_shows_nats_where_their_square_root_lies(report: Report) -> None:
+    axes = curves_figure(report, "ppo").axes[0]
+    (above,) = axes.child_axes
+    for position, label in zip(above.get_xticks(), above.get_xticklabels(), strict=True):
+        assert position**2 == pytest.approx(float(label.get_text()))
+    assert "nats" in above.get_xlabel()
+
+
+def test_the_legend_names_every_size_and_every_line_style(report: Report) -> None:
+    legend = texts(curves_figure(report, "ppo").axes[-1])
+    assert [label for label in legend if label in ("1k", "3k", "25k", "100k")] == ["1k", "3k", "25k", "100k"]
+    assert any(label.startswith("gold") for label in legend)
+    assert {"proxy", "fitted law", "measured peak"} <= set(legend)
+
+
+def test_colours_get_lighter_with_size_whatever_the_order_given() -> None:
+    colours = theme.size_colours({"100k": 100160, "1k": 968, "25k": 25408})
+    brightness = [sum(int(colours[size][i : i + 2], 16) for i in (1, 3, 5)) for size in ("1k", "25k", "100k")]
+    assert list(colours) == ["1k", "25k", "100k"]
+    assert brightness == sorted(brightness)
+
+
+def test_a_proxy_that_runs_away_leaves_gold_almost_half_of_the_height(report: Report) -> None:
+    run = next(run for run in report.policy_runs if run.method == "ppo")
+    wild = replace(report, policy_runs=[replace(run, curve=replace(run.curve, proxy_SP=run.curve.proxy_SP * 50))])
+    low, high = curves_figure(wild, "ppo").axes[0].get_ylim()
+    gold = run.curve.gold_S
+    assert low < gold.min() and np.ptp(gold) > 0.4 * (high - low)
+
+
+def test_the_headline_has_best_of_n_and_ppo_side_by_side(report: Report) -> None:
+    figure = headline_figure(report)
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["Best-of-n", "PPO"]
+    left, right = (axes.get_position() for axes in figure.axes[:2])
+    assert left.x1 <= right.x0
+
+
+def test_human_is_drawn_beside_gold_for_the_smallest_and_the_largest(report: Report) -> None:
+    figure = human_figure(report, "ppo")
+    for axes, size in zip(figure.axes[:2], ("1k", "100k"), strict=True):
+        assert size in axes.get_title(loc="left")
+        run = next(run for run in report.policy_runs if (run.method, run.rm_size) == ("ppo", size))
+        assert run.curve.human_S is not None
+        assert lines_like(axes, run.curve.gold_S) and lines_like(axes, run.curve.human_S)
+
+
+def test_coefficients_stand_over_the_parameters_with_their_trend(report: Report) -> None:
+    axes = coefficients_figure(report).axes[1]  # alpha of PPO
+    points = sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_marker() == "o")
+    groups = [g for g in report.laws["groups"] if g["method"] == "ppo"]
+    assert points == [(g["rm_params"], g["alpha"]) for g in groups]
+    (trend,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+    planted = next(t for t in report.laws["trends"] if (t["method"], t["coefficient"]) == ("ppo", "alpha"))
+    x, y = trend.get_xdata(), trend.get_ydata()
+    assert (y[1] - y[0]) / np.log10(x[1] / x[0]) == pytest.approx(planted["slope"])
+
+
+def test_a_law_without_a_peak_leaves_its_hollow_mark_out(report: Report) -> None:
+    hollow = [line for line in peaks_figure(report).axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert len(hollow) == 7  # of 8
+
+
+def test_the_search_draws_only_trials_that_came_to_a_peak(report: Report) -> None:
+    axes = search_figure(report).axes[0]
+    assert sorted(y for container in axes.containers for y in container[0].get_ydata()) == [
+        1.11,
+        1.21,
+        1.38,
+        1.42,
+    ]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.03", "0.1"]
+
+
+def test_all_figures_are_saved_as_png_and_pyplot_knows_none(report: Report, tmp_path: Path) -> None:
+    paths = save_figures(report, tmp_path / "figures")
+    assert set(paths) == ALL
+    assert all(path.read_bytes().startswith(b"\x89PNG\r\n") for path in paths.values())
+    assert plt.get_fignums() == []
+
+
+def test_figures_without_data_are_left_out(bare_report: Report, tmp_path: Path) -> None:
+    assert set(save_figures(bare_report, tmp_path)) == {"headline", "curves-ppo"}
+    assert save_figures(replace(bare_report, policy_runs=[]), tmp_path) == {}
+
+
+def test_nulls_everywhere_in_the_laws_still_draw_the_curves(report: Report, tmp_path: Path) -> None:
+    kept = {"method", "form", "rm_size", "rm_params", "seeds"}
+    groups = [{key: value if key in kept else None for key, value in g.items()} for g in report.laws["groups"]]
+    trends = [{**trend, "slope": None, "slope_ci": None, "r2": None} for trend in report.laws["trends"]]
+    paths = save_figures(replace(report, laws={"groups": groups, "trends": trends}), tmp_path)
+    assert set(paths) == ALL - {"coefficients", "peaks"}

@@ -1,0 +1,145 @@
+"""Curves of other people: read by column names of their own, and refused by row and column."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlproject.curve import Curve
+from mlproject.errors import UserError
+from mlproject.report.logged_curve import logged_curve, parse_columns, read_table
+
+D = np.linspace(0, 3, 13)
+GOLD = 5 + 2 * D * (1.2 - 0.3 * D)  # mean 5, spread 2: the law of best-of-n in the owner's own unit
+
+
+def table(**changes):
+    columns = {
+        "objective/kl": D**2,
+        "eval": GOLD,
+        "err": np.full(13, 0.1),
+        "rm": 3 * D,
+        "iteration": np.arange(13) * 10,
+    }
+    return pd.DataFrame(columns | changes)
+
+
+NAMES = {"kl": "objective/kl", "gold": "eval", "gold_se": "err", "proxy": "rm", "step": "iteration"}
+
+
+def read(frame, columns=NAMES, **more):
+    return logged_curve(frame, columns, "curve=mine.csv", "best-of-n", **more)
+
+
+def test_columns_are_found_by_the_owners_names_and_units_are_converted():
+    found = read(table(), gold_sd=2.0)
+    curve = Curve.from_points(found.points)
+    assert found.gold_start == 5.0
+    np.testing.assert_allclose(curve.kl_S, D**2)
+    np.testing.assert_allclose(curve.gold_S, D * (1.2 - 0.3 * D), atol=1e-12)
+    np.testing.assert_allclose([point.gold_se for point in found.points], 0.05)
+    np.testing.assert_array_equal(curve.steps_S, np.arange(13) * 10)
+
+
+def test_rows_may_come_in_any_order():
+    shuffled = table().sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(read(shuffled).table, read(table()).table)
+
+
+def test_without_errors_the_scatter_about_the_law_stands_in():
+    rng = np.random.default_rng(0)
+    many = np.sqrt(np.linspace(0, 9, 400))
+    frame = pd.DataFrame({"kl": many**2, "gold": many * (1.2 - 0.3 * many) + rng.normal(0, 0.05, 400) * (many > 0)})
+    found = read(frame, {})
+    assert found.se_is_guessed
+    assert found.points[-1].gold_se == pytest.approx(0.05, rel=0.1)
+    assert not read(table()).se_is_guessed
+
+
+def test_the_initial_policys_gold_can_be_told_where_the_curve_starts_later():
+    later = table().iloc[3:]
+    with pytest.raises(UserError, match="give gold_start=MEAN"):
+        read(later)
+    assert read(later, gold_start=5.0).points[0].gold == pytest.approx(GOLD[3] - 5)
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
+def test_every_kind_of_file_reads_the_same(tmp_path, form):
+    path = tmp_path / f"mine.{form}"
+    if form == "parquet":
+        table().to_parquet(path)
+    else:
+        table().to_csv(path, index=False, sep="," if form == "csv" else "\t")
+    pd.testing.assert_frame_equal(read_table(path), table(), check_dtype=False)
+
+
+BAD_COLUMNS = {
+    "no equals sign": ("kl", "name=column"),
+    "an unknown name": ("reward=x", "there is no reward"),
+    "nothing behind it": ("kl=", "name=column"),
+    "given twice": ("kl=a,kl=b", "given twice"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COLUMNS)
+def test_a_wrong_mapping_is_refused(case):
+    text, words = BAD_COLUMNS[case]
+    with pytest.raises(UserError, match=words):
+        parse_columns(text)
+
+
+def test_a_mapping_is_read():
+    assert parse_columns("kl=objective/kl, gold=eval") == {"kl": "objective/kl", "gold": "eval"}
+    assert parse_columns("") == {}
+
+
+def at(row, value):
+    return [value if i == row else x for i, x in enumerate(D**2)]
+
+
+BAD_TABLES = {
+    "a column that is not there": (table(), NAMES | {"kl": "KL"}, ["no column KL for kl", "objective/kl"]),
+    "needed and not named": (table(), {"kl": "objective/kl"}, ["no column gold for gold", "columns=gold=COLUMN"]),
+    "a word": (table(**{"objective/kl": at(4, "far")}), NAMES, ["row 5", "objective/kl", "'far'"]),
+    "a hole": (table(**{"objective/kl": at(2, np.nan)}), NAMES, ["row 3", "objective/kl", "nan"]),
+    "an infinity": (table(**{"objective/kl": at(2, np.inf)}), NAMES, ["row 3", "inf"]),
+    "a negative KL": (table(**{"objective/kl": at(2, -1.0)}), NAMES, ["row 3", "KL of at least 0"]),
+    "a negative error": (table(err=np.full(13, -0.1)), NAMES, ["gold_se holds -0.1"]),
+    "two points": (table().iloc[:2], NAMES, ["3+ points"]),
+    "no point": (table().iloc[:0], NAMES, ["mine.csv"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_a_wrong_table_is_refused_in_one_line(case):
+    frame, columns, words = BAD_TABLES[case]
+    with pytest.raises(UserError) as told:
+        read(frame, columns)
+    assert "\n" not in str(told.value)
+    assert all(word in str(told.value) for word in [*words, "curve=mine.csv"])
+
+
+@pytest.mark.parametrize("spread", [0.0, -1.0, float("nan")])
+def test_a_spread_that_is_none_is_refused(spread):
+    with pytest.raises(UserError, match="gold_sd"):
+        read(table(), gold_sd=spread)
+
+
+BAD_FILES = {
+    "no such file": ("gone.csv", None, "no such file"),
+    "another kind": ("mine.xlsx", b"", "allowed are .csv, .tsv, .parquet"),
+    "an empty file": ("mine.csv", b"", "cannot be read"),
+    "no Parquet inside": ("mine.parquet", b"kl,gold\n1,2\n", "cannot be read"),
+    "not text": ("mine.csv", b"\xff\xfe\x00\x01\x80", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_wrong_file_is_refused_in_one_line(tmp_path, case):
+    name, content, words = BAD_FILES[case]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as told:
+        read_table(tmp_path / name)
+    assert "\n" not in str(told.value)
+    assert words in str(told.value)
+    assert name in str(told.value)
