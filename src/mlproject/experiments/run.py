@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.experiments.findings.figure import draw, png
+from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.findings.table import tabulate
 from mlproject.experiments.results import Cell, Result, save_result
 from mlproject.experiments.spec import Experiment
 from mlproject.pipeline.step import Step, fingerprint
+from mlproject.plotting.png import png
 from mlproject.tracking.runs import INPUTS, StepRun, carry_out, curve_of
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlproject.curve import Curve
-from mlproject.experiments.findings.figure import png
+from mlproject.plotting.png import png
 from mlproject.plotting.theme import GOLD_LINE, METHOD_COLOURS, MUTED, PROXY_LINE, canvas, dress, kl_axis
 
 

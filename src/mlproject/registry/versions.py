@@ -119,7 +119,7 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> str:
         folder = Path(scratch) / _SCORER_FOLDER
         mlflow.pyfunc.save_model(
             path=str(folder),
-            python_model=str(Path(__file__).with_name("scorer.py")),
+            python_model=str(Path(__file__).with_name("pyfunc_scorer.py")),
             artifacts={"model": str(model)},
             signature=ModelSignature(
                 inputs=Schema([ColSpec("string", "prompt"), ColSpec("string", "response")]),

@@ -17,12 +17,12 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve
 from mlproject.errors import UserError
-from mlproject.experiments.findings.figure import png
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
 from mlproject.laws.fits import strictest_min_d
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
 from mlproject.pipeline.policy_run import CURVE
 from mlproject.pipeline.step import Step
+from mlproject.plotting.png import png
 from mlproject.plotting.theme import GOLD_LINE, INK, LAW_LINE, METHOD_COLOURS, PROXY_LINE, canvas, dress, kl_axis
 from mlproject.report.logged_curve import COLUMNS, NEEDED, LoggedCurve, logged_curve, parse_columns, read_table
 from mlproject.tracking.runs import StepRun, carry_out, values_by_step

@@ -16,9 +16,9 @@ from optuna.trial import TrialState
 from plotly.offline import get_plotlyjs
 
 from mlproject.curve import Curve
-from mlproject.experiments.findings.figure import png
 from mlproject.laws import FORMS, MIN_D, fit
 from mlproject.plotting import theme
+from mlproject.plotting.png import png
 from mlproject.search.space import Space
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from PIL import Image
 
 from mlproject.curve import Curve
 from mlproject.errors import UserError
-from mlproject.experiments.findings.figure import draw, png
+from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.results import Cell, Result
 from mlproject.plotting import theme
+from mlproject.plotting.png import png
 
 CURVES = {"x": "sqrt_kl", "y": ["gold", "proxy"], "colour": "rm_size", "panels": "method"}
 SIZES = ("1k", "3k", "100k")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from PIL import Image
 
 from mlproject.errors import UserError
 from mlproject.experiments.findings import words
@@ -33,7 +31,6 @@ from mlproject.plotting import theme
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_DPI = 150
 _PANEL_HEIGHT = {1: 3.9, 2: 3.4, 3: 2.9, 4: 2.7}  # inches, by columns
 _TITLE_WIDTH = {4: 14, 3: 20}  # characters above a panel, by columns
 _LEGEND_HEIGHT = 0.27
@@ -97,15 +94,6 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     if legend:
         theme.legends(halves[1].add_subplot(), legend)
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG of at most 256 colours; the same figure gives the same bytes."""
-    raw, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", dpi=_DPI)
-    with Image.open(raw) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
-    return small.getvalue()
 
 
 def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:

@@ -11,10 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mlproject.errors import UserError
 from mlproject.experiments.findings.claims import READERS, Claim, Finding, reader
 from mlproject.experiments.findings.evidence import seeds_of
-from mlproject.experiments.findings.figure import draw, png
+from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.findings.table import escape, tabulate, to_markdown
 from mlproject.experiments.results import load_result
 from mlproject.experiments.spec import Experiment, load_experiment
+from mlproject.plotting.png import png
 
 FIGURES = Path("figures", "findings")
 """Where figures lie beside the page."""

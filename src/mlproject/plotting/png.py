@@ -1,0 +1,19 @@
+"""Figures as small PNG files."""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+_DPI = 150
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG of at most 256 colours; the same figure gives the same bytes."""
+    raw, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, format="png", dpi=_DPI)
+    with Image.open(raw) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()
