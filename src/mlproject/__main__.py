@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from mlproject.cli.parser import parse_command_line
-from mlproject.config.rules import cautions
+from mlproject.config.rules import warnings_for
 from mlproject.errors import RefusedError, UserError
-from mlproject.pipeline import preflight as own_models
+from mlproject.pipeline import preflight
 
 EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
 
@@ -28,21 +28,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for ending in (signal.SIGINT, signal.SIGTERM):  # `mlflow run` hands Ctrl-C on as both; schedulers send the second
         signal.signal(ending, _interrupt)
     try:
-        call = parse_command_line(sys.argv[1:] if arguments is None else arguments)
-        if call is None:
+        command = parse_command_line(sys.argv[1:] if arguments is None else arguments)
+        if command is None:
             return EXIT_OK
-        for caution in cautions(call.config) if is_first else []:
-            print(f"mlproject: {caution}", file=sys.stderr)
-        own_models.check(call.config, call.arguments.get("proxy", ""))
-        entry_point = getattr(import_module("mlproject.cli.commands"), call.entry.name)  # the whole stack, only now
+        for warning in warnings_for(command.config) if is_first else []:
+            print(f"mlproject: {warning}", file=sys.stderr)
+        preflight.check(command.config, command.arguments.get("proxy", ""))
+        entry_point = getattr(
+            import_module("mlproject.cli.commands"), command.entry_point.name
+        )  # the whole stack, only now
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            entry_point(call)
+            entry_point(command)
             return EXIT_OK
         crew = import_module("mlproject.execution.distributed")
         if not is_first:
             return crew.follow()
         with crew.leading():
-            entry_point(call)
+            entry_point(command)
     except UserError as mistake:
         if is_first:
             print(f"mlproject: {mistake}", file=sys.stderr)

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from mlproject.config.rules import cautions
+from mlproject.config.rules import warnings_for
 from mlproject.config.schema import PRESETS, Config, load_config, option_help, option_names, parse
 from mlproject.errors import UserError
 from mlproject.models.sizes import POLICY_SIZES, SIZES
@@ -149,11 +149,11 @@ def test_every_option_explains_itself() -> None:
 
 
 def test_a_pool_too_small_for_its_largest_n_is_pointed_out_with_the_effective_samples_left():
-    assert cautions(load_config("laptop", {})) == []
-    [line] = cautions(load_config("laptop", {"bon_n_max": "1024"}))
+    assert warnings_for(load_config("laptop", {})) == []
+    [line] = warnings_for(load_config("laptop", {"bon_n_max": "1024"}))
     assert "bon_n_max=1024" in line
     assert "only 1.0 effective samples" in line
-    assert cautions(load_config("laptop", {"bon_n_max": "1024", "pool_samples": "4096"})) == []
+    assert warnings_for(load_config("laptop", {"bon_n_max": "1024", "pool_samples": "4096"})) == []
 
 
 def test_a_list_that_may_be_empty_is_empty_where_nothing_is_given():

@@ -30,7 +30,7 @@ def written(folder: Path, content: object) -> str:
 @pytest.mark.parametrize("name", known_experiments())
 def test_every_experiment_that_ships_is_laid_out(name: str, quick: bool) -> None:
     experiment = load_experiment(name, quick)
-    config = load_config("smoke" if quick else "laptop", {}, options=experiment.options)
+    config = load_config("smoke" if quick else "laptop", {}, experiment_options=experiment.options)
     cells = plan_cells(experiment, config)
     assert len(cells) >= 2
     assert len({step.fingerprint for step in cells}) == len(cells)
@@ -56,7 +56,7 @@ def test_grids_that_overlap_give_each_run_once(tmp_path: Path) -> None:
 
 def test_options_of_a_file_stand_between_preset_and_user(tmp_path: Path) -> None:
     experiment = load_experiment(written(tmp_path, GOOD | {"options": {"n_comparisons": 700, "rm_epochs": 2}}))
-    config = load_config("smoke", {"rm_epochs": "3"}, options=experiment.options)
+    config = load_config("smoke", {"rm_epochs": "3"}, experiment_options=experiment.options)
     assert (config.n_comparisons, config.rm_epochs, config.curve_prompts) == (700, 3.0, 48)
 
 

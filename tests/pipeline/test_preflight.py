@@ -128,10 +128,10 @@ def test_there_are_many_kinds_of_mistakes():
 
 def test_the_set_up_that_all_these_mistakes_vary_is_right_itself(models, tmp_path, monkeypatch, capsys):
     from mlproject.cli.parser import parse_command_line
-    from mlproject.pipeline import preflight as own_models
+    from mlproject.pipeline import preflight
 
     monkeypatch.chdir(tmp_path)
-    passed = own_models.check(
+    passed = preflight.check(
         parse_command_line(
             ["main", "--preset", "smoke", "--world", "files", "--policy", f"{models}/policy",
              "--gold", f"{models}/gold",

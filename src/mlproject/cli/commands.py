@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlproject.cli.parser import Call
+from mlproject.cli.parser import Command
 from mlproject.errors import RefusedError, UserError
 from mlproject.execution.invocation import Invocation
 from mlproject.experiments.findings.page import write_page
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-def main(call: Call) -> None:
+def main(command: Command) -> None:
     """A whole study: every curve, the laws, the search, the promotion, the report."""
     gates = read_gates(GATES)
-    with Invocation(call) as invocation:
+    with Invocation(command) as invocation:
         if invocation.config.n_trials:
             open_storage(invocation.config, invocation.store)
         plan, ground = plan_study(invocation.config), ground_of(invocation.config)
@@ -54,9 +54,9 @@ def main(call: Call) -> None:
         _show_curves(invocation)
 
 
-def proxy(call: Call) -> None:
+def proxy(command: Command) -> None:
     """One proxy RM, with what it stands on."""
-    with Invocation(call) as invocation:
+    with Invocation(command) as invocation:
         config = invocation.config
         wanted = plan_proxy(config, plan_roots(config), config.rm_size, config.seed)
         invocation.make(wanted)
@@ -64,21 +64,21 @@ def proxy(call: Call) -> None:
         _show_metrics(invocation, wanted, ("rm/val_accuracy", "rm/val_loss", "rm/ece", "rm/scale"))
 
 
-def best_of_n(call: Call) -> None:
+def best_of_n(command: Command) -> None:
     """One best-of-n curve."""
-    _optimize(call, "best-of-n")
+    _optimize(command, "best-of-n")
 
 
-def ppo(call: Call) -> None:
+def ppo(command: Command) -> None:
     """One PPO curve."""
-    _optimize(call, "ppo")
+    _optimize(command, "ppo")
 
 
-def search(call: Call) -> None:
+def search(command: Command) -> None:
     """Peak gold over KL coefficients and RM sizes."""
-    if not call.config.n_trials:
+    if not command.config.n_trials:
         raise UserError("n_trials=0: `search` needs at least 1; give --n_trials N")
-    with Invocation(call) as invocation:
+    with Invocation(command) as invocation:
         open_storage(invocation.config, invocation.store)
         wanted = run_search(invocation, plan_study(invocation.config))
         invocation.finish()
@@ -88,25 +88,25 @@ def search(call: Call) -> None:
         _show_curves(invocation)
 
 
-def worker(call: Call) -> None:
+def worker(command: Command) -> None:
     """Trials of a search that many workers share."""
-    if not call.config.n_trials:
+    if not command.config.n_trials:
         raise UserError("n_trials=0: a worker needs at least 1; give --n_trials N, the same to all workers")
-    with Invocation(call) as invocation:
+    with Invocation(command) as invocation:
         wanted = work_on_search(invocation, plan_study(invocation.config))
         invocation.finish()
         invocation.say(f"{wanted.name}: all {invocation.config.n_trials} trials are finished")
 
 
-def experiment(call: Call) -> None:
+def experiment(command: Command) -> None:
     """One finding, or several, each over a grid of policy runs."""
-    quick = _yes_or_no("quick", call.arguments["quick"])
-    preset = "smoke" if quick else call.preset
-    names = known_experiments() if call.arguments["name"] == "all" else call.arguments["name"].split(",")
+    quick = _yes_or_no("quick", command.arguments["quick"])
+    preset = "smoke" if quick else command.preset
+    names = known_experiments() if command.arguments["name"] == "all" else command.arguments["name"].split(",")
     wanted = [load_experiment(name.strip(), quick) for name in names]
-    plans = [plan_cells(each, call.configure(preset, each.options), call.given) for each in wanted]
-    keep = Path(call.arguments["results"]) if call.arguments["results"] else None
-    with Invocation(call) as invocation:
+    plans = [plan_cells(each, command.configure(preset, each.options), command.options) for each in wanted]
+    keep = Path(command.arguments["results"]) if command.arguments["results"] else None
+    with Invocation(command) as invocation:
         for each, cells in zip(wanted, plans, strict=True):
             step = run_experiment(invocation, each, cells, {"preset": preset, "quick": quick}, keep)
             invocation.say(f"{each.name}: {len(cells)} policy runs, run {invocation.run_id_of(step)}")
@@ -114,14 +114,14 @@ def experiment(call: Call) -> None:
         _show_curves(invocation)
 
 
-def fit(call: Call) -> None:
+def fit(command: Command) -> None:
     """Law and forecast of a curve that was logged elsewhere."""
-    given, method = call.arguments, call.arguments["method"]
+    given, method = command.arguments, command.arguments["method"]
     if method not in METHODS:
         raise UserError(f"method={method}: allowed are {', '.join(METHODS)}")
     gold_sd = _number("gold_sd", given["gold_sd"])
     gold_start = _number("gold_start", given["gold_start"]) if given["gold_start"] else None
-    with Invocation(call) as invocation:
+    with Invocation(command) as invocation:
         wanted, logged, fitted = fit_curve(invocation, given["curve"], given["columns"], method, gold_sd, gold_start)
         invocation.finish()
         kl = logged.table.kl
@@ -132,17 +132,17 @@ def fit(call: Call) -> None:
         invocation.say(f"run {invocation.run_id_of(wanted)}: fit.png, fit.json, points.csv")
 
 
-def findings(call: Call) -> None:
+def findings(command: Command) -> None:
     """The findings page, from kept results alone."""
-    for path in write_page(Path(call.arguments["results"]), Path(call.arguments["page"])):
+    for path in write_page(Path(command.arguments["results"]), Path(command.arguments["page"])):
         print(path)
 
 
-def promote(call: Call) -> None:
+def promote(command: Command) -> None:
     """A candidate is judged by the gates; if all hold it becomes champion."""
-    gates = read_gates(Path(call.arguments["gates"]) if call.arguments["gates"] else GATES)
-    given, dry_run = call.arguments["proxy"], _yes_or_no("dry_run", call.arguments["dry_run"])
-    with Invocation(call) as invocation:
+    gates = read_gates(Path(command.arguments["gates"]) if command.arguments["gates"] else GATES)
+    given, dry_run = command.arguments["proxy"], _yes_or_no("dry_run", command.arguments["dry_run"])
+    with Invocation(command) as invocation:
         wanted, ground = _candidate(invocation, given)
         decision = run_promotion(invocation, gates, ground, wanted, dry_run)
         invocation.finish()
@@ -152,34 +152,37 @@ def promote(call: Call) -> None:
         raise RefusedError(f"promotion refused by {failed}; run {decision.run_id}")
 
 
-def rollback(call: Call) -> None:
+def rollback(command: Command) -> None:
     """The champion before the present one gets the alias back."""
-    with Invocation(call) as invocation:
-        move = run_rollback(invocation, call.arguments["why"])
+    with Invocation(command) as invocation:
+        move = run_rollback(invocation, command.arguments["why"])
         invocation.finish()
         invocation.say(f"{invocation.config.registered_model}@{CHAMPION}: {move}")
 
 
-def history(call: Call) -> None:
+def history(command: Command) -> None:
     """Every move of the champion's alias."""
-    with Invocation(call) as invocation:
+    with Invocation(command) as invocation:
         name = invocation.config.registered_model
         moves = moves_of(invocation.client, name)
         invocation.say("\n".join(map(str, moves)) or f"{name}: nobody was champion yet")
 
 
-def report(call: Call) -> None:
+def report(command: Command) -> None:
     """The report of a study once more, on this invocation's run."""
-    with Invocation(call) as invocation, tempfile.TemporaryDirectory() as scratch:
-        files = report_of_run(invocation, call.arguments["study_run"], Path(scratch))
+    with Invocation(command) as invocation, tempfile.TemporaryDirectory() as scratch:
+        files = report_of_run(invocation, command.arguments["study_run"], Path(scratch))
         invocation.finish(files)
         invocation.say(f"report: {invocation.artifact('report.html')}")
 
 
-def _optimize(call: Call, method: str) -> None:
-    _refuse_witnesses(call)
-    with Invocation(call) as invocation:
-        given, prior = call.arguments["proxy"], _forecast_prior(invocation, call.arguments.get("forecast_prior", ""))
+def _optimize(command: Command, method: str) -> None:
+    _refuse_witnesses(command)
+    with Invocation(command) as invocation:
+        given, prior = (
+            command.arguments["proxy"],
+            _forecast_prior(invocation, command.arguments.get("forecast_prior", "")),
+        )
         budget: Budget | None = None
         if given in SIZES or _is_own(given):
             wanted = plan_curve(invocation.config.replace(rm_size=given), method, prior)
@@ -198,9 +201,9 @@ def _optimize(call: Call, method: str) -> None:
         _show_curves(invocation)
 
 
-def _refuse_witnesses(call: Call) -> None:
+def _refuse_witnesses(command: Command) -> None:
     """What watches a proxy is trained beside it: there is none for a proxy that exists."""
-    config, proxy = call.config, call.arguments["proxy"]
+    config, proxy = command.config, command.arguments["proxy"]
     if not (proxy in SIZES or _is_own(proxy)) and (config.test_rms or config.ensemble):
         raise UserError(
             f"test_rms={','.join(config.test_rms)} ensemble={config.ensemble}: nothing was trained to watch "

@@ -118,41 +118,41 @@ _SWITCHES = ("dry_run", "quick")
 
 
 @dataclass(frozen=True)
-class Call:
+class Command:
     """A parsed command line.
 
     Attributes:
-        entry: what to do.
+        entry_point: what to run.
         config: preset, the user's file and the options given, put together.
         arguments: the entry point's own parameters.
         preset: its name.
-        given: options on the command line, as texts.
+        options: options of the configuration on the command line, as texts.
     """
 
-    entry: EntryPoint
+    entry_point: EntryPoint
     config: Config
     arguments: dict[str, str]
     preset: str
-    given: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
 
-    def configure(self, preset: str, options: Mapping[str, Any]) -> Config:
+    def configure(self, preset: str, experiment_options: Mapping[str, Any]) -> Config:
         """The configuration once more, from another preset, or with options between preset and the user's own."""
-        return load_config(preset, self.given, self.arguments["config"] or None, options)
+        return load_config(preset, self.options, self.arguments["config"] or None, experiment_options)
 
 
-def parse_command_line(arguments: Sequence[str]) -> Call | None:
+def parse_command_line(words: Sequence[str]) -> Command | None:
     """Read `ENTRY_POINT --name value --name=value ...`.
 
     Returns:
-        the call; None where help was asked for (and printed).
+        the command; None where help was asked for (and printed).
 
     Raises:
         UserError: one line naming what was given and what is allowed.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not words or words[0] in ("-h", "--help"):
         print(overview())
         return None
-    name, *rest = arguments
+    name, *rest = words
     if name not in ENTRY_POINTS:
         close = difflib.get_close_matches(name, ENTRY_POINTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -161,14 +161,16 @@ def parse_command_line(arguments: Sequence[str]) -> Call | None:
     if "-h" in rest or "--help" in rest:
         print(entry_help(entry))
         return None
-    given = _pairs(rest)
-    own = {p.name: given.pop(p.name, p.default) for p in (PRESET, CONFIG, *entry.parameters)}
-    optional = {p.name for p in (CONFIG, *entry.parameters) if p.default == ""}
-    for parameter, value in own.items():
-        if value is None or (value == "" and parameter not in optional):
-            raise UserError(f"{parameter}: {entry.name} needs it; give --{parameter} VALUE")
-    config = load_config(own["preset"] or "", given, own["config"] or None)
-    return Call(entry, config, {k: v for k, v in own.items() if v is not None}, own["preset"] or "", given)
+    options = _pairs(rest)
+    arguments: dict[str, str] = {}
+    for parameter in (PRESET, CONFIG, *entry.parameters):
+        value = options.pop(parameter.name, parameter.default)
+        is_required = parameter.default != ""
+        if value is None or (value == "" and is_required):
+            raise UserError(f"{parameter.name}: {entry.name} needs it; give --{parameter.name} VALUE")
+        arguments[parameter.name] = value
+    preset = arguments["preset"]
+    return Command(entry, load_config(preset, options, arguments["config"] or None), arguments, preset, options)
 
 
 def overview() -> str:
@@ -210,9 +212,9 @@ def _item(name: str, text: str) -> list[str]:
     return [f"  --{name:<19} {first}", *(" " * 24 + line for line in more)]
 
 
-def _pairs(arguments: Sequence[str]) -> dict[str, str]:
+def _pairs(words: Sequence[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
-    rest = list(arguments)
+    rest = list(words)
     while rest:
         word = rest.pop(0)
         if not word.startswith("--") or word == "--":

@@ -20,24 +20,24 @@ def option(
     help: str,
     *,
     default: Any = MISSING,
-    least: float | None = None,
-    most: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
-    may_be_empty: bool = False,
-    or_checkpoint: bool = False,
+    allow_empty: bool = False,
+    allow_checkpoint: bool = False,
 ) -> Any:
     """Declare a field of type int, float, str, or a tuple of these.
 
     Args:
         help: one line for people.
         default: where the presets need not say it.
-        least, most, choices: what is allowed, of every item where it is a tuple.
-        may_be_empty: of a tuple.
-        or_checkpoint: beside the choices, a model's folder or hub name.
+        minimum, maximum, choices: what is allowed, of every item where it is a tuple.
+        allow_empty: of a tuple.
+        allow_checkpoint: beside the choices, a model's folder or hub name.
     """
     metadata = {
-        "help": help, "least": least, "most": most, "choices": choices, "may_be_empty": may_be_empty,
-        "or_checkpoint": or_checkpoint,
+        "help": help, "minimum": minimum, "maximum": maximum, "choices": choices, "allow_empty": allow_empty,
+        "allow_checkpoint": allow_checkpoint,
     }  # fmt: skip
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
@@ -60,7 +60,7 @@ def convert(option: Field, value: Any) -> Any:
         parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
         return tuple(_scalar(_kind(option), part.strip() if isinstance(part, str) else part) for part in parts)
     except (ValueError, TypeError, OverflowError):
-        raise UserError(f"{option.name}={shown(value)}: allowed is {allowed(option)}") from None
+        raise UserError(f"{option.name}={to_text(value)}: allowed is {requirement(option)}") from None
 
 
 def check(option: Field, value: Any) -> None:
@@ -72,32 +72,32 @@ def check(option: Field, value: Any) -> None:
     items = value if isinstance(value, tuple) else (value,)
     meta = option.metadata
     refused = (
-        (not items and not meta["may_be_empty"])
+        (not items and not meta["allow_empty"])
         or len(set(items)) != len(items)
         or any(isinstance(item, float) and not math.isfinite(item) for item in items)
         or (meta["choices"] and any(not _is_choice(meta, item) for item in items))
-        or (meta["least"] is not None and any(item < meta["least"] for item in items))
-        or (meta["most"] is not None and any(item > meta["most"] for item in items))
+        or (meta["minimum"] is not None and any(item < meta["minimum"] for item in items))
+        or (meta["maximum"] is not None and any(item > meta["maximum"] for item in items))
     )
     if refused:
-        raise UserError(f"{option.name}={shown(value)}: allowed is {allowed(option)}")
+        raise UserError(f"{option.name}={to_text(value)}: allowed is {requirement(option)}")
 
 
-def allowed(option: Field) -> str:
+def requirement(option: Field) -> str:
     """What is allowed, in words."""
     meta = option.metadata
     words = {int: "a whole number", float: "a number", str: "a text"}[_kind(option)]
     if meta["choices"]:
         words = "one of " + ", ".join(meta["choices"])
-        words += ", or a checkpoint (./FOLDER or OWNER/NAME)" if meta["or_checkpoint"] else ""
-    elif meta["least"] is not None and meta["most"] is not None:
-        words += f" from {meta['least']:g} to {meta['most']:g}"
-    elif meta["least"] is not None:
-        words += f" of at least {meta['least']:g}"
+        words += ", or a checkpoint (./FOLDER or OWNER/NAME)" if meta["allow_checkpoint"] else ""
+    elif meta["minimum"] is not None and meta["maximum"] is not None:
+        words += f" from {meta['minimum']:g} to {meta['maximum']:g}"
+    elif meta["minimum"] is not None:
+        words += f" of at least {meta['minimum']:g}"
     return f"a comma-separated list without repeats, each {words}" if option.type in _LISTS else words
 
 
-def shown(value: Any) -> str:
+def to_text(value: Any) -> str:
     """A value as the command line would have it."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
@@ -117,7 +117,7 @@ def read_options(path: str) -> dict[str, Any]:
 
 
 def _is_choice(meta: Mapping[str, Any], item: Any) -> bool:
-    return item in meta["choices"] or (meta["or_checkpoint"] and is_checkpoint(item))
+    return item in meta["choices"] or (meta["allow_checkpoint"] and is_checkpoint(item))
 
 
 def _kind(option: Field) -> type:

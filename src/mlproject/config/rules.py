@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mlproject.config.options import shown
+from mlproject.config.options import to_text
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.worlds import FILES
@@ -20,17 +20,17 @@ TRAINED, NONE = "trained", "none"
 _FUNCTION = re.compile(r"[\w.]+:\w+")
 
 
-def refuse_contradictions(config: Config) -> None:
+def check_rules(config: Config) -> None:
     """Check the options against each other.
 
     Raises:
         UserError: for the first that does not go with the others; one line says what would.
     """
-    for name, wanted in _contradictions(config):
-        raise UserError(f"{name}={shown(getattr(config, name))}: allowed is {wanted}; change one of them")
+    for name, wanted in _broken_rules(config):
+        raise UserError(f"{name}={to_text(getattr(config, name))}: allowed is {wanted}; change one of them")
 
 
-def cautions(config: Config) -> list[str]:
+def warnings_for(config: Config) -> list[str]:
     """What is allowed but unwise, a line each."""
     unwise = []
     if config.gold == NONE:
@@ -68,7 +68,7 @@ def is_function(name: str) -> bool:
     return _FUNCTION.fullmatch(name) is not None
 
 
-def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
+def _broken_rules(config: Config) -> Iterator[tuple[str, str]]:
     """(option, what would be allowed), for every rule that is broken."""
     sizes = [name for name in (*config.rm_sizes, *config.search_rm_sizes, config.rm_size) if name in SIZES]
     if is_checkpoint(config.gold_size) and (config.gold != NONE or config.world != FILES):

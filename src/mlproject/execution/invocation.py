@@ -25,7 +25,7 @@ from mlproject.tracking.store import Store, hide_password, open_store
 from mlproject.tracking.views import FIGURE_BEST_OF_N, FIGURE_PPO, install_views, view_link
 
 if TYPE_CHECKING:
-    from mlproject.cli.parser import Call
+    from mlproject.cli.parser import Command
 
 STEPS = "steps.json"
 LOCAL_UI = "http://127.0.0.1:5000"
@@ -38,15 +38,15 @@ class Invocation:
     Under `mlflow run` the run is the one that MLflow opened; otherwise it is made in `<experiment>/studies`.
 
     Attributes:
-        call, config: what was asked for.
+        command, config: the parsed command line and its configuration.
         store: where runs are kept.
         run_id: of the invocation run.
         conductor: carries out steps on its behalf.
         progress: the display.
     """
 
-    def __init__(self, call: Call) -> None:
-        self.call, config, entry = call, call.config, call.entry.name
+    def __init__(self, command: Command) -> None:
+        self.command, config, entry = command, command.config, command.entry_point.name
         self.config = config
         self.store: Store = open_store(config.experiment)
         self.client = self.store.client()
@@ -62,7 +62,7 @@ class Invocation:
             raise UserError(
                 f"MLFLOW_TRACKING_URI={uri}: lacks the run of this `mlflow run`; give an absolute path"
             ) from None
-        asked = {"entry_point": entry, "preset": call.preset, **dataclasses.asdict(config)}
+        asked = {"entry_point": entry, "preset": command.preset, **dataclasses.asdict(config)}
         asked["storage"] = hide_password(config.storage)
         params = [Param(k, as_text(v)) for k, v in asked.items() if k not in known]
         tags = {KIND: "study", "mlproject.entry_point": entry, **owner_tags()}
