@@ -1,0 +1,175 @@
+"""The structure of the package: who may import whom, how large its parts are, and what lies at the top."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "mlproject"
+LAYERS = [  # from the ground up; a package imports from its own layer and from those below
+    {"names", "digest", "errors", "curve", "estimators", "__init__"},
+    {"worlds", "models", "laws", "plotting"},
+    {"preferences", "optimization"},
+    {"config"},
+    {"monitoring"},
+    {"pipeline"},
+    {"tracking"},
+    {"execution"},
+    {"registry", "report", "search"},
+    {"experiments", "integrations"},
+    {"cli"},
+    {"__main__"},
+]
+RE_EXPORTS = {"monitor", "warning"}
+"""Old places of documented imports, kept for one release; they import from anywhere and nobody imports them."""
+TRACKERS = {"mlflow", "optuna"}
+TRACKING = {"tracking", "execution", "registry", "report", "search"}
+"""Packages that may import the trackers."""
+LARGEST_SHARE = 0.15
+"""Of the package's lines, in any one of its packages."""
+LOOSE_MODULES = 5
+FILES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def layer(name: str) -> int:
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+def module_of(path: Path) -> str:
+    return ".".join(("mlproject", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+@cache
+def imports(path: Path, for_types: bool = False) -> frozenset[str]:
+    """Modules that a file imports, wherever in it, by their full names; those for type checkers only where asked."""
+    names: set[str] = set()
+    todo: list[ast.AST] = [ast.parse(path.read_text())]
+    while todo:
+        node = todo.pop()
+        if is_type_checking(node) and not for_types:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                names.add(submodule if submodule in MODULES else str(node.module))
+        todo += ast.iter_child_nodes(node)
+    return frozenset(names)
+
+
+def circles(for_types: bool) -> list[list[str]]:
+    """Modules that import each other, directly or over others (Tarjan's strongly connected components)."""
+    graph = {
+        module: [name for name in imports(path, for_types) if name in MODULES and name != module]
+        for module, path in MODULES.items()
+        if package_of(path) != "__init__"  # the public face names everything, lazily
+    }
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    components: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in graph[module]:
+            if other not in graph:
+                continue
+            if other not in index:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], index[other])
+        if low[module] == index[module]:
+            cut = stack.index(module)
+            component = stack[cut:]
+            del stack[cut:]
+            if len(component) > 1:
+                components.append(sorted(component))
+
+    for module in graph:
+        if module not in index:
+            visit(module)
+    return components
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down_only(path):
+    if package_of(path) in RE_EXPORTS or is_re_export(path):
+        return
+    packages = [name.split(".")[1] for name in imports(path) if name.startswith("mlproject.")]
+    above = {name for name in packages if layer(name) > layer(package_of(path))}
+    assert not above, f"{path.name} imports from a layer above: {above}"
+
+
+def is_re_export(path: Path) -> bool:
+    """Whether a module only hands on what has moved elsewhere (with a DeprecationWarning)."""
+    text = path.read_text()
+    return "DeprecationWarning" in text and "moved to" in text and len(text.splitlines()) < 20
+
+
+def test_no_file_imports_in_a_circle():
+    assert circles(for_types=False) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_tracking_packages_know_mlflow_and_optuna(path):
+    trackers = {name.split(".")[0] for name in imports(path)} & TRACKERS
+    assert not trackers or package_of(path) in TRACKING
+
+
+def test_estimators_curve_and_laws_need_numpy_alone():
+    for path in FILES:
+        if package_of(path) in ("estimators", "curve", "laws", "names"):
+            foreign = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
+            assert foreign <= {"numpy", "mlproject", "__future__"}, path
+
+
+def test_files_are_short():
+    long = {str(path.relative_to(PACKAGE)): n for path in FILES if (n := len(path.read_text().splitlines())) > 300}
+    assert not long
+
+
+def test_no_package_holds_more_than_its_share_of_the_lines():
+    lines: dict[str, int] = {}
+    for path in FILES:
+        lines[package_of(path)] = lines.get(package_of(path), 0) + len(path.read_text().splitlines())
+    total = sum(lines.values())
+    assert {name: count for name, count in lines.items() if count > LARGEST_SHARE * total} == {}
+
+
+def test_few_modules_stand_outside_of_a_package():
+    loose = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"} - RE_EXPORTS
+    assert len(loose) <= LOOSE_MODULES, loose
+
+
+def test_the_root_has_one_entry_that_mlflow_takes_for_its_project_file():
+    # MLflow opens the first directory entry whose lower-cased name is mlproject; a folder of that name would do harm.
+    assert [entry.name for entry in ROOT.iterdir() if entry.name.lower() == "mlproject"] == ["MLproject"]
+
+
+def test_the_command_line_imports_nothing_heavy():
+    code = (
+        "import sys, mlproject.__main__; "
+        "print([m for m in ('torch', 'transformers', 'mlflow', 'optuna', 'pandas', 'evaluate') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
