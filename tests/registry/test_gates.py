@@ -1,12 +1,14 @@
 """Gates as data: what is allowed in the file, and what a gate says."""
 
 import math
+from pathlib import Path
 
 import pytest
 import yaml
 
+from mlproject.config.packaged import DEFAULTS
 from mlproject.errors import UserError
-from mlproject.registry.gates import GATES, read_gates
+from mlproject.registry.gates import FOLDER, read_gates
 from mlproject.registry.metrics import METRICS
 
 WORDS = {"otherwise": "It is bad.", "remedy": "Make it better."}
@@ -24,7 +26,7 @@ def without(name):
 
 
 def test_the_projects_own_gates_judge_every_kind_of_evidence():
-    names = {gate.metric for gate in read_gates(GATES).gates}
+    names = {gate.metric for gate in read_gates().gates}
     assert names >= set(METRICS) - {"val_loss"}
 
 
@@ -103,3 +105,14 @@ def test_a_file_of_another_form_is_refused(tmp_path):
             read_gates(tmp_path / "gates.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         read_gates(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("name", ["gates.yaml", "model_card.md.jinja"])
+def test_the_package_carries_the_reviewed_files_byte_for_byte(name):
+    root = Path(__file__).parents[2]
+    assert (DEFAULTS / FOLDER / name).read_bytes() == (root / FOLDER / name).read_bytes()
+
+
+def test_the_digest_that_promotions_record_is_that_of_the_reviewed_gates():
+    digest = "bd88efa2f2c52aa61d2bde8cec446b12982c2e76a1ca1cfaafea653cd898975e"
+    assert read_gates().digest == digest, "earlier refusals are found again by it: raise it on purpose only"

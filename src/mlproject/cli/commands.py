@@ -17,7 +17,7 @@ from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Made, Step
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
 from mlproject.registry.candidates import Ground, ground_of, ground_of_proxy
-from mlproject.registry.gates import GATES, read_gates
+from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history as moves_of
 from mlproject.registry.kl_budget import Budget, BudgetWatch, budget_of
 from mlproject.registry.promote import Decision
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 def main(command: Command) -> None:
     """A whole study: every curve, the laws, the search, the promotion, the report."""
-    gates = read_gates(GATES)
+    gates = read_gates()
     with Invocation(command) as invocation:
         if invocation.config.n_trials:
             open_storage(invocation.config, invocation.store)
@@ -140,7 +140,7 @@ def findings(command: Command) -> None:
 
 def promote(command: Command) -> None:
     """A candidate is judged by the gates; if all hold it becomes champion."""
-    gates = read_gates(Path(command.arguments["gates"]) if command.arguments["gates"] else GATES)
+    gates = read_gates(Path(command.arguments["gates"]) if command.arguments["gates"] else None)
     given, dry_run = command.arguments["proxy"], _yes_or_no("dry_run", command.arguments["dry_run"])
     with Invocation(command) as invocation:
         wanted, ground = _candidate(invocation, given)

@@ -9,15 +9,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mlproject.config.packaged import packaged_or_local
 from mlproject.config.yaml_file import read_yaml
 from mlproject.errors import UserError
 from mlproject.laws import Estimate
 from mlproject.optimization import METHODS
 from mlproject.registry.metrics import METRICS, Evidence
 
-FOLDER = Path(__file__).parents[3] / "model_registry"
-"""Rules as reviewed data."""
-GATES = FOLDER / "gates.yaml"
+FOLDER = "model_registry"
+"""Folder with the reviewed gates and the template of the model card (see `mlproject.config.packaged`)."""
+
 BOUNDS = ("value", "low", "high")
 _FILE_FIELDS, _FIELDS, _REQUIRED = (
     {"method", "gates"},
@@ -122,13 +123,16 @@ class Gates:
         return [gate.judge(evidence) for gate in self.gates if audit or not METRICS[gate.metric].needs_audit]
 
 
-def read_gates(path: Path) -> Gates:
+def read_gates(path: Path | None = None) -> Gates:
     """Read and check a file of gates.
+
+    Args:
+        path: of the file; None reads `model_registry/gates.yaml`.
 
     Raises:
         UserError: one line on what is wrong, in which gate.
     """
-    path = path.expanduser()
+    path = packaged_or_local(FOLDER, "gates.yaml") if path is None else path.expanduser()
     content = read_yaml(path, "gates", "see model_registry/gates.yaml for the form")
     if not isinstance(content, dict) or set(content) != _FILE_FIELDS:
         raise UserError(

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mlproject.config.packaged import packaged_or_local
 from mlproject.config.rules import GOLD, TRAINED
 from mlproject.pipeline.comparisons import TABLE
 from mlproject.pipeline.policy_run import SAMPLES
@@ -18,7 +19,7 @@ from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
 from mlproject.tracking.runs import INPUTS, artifact, values_by_step
 
-TEMPLATE = FOLDER / "model_card.md.jinja"
+TEMPLATE = "model_card.md.jinja"
 FILE = "model_card.md"
 LONGEST = 5000
 """Characters of a description that MLflow's databases hold."""
@@ -49,7 +50,8 @@ def model_card(
     lineage = {"proxy RM": proxy.info.run_id, **inputs}
     lineage |= {f"policy run, {method}": run.info.run_id for method, run in candidate.best.items()}
     farthest = max(candidate.best.values(), key=lambda run: run.data.metrics["drop/gold"])
-    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(TEMPLATE.read_text())
+    source = packaged_or_local(FOLDER, TEMPLATE).read_text(encoding="utf-8")
+    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(source)
     return template.render(
         name=name,
         version=version,

@@ -14,7 +14,7 @@ from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import select
 from mlproject.experiments.results import Cell, Result
 from mlproject.pipeline.comparisons import HELD_OUT
-from mlproject.registry.gates import GATES, Gates, read_gates
+from mlproject.registry.gates import Gates, read_gates
 from mlproject.registry.metrics import Evidence
 from mlproject.registry.ranking import choose, ranked
 
@@ -30,7 +30,7 @@ Rule = Callable[[Mapping[int, Evidence], np.random.Generator], int | None]
 def read(result: Result) -> Finding:
     """Regret over resamplings of the prompts, of all candidates and of shortlists."""
     cells = select(result, method="best-of-n")
-    gates = _judgeable(read_gates(GATES))
+    gates = _judgeable(read_gates())
     rules: dict[str, Rule] = {
         "our gates, all candidates at once": lambda known, rng: _at_once(gates, known),
         "our gates, one candidate after another": lambda known, rng: _one_by_one(gates, known, rng),
