@@ -9,19 +9,21 @@ import pytest
 
 from mlproject.curve import Curve
 from mlproject.monitoring.alarm_scores import (
-    Record,
-    Truth,
+    AlarmScores,
+    GroundTruth,
     best_threshold,
     bootstrap_mean,
+    ground_truth_of,
     held_out_stops,
-    quiet_threshold,
-    truth_of,
+    threshold_for_false_alarms,
 )
 from mlproject.monitoring.alarms import first_alarm
 
 KL = np.arange(11.0)
-PEAKED = Truth(KL, -np.abs(KL - 6) / 10, peak=6, fell=True)  # a tenth of a deviation for each nat away from the peak
-RISING = Truth(KL, KL / 10, peak=10, fell=False)
+PEAKED = GroundTruth(
+    KL, -np.abs(KL - 6) / 10, peak=6, fell=True
+)  # a tenth of a deviation for each nat away from the peak
+RISING = GroundTruth(KL, KL / 10, peak=10, fell=False)
 
 
 def noisy_curve(gold_S: np.ndarray, prompts: int = 400) -> Curve:
@@ -30,27 +32,27 @@ def noisy_curve(gold_S: np.ndarray, prompts: int = 400) -> Curve:
 
 
 def test_a_run_that_lost_gold_is_told_from_one_that_did_not() -> None:
-    fell = truth_of(noisy_curve(1 - (KL - 6) ** 2 / 36))
+    fell = ground_truth_of(noisy_curve(1 - (KL - 6) ** 2 / 36))
     assert fell.fell and fell.peak in (5, 6, 7)
-    assert not truth_of(noisy_curve(KL / 10)).fell
-    assert not truth_of(noisy_curve(np.minimum(KL, 6) / 6)).fell  # a plateau
+    assert not ground_truth_of(noisy_curve(KL / 10)).fell
+    assert not ground_truth_of(noisy_curve(np.minimum(KL, 6) / 6)).fell  # a plateau
 
 
 def test_lead_is_counted_in_nats_before_the_peak_and_lag_behind_it() -> None:
     assert [PEAKED.lead(stop) for stop in (2, 6, 9)] == [4, 0, -3]
-    record = Record([PEAKED] * 4 + [RISING], [2, 6, 9, None, 3])
+    record = AlarmScores([PEAKED] * 4 + [RISING], [2, 6, 9, None, 3])
     assert record.leads == [4, 0, -3]
     assert record.before_peak == (2, 4)
     assert record.missed == (1, 4)
 
 
 def test_false_alarms_are_those_of_runs_that_lost_nothing_and_those_far_too_early() -> None:
-    assert Record([RISING, RISING], [10, None]).false == (1, 2)
-    assert Record([PEAKED] * 4, [2, 3, 9, None]).false == (1, 4)  # before half of 6 nats
+    assert AlarmScores([RISING, RISING], [10, None]).false == (1, 2)
+    assert AlarmScores([PEAKED] * 4, [2, 3, 9, None]).false == (1, 4)  # before half of 6 nats
 
 
 def test_regret_is_gold_below_the_peak_where_the_alarm_or_the_end_stops_the_run() -> None:
-    record = Record([PEAKED, PEAKED, RISING, RISING], [4, None, 5, None])
+    record = AlarmScores([PEAKED, PEAKED, RISING, RISING], [4, None, 5, None])
     assert record.regret_R == pytest.approx([0.2, 0.4, 0.5, 0.0])
 
 
@@ -68,13 +70,13 @@ def test_the_best_threshold_is_the_one_found_by_trying_all() -> None:
     for _ in range(12):
         peak = int(rng.integers(2, 11))
         gold_S = -np.abs(KL - peak) + 0.2 * rng.normal(size=11)
-        truths.append(Truth(KL, gold_S, int(gold_S.argmax()), peak < 10))
+        truths.append(GroundTruth(KL, gold_S, int(gold_S.argmax()), peak < 10))
         departures.append(np.maximum(KL - peak, 0) + 0.3 * rng.normal(size=11))  # rises past the peak alone
     found = best_threshold(truths, departures)
 
     def mean_regret(threshold: float) -> float:
         stops = [first_alarm(departure_S, threshold) for departure_S in departures]
-        return float(Record(truths, stops).regret_R.mean())
+        return float(AlarmScores(truths, stops).regret_R.mean())
 
     assert mean_regret(found) == pytest.approx(min(mean_regret(t) for t in np.linspace(-2, 9, 2000)), abs=1e-12)
     assert mean_regret(found) < 0.7 * mean_regret(math.inf)
@@ -85,10 +87,10 @@ def test_the_quiet_threshold_is_the_lowest_that_is_false_seldom_enough() -> None
     truths = [PEAKED, RISING] * 10
     departures = [KL / 10 + rng.random(11).cumsum() / 5 for _ in truths]
     for most in (0.0, 0.2, 0.6, 1.0):
-        found = quiet_threshold(truths, departures, most)
+        found = threshold_for_false_alarms(truths, departures, most)
 
         def false(threshold: float) -> int:
-            return Record(truths, [first_alarm(d_S, threshold) for d_S in departures]).false[0]
+            return AlarmScores(truths, [first_alarm(d_S, threshold) for d_S in departures]).false[0]
 
         assert false(found) <= most * 20
         seen = np.unique(np.concatenate([departure_S[1:] for departure_S in departures]))

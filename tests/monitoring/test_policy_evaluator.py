@@ -17,7 +17,7 @@ from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import TextRewardModel
-from mlproject.monitoring.policy_evaluator import PolicyWatch, as_scorer, fitting
+from mlproject.monitoring.policy_evaluator import PolicyEvaluator, as_scorer, fitting
 from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
 
 PROMPTS = ["yes", "no", "maybe", "yes no", "no yes", "maybe maybe"]
@@ -55,7 +55,7 @@ def drawn(policy, reader, samples, seed):
 def test_scores_are_gains_over_the_initial_policy_in_its_standard_deviations(tiny_policy, reader):
     initial = tiny_policy()
     policy = moved(initial)
-    watch = PolicyWatch(initial, reader, PROMPTS, lengths, noes, pool_samples=40, samples_per_prompt=3, seed=7)
+    watch = PolicyEvaluator(initial, reader, PROMPTS, lengths, noes, pool_samples=40, samples_per_prompt=3, seed=7)
     point = watch.measure(policy, 5)
 
     pool = reader.decode(drawn(initial, reader, 40, 7))  # the long way, from texts
@@ -65,7 +65,9 @@ def test_scores_are_gains_over_the_initial_policy_in_its_standard_deviations(tin
     np.testing.assert_allclose(point.gold_P, (gold_PN.mean(1) - pool_PN.mean(1)) / pool_PN.std(), atol=1e-12)
     assert point.step == 5 and point.signs["length"] == np.mean([len(text.split()) for text in texts])
     assert point.kl == float(measure_kl(policy, initial, drawn(policy, reader, 3, 8)).kl_B.mean()) > 0.01
-    assert dict(PolicyWatch(initial, reader, PROMPTS, lengths, noes, seed=7).measure(initial, 0).signs)["length"] > 0
+    assert (
+        dict(PolicyEvaluator(initial, reader, PROMPTS, lengths, noes, seed=7).measure(initial, 0).signs)["length"] > 0
+    )
 
 
 def test_the_proxy_is_calibrated_against_gold_and_can_be_left_as_it_comes(tiny_policy, reader):
@@ -75,12 +77,12 @@ def test_the_proxy_is_calibrated_against_gold_and_can_be_left_as_it_comes(tiny_p
         return [10.0 * score for score in noes(prompts, responses)]
 
     points = [
-        PolicyWatch(initial, reader, PROMPTS, proxy, noes, pool_samples=16).measure(moved(initial), 0)
+        PolicyEvaluator(initial, reader, PROMPTS, proxy, noes, pool_samples=16).measure(moved(initial), 0)
         for proxy in (noes, ten_noes)
     ]
     np.testing.assert_allclose(points[0].proxy_P, points[1].proxy_P, rtol=1e-6)  # a proxy's own unit does not matter
     assert np.corrcoef(points[0].proxy_P, points[0].gold_P)[0, 1] > 0.999  # the same function: the same but for scale
-    as_given = PolicyWatch(initial, reader, PROMPTS, noes, ten_noes, calibrate=False).measure(moved(initial), 0)
+    as_given = PolicyEvaluator(initial, reader, PROMPTS, noes, ten_noes, calibrate=False).measure(moved(initial), 0)
     np.testing.assert_allclose(as_given.gold_P, 10 * as_given.proxy_P, rtol=1e-9)
 
 
@@ -91,7 +93,7 @@ def test_a_witness_is_read_in_the_proxys_units_and_leaves_the_points_alone(tiny_
         return [10.0 * score for score in noes(prompts, responses)]
 
     alone, seen = (
-        PolicyWatch(initial, reader, PROMPTS, noes, lengths, pool_samples=16, witnesses=given).measure(
+        PolicyEvaluator(initial, reader, PROMPTS, noes, lengths, pool_samples=16, witnesses=given).measure(
             moved(initial), 1
         )
         for given in (None, {"test_rm.ten": ten_noes})
@@ -108,14 +110,14 @@ def test_a_gold_that_is_the_same_everywhere_keeps_its_own_unit(tiny_policy, read
         return [solved["share"]] * len(responses)
 
     initial = tiny_policy()
-    watch = PolicyWatch(initial, reader, PROMPTS, lengths, right)
+    watch = PolicyEvaluator(initial, reader, PROMPTS, lengths, right)
     solved["share"] = 0.25
     assert watch.measure(moved(initial), 1).gold_P.tolist() == [0.25] * len(PROMPTS)
 
 
 def test_without_gold_the_proxy_is_in_standard_deviations_of_its_own_scores(tiny_policy, reader):
     initial = tiny_policy()
-    point = PolicyWatch(initial, reader, PROMPTS, noes, pool_samples=16, seed=7).measure(moved(initial), 1)
+    point = PolicyEvaluator(initial, reader, PROMPTS, noes, pool_samples=16, seed=7).measure(moved(initial), 1)
     pool_PN, now_P = (
         np.array([10.0 * text.split().count("no") for text in reader.decode(drawn(policy, reader, samples, seed))])
         for policy, samples, seed in ((initial, 16, 7), (moved(initial), 1, 8))
@@ -138,7 +140,7 @@ def test_nobody_notices_that_the_policy_was_measured(tiny_policy, reader):
     policy.gpt_neox.layers[0].eval()
     policy.config.pad_token_id = None
     before = states(), [module.training for module in policy.modules()], copy.deepcopy(policy.state_dict())
-    watch = PolicyWatch(initial, reader, PROMPTS, lengths, careless)
+    watch = PolicyEvaluator(initial, reader, PROMPTS, lengths, careless)
     watch.measure(policy, 1)
     assert states() == before[0] and [module.training for module in policy.modules()] == before[1]
     assert all(torch.equal(weights, before[2][name]) for name, weights in policy.state_dict().items())
@@ -189,14 +191,14 @@ def test_an_adapter_needs_no_copy_while_it_is_fresh_and_one_when_it_is_not(tiny_
     assert isinstance(reference, WithoutAdapter)
     train(policy)
     with_copy, with_adapter = (
-        PolicyWatch(start, reader, PROMPTS, lengths, noes).measure(policy, 1) for start in (initial, reference)
+        PolicyEvaluator(start, reader, PROMPTS, lengths, noes).measure(policy, 1) for start in (initial, reference)
     )
     assert with_adapter.kl == with_copy.kl > 0.001 and np.array_equal(with_adapter.gold_P, with_copy.gold_P)
     assert policy.training and [n for n, weights in policy.named_parameters() if weights.requires_grad] == trainable
 
     later = as_reference(policy, reader.tokenizer)  # an adapter that was trained before is part of the initial policy
     assert not isinstance(later, WithoutAdapter)
-    assert PolicyWatch(later, reader, PROMPTS, lengths, noes).measure(policy, 0).kl == 0.0
+    assert PolicyEvaluator(later, reader, PROMPTS, lengths, noes).measure(policy, 0).kl == 0.0
 
 
 def test_parameters_that_no_process_holds_whole_are_refused_in_one_line(tiny_policy):
@@ -232,7 +234,7 @@ def test_fewer_prompts_are_used_where_all_would_take_too_long(tiny_policy, reade
         return [float(len(response)) for response in responses]
 
     many = ["yes " * (1 + i % 7) + "no " * (i // 7) for i in range(64)]
-    watch = PolicyWatch(tiny_policy(), reader, many, lengths, slow, max_seconds=0.1, pool_samples=2)
+    watch = PolicyEvaluator(tiny_policy(), reader, many, lengths, slow, max_seconds=0.1, pool_samples=2)
     assert 2 <= len(watch.prompts) < 32 and watch.prompts == many[: len(watch.prompts)]
     assert len(watch.measure(moved(tiny_policy()), 1).gold_P) == len(watch.prompts)
 
@@ -262,9 +264,9 @@ def test_mistakes_are_one_line(tiny_policy, tiny_reward_model, reader, tmp_path)
         ((reader, PROMPTS, 3.0), "proxy: is a float; give a reward model"),
     ):
         with pytest.raises(UserError) as raised:
-            PolicyWatch(policy, *given)
+            PolicyEvaluator(policy, *given)
         assert said in str(raised.value) and "\n" not in str(raised.value)
     stranger = tiny_reward_model()
     stranger.config.vocab_size = 99
     with pytest.raises(UserError, match="a vocabulary of 99 cannot read the ids of a policy with 8"):
-        PolicyWatch(policy, reader, PROMPTS, lengths, stranger)
+        PolicyEvaluator(policy, reader, PROMPTS, lengths, stranger)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlproject.curve import CurvePoint
-from mlproject.monitoring import DEFAULT_WARNINGS, SIGNALS, SignalRule, first_alarm
+from mlproject.monitoring import DEFAULT_ALARMS, SIGNALS, SignalRule, first_alarm
 
 S = 12
 
@@ -93,10 +93,10 @@ def test_an_alarm_gives_its_reason_with_value_and_threshold_in_one_line() -> Non
 def test_default_warnings_are_silent_while_nothing_happens_and_speak_where_words_come_round_again() -> None:
     names = ("length", "entropy", "repetition", "distinct-2", "test_rm.1k", "rm_gap.1k", "member.1")
     flat = points_of({name: np.ones(S) for name in names})
-    assert DEFAULT_WARNINGS
-    for rule in DEFAULT_WARNINGS:
+    assert DEFAULT_ALARMS
+    for rule in DEFAULT_ALARMS:
         assert [rule(flat[:i]) for i in range(1, S + 1)] == [None] * S
     looping = points_of({"repetition": np.linspace(0.2, 0.6, S), "distinct-2": np.linspace(0.97, 0.6, S)})
-    for rule in DEFAULT_WARNINGS:
+    for rule in DEFAULT_ALARMS:
         said = [rule(looping[:i]) for i in range(1, S + 1)]
         assert said[1] is None and said[-1] is not None and "(alarm at 0.0" in said[-1]

@@ -19,7 +19,7 @@ from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_st
 from mlproject.registry.candidates import Ground, ground_of, ground_of_proxy
 from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history as moves_of
-from mlproject.registry.kl_budget import Budget, BudgetWatch, budget_of
+from mlproject.registry.kl_budget import KLBudget, KLBudgetWarning, kl_budget_of
 from mlproject.registry.promote import Decision
 from mlproject.registry.promote import promote as run_promotion
 from mlproject.registry.rollback import rollback as run_rollback
@@ -183,19 +183,19 @@ def _optimize(command: Command, method: str) -> None:
             command.arguments["proxy"],
             _forecast_prior(invocation, command.arguments.get("forecast_prior", "")),
         )
-        budget: Budget | None = None
+        budget: KLBudget | None = None
         if given in SIZES or _is_own(given):
             wanted = plan_curve(invocation.config.replace(rm_size=given), method, prior)
         else:
-            budget, run = budget_of(invocation.client, given, method), resolve_proxy(invocation.client, given)
+            budget, run = kl_budget_of(invocation.client, given, method), resolve_proxy(invocation.client, given)
             ground = ground_of_proxy(invocation.client, invocation.config, run)
             wanted = ground.curve(run, method, prior, budget.kl if budget else None)
-        invocation.conductor.run([wanted], watches={wanted: BudgetWatch(budget)} if budget else None)
+        invocation.conductor.run([wanted], stop_rules={wanted: KLBudgetWarning(budget)} if budget else None)
         invocation.finish()
         _show_metrics(invocation, wanted, ("peak/gold", "peak/gold_se", "peak/kl", "law/alpha", "law/beta"))
         _show_forecast(invocation, wanted)
         if budget:
-            invocation.say(f"  {budget.judge(curve_of(invocation.client, invocation.run_id_of(wanted)))}")
+            invocation.say(f"  {budget.summary(curve_of(invocation.client, invocation.run_id_of(wanted)))}")
         elif given.startswith("models:/"):
             invocation.say(f"  {given} names no KL budget for {method}: no curve by it was there when it was promoted")
         _show_curves(invocation)

@@ -15,10 +15,11 @@ from typing import Any
 from mlproject.execution import distributed as crew
 from mlproject.execution.progress import Progress
 from mlproject.execution.worker import Outcome, carry_out_here, carry_out_step, process_context, start_worker
+from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Made, Step, upstream
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_index import Ledger, is_first
-from mlproject.tracking.runs import StepRun, Watch
+from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
 _POLL_SECONDS = 0.25
@@ -70,14 +71,14 @@ class Conductor:
             reap(self._store.client(), self._store)
 
     def run(
-        self, steps: Sequence[Step], made_by: str | None = None, watches: Mapping[Step, Watch] | None = None
+        self, steps: Sequence[Step], made_by: str | None = None, stop_rules: Mapping[Step, StopRule] | None = None
     ) -> dict[Step, Outcome]:
         """Make every step and what it reads, or find it made.
 
         Args:
             steps: wanted; those listed first are preferred where several could start.
             made_by: on whose behalf, where not the conductor's own.
-            watches: of some of the steps; each may end its step's run before its budget.
+            stop_rules: for some of the steps; each may end its step's run before its budget.
 
         Returns:
             the outcome of every step, inputs included.
@@ -102,7 +103,7 @@ class Conductor:
                     self._progress.finished(step.name, 0.0)
                     continue
                 self._progress.started(step.name)
-                running[self._submit(step, made_by or self._made_by, (watches or {}).get(step))] = step
+                running[self._submit(step, made_by or self._made_by, (stop_rules or {}).get(step))] = step
             if running:
                 done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             else:  # all that is left is being made elsewhere
@@ -190,9 +191,9 @@ class Conductor:
         self._recall(step)
         return taken
 
-    def _submit(self, step: Step, made_by: str, watch: Watch | None) -> Future:
+    def _submit(self, step: Step, made_by: str, stop_rule: StopRule | None) -> Future:
         taken_up, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
-        order = (self._store, step, self._input_ids(step), made_by, taken_up, watch, forgotten)
+        order = (self._store, step, self._input_ids(step), made_by, taken_up, stop_rule, forgotten)
         if crew.size() > 1:
             return self._done_here(order)
         if self._pool is None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
 from mlproject.tracking.run_index import is_first
-from mlproject.tracking.runs import StepRun, Watch, carry_out
+from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import Store
 
 
@@ -91,7 +92,7 @@ def carry_out_step(
     inputs: Mapping[str, str],
     made_by: str,
     taken_up: str | None,
-    watch: Watch | None,
+    stop_rule: StopRule | None,
     forgotten: Collection[str],
 ) -> Outcome:
     """Carry a step out in this worker.
@@ -101,7 +102,7 @@ def carry_out_step(
         inputs: run ids by role.
         made_by: run id of the study or search on whose behalf.
         taken_up: a cut-off run to be filled; None opens one.
-        watch: told every curve point.
+        stop_rule: may end the run before its budget; asked after every curve point.
         forgotten: finished runs that do not count.
     """
     signal.signal(signal.SIGINT, _interrupt_once)
@@ -112,7 +113,7 @@ def carry_out_step(
             inputs,
             made_by,
             taken_up,
-            watch,
+            stop_rule,
             forgotten,
             tell=lambda share: _tell.put((step.name, share)),
             work=step.load_work(),
@@ -127,7 +128,7 @@ def carry_out_here(
     inputs: Mapping[str, str],
     made_by: str,
     taken_up: str | None,
-    watch: Watch | None,
+    stop_rule: StopRule | None,
     forgotten: Collection[str],
     *,
     tell: Callable[[float], None],
@@ -143,7 +144,7 @@ def carry_out_here(
 
     torch.set_num_threads(step.threads)
     since = time.perf_counter()
-    run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, watch=watch)
+    run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, stop_rule=stop_rule)
     if not is_first(run.client, store, step.fingerprint, run.run_id, forgotten):
         run.withdraw(delete=taken_up is None)
         return Outcome("", False)

@@ -25,8 +25,8 @@ from mlproject.errors import UserError, first_line
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
 from mlproject.models.prompt_format import Reader
 from mlproject.monitoring.metrics import summaries
-from mlproject.monitoring.monitor import OveroptimizationMonitor, Reading
-from mlproject.monitoring.policy_evaluator import PolicyWatch, ScorerLike
+from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
+from mlproject.monitoring.policy_evaluator import PolicyEvaluator, ScorerLike
 from mlproject.optimization.sample_pool import Judge
 from mlproject.pipeline.policy_run import CURVE
 from mlproject.tracking.trainer_run import TrainerRun
@@ -70,8 +70,8 @@ class OveroptimizationCallback(TrainerCallback):
         max_response_tokens: the longest response; None: the trainer's `max_completion_length`.
         initial_policy: model or folder to measure KL from; None: the policy when training begins. Needed where a
             training is resumed.
-        max_seconds: what one look may cost, see `PolicyWatch`; None: no bound.
-        samples_per_prompt, pool_samples, judge, witnesses, calibrate, seed: see `PolicyWatch`.
+        max_seconds: what one look may cost, see `PolicyEvaluator`; None: no bound.
+        samples_per_prompt, pool_samples, judge, witnesses, calibrate, seed: see `PolicyEvaluator`.
 
     Attributes:
         monitor: holds points and readings, on rank zero.
@@ -110,7 +110,7 @@ class OveroptimizationCallback(TrainerCallback):
             "judge": judge, "witnesses": witnesses, "calibrate": calibrate, "pool_samples": pool_samples,
             "samples_per_prompt": samples_per_prompt, "seed": seed,
         }  # fmt: skip
-        self._watch: PolicyWatch | None = None
+        self._watch: PolicyEvaluator | None = None
         self._run: TrainerRun | None = None
         self._next_step = 0
         self._alarmed: set[str] = set()
@@ -121,7 +121,7 @@ class OveroptimizationCallback(TrainerCallback):
         return self.monitor.points
 
     @property
-    def readings(self) -> list[Reading]:
+    def readings(self) -> list[MonitorReading]:
         """What the monitor said after each, on rank zero."""
         return self.monitor.readings
 
@@ -189,7 +189,7 @@ class OveroptimizationCallback(TrainerCallback):
         self._run = TrainerRun.active()
         if self._run is not None:
             self._run.introduce(type(args).__name__.removesuffix("Config").lower())
-        self._watch = PolicyWatch(
+        self._watch = PolicyEvaluator(
             self._reference(state.global_step, policy, tokenizer),
             Reader(tokenizer, longest),
             self._prompts if not earlier else self._prompts[: len(earlier[0].proxy_P)],

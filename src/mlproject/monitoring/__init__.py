@@ -5,28 +5,28 @@ Which signals earn one is measured by the experiment `early_warning`, see docs/e
 """
 
 from mlproject.monitoring.alarm_scores import (
-    Record,
-    Stop,
-    Truth,
+    AlarmScores,
+    GroundTruth,
+    StopIndex,
     best_threshold,
+    ground_truth_of,
     held_out_stops,
-    quiet_threshold,
-    truth_of,
+    threshold_for_false_alarms,
 )
-from mlproject.monitoring.alarms import DEFAULT_WARNINGS, SignalRule, first_alarm
+from mlproject.monitoring.alarms import DEFAULT_ALARMS, SignalRule, first_alarm
 from mlproject.monitoring.signals import SIGNALS, Signal
 
 __all__ = [
-    "DEFAULT_WARNINGS",
+    "DEFAULT_ALARMS",
     "SIGNALS",
-    "Record",
+    "AlarmScores",
+    "GroundTruth",
     "Signal",
     "SignalRule",
-    "Stop",
-    "Truth",
+    "StopIndex",
     "best_threshold",
     "first_alarm",
+    "ground_truth_of",
     "held_out_stops",
-    "quiet_threshold",
-    "truth_of",
+    "threshold_for_false_alarms",
 ]

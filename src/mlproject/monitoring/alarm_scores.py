@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mlproject.curve import Array, Curve
 from mlproject.monitoring.alarms import first_alarm
 
-Stop = int | None
+StopIndex = int | None
 """Index of the point at which an alarm first fires; None where it never does: the run then goes on to its end."""
 
 FELL = 2.0
@@ -27,7 +27,7 @@ EARLY = 0.5
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What gold says of a run.
 
     Attributes:
@@ -47,7 +47,7 @@ class Truth:
         """Nats."""
         return float(self.kl_S[self.peak])
 
-    def regret(self, stop: Stop) -> float:
+    def regret(self, stop: StopIndex) -> float:
         """Gold at the peak less gold where the run is stopped, standard deviations."""
         return float(self.gold_S[self.peak] - self.gold_S[-1 if stop is None else stop])
 
@@ -55,27 +55,27 @@ class Truth:
         """Nats from a stop to the peak; negative where it comes after it."""
         return self.peak_kl - float(self.kl_S[stop])
 
-    def is_false(self, stop: Stop) -> bool:
+    def is_false(self, stop: StopIndex) -> bool:
         """Whether an alarm is false: gold had not fallen by the end, or it came before half of the peak's KL."""
         return stop is not None and (not self.fell or self.kl_S[stop] < EARLY * self.peak_kl)
 
 
-def truth_of(curve: Curve) -> Truth:
+def ground_truth_of(curve: Curve) -> GroundTruth:
     """Read a finished curve."""
     drop, se = curve.drop_after_peak()
-    return Truth(curve.kl_S, curve.gold_S, int(curve.gold_S.argmax()), drop > FELL * se)
+    return GroundTruth(curve.kl_S, curve.gold_S, int(curve.gold_S.argmax()), drop > FELL * se)
 
 
 @dataclass(frozen=True)
-class Record:
+class AlarmScores:
     """How an alarm did.
 
     Attributes:
         truths, stops: of each run. Length R each.
     """
 
-    truths: Sequence[Truth]
-    stops: Sequence[Stop]
+    truths: Sequence[GroundTruth]
+    stops: Sequence[StopIndex]
 
     @property
     def leads(self) -> list[float]:
@@ -104,11 +104,11 @@ class Record:
         """Gold lost by stopping at the alarm, standard deviations. Shape: (R,)."""
         return np.array([truth.regret(stop) for truth, stop in zip(self.truths, self.stops, strict=True)])
 
-    def _fell(self) -> list[tuple[Truth, Stop]]:
+    def _fell(self) -> list[tuple[GroundTruth, StopIndex]]:
         return [(truth, stop) for truth, stop in zip(self.truths, self.stops, strict=True) if truth.fell]
 
 
-def best_threshold(truths: Sequence[Truth], departures_S: Sequence[Array]) -> float:
+def best_threshold(truths: Sequence[GroundTruth], departures_S: Sequence[Array]) -> float:
     """The threshold whose alarm has the least mean regret over runs; of equally good ones the highest.
 
     Args:
@@ -127,7 +127,9 @@ def best_threshold(truths: Sequence[Truth], departures_S: Sequence[Array]) -> fl
     return float(candidates_C[best])
 
 
-def quiet_threshold(truths: Sequence[Truth], departures_S: Sequence[Array], most_false: float = 0.1) -> float:
+def threshold_for_false_alarms(
+    truths: Sequence[GroundTruth], departures_S: Sequence[Array], most_false: float = 0.1
+) -> float:
     """The lowest threshold whose alarm is false in no more than a share of the runs.
 
     Args:
@@ -161,11 +163,11 @@ def _first_alarms(departure_S: Array, thresholds_C: Array) -> NDArray[np.int64]:
 
 
 def held_out_stops(
-    truths: Sequence[Truth],
+    truths: Sequence[GroundTruth],
     departures_S: Sequence[Array],
     groups: Sequence[Hashable],
-    choose: Callable[[Sequence[Truth], Sequence[Array]], float] = best_threshold,
-) -> tuple[list[Stop], dict[Hashable, float]]:
+    choose: Callable[[Sequence[GroundTruth], Sequence[Array]], float] = best_threshold,
+) -> tuple[list[StopIndex], dict[Hashable, float]]:
     """Where an alarm stops each run, with a threshold chosen on the runs of all other groups.
 
     Args:

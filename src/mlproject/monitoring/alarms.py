@@ -49,7 +49,7 @@ def first_alarm(departure_S: Array, threshold: float) -> int | None:
     return int(fires[0]) + 1 if len(fires) else None
 
 
-DEFAULT_WARNINGS: tuple[SignalRule, ...] = (
+DEFAULT_ALARMS: tuple[SignalRule, ...] = (
     SignalRule(SIGNALS["repetition"], 0.094),
     SignalRule(SIGNALS["distinct-2"], 0.041),
 )

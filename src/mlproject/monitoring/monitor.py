@@ -24,7 +24,7 @@ import numpy as np
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
-from mlproject.monitoring import DEFAULT_WARNINGS, SignalRule
+from mlproject.monitoring import DEFAULT_ALARMS, SignalRule
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
 
 PEAK_BEHIND, KL_BUDGET = "peak-behind", "kl-budget"
@@ -70,12 +70,12 @@ def on_signal(rule: SignalRule) -> AlarmRule:
     return AlarmRule(rule.signal.name.lower().replace(" ", "-"), rule)
 
 
-SIGN_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_WARNINGS)
+DEFAULT_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_ALARMS)
 """Rules on the signs of the points (`CurvePoint.signs`) that have earned to be on by default; docs/early_warning.md."""
 
 
 @dataclass(frozen=True)
-class Raised:
+class Alarm:
     """An alarm that was raised.
 
     Attributes:
@@ -90,7 +90,7 @@ class Raised:
 
 
 @dataclass(frozen=True)
-class Reading:
+class MonitorReading:
     """What the monitor says after a point.
 
     Attributes:
@@ -102,7 +102,7 @@ class Reading:
 
     point: CurvePoint
     prediction: Prediction
-    alarms: tuple[Raised, ...]
+    alarms: tuple[Alarm, ...]
 
     @property
     def should_stop(self) -> bool:
@@ -130,7 +130,7 @@ class OveroptimizationMonitor:
         p_past_peak: the alarm `peak-behind` is raised once the peak is behind with at least this probability, or at the
             KL from where on further optimization is expected to lose.
         kl_budget: nats; the alarm `kl-budget` is raised beyond it. None: no budget.
-        rules: further rules; `SIGN_RULES` by default.
+        rules: further rules; `DEFAULT_RULES` by default.
         truth: what plays gold, for messages: a held-out reward model, a test set, people.
         samples_per_prompt: responses per prompt behind a point's gold.
 
@@ -155,18 +155,18 @@ class OveroptimizationMonitor:
         if not 0 < p_past_peak <= 1:
             raise UserError(f"p_past_peak={p_past_peak:g}: allowed is a probability above 0 and up to 1")
         self.method, self.truth = method, truth
-        self.readings: list[Reading] = []
+        self.readings: list[MonitorReading] = []
         self._certain = p_past_peak
         self._forecast = Forecast(method, prior, samples_per_prompt)
         budget = () if kl_budget is None else (over_kl_budget(kl_budget),)
-        self._rules = (*budget, *(SIGN_RULES if rules is None else rules))
+        self._rules = (*budget, *(DEFAULT_RULES if rules is None else rules))
 
     @property
     def points(self) -> list[CurvePoint]:
         """The points so far."""
         return [reading.point for reading in self.readings]
 
-    def update(self, point: CurvePoint) -> Reading:
+    def update(self, point: CurvePoint) -> MonitorReading:
         """Take the next point in.
 
         Args:
@@ -180,11 +180,11 @@ class OveroptimizationMonitor:
         prediction = self._forecast.update(point) if np.isfinite(point.gold_P).all() else _nothing_said(len(points))
         found: list[tuple[str, str | None, bool]] = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
         found += [(rule.name, rule.reason(points), rule.stops) for rule in self._rules]
-        reading = Reading(point, prediction, tuple(Raised(name, why, stops) for name, why, stops in found if why))
+        reading = MonitorReading(point, prediction, tuple(Alarm(name, why, stops) for name, why, stops in found if why))
         self.readings.append(reading)
         return reading
 
-    def metrics(self, reading: Reading) -> dict[str, float]:
+    def metrics(self, reading: MonitorReading) -> dict[str, float]:
         """A reading by the names that dashboards rely on: `curve/*`, `signs/*`, `forecast/*`, `alarms/*` (0 or 1).
 
         What is not known is nan.

@@ -69,7 +69,7 @@ class Unknown:
         return self
 
 
-class PolicyWatch:
+class PolicyEvaluator:
     """Measures a policy while it is trained, always on the same held-out prompts.
 
     Setting it up draws a pool of the initial policy's responses and, with `max_seconds`, times looks at the initial

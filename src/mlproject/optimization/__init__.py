@@ -58,8 +58,8 @@ _METHODS = (
 
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 
-KL_BUDGET = "kl-budget"
-EARLY_STOPS = ("forecast", KL_BUDGET)
+FORECAST, KL_BUDGET = "forecast", "kl-budget"
+EARLY_STOPS = (FORECAST, KL_BUDGET)
 STOPS = ("budget", *EARLY_STOPS)
 """What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
 peaked that were optimized against the same registered reward model before."""

@@ -134,13 +134,13 @@ def work(run: Run) -> None:
     from mlproject.models.collectives import from_first
     from mlproject.monitoring.metrics import forecast_metrics, point_metrics, summaries
     from mlproject.pipeline.loading import MODEL_FOLDER, open_world
-    from mlproject.pipeline.snapshots import Album
+    from mlproject.pipeline.snapshots import SnapshotRecorder
     from mlproject.pipeline.task import load_problem
 
     p = run.params
     method = METHODS[p["method"]]
     goes_on = p.get("rounds_from") == "current"
-    album = Album(open_world(run).prompts(CURVE_PROMPTS, p["curve_prompts"]))
+    album = SnapshotRecorder(open_world(run).prompts(CURVE_PROMPTS, p["curve_prompts"]))
     problem = load_problem(run, CURVE_PROMPTS, album.add)
     forecast = _forecast(run, method) if method.trains_policy else None
     points: list[CurvePoint] = []

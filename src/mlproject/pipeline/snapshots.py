@@ -32,7 +32,7 @@ class Checkpoint:
         model.save_pretrained(folder)
 
 
-class Album:
+class SnapshotRecorder:
     """Told every snapshot of a policy run; remembers the first, the one of highest gold, and the last.
 
     Args:

@@ -1,34 +1,33 @@
-"""How far to optimize against a registered reward model: the KL at which policies peaked that were."""
+"""How far to optimize against a registered reward model: the KL at which earlier policies reached their peak."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
 from mlproject.curve import Curve, CurvePoint
+from mlproject.optimization.stopping import StopDecision
 from mlproject.registry.record import KL_BUDGET
 from mlproject.registry.versions import resolve_version
 
 
 @dataclass(frozen=True)
-class Budget:
-    """A KL budget.
+class KLBudget:
+    """The KL budget of a registered version.
 
     Attributes:
         kl: nats.
-        version: of which it is known, in words.
+        version: name and number of the version, for messages.
     """
 
     kl: float
     version: str
 
-    def judge(self, curve: Curve) -> str:
-        """One line: whether a curve stayed within it."""
+    def summary(self, curve: Curve) -> str:
+        """One line: whether a curve stayed within the budget, and if not, what passing it did to gold."""
         beyond = [point for point in curve if point.kl > self.kl]
         if not beyond:
             return f"KL stayed within the budget of {self.kl:.3g} nats of {self.version}"
@@ -39,39 +38,45 @@ class Budget:
         )
 
 
-def budget_of(client: MlflowClient, given: str, method: str) -> Budget | None:
-    """The budget that a version's tags name for a method; None where there is none, or no version was given.
+def kl_budget_of(client: MlflowClient, proxy: str, method: str) -> KLBudget | None:
+    """The KL budget that the tags of a registered version name for a method.
 
     Args:
         client: of the store.
-        given: what names a proxy; only `models:/...` names a version.
+        proxy: value of the option `proxy`; only `models:/...` names a version.
         method: of the policy run.
+
+    Returns:
+        the budget; None where the proxy is no registered version, or its tags name none for the method.
     """
-    if not given.startswith("models:/"):
+    if not proxy.startswith("models:/"):
         return None
-    version = resolve_version(client, given)
+    version = resolve_version(client, proxy)
     try:
         kl = float(version.tags.get(f"{KL_BUDGET}.{method}", "nan"))
     except ValueError:
         return None
-    return Budget(kl, f"{version.name} version {version.version}") if math.isfinite(kl) and kl > 0 else None
+    return KLBudget(kl, f"{version.name} version {version.version}") if math.isfinite(kl) and kl > 0 else None
 
 
 @dataclass
-class BudgetWatch:
-    """Warns once, on standard error, from inside a run that passes its budget; never ends it."""
+class KLBudgetWarning:
+    """A stop rule that never stops: it warns once, on standard error, when a run passes a KL budget.
 
-    budget: Budget
-    said: Mapping[str, Any] = field(default_factory=dict)
-    _warned: bool = False
+    Attributes:
+        budget: of the proxy's registered version.
+    """
 
-    def __call__(self, point: CurvePoint) -> str:
-        if point.kl > self.budget.kl and not self._warned:
-            self._warned = True
+    budget: KLBudget
+    _has_warned: bool = False
+
+    def __call__(self, point: CurvePoint) -> StopDecision | None:
+        if point.kl > self.budget.kl and not self._has_warned:
+            self._has_warned = True
             print(
-                f"mlproject: KL {point.kl:.3g} at step {point.step} is beyond the budget of {self.budget.kl:.3g} nats "
-                f"of {self.budget.version}: from here on gold fell for others",
+                f"mlproject: warning: KL {point.kl:.3g} at step {point.step} is beyond the budget of "
+                f"{self.budget.kl:.3g} nats of {self.budget.version}, where gold of earlier policies began to fall",
                 file=sys.stderr,
                 flush=True,
             )
-        return ""
+        return None

@@ -1,13 +1,13 @@
-"""Follows a trial's run point by point, in whichever process carries it out, and says when it need not go on.
+"""The pruner of a search as a stop rule: it ends a trial's run in whichever process the run is executed.
 
-The watch knows the trials that were finished when the trial was proposed, and no others: what it decides does not
-depend on which of the trials that run side by side is faster, so that a search taken up again decides alike.
+It knows the trials that were finished when the trial was proposed, and no others: a decision does not depend on which
+of the trials that run side by side is faster, so a resumed search decides as an undisturbed one would.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -16,21 +16,23 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.curve import CurvePoint
+from mlproject.optimization.stopping import PRUNER, StopDecision
 from mlproject.search.law_pruner import LawPruner, Verdict, report
 
-GO_ON = ""
 PRUNED = "pruned"
-"""What a pruner that gives no reasons says."""
+"""The reason of a pruner that gives none."""
 
 
 @dataclass
-class Watch:
-    """What a worker process needs to know about a trial.
+class PruningCallback:
+    """A pruner with all that a worker process must know of one trial.
 
     Attributes:
-        pruner: decides.
-        finished: trials known to it.
-        params, distributions, attributes: of the trial itself.
+        pruner: decides; a `LawPruner` says why.
+        finished: the trials that it may learn from.
+        params: the trial's parameters.
+        distributions: what these were drawn from.
+        attributes: the trial's user attributes.
     """
 
     pruner: BasePruner
@@ -38,41 +40,32 @@ class Watch:
     params: Mapping[str, int]
     distributions: Mapping[str, BaseDistribution]
     attributes: Mapping[str, Any]
-    _said: Mapping[str, Any] = field(default_factory=dict)
     _study: optuna.Study | None = None
 
-    @property
-    def said(self) -> Mapping[str, Any]:
-        """What the last answer rests on, by name."""
-        return self._said
-
-    def __call__(self, point: CurvePoint) -> str:
-        """Take a curve point in.
-
-        Returns:
-            `GO_ON`, or why the run should end here.
-        """
+    def __call__(self, point: CurvePoint) -> StopDecision | None:
+        """Report a curve point to the trial and ask the pruner."""
         study, trial = self._trial()
         report(trial, point.step, point.gold, point.gold_se, point.kl)
-        seen = study.get_trials(deepcopy=False)[trial.number]
+        reported = study.get_trials(deepcopy=False)[trial.number]
         if isinstance(self.pruner, LawPruner):
-            judged = self.pruner.verdict(study, seen)
-            self._said = judged.as_dict()
-            return GO_ON if judged.kind is Verdict.GO_ON else judged.kind.value
-        return PRUNED if self.pruner.prune(study, seen) else GO_ON
+            verdict = self.pruner.verdict(study, reported)
+            if verdict.kind is Verdict.GO_ON:
+                return None
+            return StopDecision(PRUNER, verdict.kind.value, point.step, verdict.as_dict())
+        return StopDecision(PRUNER, PRUNED, point.step) if self.pruner.prune(study, reported) else None
 
     def _trial(self) -> tuple[optuna.Study, Trial]:
-        """The trial in a study of its own, in memory, beside those that were finished."""
+        """The trial in a study of its own in memory, beside those that were finished."""
         if self._study is None:
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             self._study = optuna.create_study(direction="maximize", pruner=self.pruner)
             self._study.add_trials(list(self.finished))
-            own = optuna.create_trial(
+            running = optuna.create_trial(
                 state=TrialState.RUNNING,
                 params=dict(self.params),
                 distributions=dict(self.distributions),
                 user_attrs=dict(self.attributes),
             )
-            self._study.add_trial(own)
+            self._study.add_trial(running)
         last = self._study.get_trials(deepcopy=False)[-1]
         return self._study, Trial(self._study, last._trial_id)

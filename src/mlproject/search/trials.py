@@ -17,7 +17,7 @@ from mlproject.pipeline.policy_run import COMPLETE
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve
 from mlproject.search.law_pruner import GOLD_SE, KL, PEAK_IS_BEHIND, RM_PARAMS
-from mlproject.search.pruning_callback import Watch
+from mlproject.search.pruning_callback import PruningCallback
 from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import new_pruner, new_sampler
 from mlproject.tracking.runs import MADE_BY, VERDICT, curve_of
@@ -91,10 +91,12 @@ def carry_out_trials(
         known: finished trials that the pruner may know.
     """
     made = {one.step: run for one in planned if (run := _made_already(invocation, study, one, known)) is not None}
-    watches = {one.step: watch for one in planned if (watch := _watch(invocation.config, one, known)) is not None}
+    stop_rules = {
+        one.step: watch for one in planned if (watch := _pruning_callback(invocation.config, one, known)) is not None
+    }
     todo = [one.step for one in planned if one.step not in made]
     try:
-        outcomes = invocation.conductor.run(todo, made_by=made_by, watches=watches) if todo else {}
+        outcomes = invocation.conductor.run(todo, made_by=made_by, stop_rules=stop_rules) if todo else {}
     except Exception:  # the trial whose run failed has failed; its neighbours are taken up next time
         for one in planned:
             if one.step == invocation.conductor.failed:
@@ -134,12 +136,12 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
         return [{name: value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
-def _watch(config: Config, planned: Planned, known: Sequence[FrozenTrial]) -> Watch | None:
+def _pruning_callback(config: Config, planned: Planned, known: Sequence[FrozenTrial]) -> PruningCallback | None:
     pruner, trial = new_pruner(config), planned.trial
     if pruner is None:
         return None
     attributes = {RM_PARAMS: trial.user_attrs[RM_PARAMS]}
-    return Watch(pruner, known, trial.params, dict(trial.distributions), attributes)
+    return PruningCallback(pruner, known, trial.params, dict(trial.distributions), attributes)
 
 
 def _made_already(

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import mlflow.artifacts
 from mlflow import MlflowClient
@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError, first_line
+from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.policy_run import CURVE
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.tracking.inputs import Inputs
@@ -75,19 +76,6 @@ def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
     return run
 
 
-class Watch(Protocol):
-    """Follows the curve points of a run from inside it."""
-
-    @property
-    def said(self) -> Mapping[str, Any]:
-        """What the last answer rests on, by name."""
-        ...
-
-    def __call__(self, point: CurvePoint) -> str:
-        """Why the run should end here; nothing where it should go on."""
-        ...
-
-
 class StepRun:
     """The run that a step's work fills (see `mlproject.pipeline.step.Run`).
 
@@ -101,7 +89,7 @@ class StepRun:
         made_by: run id of the study or search that asked for it.
         taken_up: id of a cut-off run of the same step, to be filled anew; None opens a new one.
         tell: told the finished share.
-        watch: told every curve point; may end the run.
+        stop_rule: may end the run before its budget; asked after every curve point.
 
     Attributes:
         client, inputs: for work that deals with the tracking server itself (search, registry).
@@ -117,12 +105,12 @@ class StepRun:
         made_by: str,
         taken_up: str | None = None,
         tell: Callable[[float], None] = lambda share: None,
-        watch: Watch | None = None,
+        stop_rule: StopRule | None = None,
     ) -> None:
         self.params, self.how, self.progress = step.params, step.how, tell
         self.tracking_seconds = 0.0
         self.client, self.inputs = store.client(), dict(inputs)
-        self._step, self._watch = step, watch
+        self._step, self._stop_rule = step, stop_rule
         self._metrics: list[Metric] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
@@ -157,13 +145,12 @@ class StepRun:
             return self._folders.folder(role)
 
     def goes_on(self, point: CurvePoint) -> bool:
-        """Whether the watch, if there is one, lets the run go on; otherwise the run says why not."""
-        why = self._watch(point) if self._watch else ""
-        if why and self._watch:
-            self.set_tags(
-                {VERDICT: why, **{f"{VERDICT}.{name}": str(value) for name, value in self._watch.said.items()}}
-            )
-        return not why
+        """Whether the stop rule, if there is one, lets the run continue; otherwise the run's tags say why it ended."""
+        decision = None if self._stop_rule is None else self._stop_rule(point)
+        if decision is not None:
+            evidence = {f"{VERDICT}.{name}": str(value) for name, value in decision.evidence.items()}
+            self.set_tags({VERDICT: decision.reason, **evidence})
+        return decision is None
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         with self._timed():

@@ -13,25 +13,25 @@ import pandas as pd
 
 from mlproject.curve import Array
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
-from mlproject.experiments.findings.evidence import select
-from mlproject.experiments.findings.watched import (
+from mlproject.experiments.findings.evaluated_runs import (
     LARGEST,
     SAME,
-    Watched,
+    EvaluatedRun,
     departures_of,
     forecast_stop,
     mean,
     share,
     watched,
 )
+from mlproject.experiments.findings.evidence import select
 from mlproject.experiments.results import Result
 from mlproject.monitoring.alarm_scores import (
-    Record,
-    Truth,
+    AlarmScores,
+    GroundTruth,
     best_threshold,
     bootstrap_mean,
     held_out_stops,
-    quiet_threshold,
+    threshold_for_false_alarms,
 )
 from mlproject.monitoring.checkpoint_choice import HIGHEST, WAYS, highest
 from mlproject.monitoring.signals import mean_series, series
@@ -51,12 +51,12 @@ def read(result: Result) -> Finding:
     departures = departures_of(runs)
     halves, sizes = ([f(run.cell.settings) for run in runs] for f in (lambda s: s["seed"] % 2, lambda s: s["rm_size"]))
     records, elsewhere, quiet = (
-        {name: Record(truths, held_out_stops(truths, d, groups, how)[0]) for name, d in departures.items()}
-        for groups, how in ((halves, best_threshold), (sizes, best_threshold), (halves, quiet_threshold))
+        {name: AlarmScores(truths, held_out_stops(truths, d, groups, how)[0]) for name, d in departures.items()}
+        for groups, how in ((halves, best_threshold), (sizes, best_threshold), (halves, threshold_for_false_alarms))
     )
     others = {
-        "forecast from gold, no prior (needs gold)": Record(truths, [forecast_stop(run) for run in runs]),
-        "none: on to the end": Record(truths, [None] * len(runs)),
+        "forecast from gold, no prior (needs gold)": AlarmScores(truths, [forecast_stop(run) for run in runs]),
+        "none: on to the end": AlarmScores(truths, [None] * len(runs)),
     }
     chosen = {
         (which, way): _record(truths, [WAYS[way](run.truth.kl_S, run.score(which)) for run in runs])
@@ -88,12 +88,12 @@ def read(result: Result) -> Finding:
     )
 
 
-def _record(truths: Sequence[Truth], stops: Sequence[int]) -> Record:
-    return Record(truths, list(stops))
+def _record(truths: Sequence[GroundTruth], stops: Sequence[int]) -> AlarmScores:
+    return AlarmScores(truths, list(stops))
 
 
 def _alarms(
-    records: Mapping[str, Record], elsewhere: Mapping[str, Record], others: Mapping[str, Record]
+    records: Mapping[str, AlarmScores], elsewhere: Mapping[str, AlarmScores], others: Mapping[str, AlarmScores]
 ) -> pd.DataFrame:
     ordered = sorted((name for name in records if name not in BASELINES), key=lambda n: records[n].regret_R.mean())
     rows = []
@@ -115,10 +115,10 @@ def _alarms(
 
 
 def _checkpoints(
-    runs: Sequence[Watched],
-    chosen: Mapping[tuple[str, str], Record],
-    records: Mapping[str, Record],
-    others: Mapping[str, Record],
+    runs: Sequence[EvaluatedRun],
+    chosen: Mapping[tuple[str, str], AlarmScores],
+    records: Mapping[str, AlarmScores],
+    others: Mapping[str, AlarmScores],
 ) -> pd.DataFrame:
     truths = [run.truth for run in runs]
     members = [highest(run.truth.kl_S, mean_series(run.points, MEMBER)) for run in runs]
@@ -145,7 +145,7 @@ def _checkpoints(
     )
 
 
-def _by_size(runs: Sequence[Watched], chosen: Mapping[tuple[str, str], Record]) -> pd.DataFrame:
+def _by_size(runs: Sequence[EvaluatedRun], chosen: Mapping[tuple[str, str], AlarmScores]) -> pd.DataFrame:
     rows = []
     for setting in dict.fromkeys(run.setting for run in runs):
         mine = [i for i, run in enumerate(runs) if run.setting == setting]
@@ -166,11 +166,11 @@ def _by_size(runs: Sequence[Watched], chosen: Mapping[tuple[str, str], Record]) 
 
 
 def _claims(
-    runs: Sequence[Watched],
-    records: Mapping[str, Record],
-    elsewhere: Mapping[str, Record],
-    others: Mapping[str, Record],
-    chosen: Mapping[tuple[str, str], Record],
+    runs: Sequence[EvaluatedRun],
+    records: Mapping[str, AlarmScores],
+    elsewhere: Mapping[str, AlarmScores],
+    others: Mapping[str, AlarmScores],
+    chosen: Mapping[tuple[str, str], AlarmScores],
 ) -> list[Claim]:
     fell = [run for run in runs if run.truth.fell]
     end, fixed = others["none: on to the end"].regret_R, records["KL"].regret_R
@@ -208,7 +208,7 @@ def _claims(
     ]
 
 
-def _parting(fell: Sequence[Watched], which: str) -> Claim:
+def _parting(fell: Sequence[EvaluatedRun], which: str) -> Claim:
     opened = _gap_beyond_peak(fell, which)
     return Claim(
         "Train and test RM agree early and part where over-optimization sets in, without any gold (Bai et al. 2022, "
@@ -218,7 +218,7 @@ def _parting(fell: Sequence[Watched], which: str) -> Claim:
     )
 
 
-def _finding(chosen: Mapping[tuple[str, str], Record], fixed_R: Array, end_R: Array, which: str) -> Claim:
+def _finding(chosen: Mapping[tuple[str, str], AlarmScores], fixed_R: Array, end_R: Array, which: str) -> Claim:
     highest_R = chosen[which, HIGHEST].regret_R
     return Claim(
         f"A test RM finds the gold peak: its highest score loses less gold than a fixed KL; test RM {which}",
@@ -228,7 +228,7 @@ def _finding(chosen: Mapping[tuple[str, str], Record], fixed_R: Array, end_R: Ar
     )
 
 
-def earns(record: Record, fixed: Record) -> bool:
+def earns(record: AlarmScores, fixed: AlarmScores) -> bool:
     """Whether a signal may be an alarm by default, with thresholds from other RM sizes.
 
     It rarely misses, is rarely false, and stopping at it loses less than stopping at a fixed KL: the 95 % interval of
@@ -240,7 +240,7 @@ def earns(record: Record, fixed: Record) -> bool:
     return missed <= (1 - MIN_FIRED) * fell and false <= MAX_FALSE * of and _high(better_R) < 0
 
 
-def _gap_beyond_peak(runs: Sequence[Watched], which: str) -> list[float]:
+def _gap_beyond_peak(runs: Sequence[EvaluatedRun], which: str) -> list[float]:
     """Share of the rise of proxy less test RM that comes after the gold peak."""
     shares = []
     for run in runs:
@@ -250,11 +250,11 @@ def _gap_beyond_peak(runs: Sequence[Watched], which: str) -> list[float]:
     return [value for value in shares if math.isfinite(value)]
 
 
-def _stops(record: Record) -> list[tuple[Truth, int]]:
+def _stops(record: AlarmScores) -> list[tuple[GroundTruth, int]]:
     return [(t, len(t.kl_S) - 1 if s is None else s) for t, s in zip(record.truths, record.stops, strict=True)]
 
 
-def _all_leads(record: Record) -> list[float]:
+def _all_leads(record: AlarmScores) -> list[float]:
     return [truth.lead(stop) for truth, stop in _stops(record)]
 
 

@@ -15,7 +15,7 @@ from mlproject.curve import Array, CurvePoint
 from mlproject.experiments.results import Cell
 from mlproject.laws import Forecast, wilson
 from mlproject.models.sizes import SIZES
-from mlproject.monitoring.alarm_scores import Stop, Truth, bootstrap_mean, truth_of
+from mlproject.monitoring.alarm_scores import GroundTruth, StopIndex, bootstrap_mean, ground_truth_of
 from mlproject.monitoring.signals import SIGNALS, mean_series
 from mlproject.optimization.auxiliary_rms import GAP, TEST_RM
 
@@ -24,7 +24,7 @@ SAME, LARGEST = "of the proxy's size", "largest"
 
 
 @dataclass(frozen=True)
-class Watched:
+class EvaluatedRun:
     """One policy run and what its witnesses said.
 
     Attributes:
@@ -35,7 +35,7 @@ class Watched:
     """
 
     cell: Cell
-    truth: Truth
+    truth: GroundTruth
     points: Sequence[CurvePoint]
     views: Mapping[str, Sequence[CurvePoint]]
 
@@ -50,7 +50,7 @@ class Watched:
         return mean_series(self.views[which], TEST_RM)
 
 
-def watched(cell: Cell) -> Watched:
+def watched(cell: Cell) -> EvaluatedRun:
     """Read one run."""
     points = list(cell.curve)
     tests = [name.removeprefix(TEST_RM) for name in cell.curve.signs_S if name.startswith(TEST_RM)]
@@ -62,10 +62,10 @@ def watched(cell: Cell) -> Watched:
         return [replace(p, signs={n: v for n, v in p.signs.items() if n not in hidden}) for p in points]
 
     views = {SAME: view(cell.settings["rm_size"]), LARGEST: view(largest)}
-    return Watched(cell, truth_of(cell.curve), points, views)
+    return EvaluatedRun(cell, ground_truth_of(cell.curve), points, views)
 
 
-def departures_of(runs: Sequence[Watched]) -> dict[str, list[Array]]:
+def departures_of(runs: Sequence[EvaluatedRun]) -> dict[str, list[Array]]:
     """Departures of every signal in every run; those of a test RM once for each test RM."""
     found: dict[str, list[Array]] = {}
     for name, signal in SIGNALS.items():
@@ -77,7 +77,7 @@ def departures_of(runs: Sequence[Watched]) -> dict[str, list[Array]]:
     return found
 
 
-def forecast_stop(run: Watched) -> Stop:
+def forecast_stop(run: EvaluatedRun) -> StopIndex:
     """Where `stop=forecast` would have ended a run, with gold as its yardstick."""
     forecast = Forecast("ppo", None, int(run.cell.settings.get("eval_samples", 1)))
     for i, point in enumerate(run.points):
