@@ -88,7 +88,7 @@ def main() -> None:
     machine = accelerator()
     ppo = load_config("gpu", {}).of_method("ppo") | {"ppo_batch_size": given.batch_size, "ppo_rollout_batch": 0}
     how = {"accumulation": given.accumulation, "gradient_checkpointing": given.gradient_checkpointing}
-    problem = SimpleNamespace(
+    task = SimpleNamespace(
         options={**ppo, **how, "ppo_epochs": 1},
         accelerator=machine,
         generator=generator,
@@ -101,10 +101,10 @@ def main() -> None:
     actor_critic = ActorCritic(policy).to(device)
     optimizer = torch.optim.Adam(actor_critic.parameters(), lr=1e-9, fused=True)
     prepared, optimizer = machine.prepare(actor_critic, optimizer)
-    rollouts, _ = collect(problem, actor_critic)
-    improve(problem, prepared, optimizer, rollouts)
+    rollouts, _ = collect(task, actor_critic)
+    improve(task, prepared, optimizer, rollouts)
     reset(device)
-    seconds = timed(device, lambda: improve(problem, prepared, optimizer, rollouts))
+    seconds = timed(device, lambda: improve(task, prepared, optimizer, rollouts))
     report("PPO", seconds, int(rollouts.sequences.ends_B.sum()), 6, torch.float32)
 
 

@@ -80,11 +80,11 @@ class Ours:
 
         from mlproject.models.prompt_format import Reader
         from mlproject.optimization import ppo
-        from mlproject.optimization.task import Problem
+        from mlproject.optimization.task import OptimizationTask
 
         self.clock, self.lengths, self._ppo = Clock(), [], ppo
         ppo.sample = self.clock.timed("sampling", ppo.sample)
-        self._problem = Problem(
+        self._task = OptimizationTask(
             initial_policy=setting.policy,
             start_policy=setting.policy,
             proxy=SimpleNamespace(rate=self.clock.timed("scoring", setting.reward_model.rate)),  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ class Ours:
             samples=None,  # type: ignore[arg-type]
             samples_per_prompt=0,
             log_prob_PN=None,  # type: ignore[arg-type]
-            meter=None,  # type: ignore[arg-type]
+            evaluator=None,  # type: ignore[arg-type]
             options=OPTIONS,
             accelerator=Accelerator(cpu=True),
             generator=torch.Generator().manual_seed(0),
@@ -104,13 +104,13 @@ class Ours:
             {"params": self._actor_critic.value_head.parameters(), "lr": OPTIONS["ppo_value_lr"]},
         ]
         self._optimizer = torch.optim.Adam(groups, eps=1e-5, fused=True)
-        self._prepared, self._optimizer = self._problem.accelerator.prepare(self._actor_critic, self._optimizer)
+        self._prepared, self._optimizer = self._task.accelerator.prepare(self._actor_critic, self._optimizer)
         self._actor_critic.policy.eval()
 
     def update(self) -> None:
-        rollouts, _ = self.clock.timed("collect", self._ppo.collect)(self._problem, self._actor_critic)
+        rollouts, _ = self.clock.timed("collect", self._ppo.collect)(self._task, self._actor_critic)
         self.lengths.append(float(rollouts.sequences.response_lengths_B.float().mean()))
-        self.clock.timed("learning", self._ppo.improve)(self._problem, self._prepared, self._optimizer, rollouts)
+        self.clock.timed("learning", self._ppo.improve)(self._task, self._prepared, self._optimizer, rollouts)
 
     def phases(self) -> dict[str, float]:
         """Seconds of sampling, scoring, rereading (values, advantages) and learning."""

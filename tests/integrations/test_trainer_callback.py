@@ -19,7 +19,7 @@ from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PlainTexts
-from mlproject.optimization.evaluator import Meter
+from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import draw_pool
 from mlproject.preferences.calibration import calibration_scale
 
@@ -56,7 +56,7 @@ def followed(room, **options) -> OveroptimizationCallback:
 
 
 def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
-    """A checkpoint, measured with our meter by hand: everything is read from its folder, units come from numpy."""
+    """A checkpoint, measured with our evaluator by hand: everything is read from its folder, units come from numpy."""
     policy, initial = (AutoModelForCausalLM.from_pretrained(f).eval() for f in (checkpoint, room.policy_folder))
     reader = Reader(AutoTokenizer.from_pretrained(room.policy_folder), room.world.max_response_tokens)
     gold, proxy = RewardModel.load(room.gold_folder), RewardModel.load(room.proxy_folder)
@@ -81,7 +81,7 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
     proxy_margin_B = np.concatenate([proxy_PN[:, 0] - proxy_PN[:, 1], proxy_PN[:, 2] - proxy_PN[:, 3]])
     gold_margin_B = np.concatenate([unit_PN[:, 0] - unit_PN[:, 1], unit_PN[:, 2] - unit_PN[:, 3]])
     proxy = proxy.with_units(proxy_PN.mean(), calibration_scale(proxy_margin_B, gold_margin_B))
-    meter = Meter(
+    evaluator = Evaluator(
         world=PlainTexts(),
         reader=reader,
         prompts=room.curve_prompts,
@@ -93,7 +93,7 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
         samples_per_prompt=1,
         seed=SEED + 1,
     )
-    return meter.of_policy(policy, step)
+    return evaluator.evaluate_policy(policy, step)
 
 
 @pytest.mark.parametrize(

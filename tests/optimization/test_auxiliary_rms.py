@@ -1,4 +1,4 @@
-"""What witnesses say along a policy run and a pool, against scoring the very same responses directly."""
+"""Statistics of auxiliary RMs along a policy run and on a pool, against scoring the very same responses directly."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from mlproject.models.generation import sample
 from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode_prompts
-from mlproject.optimization.auxiliary_rms import witness_signs
-from mlproject.optimization.evaluator import Meter
+from mlproject.optimization.auxiliary_rms import auxiliary_signs
+from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
 
-P, N, R, SEED = 3, 8, 5, 9
+P, N, M, SEED = 3, 8, 5, 9
 NAMES = ("test_rm.3k", "member.1", "member.2")
 
 
 @pytest.fixture(scope="module")
 def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
-    """A policy measured with and without witnesses, and everything needed to do it again by hand."""
+    """A policy measured with and without auxiliary RMs, and everything needed to do it again by hand."""
     initial, moved = tiny_policy(seed=3), tiny_policy(seed=4)
     texts = ["yes no", "no", "maybe maybe yes"]
     reader, prompts = Reader(tiny_tokenizer, max_response_tokens=4), encode_prompts(tiny_tokenizer, texts)
     scorers = {name: RewardModel(tiny_reward_model(i)) for i, name in enumerate(("proxy", "gold", *NAMES))}
-    witnesses = {name: scorers[name] for name in NAMES}
+    auxiliary_rms = {name: scorers[name] for name in NAMES}
 
     def drawn(policy: Any, seed: int, count: int) -> Responses:
         generator = torch.Generator().manual_seed(seed)
@@ -41,11 +41,11 @@ def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
     gold_PN = scorers["gold"].rate(in_pool).reshape(P, N)
     pool = Pool(in_pool.sequences, np.zeros((P, N)), gold_PN, None)
 
-    def meter(**given: Any) -> Meter:
-        return Meter(
+    def evaluator(**options: Any) -> Evaluator:
+        return Evaluator(
             world=SimpleNamespace(judge=lambda prompts, responses: None, signs=lambda responses: {}),
             reader=reader, prompts=texts, initial_policy=initial, proxy=scorers["proxy"], gold=scorers["gold"],
-            human_units=(0.0, 1.0), pool=pool, samples_per_prompt=R, seed=SEED, **given,
+            human_units=(0.0, 1.0), pool=pool, samples_per_prompt=M, seed=SEED, **options,
         )  # fmt: skip
 
     def gains(responses: Responses) -> dict[str, np.ndarray]:
@@ -56,28 +56,30 @@ def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
         }
 
     return SimpleNamespace(
-        watched=meter(witnesses=witnesses), bare=meter(), policy=moved, gains_PR=gains(drawn(moved, SEED, R)),
+        with_auxiliary=evaluator(auxiliary_rms=auxiliary_rms), without=evaluator(), policy=moved, gains_PM=gains(drawn(moved, SEED, M)),
         gains_PN=gains(in_pool), proxy_PN=scorers["proxy"].rate(in_pool).reshape(P, N), initial=initial,
-        responses=drawn(moved, SEED, R),
+        responses=drawn(moved, SEED, M),
     )  # fmt: skip
 
 
-def test_witnesses_stand_among_the_signs_as_their_mean_gains(measured) -> None:
-    point = measured.watched.of_policy(measured.policy, 0)
+def test_auxiliary_rms_stand_among_the_signs_as_their_mean_gains(measured) -> None:
+    point = measured.with_auxiliary.evaluate_policy(measured.policy, 0)
     for name in NAMES:
-        assert point.signs[name] == pytest.approx(measured.gains_PR[name].mean(), abs=1e-6)
+        assert point.signs[name] == pytest.approx(measured.gains_PM[name].mean(), abs=1e-6)
     assert point.signs["rm_gap.3k"] == pytest.approx(point.proxy - point.signs["test_rm.3k"], abs=1e-6)
-    spread = np.std([measured.gains_PR[name] for name in ("proxy", "member.1", "member.2")], axis=0, ddof=1)
+    spread = np.std([measured.gains_PM[name] for name in ("proxy", "member.1", "member.2")], axis=0, ddof=1)
     assert point.signs["rm_disagreement"] == pytest.approx(spread.mean(), abs=1e-6)
 
 
-def test_being_watched_changes_nothing_else(measured) -> None:
+def test_auxiliary_rms_change_nothing_else_about_a_point(measured) -> None:
     def rest(point: CurvePoint) -> tuple[Any, ...]:
         return point.kl, point.proxy_P.tolist(), point.gold_P.tolist(), dict(point.diagnostics)
 
-    watched, bare = (meter.of_policy(measured.policy, 0) for meter in (measured.watched, measured.bare))
-    assert rest(watched) == rest(bare)
-    assert set(watched.signs) - set(bare.signs) == {*NAMES, "rm_gap.3k", "rm_disagreement"}
+    with_auxiliary, without = (
+        evaluator.evaluate_policy(measured.policy, 0) for evaluator in (measured.with_auxiliary, measured.without)
+    )
+    assert rest(with_auxiliary) == rest(without)
+    assert set(with_auxiliary.signs) - set(without.signs) == {*NAMES, "rm_gap.3k", "rm_disagreement"}
 
 
 def test_entropy_is_that_of_the_next_token_on_average_over_tokens(measured) -> None:
@@ -88,16 +90,16 @@ def test_entropy_is_that_of_the_next_token_on_average_over_tokens(measured) -> N
             with torch.no_grad():
                 row = torch.softmax(measured.policy(input_ids=ids[None, :t]).logits[0, -1].double(), -1).numpy()
             total, tokens = total - float((row * np.log(row)).sum()), tokens + 1
-    point = measured.bare.of_policy(measured.policy, 0)
+    point = measured.without.evaluate_policy(measured.policy, 0)
     assert point.signs["entropy"] == pytest.approx(total / tokens, abs=1e-5)
 
 
-def test_best_of_n_applies_its_choice_to_witnesses_as_to_gold(measured) -> None:
+def test_best_of_n_applies_its_choice_to_auxiliary_rms_as_to_gold(measured) -> None:
     ns = np.array([1, 2, 4])
     select = BestOfN(measured.proxy_PN, ns)
     choice_GP = np.zeros((3, P), dtype=np.int64)
     arguments = (ns.tolist(), best_of_n_kl_bound(ns), measured.proxy_PN, select, choice_GP, [{}] * 3)
-    points = list(measured.watched.of_pool(*arguments))
+    points = list(measured.with_auxiliary.evaluate_selection(*arguments))
     for name in NAMES:
         expected_G = select(measured.gains_PN[name]).mean(axis=1)
         assert [point.signs[name] for point in points] == pytest.approx(expected_G.tolist(), abs=1e-6)
@@ -105,11 +107,11 @@ def test_best_of_n_applies_its_choice_to_witnesses_as_to_gold(measured) -> None:
     assert [point.signs["rm_gap.3k"] for point in points] == pytest.approx(
         [point.proxy - point.signs["test_rm.3k"] for point in points], abs=1e-6
     )
-    assert not any(name in point.signs for point in measured.bare.of_pool(*arguments) for name in NAMES)
+    assert not any(name in point.signs for point in measured.without.evaluate_selection(*arguments) for name in NAMES)
 
 
-def test_disagreement_is_nought_where_all_agree_and_needs_members() -> None:
+def test_disagreement_is_zero_where_all_agree_and_needs_members() -> None:
     gain = np.array([[0.1, 0.4]])
-    assert witness_signs(gain, {"member.1": gain, "member.2": gain})["rm_disagreement"].max() < 1e-15
-    assert set(witness_signs(gain, {"test_rm.1k": gain})) == {"test_rm.1k", "rm_gap.1k"}
-    assert witness_signs(gain, {}) == {}
+    assert auxiliary_signs(gain, {"member.1": gain, "member.2": gain})["rm_disagreement"].max() < 1e-15
+    assert set(auxiliary_signs(gain, {"test_rm.1k": gain})) == {"test_rm.1k", "rm_gap.1k"}
+    assert auxiliary_signs(gain, {}) == {}

@@ -1,4 +1,4 @@
-"""Best-of-n curve points against every subset of a pool, and the meter that makes them."""
+"""Best-of-n curve points against every subset of a pool, and the evaluator that makes them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
 from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.sequences import decode_responses, encode
 from mlproject.optimization import METHODS, Method, best_of_n, ppo
-from mlproject.optimization.evaluator import Meter, Snapshot
+from mlproject.optimization.evaluator import Evaluator, Snapshot
 from mlproject.optimization.sample_pool import Pool
-from mlproject.optimization.task import Problem
+from mlproject.optimization.task import OptimizationTask
 
 P, N = 3, 7
 
@@ -53,7 +53,7 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
     reader = Reader(tiny_tokenizer, max_response_tokens=4)
     shown: list[Snapshot] = []
     proxy = TokenReward(1)
-    meter = Meter(
+    evaluator = Evaluator(
         world=SimpleNamespace(judge=lambda prompts, responses: None, signs=lambda responses: {}),
         reader=reader,
         prompts=texts,
@@ -66,7 +66,7 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         seed=0,
         observe=shown.append,
     )
-    problem = Problem(
+    task = OptimizationTask(
         initial_policy=tiny_policy(),
         start_policy=tiny_policy(),
         proxy=proxy,
@@ -75,13 +75,15 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         samples=Responses.of_prompts(texts, sequences, reader),
         samples_per_prompt=N,
         log_prob_PN=pool.log_prob_PN,
-        meter=meter,
+        evaluator=evaluator,
         options={"bon_n_max": N, "bon_points": N},
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(0),
     )
-    proxy_PN = proxy.rate(problem.samples).reshape(P, N)
-    return SimpleNamespace(problem=problem, pool=pool, meter=meter, shown=shown, proxy_PN=proxy_PN, responses=responses)
+    proxy_PN = proxy.rate(task.samples).reshape(P, N)
+    return SimpleNamespace(
+        task=task, pool=pool, evaluator=evaluator, shown=shown, proxy_PN=proxy_PN, responses=responses
+    )
 
 
 def best_of_every_subset(proxy_N: np.ndarray, value_N: np.ndarray, n: int) -> float:
@@ -91,7 +93,7 @@ def best_of_every_subset(proxy_N: np.ndarray, value_N: np.ndarray, n: int) -> fl
 
 
 def test_every_point_equals_the_average_over_all_subsets_of_the_pool(setting) -> None:
-    points = list(best_of_n.optimize(setting.problem))
+    points = list(best_of_n.optimize(setting.task))
     pool = setting.pool
     assert [point.step for point in points] == list(range(1, N + 1))
     for point in points:
@@ -111,7 +113,7 @@ def test_every_point_equals_the_average_over_all_subsets_of_the_pool(setting) ->
 
 
 def test_every_point_says_on_how_many_samples_it_rests_and_what_its_kl_is_where_responses_repeat(setting) -> None:
-    for point in best_of_n.optimize(setting.problem):
+    for point in best_of_n.optimize(setting.task):
         n, log_prob_PN = point.step, setting.pool.log_prob_PN
         kl = [best_of_every_subset(setting.proxy_PN[p], beirami_kl(log_prob_PN[p], n), n) for p in range(P)]
         assert point.diagnostics["kl_true"] == pytest.approx(np.mean(kl), abs=1e-9)
@@ -136,14 +138,14 @@ def test_the_true_kl_follows_exact_enumeration_where_the_bound_is_too_high() -> 
 
 
 def test_a_curve_starts_at_zero_and_its_proxy_only_rises(setting) -> None:
-    points = list(best_of_n.optimize(setting.problem))
+    points = list(best_of_n.optimize(setting.task))
     for values_P in (points[0].proxy_P, points[0].gold_P, points[0].human_P):
         np.testing.assert_allclose(values_P, 0, atol=1e-12)
     assert (np.diff([point.proxy_P for point in points], axis=0) > 0).all()
 
 
 def test_the_responses_shown_are_what_the_proxy_likes_best_among_the_first_n(setting) -> None:
-    list(best_of_n.optimize(setting.problem))
+    list(best_of_n.optimize(setting.task))
     assert len(setting.shown) == N
     for snapshot in setting.shown:
         best = [p * N + int(np.argmax(setting.proxy_PN[p, : snapshot.point.step])) for p in range(P)]
@@ -156,7 +158,7 @@ def test_the_responses_shown_are_what_the_proxy_likes_best_among_the_first_n(set
 def test_choosing_blindly_gains_nothing(setting) -> None:
     blind = lambda values_PN: values_PN.mean(axis=1)[None]  # noqa: E731
     choice_GP = np.zeros((1, P), dtype=np.int64)
-    (point,) = setting.meter.of_pool([1], np.zeros(1), setting.proxy_PN, blind, choice_GP, [{}])
+    (point,) = setting.evaluator.evaluate_selection([1], np.zeros(1), setting.proxy_PN, blind, choice_GP, [{}])
     for gain_P in (point.proxy_P, point.gold_P, point.human_P):
         np.testing.assert_allclose(gain_P, 0, atol=1e-12)
 
@@ -165,7 +167,7 @@ def test_choosing_the_best_by_gold_gains_its_distance_from_the_mean(setting) -> 
     gold_PN = setting.pool.gold_PN
     best_P = gold_PN.argmax(axis=1)
     select = lambda values_PN: values_PN[np.arange(P), best_P][None]  # noqa: E731
-    (point,) = setting.meter.of_pool([4], np.ones(1), setting.proxy_PN, select, best_P[None], [{}])
+    (point,) = setting.evaluator.evaluate_selection([4], np.ones(1), setting.proxy_PN, select, best_P[None], [{}])
     np.testing.assert_allclose(point.gold_P, gold_PN.max(axis=1) - gold_PN.mean(axis=1))
     assert (point.step, point.kl) == (4, 1.0)
 
@@ -196,6 +198,6 @@ def test_methods_are_found_by_their_module_and_their_options_exist() -> None:
 
 def test_a_method_registered_with_a_module_of_its_own_is_found(monkeypatch) -> None:
     module = ModuleType("mlproject.optimization.hill_climbing")
-    module.optimize = lambda problem: iter(())
+    module.optimize = lambda task: iter(())
     monkeypatch.setitem(sys.modules, module.__name__, module)
     assert Method("hill-climbing", "hill_climbing", ()).optimize is module.optimize

@@ -19,9 +19,9 @@ from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sequences import encode_prompts
 from mlproject.optimization import ppo
-from mlproject.optimization.evaluator import Meter
+from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
-from mlproject.optimization.task import Problem
+from mlproject.optimization.task import OptimizationTask
 
 OPTIONS = {
     "kl_coef": 0.0,
@@ -50,13 +50,13 @@ class TableReward:
         return np.array([self.table[tuple(ids[:length])] for ids, length in rows])
 
 
-class ExactMeter:
+class ExactEvaluator:
     """Measures a policy by enumerating its responses: no sampling noise."""
 
     def __init__(self, responses_of: Callable[[PreTrainedModel], dict], initial: dict, table: Mapping) -> None:
         self.responses_of, self.initial, self.table = responses_of, initial, table
 
-    def of_policy(self, policy: PreTrainedModel, step: int, diagnostics: Any = None) -> CurvePoint:
+    def evaluate_policy(self, policy: PreTrainedModel, step: int, diagnostics: Any = None) -> CurvePoint:
         responses = self.seen = self.responses_of(policy)
         kl = sum(p * math.log(p / self.initial[y]) for y, p in responses.items() if p > 0)
         reward = sum(p * self.table[y] for y, p in responses.items())
@@ -81,8 +81,8 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
     best_reward = sum(w / z * table[y] for y, w in weight.items())
     best_kl = (best_reward - best_objective) / kl_coef
 
-    meter = ExactMeter(responses_of, initial, table)
-    problem = Problem(
+    evaluator = ExactEvaluator(responses_of, initial, table)
+    task = OptimizationTask(
         initial_policy=initial_policy,
         start_policy=initial_policy,
         proxy=TableReward(table),
@@ -91,7 +91,7 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
         samples=None,
         samples_per_prompt=0,
         log_prob_PN=None,
-        meter=meter,
+        evaluator=evaluator,
         options={
             **OPTIONS,
             "kl_coef": kl_coef,
@@ -105,7 +105,7 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(0),
     )
-    points = list(ppo.optimize(problem))
+    points = list(ppo.optimize(task))
     objective_S = np.array([point.proxy - kl_coef * point.kl for point in points])
     assert [point.step for point in points] == list(range(0, 121, 10))
     assert points[0].kl == pytest.approx(0, abs=1e-6)
@@ -115,7 +115,7 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
     assert gap < 0.05
     assert np.mean([point.proxy for point in points[-3:]]) == pytest.approx(best_reward, rel=0.1)
     assert np.mean([point.kl for point in points[-3:]]) == pytest.approx(best_kl, rel=0.15)
-    wrong = 0.5 * sum(abs(meter.seen[y] - w / z) for y, w in weight.items())
+    wrong = 0.5 * sum(abs(evaluator.seen[y] - w / z) for y, w in weight.items())
     assert wrong < 0.15  # total variation from the best policy
 
 
@@ -139,7 +139,7 @@ def run_ppo(
     pool = Pool(
         world.samples.sequences, world.samples.log_probs_BR.sum(1).double().numpy().reshape(3, 8), gold_PN, None
     )
-    meter = Meter(
+    evaluator = Evaluator(
         world=world.judge,
         reader=reader,
         prompts=world.texts,
@@ -152,7 +152,7 @@ def run_ppo(
         seed=9,
         round_start=start,
     )
-    problem = Problem(
+    task = OptimizationTask(
         initial_policy=world.policy,
         start_policy=start or world.policy,
         proxy=proxy,
@@ -161,12 +161,12 @@ def run_ppo(
         samples=samples,
         samples_per_prompt=8,
         log_prob_PN=pool.log_prob_PN,
-        meter=meter,
+        evaluator=evaluator,
         options={**OPTIONS, **options},
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(seed),
     )
-    return list(ppo.optimize(problem))
+    return list(ppo.optimize(task))
 
 
 def test_gold_never_reaches_the_optimizer(small_world, tiny_reward_model, tiny_tokenizer) -> None:

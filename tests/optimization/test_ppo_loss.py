@@ -143,11 +143,11 @@ def sampled(tiny_policy, tiny_tokenizer) -> tuple[ActorCritic, Rollouts]:
 
 def improved(actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int) -> tuple[Recorder, dict[str, float]]:
     options = {"ppo_epochs": 1, "ppo_minibatches": minibatches, "ppo_clip": 0.2}
-    problem = SimpleNamespace(
+    task = SimpleNamespace(
         options=options, generator=torch.Generator().manual_seed(5), accelerator=Accelerator(cpu=True)
     )
     recorder = Recorder(list(actor_critic.policy.parameters()), list(actor_critic.value_head.parameters()))
-    return recorder, improve(problem, actor_critic, recorder, rollouts)
+    return recorder, improve(task, actor_critic, recorder, rollouts)
 
 
 def by_hand(actor_critic: ActorCritic, rollouts: Rollouts) -> tuple[list[Tensor], dict[str, float]]:

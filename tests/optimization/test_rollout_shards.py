@@ -42,7 +42,7 @@ def actor_critic(tiny_policy) -> ActorCritic:
 
 
 @pytest.fixture
-def problem_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
+def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
     def build(machine: Any, **options: Any) -> SimpleNamespace:
         reader, texts = Reader(tiny_tokenizer, max_response_tokens=6), ["yes", "no no yes maybe no", "maybe no"]
         return SimpleNamespace(
@@ -67,48 +67,48 @@ def tensors(rollouts: Rollouts) -> list[Tensor]:
 @pytest.mark.parametrize("processes", [2, 3])
 @pytest.mark.parametrize("size", [4, 7])
 def test_several_processes_hold_the_very_rollouts_that_one_samples(
-    processes: int, size: int, problem_of, actor_critic, monkeypatch
+    processes: int, size: int, task_of, actor_critic, monkeypatch
 ) -> None:
-    alone, said = collect(problem_of(member(), ppo_rollout_batch=size), actor_critic)
+    alone, said = collect(task_of(member(), ppo_rollout_batch=size), actor_critic)
     hands: dict[int, list] = {}
     for rank in range(processes):  # first each samples its own, ...
         monkeypatch.setattr(shards, "from_all", lambda machine, own: hands.setdefault(machine.process_index, own))
-        collect(problem_of(member(rank, processes), ppo_rollout_batch=size), actor_critic)
+        collect(task_of(member(rank, processes), ppo_rollout_batch=size), actor_critic)
     assert sum(map(len, hands.values())) == -(-22 // size)
     assert max(map(len, hands.values())) - min(map(len, hands.values())) <= 1
     dealt = [hands[i % processes][i // processes] for i in range(-(-22 // size))]
     monkeypatch.setattr(shards, "from_all", lambda machine, own: dealt)
     for rank in range(processes):  # ... then all are told of all
-        problem = problem_of(member(rank, processes), ppo_rollout_batch=size)
-        together, said_there = collect(problem, actor_critic)
+        task = task_of(member(rank, processes), ppo_rollout_batch=size)
+        together, said_there = collect(task, actor_critic)
         assert said_there == said
         for got, wanted in zip(tensors(together), tensors(alone), strict=True):
             assert torch.equal(got, wanted)
-        assert torch.equal(problem.generator.get_state(), moved_on(problem_of, size))
+        assert torch.equal(task.generator.get_state(), moved_on(task_of, size))
 
 
-def moved_on(problem_of, size: int) -> Tensor:
-    """The problem's generator after one update's rollouts: prompts and seeds were drawn, no token."""
-    generator = problem_of(member()).generator
+def moved_on(task_of, size: int) -> Tensor:
+    """The task's generator after one update's rollouts: prompts and seeds were drawn, no token."""
+    generator = task_of(member()).generator
     torch.randint(3, (22,), generator=generator)
     torch.randint(2**62, (-(-22 // size),), generator=generator)
     return generator.get_state()
 
 
-def test_without_shards_the_problems_own_generator_draws_every_token(problem_of, actor_critic) -> None:
-    rollouts, _ = collect(problem_of(Accelerator(cpu=True)), actor_critic)
-    problem = problem_of(member())
-    index_B = torch.randint(3, (22,), generator=problem.generator)
-    prompts = problem.train_prompts.select(index_B)
-    drawn = sample(actor_critic.policy, prompts, max_new_tokens=6, generator=problem.generator)
+def test_without_shards_the_problems_own_generator_draws_every_token(task_of, actor_critic) -> None:
+    rollouts, _ = collect(task_of(Accelerator(cpu=True)), actor_critic)
+    task = task_of(member())
+    index_B = torch.randint(3, (22,), generator=task.generator)
+    prompts = task.train_prompts.select(index_B)
+    drawn = sample(actor_critic.policy, prompts, max_new_tokens=6, generator=task.generator)
     assert torch.equal(rollouts.sequences.ids_BT, drawn.sequences.ids_BT)
     assert torch.equal(rollouts.log_probs_BR, drawn.log_probs_BR)
 
 
-def test_shards_are_different_samples(problem_of, actor_critic) -> None:
-    problem = problem_of(member(), ppo_rollout_batch=11)
-    problem.train_prompts = problem.train_prompts.select(torch.tensor([1]))  # the same prompt throughout
-    rollouts, _ = collect(problem, actor_critic)
+def test_shards_are_different_samples(task_of, actor_critic) -> None:
+    task = task_of(member(), ppo_rollout_batch=11)
+    task.train_prompts = task.train_prompts.select(torch.tensor([1]))  # the same prompt throughout
+    rollouts, _ = collect(task, actor_critic)
     first, second = rollouts.sequences.select(slice(0, 11)), rollouts.sequences.select(slice(11, 22))
     assert first.ends_B.tolist() != second.ends_B.tolist()
 
@@ -131,12 +131,12 @@ class Recorder:
 @pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": "yes"}], ids=str)
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
-    processes: int, memory: dict, problem_of, actor_critic, monkeypatch
+    processes: int, memory: dict, task_of, actor_critic, monkeypatch
 ) -> None:
     monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
     said: list[list[Tensor]] = []
     monkeypatch.setattr(ppo, "sum_over_all", lambda machine, values: said.append(values) or values)
-    rollouts, _ = collect(problem_of(member(), ppo_rollout_batch=4), actor_critic)
+    rollouts, _ = collect(task_of(member(), ppo_rollout_batch=4), actor_critic)
     noise_BR = 0.1 * torch.randn(rollouts.log_probs_BR.shape, generator=torch.Generator().manual_seed(1))
     rollouts = Rollouts(
         rollouts.sequences, rollouts.log_probs_BR + noise_BR, rollouts.advantages_BR, rollouts.returns_BR
@@ -145,7 +145,7 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     for rank in range(processes):
         own = copy.deepcopy(actor_critic)
         recorders.append(Recorder(own))
-        improve(problem_of(member(rank, processes), ppo_minibatches=2, **memory), own, recorders[-1], rollouts)
+        improve(task_of(member(rank, processes), ppo_minibatches=2, **memory), own, recorders[-1], rollouts)
     order = torch.randperm(22, generator=torch.Generator().manual_seed(5))
     expected_said = []
     for step, index in enumerate(order.tensor_split(2)):
@@ -161,7 +161,7 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
 
 
 def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
-    tiny_policy, tiny_reward_model, tiny_tokenizer, problem_of
+    tiny_policy, tiny_reward_model, tiny_tokenizer, task_of
 ) -> None:
     from mlproject.curve import CurvePoint
     from mlproject.models.log_probs import measure_kl
@@ -169,7 +169,7 @@ def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
 
     initial, kept = tiny_policy(seed=3), []
 
-    def of_policy(policy, step, diagnostics=None) -> CurvePoint:
+    def evaluate_policy(policy, step, diagnostics=None) -> CurvePoint:
         kept.append((policy, copy.deepcopy(merged_weights(policy))))
         prompts = Reader(tiny_tokenizer, 6).encode_prompts(["yes"] * 64)
         drawn = sample(policy, prompts, max_new_tokens=6, generator=torch.Generator().manual_seed(0))
@@ -177,10 +177,10 @@ def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
         return CurvePoint(step, kl, torch.zeros(2).numpy(), torch.zeros(2).numpy())
 
     options = {"lora_rank": 2, "ppo_updates": 3, "ppo_minibatches": 2, "ppo_lr": 1e-2, "ppo_value_lr": 1e-2}
-    problem = problem_of(Accelerator(cpu=True), **options, ppo_eval_first=0, ppo_eval_every=3)
-    problem.start_policy, problem.progress = initial, lambda share: None
-    problem.meter = SimpleNamespace(of_policy=of_policy)
-    first, last = ppo.optimize(problem)
+    task = task_of(Accelerator(cpu=True), **options, ppo_eval_first=0, ppo_eval_every=3)
+    task.start_policy, task.progress = initial, lambda share: None
+    task.evaluator = SimpleNamespace(evaluate_policy=evaluate_policy)
+    first, last = ppo.optimize(task)
     assert first.kl == 0.0 and last.kl > 0.01
     (_, before), (policy, after) = kept
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -192,20 +192,18 @@ def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
 
 
 def test_bfloat16_is_for_gradient_passes_alone_and_near_the_float32_gradient(
-    problem_of, actor_critic, monkeypatch
+    task_of, actor_critic, monkeypatch
 ) -> None:
     monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
     layer, seen = actor_critic.policy.base_model.layers[0].mlp.dense_h_to_4h, []
     layer.register_forward_hook(lambda module, given, made: seen.append(made.dtype))
-    rollouts, _ = collect(problem_of(member(), ppo_mixed_precision="bf16"), actor_critic)
+    rollouts, _ = collect(task_of(member(), ppo_mixed_precision="bf16"), actor_critic)
     assert set(seen) == {torch.float32}
     steps = {}
     for precision, dtype in (("no", torch.float32), ("bf16", torch.bfloat16)):
         seen.clear()
         recorder = Recorder(actor_critic)
-        improve(
-            problem_of(member(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts
-        )
+        improve(task_of(member(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts)
         assert set(seen) == {dtype}
         steps[precision] = torch.cat([g.flatten() for g in recorder.steps[0]])
     assert steps["bf16"].dtype == torch.float32

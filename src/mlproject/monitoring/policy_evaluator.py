@@ -1,4 +1,4 @@
-"""The watch on a live policy: a meter set up from what a user of another trainer has at hand.
+"""The watch on a live policy: a evaluator set up from what a user of another trainer has at hand.
 
 A policy, its tokenizer, held-out prompts and two scorers are enough. Units are found on the initial policy, and what
 one look may cost is bounded before the first one.
@@ -27,7 +27,7 @@ from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, ScoreFunction, Scorer, load_reward_model
-from mlproject.optimization.evaluator import Meter
+from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Judge, Pool, draw_pool
 from mlproject.preferences.calibration import calibration_scale
 from mlproject.worlds.text_stats import count_signs
@@ -153,7 +153,7 @@ class PolicyEvaluator:
             pool, human_units = _in_human_units(pool)
             if calibrate:
                 pool = self._calibrate(pool)
-            self._meter = Meter(
+            self._evaluator = Evaluator(
                 world=judge,
                 reader=reader,
                 prompts=self.prompts,
@@ -164,7 +164,7 @@ class PolicyEvaluator:
                 pool=pool,
                 samples_per_prompt=samples_per_prompt,
                 seed=seed + 1,
-                witnesses=self.witnesses,
+                auxiliary_rms=self.witnesses,
             )
 
     def measure(self, policy: PreTrainedModel, step: int) -> CurvePoint:
@@ -175,7 +175,7 @@ class PolicyEvaluator:
             step: integer step of the point.
         """
         with measurable(policy, self._reader.tokenizer) as live:
-            return self._meter.of_policy(live, step)
+            return self._evaluator.evaluate_policy(live, step)
 
     def _calibrate(self, pool: Pool) -> Pool:
         """Find the units of proxy and gold; returns the pool in them."""

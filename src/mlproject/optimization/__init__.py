@@ -1,6 +1,6 @@
 """Every way to optimize a policy against a proxy reward. Each yields curve points.
 
-A further method is one new file with a function `optimize(problem) -> Iterator[CurvePoint]` and one line in `METHODS`.
+A further method is one new file with a function `optimize(task) -> Iterator[CurvePoint]` and one line in `METHODS`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlproject.curve import CurvePoint
-    from mlproject.optimization.task import Problem
+    from mlproject.optimization.task import OptimizationTask
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Method:
     version: int = 1
 
     @property
-    def optimize(self) -> Callable[[Problem], Iterator[CurvePoint]]:
+    def optimize(self) -> Callable[[OptimizationTask], Iterator[CurvePoint]]:
         """The method itself; its module is imported here, not before."""
         return import_module(f"{__name__}.{self.module}").optimize
 

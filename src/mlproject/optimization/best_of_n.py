@@ -11,27 +11,27 @@ import numpy as np
 
 from mlproject.curve import CurvePoint
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_samples, n_grid
-from mlproject.optimization.task import Problem
+from mlproject.optimization.task import OptimizationTask
 
 
-def optimize(problem: Problem) -> Iterator[CurvePoint]:
+def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
     """Yield one point per n on a logarithmic grid; its step is n, its KL the bound log n - (n - 1)/n.
 
     Beside it stand the KL as it is where responses repeat (`kl_true`, Beirami et al. 2024), and on how many samples per
     prompt the point rests (`effective_samples`).
     """
-    proxy_PN = problem.proxy.rate(problem.samples).reshape(-1, problem.samples_per_prompt)
-    problem.progress(0.8)
-    ns = n_grid(problem.options["bon_n_max"], problem.options["bon_points"])
+    proxy_PN = task.proxy.rate(task.samples).reshape(-1, task.samples_per_prompt)
+    task.progress(0.8)
+    ns = n_grid(task.options["bon_n_max"], task.options["bon_points"])
     first_n_best_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in ns])
     select = BestOfN(proxy_PN, ns)
     diagnostics_G = [
         {
-            "kl_true": float(select(beirami_kl(problem.log_prob_PN, n), only=g).mean()),
-            "effective_samples": effective_samples(problem.samples_per_prompt, n),
+            "kl_true": float(select(beirami_kl(task.log_prob_PN, n), only=g).mean()),
+            "effective_samples": effective_samples(task.samples_per_prompt, n),
         }
         for g, n in enumerate(ns.tolist())
     ]
-    yield from problem.meter.of_pool(
+    yield from task.evaluator.evaluate_selection(
         ns.tolist(), best_of_n_kl_bound(ns), proxy_PN, select, first_n_best_GP, diagnostics_G
     )

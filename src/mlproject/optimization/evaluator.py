@@ -1,4 +1,4 @@
-"""The meter: how far a policy has moved, and what proxy, gold and human think of it, always on the same prompts.
+"""The evaluator: how far a policy has moved, and what proxy, gold and human think of it, always on the same prompts.
 
 Scores are gains over the initial policy, prompt by prompt: each prompt's mean score over the initial policy's samples
 in the pool is subtracted, so the differences among prompts do not blur a curve. Best-of-n starts at 0 exactly; a policy
@@ -24,13 +24,13 @@ from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
-from mlproject.optimization.auxiliary_rms import witness_signs
+from mlproject.optimization.auxiliary_rms import auxiliary_signs
 from mlproject.optimization.sample_pool import Judge, Pool
 from mlproject.worlds.text_stats import collective_signs
 
 Array = NDArray[np.float64]
 
-SHOWN_PROMPTS = 24
+SHOWN_PMOMPTS = 24
 """Prompts whose responses are kept as texts, for sample tables."""
 
 _BASELINE_SAMPLES = 16
@@ -55,7 +55,7 @@ class Snapshot:
     policy: PreTrainedModel | None
 
 
-class Meter:
+class Evaluator:
     """Measures curve points on fixed held-out prompts.
 
     Args:
@@ -70,7 +70,7 @@ class Meter:
         seed: of these draws, the same at every point.
         round_start: where this round of an iterated run started; the distance from it is measured too.
         observe: told every snapshot.
-        witnesses: scorers that nobody optimizes, by name; see `witnesses`. Each stands among a point's signs as its
+        auxiliary_rms: scorers that nobody optimizes, by name; see `auxiliary_rms`. Each stands among a point's signs as its
             mean gain over the initial policy.
     """
 
@@ -89,9 +89,9 @@ class Meter:
         seed: int,
         round_start: PreTrainedModel | None = None,
         observe: Callable[[Snapshot], None] = lambda snapshot: None,
-        witnesses: Mapping[str, Scorer] | None = None,
+        auxiliary_rms: Mapping[str, Scorer] | None = None,
     ) -> None:
-        self._witnesses = dict(witnesses or {})
+        self._auxiliary_rms = dict(auxiliary_rms or {})
         self._world, self._reader, self._texts = world, reader, list(prompts)
         self._prompts: Prompts = reader.encode_prompts(self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
@@ -102,13 +102,14 @@ class Meter:
         first = Responses.of_prompts(self._texts, pool.first(baseline), reader)
         shape = (prompts_in_pool, baseline)
         self._proxy_baseline_P = proxy.rate(first).reshape(shape).mean(axis=1)
-        self._witness_baselines_P = {
-            name: witness.rate(first).reshape(shape).mean(axis=1) for name, witness in self._witnesses.items()
+        self._auxiliary_baselines_P = {
+            name: auxiliary_rm.rate(first).reshape(shape).mean(axis=1)
+            for name, auxiliary_rm in self._auxiliary_rms.items()
         }
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
 
-    def of_policy(
+    def evaluate_policy(
         self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float] | None = None
     ) -> CurvePoint:
         """Measure a policy on samples of its own.
@@ -131,30 +132,30 @@ class Meter:
         if self._round_start is not None:
             said["round_kl"] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
         responses = Responses.of_prompts(self._texts, sequences, self._reader)
-        proxy_PR, gold_PR = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
+        proxy_PM, gold_PM = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
         human_B = self._world.judge(responses.prompts, responses.texts)
-        human_PR = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
+        human_PM = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
         point = CurvePoint(
             step=step,
             kl=float(moved.kl_B.mean()),
-            proxy_P=proxy_PR.mean(axis=1) - self._proxy_baseline_P,
-            gold_P=gold_PR.mean(axis=1) - self._gold_baseline_P,
-            human_P=self._human_gain(None if human_PR is None else human_PR.mean(axis=1)),
-            signs=self._signs(responses, proxy_PR, moved),
+            proxy_P=proxy_PM.mean(axis=1) - self._proxy_baseline_P,
+            gold_P=gold_PM.mean(axis=1) - self._gold_baseline_P,
+            human_P=self._human_gain(None if human_PM is None else human_PM.mean(axis=1)),
+            signs=self._signs(responses, proxy_PM, moved),
             diagnostics=said,
         )
-        shown = slice(0, SHOWN_PROMPTS)
+        shown = slice(0, SHOWN_PMOMPTS)
         self._show(
             point,
             responses.texts[:: self._samples][shown],
-            proxy_PR[shown, 0],
-            gold_PR[shown, 0],
-            None if human_PR is None else human_PR[shown, 0],
+            proxy_PM[shown, 0],
+            gold_PM[shown, 0],
+            None if human_PM is None else human_PM[shown, 0],
             policy,
         )
         return point
 
-    def of_pool(
+    def evaluate_selection(
         self,
         steps: Sequence[int],
         kl_G: Array,
@@ -178,10 +179,10 @@ class Meter:
         pool = self._pool
         proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
         human_GP = None if pool.human_PN is None else select(pool.human_PN)
-        signs_PN = {**pool.signs_PN, **self._witnesses_of_pool(proxy_PN)}
+        signs_PN = {**pool.signs_PN, **self._auxiliary_signs_of_pool(proxy_PN)}
         signs_G = {name: select(values_PN).mean(axis=1) for name, values_PN in signs_PN.items()}
         proxy_mean_P = proxy_PN.mean(axis=1)
-        shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
+        shown = np.arange(min(SHOWN_PMOMPTS, pool.shape[0]))
         for g, step in enumerate(steps):
             point = CurvePoint(
                 step=int(step),
@@ -204,14 +205,14 @@ class Meter:
             )
             yield point
 
-    def _signs(self, responses: Responses, proxy_PR: Array, moved: Divergence) -> dict[str, float]:
-        gains_PR = {
-            name: self._by_prompt(witness.rate(responses)) - self._witness_baselines_P[name][:, None]
-            for name, witness in self._witnesses.items()
+    def _signs(self, responses: Responses, proxy_PM: Array, moved: Divergence) -> dict[str, float]:
+        gains_PM = {
+            name: self._by_prompt(auxiliary_rm.rate(responses)) - self._auxiliary_baselines_P[name][:, None]
+            for name, auxiliary_rm in self._auxiliary_rms.items()
         }
         seen = {
             **self._world.signs(responses.texts),
-            **witness_signs(proxy_PR - self._proxy_baseline_P[:, None], gains_PR),
+            **auxiliary_signs(proxy_PM - self._proxy_baseline_P[:, None], gains_PM),
         }
         tokens = int(responses.sequences.response_lengths_B.sum())
         return {
@@ -220,13 +221,16 @@ class Meter:
             "entropy": float(moved.entropy_B.sum()) / tokens,
         }
 
-    def _witnesses_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
-        if not self._witnesses:
+    def _auxiliary_signs_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
+        if not self._auxiliary_rms:
             return {}
         samples = Responses.of_prompts(self._texts, self._pool.sequences, self._reader)
-        scores_PN = {name: witness.rate(samples).reshape(self._pool.shape) for name, witness in self._witnesses.items()}
+        scores_PN = {
+            name: auxiliary_rm.rate(samples).reshape(self._pool.shape)
+            for name, auxiliary_rm in self._auxiliary_rms.items()
+        }
         gains_PN = {name: values_PN - values_PN.mean(axis=1, keepdims=True) for name, values_PN in scores_PN.items()}
-        return witness_signs(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
+        return auxiliary_signs(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
 
     def _by_prompt(self, scores_B: Array) -> Array:
         return scores_B.reshape(len(self._texts), self._samples)

@@ -33,8 +33,8 @@ from mlproject.models.lora import add_adapters
 from mlproject.models.prompt_format import Responses
 from mlproject.models.sequences import Sequences, by_length, inference_batch
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
-from mlproject.optimization.rollout_shards import Shard, all_shards, own_shards
-from mlproject.optimization.task import Problem
+from mlproject.optimization.rollout_shards import Shard, gather_shards, shards_of_process
+from mlproject.optimization.task import OptimizationTask
 
 _MAX_GRADIENT_NORM = 1.0
 _VALUE_BATCH = 64
@@ -102,15 +102,15 @@ class Rollouts:
         )
 
 
-def optimize(problem: Problem) -> Iterator[CurvePoint]:
+def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
     """Yield the start as step 0, a point after each of the first updates, then one every few.
 
     Gold bends soonest where the policy has moved least: a weak proxy's peak lies within the first few updates.
     """
-    options, accelerator = problem.options, problem.accelerator
+    options, accelerator = task.options, task.accelerator
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (), generator=problem.generator, device=problem.generator.device)))
-        actor_critic = ActorCritic(copy.deepcopy(problem.start_policy))
+        torch.manual_seed(int(torch.randint(2**31, (), generator=task.generator, device=task.generator.device)))
+        actor_critic = ActorCritic(copy.deepcopy(task.start_policy))
         if options.get("lora_rank"):
             add_adapters(actor_critic.policy, options["lora_rank"])
         actor_critic.to(accelerator.device)
@@ -126,31 +126,31 @@ def optimize(problem: Problem) -> Iterator[CurvePoint]:
     policy = actor_critic.policy.eval()
 
     def measured(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
-        return from_first(accelerator, lambda: problem.meter.of_policy(policy, step, diagnostics))
+        return from_first(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))
 
     yield measured(0)
     updates, every = options["ppo_updates"], options["ppo_eval_every"]
     for update in range(1, updates + 1):
-        rollouts, seen = collect(problem, actor_critic)
-        learned = improve(problem, prepared, optimizer, rollouts)
-        problem.progress(update / updates)
+        rollouts, seen = collect(task, actor_critic)
+        learned = improve(task, prepared, optimizer, rollouts)
+        task.progress(update / updates)
         if update <= options["ppo_eval_first"] or update % every == 0 or update == updates:
             yield measured(update, {**seen, **learned})
 
 
 @torch.no_grad()
-def collect(problem: Problem, actor_critic: ActorCritic) -> tuple[Rollouts, dict[str, float]]:
+def collect(task: OptimizationTask, actor_critic: ActorCritic) -> tuple[Rollouts, dict[str, float]]:
     """Sample responses to random training prompts and work out their advantages.
 
     Returns:
         the rollouts and diagnostics: mean proxy score and mean sampled log-ratio (k1, nats) of the batch.
     """
-    options, generator = problem.options, problem.generator
+    options, generator = task.options, task.generator
     index = torch.randint(
-        len(problem.train_prompts), (options["ppo_batch_size"],), generator=generator, device=generator.device
+        len(task.train_prompts), (options["ppo_batch_size"],), generator=generator, device=generator.device
     )
-    own = [roll_out(problem, actor_critic, part, source) for part, source in own_shards(problem, index)]
-    batch = all_shards(problem, own)
+    own = [roll_out(task, actor_critic, part, source) for part, source in shards_of_process(task, index)]
+    batch = gather_shards(task, own)
     mask_BR = batch.sequences.response_mask_BR
     seen = {"proxy_on_rollouts": float(batch.scores_B.mean())}
     if options["kl_coef"] > 0:
@@ -162,25 +162,25 @@ def collect(problem: Problem, actor_critic: ActorCritic) -> tuple[Rollouts, dict
 
 
 @torch.no_grad()
-def roll_out(problem: Problem, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
+def roll_out(task: OptimizationTask, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
     """Sample a response to each of some training prompts; score it and read it once more."""
     samples = sample(
         actor_critic.policy,
-        problem.train_prompts.select(index),
-        max_new_tokens=problem.reader.max_response_tokens,
+        task.train_prompts.select(index),
+        max_new_tokens=task.reader.max_response_tokens,
         generator=generator,
     )
     sequences = samples.sequences
-    responses = Responses([problem.train_texts[i] for i in index.tolist()], sequences.to("cpu"), problem.reader)
-    scores_B = torch.from_numpy(problem.proxy.rate(responses)).to(samples.log_probs_BR.device)
+    responses = Responses([task.train_texts[i] for i in index.tolist()], sequences.to("cpu"), task.reader)
+    scores_B = torch.from_numpy(task.proxy.rate(responses)).to(samples.log_probs_BR.device)
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
-    if problem.options["kl_coef"] > 0:
-        log_ratio_BR = samples.log_probs_BR - log_probs_of(problem.initial_policy, sequences)
+    if task.options["kl_coef"] > 0:
+        log_ratio_BR = samples.log_probs_BR - log_probs_of(task.initial_policy, sequences)
     return Shard(sequences, samples.log_probs_BR, log_ratio_BR, actor_critic.values(sequences), scores_B)
 
 
 def improve(
-    problem: Problem, actor_critic: nn.Module, optimizer: torch.optim.Optimizer, rollouts: Rollouts
+    task: OptimizationTask, actor_critic: nn.Module, optimizer: torch.optim.Optimizer, rollouts: Rollouts
 ) -> dict[str, float]:
     """Take the update's gradient steps on its rollouts; of every minibatch a process takes its share of the rollouts.
 
@@ -188,7 +188,7 @@ def improve(
         diagnostics of the last pass: clip fraction, approximate KL from the rollout policy (nats per token), entropy
         (nats per token), value loss.
     """
-    options, generator, machine = problem.options, problem.generator, problem.accelerator
+    options, generator, machine = task.options, task.generator, task.accelerator
     rank, processes = machine.process_index, machine.num_processes
     in_bf16 = options.get("ppo_mixed_precision") == "bf16"
     size = len(rollouts.sequences)
@@ -210,7 +210,7 @@ def improve(
                         loss, said = ppo_loss(logits_BRV, values_BR, minibatch, options["ppo_clip"])
                         machine.backward(loss * (share * processes))  # the mean over processes is taken of gradients
                     statistics.append({name: value * share for name, value in said.items()})
-            problem.accelerator.unscale_gradients(optimizer)
+            task.accelerator.unscale_gradients(optimizer)
             for group in optimizer.param_groups:  # apart, so that a large value error does not slow the policy
                 nn.utils.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
             optimizer.step()

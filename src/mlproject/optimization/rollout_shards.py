@@ -1,7 +1,7 @@
 """Rollouts sampled in shards: the same ones whether one process samples them all or several share them.
 
-Every shard has a generator of its own, seeded from the problem's, and is sampled, scored and read by itself. Process r
-of n takes shards r, r + n, ...; afterwards all of them hold all rollouts. With one shard the problem's generator itself
+Every shard has a generator of its own, seeded from the task's, and is sampled, scored and read by itself. Process r
+of n takes shards r, r + n, ...; afterwards all of them hold all rollouts. With one shard the task's generator itself
 goes on.
 
 Axis letters: B rollouts, R tokens of a response.
@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 
 from mlproject.models.collectives import from_all
 from mlproject.models.sequences import Sequences, concatenate
-from mlproject.optimization.task import Problem
+from mlproject.optimization.task import OptimizationTask
 
 
 @dataclass(frozen=True)
@@ -46,30 +46,30 @@ class Shard:
         )
 
 
-def own_shards(problem: Problem, index_B: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
+def shards_of_process(task: OptimizationTask, index_B: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
     """Prompts and generator of each shard that this process samples.
 
     Args:
-        problem: its option `ppo_rollout_batch` says how large a shard is; its generator moves on alike everywhere.
+        task: its option `ppo_rollout_batch` says how large a shard is; its generator moves on alike everywhere.
         index_B: prompts of the whole batch. Shape: (B,).
     """
-    size, machine = problem.options.get("ppo_rollout_batch", 0), problem.accelerator
+    size, machine = task.options.get("ppo_rollout_batch", 0), task.accelerator
     if not size:
-        yield index_B, problem.generator
+        yield index_B, task.generator
         return
     shards = index_B.split(size)
-    device = problem.generator.device
-    seeds = torch.randint(2**62, (len(shards),), generator=problem.generator, device=device).tolist()
+    device = task.generator.device
+    seeds = torch.randint(2**62, (len(shards),), generator=task.generator, device=device).tolist()
     mine = slice(machine.process_index, None, machine.num_processes)
     for shard, seed in zip(shards[mine], seeds[mine], strict=True):
         yield shard, torch.Generator(device=device).manual_seed(seed)
 
 
-def all_shards(problem: Problem, own: Sequence[Shard]) -> Shard:
+def gather_shards(task: OptimizationTask, own: Sequence[Shard]) -> Shard:
     """The rollouts of all shards of all processes as one, in the order of the shards."""
-    device = problem.accelerator.device
-    if problem.accelerator.num_processes > 1:
-        own = [shard.to(device) for shard in from_all(problem.accelerator, [shard.to("cpu") for shard in own])]
+    device = task.accelerator.device
+    if task.accelerator.num_processes > 1:
+        own = [shard.to(device) for shard in from_all(task.accelerator, [shard.to("cpu") for shard in own])]
     if len(own) == 1:
         return own[0]
     width = max(shard.log_probs_BR.shape[1] for shard in own)
@@ -78,7 +78,7 @@ def all_shards(problem: Problem, own: Sequence[Shard]) -> Shard:
         return torch.cat([pad(getattr(s, name), (0, width - getattr(s, name).shape[1])) for s in own])
 
     return Shard(
-        sequences=concatenate([shard.sequences for shard in own], problem.initial_policy.config.pad_token_id),
+        sequences=concatenate([shard.sequences for shard in own], task.initial_policy.config.pad_token_id),
         log_probs_BR=stacked("log_probs_BR"),
         log_ratio_BR=stacked("log_ratio_BR"),
         values_BR=stacked("values_BR"),

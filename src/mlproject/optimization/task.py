@@ -1,4 +1,4 @@
-"""What an optimization method is given: a policy, a proxy to climb, prompts, and a meter that it cannot look into."""
+"""What an optimization method is given: a policy, a proxy to climb, prompts, and a evaluator that it cannot look into."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mlproject.models.prompt_format import Reader, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.models.training import Progress, silent
-from mlproject.optimization.evaluator import Meter
+from mlproject.optimization.evaluator import Evaluator
 
 
 @dataclass(frozen=True)
-class Problem:
+class OptimizationTask:
     """One policy, one proxy: the task of a policy run.
 
-    Gold and human scores stand behind the meter. A method calls it to obtain the curve points that it hands on to its
+    Gold and human scores stand behind the evaluator. A method calls it to obtain the curve points that it hands on to its
     caller; what it climbs is `proxy`.
 
     Attributes:
@@ -36,7 +36,7 @@ class Problem:
         samples: responses of the initial policy to the curve prompts, those to one prompt side by side.
         samples_per_prompt: how many there are to each (N).
         log_prob_PN: their log-probability under the initial policy, nats. Shape: (P, N).
-        meter: turns a policy, or a choice from the pool, into a curve point.
+        evaluator: turns a policy, or a choice from the pool, into a curve point.
         options: the method's own part of the configuration, by name.
         accelerator: device and precision.
         generator: source of the method's randomness, on the accelerator's device.
@@ -51,7 +51,7 @@ class Problem:
     samples: Responses
     samples_per_prompt: int
     log_prob_PN: NDArray[np.float64]
-    meter: Meter
+    evaluator: Evaluator
     options: Mapping[str, Any]
     accelerator: Accelerator
     generator: torch.Generator

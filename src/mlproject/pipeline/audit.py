@@ -50,16 +50,16 @@ def work(run: Run) -> None:
     """Artifacts: `audit.npz`, a curve of one point."""
     from mlproject.curve import Curve
     from mlproject.pipeline.loading import load_checkpoint
-    from mlproject.pipeline.task import load_problem
+    from mlproject.pipeline.task import load_task
 
     method = METHODS[run.params["method"]]
     peak = Curve.load(run.input("policy-run") / CURVE).peak()
-    problem = load_problem(run, AUDIT)
+    task = load_task(run, AUDIT)
     if method.trains_policy:
-        policy = load_checkpoint(run.checkpoint("policy-run", "peak"), problem.accelerator.device)
-        point = problem.meter.of_policy(policy, peak.step)
+        policy = load_checkpoint(run.checkpoint("policy-run", "peak"), task.accelerator.device)
+        point = task.evaluator.evaluate_policy(policy, peak.step)
     else:
-        point = next(point for point in method.optimize(problem) if point.step == peak.step)
+        point = next(point for point in method.optimize(task) if point.step == peak.step)
     Curve.from_points([point]).save(run.folder / FILE)
     run.log_metrics(
         {

@@ -53,7 +53,7 @@ def policy_run(
     round: int = 1,
     prior: Made | None = None,
     kl_budget: float | None = None,
-    witnesses: Mapping[str, Step] | None = None,
+    auxiliary_rms: Mapping[str, Step] | None = None,
 ) -> Step:
     """The step that optimizes the policy against a proxy.
 
@@ -67,7 +67,8 @@ def policy_run(
         round: counts from 1.
         prior: run of kind `law` whose curves the forecast starts from.
         kl_budget: nats; where `stop=kl-budget`, the run ends when it is passed.
-        witnesses: reward models that watch and are not optimized, by the names of `optimization.witnesses`.
+        auxiliary_rms: reward models that score the responses without being optimized, by role (see
+            `mlproject.optimization.auxiliary_rms`).
 
     Raises:
         UserError: for `stop=kl-budget` without one.
@@ -98,7 +99,7 @@ def policy_run(
             **ends_at_kl,
             **({"forecast_prior": prior.run_id, "rm_params": int(known["rm_params"])} if prior else {}),
             **({"round": round, **config.select("rounds_from", "rounds_data")} if round > 1 else {}),
-            **({"witnesses": ",".join(witnesses)} if witnesses else {}),
+            **({"witnesses": ",".join(auxiliary_rms)} if auxiliary_rms else {}),
         },
         inputs={
             "proxy-rm": proxy,
@@ -106,7 +107,7 @@ def policy_run(
             **pool.inputs,
             **({"earlier": earlier} if earlier else {}),
             **({"law": prior} if prior else {}),
-            **(witnesses or {}),
+            **(auxiliary_rms or {}),
         },
         shown={name: known[name] for name in _PROXY_PARAMS if name in known},
         tags={METHOD: method, GOLD: gold_kind(config)},
@@ -135,13 +136,13 @@ def work(run: Run) -> None:
     from mlproject.monitoring.metrics import forecast_metrics, point_metrics, summaries
     from mlproject.pipeline.loading import MODEL_FOLDER, open_world
     from mlproject.pipeline.snapshots import SnapshotRecorder
-    from mlproject.pipeline.task import load_problem
+    from mlproject.pipeline.task import load_task
 
     p = run.params
     method = METHODS[p["method"]]
     goes_on = p.get("rounds_from") == "current"
     album = SnapshotRecorder(open_world(run).prompts(CURVE_PROMPTS, p["curve_prompts"]))
-    problem = load_problem(run, CURVE_PROMPTS, album.add)
+    task = load_task(run, CURVE_PROMPTS, album.add)
     forecast = _forecast(run, method) if method.trains_policy else None
     points: list[CurvePoint] = []
 
@@ -161,11 +162,11 @@ def work(run: Run) -> None:
             return True
         return False
 
-    for point in method.optimize(problem):
+    for point in method.optimize(task):
         points.append(point)
-        if from_first(problem.accelerator, lambda: ends_at(points[-1])):
+        if from_first(task.accelerator, lambda: ends_at(points[-1])):
             break
-    if not problem.accelerator.is_main_process:
+    if not task.accelerator.is_main_process:
         return
     curve = Curve.from_points(points)
     curve.save(run.folder / CURVE)
@@ -175,7 +176,7 @@ def work(run: Run) -> None:
     travelled = _travelled(curve, points[-1], run.input("earlier") if goes_on else None)
     run.log_metrics({"round/sqrt_kl_sum": travelled})
     (run.folder / TRAVELLED).write_text(json.dumps(travelled))
-    for checkpoint in album.checkpoints(problem.initial_policy):
+    for checkpoint in album.checkpoints(task.initial_policy):
         if checkpoint.name == STAGES[-1]:
             checkpoint.save(run.folder / MODEL_FOLDER)
         point = checkpoint.point

@@ -145,19 +145,19 @@ def plan_curve(config: Config, method: str, prior: Made | None = None) -> Step:
             proxy = plan_proxy(config, root, config.rm_size, config.seed)
         else:
             proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
-        watching = witnesses(config, root, labelled[-1], earlier)
-        run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior, witnesses=watching)
+        auxiliary = auxiliary_rms(config, root, labelled[-1], earlier)
+        run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior, auxiliary_rms=auxiliary)
     assert run is not None  # there is at least one round
     return run
 
 
-def witnesses(config: Config, root: Roots, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
+def auxiliary_rms(config: Config, root: Roots, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
     """Lay out the reward models that watch one proxy (`rm_size`, `seed`): its test RMs, and proxies of the next seeds.
 
     A test RM learns from the other half of the comparisons; one that exists already is taken as it is.
 
     Returns:
-        by the names of `optimization.witnesses`; none where neither `test_rms` nor `ensemble` asks for any.
+        by role; none where neither `test_rms` nor `ensemble` asks for any.
 
     Raises:
         UserError: for an ensemble beside a proxy that exists already: other seeds of it would be the same.

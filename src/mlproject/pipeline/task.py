@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlproject.models.prompt_format import Responses
-from mlproject.optimization.evaluator import Meter, Snapshot
+from mlproject.optimization.evaluator import Evaluator, Snapshot
 from mlproject.optimization.sample_pool import Pool
-from mlproject.optimization.task import Problem
+from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import (
     accelerator,
     human_units,
@@ -26,14 +26,14 @@ TRAIN_PROMPTS = 20_000
 """Training prompts that a method may sample responses for."""
 
 
-def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda snapshot: None) -> Problem:
-    """Load policies, reward models and pool, and set up the meter.
+def load_task(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda snapshot: None) -> OptimizationTask:
+    """Load policies, reward models and pool, and set up the evaluator.
 
     Args:
         run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, in a later round `earlier`, and those that
             its parameter `witnesses` names.
-        split: of the prompts that the meter measures on.
-        observe: told what the meter sees.
+        split: of the prompts that the evaluator measures on.
+        observe: told what the evaluator sees.
     """
     p = run.params
     world = open_world(run)
@@ -43,13 +43,13 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
     start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
     proxy = load_scorer(run.input("proxy-rm"), reader, machine.device)
-    witnesses = {
+    auxiliary_rms = {
         role: load_scorer(run.input(role), reader, machine.device)
         for role in filter(None, p.get("witnesses", "").split(","))
     }
     pool = Pool.load(run.input("pool") / FILE)
     prompts = world.prompts(split, p[f"{split}_prompts"])
-    meter = Meter(
+    evaluator = Evaluator(
         world=world,
         reader=reader,
         prompts=prompts,
@@ -62,9 +62,9 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         seed=stream_seed(f"{split} responses", p["world_seed"]),
         round_start=start_policy if goes_on else None,
         observe=observe,
-        witnesses=witnesses,
+        auxiliary_rms=auxiliary_rms,
     )
-    return Problem(
+    return OptimizationTask(
         initial_policy=initial_policy,
         start_policy=start_policy,
         proxy=proxy,
@@ -73,7 +73,7 @@ def load_problem(run: Run, split: str, observe: Callable[[Snapshot], None] = lam
         samples=Responses.of_prompts(prompts, pool.sequences, reader),
         samples_per_prompt=pool.shape[1],
         log_prob_PN=pool.log_prob_PN,
-        meter=meter,
+        evaluator=evaluator,
         options={**run.how, **p},
         accelerator=machine,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
