@@ -56,7 +56,8 @@ def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
         }
 
     return SimpleNamespace(
-        with_auxiliary=evaluator(auxiliary_rms=auxiliary_rms), without=evaluator(), policy=moved, gains_PM=gains(drawn(moved, SEED, M)),
+        with_auxiliary=evaluator(auxiliary_rms=auxiliary_rms), without=evaluator(), policy=moved,
+        gains_PM=gains(drawn(moved, SEED, M)),
         gains_PN=gains(in_pool), proxy_PN=scorers["proxy"].rate(in_pool).reshape(P, N), initial=initial,
         responses=drawn(moved, SEED, M),
     )  # fmt: skip

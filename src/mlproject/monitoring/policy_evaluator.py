@@ -1,4 +1,4 @@
-"""The watch on a live policy: a evaluator set up from what a user of another trainer has at hand.
+"""The watch on a live policy: an evaluator set up from what a user of another trainer has at hand.
 
 A policy, its tokenizer, held-out prompts and two scorers are enough. Units are found on the initial policy, and what
 one look may cost is bounded before the first one.

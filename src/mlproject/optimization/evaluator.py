@@ -70,8 +70,8 @@ class Evaluator:
         seed: of these draws, the same at every point.
         round_start: where this round of an iterated run started; the distance from it is measured too.
         observe: told every snapshot.
-        auxiliary_rms: scorers that nobody optimizes, by name; see `auxiliary_rms`. Each stands among a point's signs as its
-            mean gain over the initial policy.
+        auxiliary_rms: scorers that nobody optimizes, by role (see `mlproject.optimization.auxiliary_rms`). Each
+            adds its mean gain over the initial policy to a point's signs.
     """
 
     def __init__(
@@ -103,8 +103,7 @@ class Evaluator:
         shape = (prompts_in_pool, baseline)
         self._proxy_baseline_P = proxy.rate(first).reshape(shape).mean(axis=1)
         self._auxiliary_baselines_P = {
-            name: auxiliary_rm.rate(first).reshape(shape).mean(axis=1)
-            for name, auxiliary_rm in self._auxiliary_rms.items()
+            role: rm.rate(first).reshape(shape).mean(axis=1) for role, rm in self._auxiliary_rms.items()
         }
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
@@ -207,8 +206,8 @@ class Evaluator:
 
     def _signs(self, responses: Responses, proxy_PM: Array, moved: Divergence) -> dict[str, float]:
         gains_PM = {
-            name: self._by_prompt(auxiliary_rm.rate(responses)) - self._auxiliary_baselines_P[name][:, None]
-            for name, auxiliary_rm in self._auxiliary_rms.items()
+            role: self._by_prompt(rm.rate(responses)) - self._auxiliary_baselines_P[role][:, None]
+            for role, rm in self._auxiliary_rms.items()
         }
         seen = {
             **self._world.signs(responses.texts),
@@ -225,11 +224,8 @@ class Evaluator:
         if not self._auxiliary_rms:
             return {}
         samples = Responses.of_prompts(self._texts, self._pool.sequences, self._reader)
-        scores_PN = {
-            name: auxiliary_rm.rate(samples).reshape(self._pool.shape)
-            for name, auxiliary_rm in self._auxiliary_rms.items()
-        }
-        gains_PN = {name: values_PN - values_PN.mean(axis=1, keepdims=True) for name, values_PN in scores_PN.items()}
+        scores_PN = {role: rm.rate(samples).reshape(self._pool.shape) for role, rm in self._auxiliary_rms.items()}
+        gains_PN = {role: values_PN - values_PN.mean(axis=1, keepdims=True) for role, values_PN in scores_PN.items()}
         return auxiliary_signs(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
 
     def _by_prompt(self, scores_B: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What an optimization method is given: a policy, a proxy to climb, prompts, and a evaluator that it cannot look into."""
+"""What an optimization method is given: a policy, a proxy to climb, prompts, and an opaque evaluator."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from mlproject.optimization.evaluator import Evaluator
 class OptimizationTask:
     """One policy, one proxy: the task of a policy run.
 
-    Gold and human scores stand behind the evaluator. A method calls it to obtain the curve points that it hands on to its
-    caller; what it climbs is `proxy`.
+    Gold and human scores stand behind the evaluator. A method calls it to obtain the curve points that it yields; what
+    it climbs is `proxy`.
 
     Attributes:
         initial_policy: KL is measured from it; never changed.
