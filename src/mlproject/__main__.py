@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             entry_point(command)
             return EXIT_OK
-        crew = import_module("mlproject.execution.distributed")
+        distributed = import_module("mlproject.execution.distributed")
         if not is_first:
-            return crew.follow()
-        with crew.leading():
+            return distributed.worker()
+        with distributed.main_process():
             entry_point(command)
     except UserError as mistake:
         if is_first:

@@ -432,10 +432,10 @@ def test_a_killed_study_goes_on_where_it_was(client, store, whom):
     time.sleep(1)  # workers notice that the study is gone
     answer = run_module(store, *arguments)
     assert answer.returncode == 0, answer.stderr
-    [taken_up] = runs(client, "overoptimization", query)
-    assert taken_up.info.run_id == cut_off.info.run_id
-    assert taken_up.info.status == "FINISHED"
-    history = client.get_metric_history(taken_up.info.run_id, "curve/gold")
+    [resumed] = runs(client, "overoptimization", query)
+    assert resumed.info.run_id == cut_off.info.run_id
+    assert resumed.info.status == "FINISHED"
+    history = client.get_metric_history(resumed.info.run_id, "curve/gold")
     assert sorted(m.step for m in history) == sorted({m.step for m in history}), "no point twice"
     for room in ("", "/models", "/studies"):
         assert not runs(client, f"overoptimization{room}", "attributes.status = 'RUNNING'")

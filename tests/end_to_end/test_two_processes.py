@@ -58,7 +58,7 @@ def together(folder: Path, *command: str) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory) -> SimpleNamespace:
     """Two processes of which one fails; one process that takes the run up; two processes once more, from its inputs."""
-    folder = tmp_path_factory.mktemp("crew")
+    folder = tmp_path_factory.mktemp("torchrun")
     (folder / "failing.py").write_text(FAILING)
     failed = together(folder, str(folder / "failing.py"), *COMMAND)
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")

@@ -1,4 +1,4 @@
-"""Which steps several processes share, and what the followers' silent runs leave behind."""
+"""Which steps several processes share, and what more processes than that are told."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import pytest
 
 from mlproject.config.schema import load_config
 from mlproject.errors import UserError
-from mlproject.execution import distributed as crew
+from mlproject.execution import distributed
+from mlproject.pipeline.loading import accelerator
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve, plan_study
 
 
 def test_training_and_ppo_are_shared_and_everything_else_is_done_by_the_first_process_alone() -> None:
     steps = upstream(plan_study(load_config("smoke", {"ppo_rollout_batch": 16})).steps)
-    shared = {step.kind if step.kind != "policy-run" else step.params["method"] for step in steps if step.shared}
-    alone = {step.kind if step.kind != "policy-run" else step.params["method"] for step in steps if not step.shared}
+    shared = {step.kind if step.kind != "policy-run" else step.params["method"] for step in steps if step.max_processes}
+    alone = {
+        step.kind if step.kind != "policy-run" else step.params["method"] for step in steps if not step.max_processes
+    }
     assert shared == {"initial-policy", "gold-rm", "proxy-rm", "ppo"}
     assert alone == {"comparisons", "pool", "best-of-n", "law"}
 
@@ -41,11 +44,11 @@ def test_more_processes_than_can_share_a_step_are_refused_in_one_line(
     steps = upstream([plan_curve(load_config("smoke", options), "ppo")])
     if refused is None:
         for step in steps:
-            crew.check(step)
+            distributed.check(step)
         return
     with pytest.raises(UserError) as error:
         for step in steps:
-            crew.check(step)
+            distributed.check(step)
     assert refused in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -63,7 +66,7 @@ def test_how_the_work_is_done_moves_no_fingerprint_and_what_changes_results_does
 
 def test_an_order_reaches_every_step_that_trains_with_the_options_that_save_memory() -> None:
     config = load_config("smoke", {"accumulation": 8, "gradient_checkpointing": "yes", "ppo_rollout_batch": 16})
-    how: dict[str, dict] = {step.kind: dict(step.how) for step in upstream([plan_curve(config, "ppo")])}
+    how: dict[str, dict] = {step.kind: dict(step.execution_options) for step in upstream([plan_curve(config, "ppo")])}
     wanted = {"accumulation": 8, "gradient_checkpointing": "yes"}
     assert {kind for kind, options in how.items() if options == wanted} == {
         "initial-policy", "gold-rm", "proxy-rm", "policy-run",
@@ -76,12 +79,7 @@ def test_alone_the_first_process_knows_of_no_other_and_remembers_them_afterwards
     monkeypatch.setenv("LOCAL_RANK", "0")
     seen: list[int] = []
 
-    class Solo(Step):
-        def load_work(self):
-            from mlproject.pipeline.loading import accelerator
-
-            return lambda run: seen.append(accelerator().num_processes)
-
-    crew.work_of(None, Solo("solo", "law", 1, {}, "nowhere"), {})(None)
+    solo = Step("solo", "law", 1, {}, fn=lambda run: seen.append(accelerator().num_processes))
+    distributed.work_of(None, solo, {})(None)
     assert seen == [1]
-    assert crew.size() == 2
+    assert distributed.world_size() == 2

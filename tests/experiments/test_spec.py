@@ -44,14 +44,14 @@ def test_all_findings_that_were_asked_for_have_an_experiment() -> None:
 
 def test_a_grid_is_the_product_of_its_lists(tmp_path: Path) -> None:
     cells = plan_cells(load_experiment(written(tmp_path, GOOD)), load_config("smoke", {}))
-    found = {(step.params["method"], step.shown["rm_size"], step.params["seed"]) for step in cells}
+    found = {(step.params["method"], step.inherited_params["rm_size"], step.params["seed"]) for step in cells}
     assert found == set(itertools.product(("best-of-n", "ppo"), ("1k", "3k"), (0, 1)))
 
 
 def test_grids_that_overlap_give_each_run_once(tmp_path: Path) -> None:
     overlapping = [{"method": ["ppo"], "rm_size": ["1k", "3k"]}, {"method": ["ppo"], "rm_size": ["3k", "13k"]}]
     cells = plan_cells(load_experiment(written(tmp_path, GOOD | {"grids": overlapping})), load_config("smoke", {}))
-    assert [step.shown["rm_size"] for step in cells] == ["1k", "3k", "13k"]
+    assert [step.inherited_params["rm_size"] for step in cells] == ["1k", "3k", "13k"]
 
 
 def test_options_of_a_file_stand_between_preset_and_user(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_reward_models_of_one_size_are_summed_up_and_all_count_in_the_forecasts_
         input=lambda role: tmp_path / role,
         log_metrics=lambda metrics: None,
     )
-    law.work(run)
+    law.fit_laws(run)
     laws = json.loads((tmp_path / law.FILE).read_text())
     assert len(laws["groups"]) == 3
     assert str(params[0]) in json.loads((tmp_path / law.PRIORS).read_text())["best-of-n"]

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 
 from mlproject.config.schema import load_config
-from mlproject.pipeline.step import Made, Step, fingerprint, upstream
+from mlproject.pipeline.step import RunRef, Step, fingerprint, upstream
 from mlproject.pipeline.study import plan_study
 
 
 def step(name: str = "a step", **changes) -> Step:
     content = {"kind": "proxy-rm", "version": 1, "params": {"size": "1k", "epochs": 2.0, "sizes": (1, 2)}}
-    return Step(name=name, work="nowhere", **{**content, **changes})
+    return Step(name=name, **{**content, **changes})
 
 
 SOURCE = step("source", kind="comparisons", params={"n": 100})
@@ -49,7 +49,7 @@ def test_a_fingerprint_changes_with_whatever_changes_the_result(changed: Step) -
     "same",
     [
         replace(BASE, name="another name"),
-        replace(BASE, shown={"world_seed": 3}),
+        replace(BASE, inherited_params={"world_seed": 3}),
         replace(BASE, tags={"mlproject.method": "ppo"}),
         replace(BASE, inputs={"comparisons": replace(SOURCE, name="another name", tags={"a": "b"})}),
         replace(BASE, params=dict(reversed(BASE.params.items()))),
@@ -60,7 +60,7 @@ def test_a_fingerprint_does_not_change_with_what_people_see(same: Step) -> None:
 
 
 def test_a_run_that_exists_stands_for_the_step_that_made_it() -> None:
-    made = Made(run_id="abc", fingerprint=SOURCE.fingerprint, params={"n": "100"})
+    made = RunRef(run_id="abc", fingerprint=SOURCE.fingerprint, params={"n": "100"})
     assert step(inputs={"comparisons": made}).fingerprint == BASE.fingerprint
     assert step(inputs={"comparisons": replace(made, run_id="xyz")}).fingerprint == BASE.fingerprint
     assert step(inputs={"comparisons": replace(made, fingerprint="0")}).fingerprint != BASE.fingerprint
@@ -84,7 +84,7 @@ def test_upstream_puts_inputs_first_and_every_step_once() -> None:
 
 
 def test_upstream_leaves_out_runs_that_exist() -> None:
-    made = Made(run_id="abc", fingerprint="0")
+    made = RunRef(run_id="abc", fingerprint="0")
     reader = step(inputs={"gold": made})
     assert upstream([reader]) == [reader]
 

@@ -21,7 +21,7 @@ def kinds(config: Config) -> list[str]:
 def test_the_curves_of_a_study_are_those_planned_one_by_one() -> None:
     config = configured(rm_sizes="1k,3k", seeds="0,1")
     for run in plan_study(config).policy_runs:
-        of_its_own = config.replace(rm_size=run.shown["rm_size"], seed=run.params["seed"])
+        of_its_own = config.replace(rm_size=run.inherited_params["rm_size"], seed=run.params["seed"])
         assert plan_curve(of_its_own, run.params["method"]) == run
 
 
@@ -63,7 +63,7 @@ def test_policies_of_other_sizes_are_optimized_against_the_very_same_proxy() -> 
     assert small.inputs["proxy-rm"] == large.inputs["proxy-rm"]
     assert small.inputs["gold-rm"] == large.inputs["gold-rm"]
     assert small.inputs["pool"] != large.inputs["pool"]
-    assert (small.shown["policy_size"], large.shown["policy_size"]) == ("25k", "100k")
+    assert (small.inherited_params["policy_size"], large.inherited_params["policy_size"]) == ("25k", "100k")
     assert large.inputs["initial-policy"].params["policy_size"] == "100k"
     assert small == plan_curve(configured(policy_size="25k"), "ppo")
 

@@ -25,7 +25,7 @@ from mlproject.pipeline.comparisons import TABLE
 from mlproject.pipeline.policy_run import CURVE, SAMPLES
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve
-from mlproject.registry.candidates import ground_of, made
+from mlproject.registry.candidates import ground_of, run_ref
 from mlproject.tracking.run_index import Ledger
 from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import Store, open_store
@@ -81,7 +81,7 @@ def plant(
                 runs[step] = known.get(step.fingerprint) or _fill(store, step, runs, height, signs)
         client, ground = store.client(), ground_of(options)
         proxy = client.get_run(runs[curve.inputs["proxy-rm"]])
-        audited = audit(own, made(client.get_run(runs[curve])), made(proxy), ground.audit_pool, METHOD)
+        audited = audit(own, run_ref(client.get_run(runs[curve])), run_ref(proxy), ground.audit_pool, METHOD)
         for step in upstream([audited]):
             if step not in runs:
                 runs[step] = _fill(store, step, runs, height + audit_lead, signs)

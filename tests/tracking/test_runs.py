@@ -70,7 +70,7 @@ def test_a_run_taken_up_has_every_point_once_and_ends_finished(store):
         carry_out(first, work)
     client = store.client()
     assert client.get_run(first.run_id).info.status == "KILLED"
-    second = StepRun(store, step, {}, made_by="y", taken_up=first.run_id)
+    second = StepRun(store, step, {}, made_by="y", resume_run_id=first.run_id)
     carry_out(second, work)
     assert second.run_id == first.run_id
     assert client.get_run(first.run_id).info.status == "FINISHED"

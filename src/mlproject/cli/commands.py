@@ -14,7 +14,7 @@ from mlproject.experiments.run import experiment as run_experiment
 from mlproject.experiments.spec import known_experiments, load_experiment, plan_cells
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.optimization import METHODS
-from mlproject.pipeline.step import Made, Step
+from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
 from mlproject.registry.candidates import Ground, ground_of, ground_of_proxy
 from mlproject.registry.gates import read_gates
@@ -190,7 +190,7 @@ def _optimize(command: Command, method: str) -> None:
             budget, run = kl_budget_of(invocation.client, given, method), resolve_proxy(invocation.client, given)
             ground = ground_of_proxy(invocation.client, invocation.config, run)
             wanted = ground.curve(run, method, prior, budget.kl if budget else None)
-        invocation.conductor.run([wanted], stop_rules={wanted: KLBudgetWarning(budget)} if budget else None)
+        invocation.scheduler.run([wanted], stop_rules={wanted: KLBudgetWarning(budget)} if budget else None)
         invocation.finish()
         _show_metrics(invocation, wanted, ("peak/gold", "peak/gold_se", "peak/kl", "law/alpha", "law/beta"))
         _show_forecast(invocation, wanted)
@@ -238,12 +238,12 @@ def _is_own(given: str) -> bool:
     return is_checkpoint(given) and not given.startswith("models:/")
 
 
-def _forecast_prior(invocation: Invocation, given: str) -> Made | None:
+def _forecast_prior(invocation: Invocation, given: str) -> RunRef | None:
     """The law run that a forecast starts from; None where none is wanted."""
     if not given:
         return None
     run = resolve_law(invocation.client, invocation.store, given)
-    return Made(run.info.run_id, run.data.tags[FINGERPRINT])
+    return RunRef(run.info.run_id, run.data.tags[FINGERPRINT])
 
 
 def _yes_or_no(name: str, value: str) -> bool:

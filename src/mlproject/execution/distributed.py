@@ -1,8 +1,8 @@
 """Several processes at one study, as `torchrun` starts them: the first conducts, the others follow.
 
 The first process does everything that it does alone: it opens runs, logs, prints, decides. It carries out one step
-after another, in its own process. A step that gains by it (`Step.shared`: training, PPO) is announced to the others
-first; each of them reads the same inputs and does the same `work` beside it, in a run that writes nowhere, and the
+after another, in its own process. A step that gains by it (`Step.max_processes`: training, PPO) is announced to the
+others first; each of them reads the same inputs and runs the same function in a run that writes nowhere, and the
 accelerator of the step knows of all of them. Every other step is the first process's own, and its accelerator knows of
 one process.
 
@@ -58,13 +58,13 @@ class Order:
     inputs: Mapping[str, str]
 
 
-class SilentRun:
-    """What a follower's work fills in place of a run (see `mlproject.pipeline.step.Run`): nothing of it is kept."""
+class DiscardedRun:
+    """The `Run` that a step function fills in a worker: nothing of it is kept, the main process keeps its own."""
 
     def __init__(self, order: Order) -> None:
-        self.params, self.how = order.step.params, order.step.how
+        self.params, self.execution_options = order.step.params, order.step.execution_options
         self._inputs = Inputs(order.store.client(), order.inputs)
-        self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-follower-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-worker-")
         self.folder = Path(self._scratch.name)
         self.input, self.checkpoint = self._inputs.folder, self._inputs.checkpoint
 
@@ -78,7 +78,7 @@ class SilentRun:
 
     def log_checkpoint(self, name: str, step: int, metrics: Mapping[str, float], save: Any) -> None: ...
 
-    def goes_on(self, point: Any) -> bool:
+    def should_continue(self, point: Any) -> bool:
         return True  # the first process decides
 
     def progress(self, share: float) -> None: ...
@@ -89,7 +89,7 @@ class SilentRun:
         self._inputs.cleanup()
 
 
-def size() -> int:
+def world_size() -> int:
     """Processes that were started together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -99,7 +99,7 @@ _in_step = False
 
 
 @contextmanager
-def leading() -> Iterator[None]:
+def main_process() -> Iterator[None]:
     """The first process of several: inside it conducts, at the end it sends the others home."""
     _join()
     yield_failed = True
@@ -116,7 +116,7 @@ def leading() -> Iterator[None]:
                 dist.destroy_process_group()
 
 
-def follow() -> int:
+def worker() -> int:
     """Every process but the first: carry out its orders until there are no more.
 
     Returns:
@@ -127,7 +127,7 @@ def follow() -> int:
     try:
         while (order := _receive()) is not None:
             at = order.step.name
-            run = SilentRun(order)
+            run = DiscardedRun(order)
             try:
                 _work(order.step, run)
             finally:
@@ -153,10 +153,11 @@ def check(step: Step) -> None:
     Raises:
         UserError: naming the options that say so.
     """
-    if step.shared is not None and size() > step.shared.most:
-        most = "one process" if step.shared.most == 1 else f"at most {step.shared.most} processes"
+    if step.max_processes is not None and world_size() > step.max_processes.count:
+        most = "one process" if step.max_processes.count == 1 else f"at most {step.max_processes.count} processes"
         raise UserError(
-            f"{step.shared.limit}: allows {most}, and {size()} were started together; change it, or start fewer"
+            f"{step.max_processes.options}: allows {most}, and {world_size()} were started together; change it, or "
+            "start fewer"
         )
 
 
@@ -165,7 +166,7 @@ def work_of(store: Store, step: Step, inputs: Mapping[str, str]) -> Callable[[Ru
 
     def together(run: Run) -> None:
         global _in_step
-        run.set_tags({PROCESSES: str(size())})
+        run.set_tags({PROCESSES: str(world_size())})
         _send(Order(store, step, inputs))
         _in_step = True
         _work(step, run)
@@ -174,17 +175,17 @@ def work_of(store: Store, step: Step, inputs: Mapping[str, str]) -> Callable[[Ru
     def alone(run: Run) -> None:
         kept = {name: os.environ.pop(name) for name in _NAMES if name in os.environ}
         try:
-            step.load_work()(run)
+            step.execute(run)
         finally:
             os.environ.update(kept)
 
-    return together if step.shared is not None else alone
+    return together if step.max_processes is not None else alone
 
 
 def _work(step: Step, run: Run) -> None:
     """A process's part of a step; processes of one machine share the threads that the step may use."""
     torch.set_num_threads(max(1, step.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    step.load_work()(run)
+    step.execute(run)
 
 
 def _join() -> None:
@@ -200,7 +201,7 @@ def _join() -> None:
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
     except ValueError as error:
-        raise UserError(f"WORLD_SIZE={size()}: {error}; start several processes with torchrun") from None
+        raise UserError(f"WORLD_SIZE={world_size()}: {error}; start several processes with torchrun") from None
 
 
 def _send(order: Order | None) -> None:

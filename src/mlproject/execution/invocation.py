@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
 from mlproject.execution.progress import Progress
-from mlproject.execution.scheduler import Conductor
+from mlproject.execution.scheduler import Scheduler
 from mlproject.pipeline.step import Step
 from mlproject.tracking.liveness import owner_tags
 from mlproject.tracking.runs import BATCH_PARAMS, KIND, as_text
@@ -33,7 +33,7 @@ LOCAL_UI = "http://127.0.0.1:5000"
 
 
 class Invocation:
-    """Opens the store, an invocation run and a conductor; closes them whatever happens.
+    """Opens the store, an invocation run and a scheduler; closes them whatever happens.
 
     Under `mlflow run` the run is the one that MLflow opened; otherwise it is made in `<experiment>/studies`.
 
@@ -41,7 +41,7 @@ class Invocation:
         command, config: the parsed command line and its configuration.
         store: where runs are kept.
         run_id: of the invocation run.
-        conductor: carries out steps on its behalf.
+        scheduler: carries out steps on its behalf.
         progress: the display.
     """
 
@@ -69,13 +69,13 @@ class Invocation:
         for start in range(0, len(params), BATCH_PARAMS):
             self.client.log_batch(self.run_id, params=params[start : start + BATCH_PARAMS])
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-        self.conductor = Conductor(self.store, self.run_id, config.workers, self.progress)
+        self.scheduler = Scheduler(self.store, self.run_id, config.workers, self.progress)
 
     def __enter__(self) -> Invocation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.conductor.__exit__(kind, *rest)
+        self.scheduler.__exit__(kind, *rest)
         self.progress.close()
         if self._is_mine and kind is not None and issubclass(kind, UserError):
             self.client.delete_run(self.run_id)  # a mistake leaves nothing behind
@@ -85,11 +85,11 @@ class Invocation:
 
     def make(self, *steps: Step) -> None:
         """Make steps and what they read, or find them made."""
-        self.conductor.run(steps)
+        self.scheduler.run(steps)
 
     def run_id_of(self, step: Step) -> str:
         """Run of a step that was made or found."""
-        return self.conductor.outcomes[step].run_id
+        return self.scheduler.outcomes[step].run_id
 
     def artifact(self, name: str) -> str:
         """Where an artifact of the invocation run is."""
@@ -118,7 +118,7 @@ class Invocation:
                 "seconds": round(outcome.seconds, 2),
                 "tracking_seconds": round(outcome.tracking_seconds, 3),
             }
-            for step, outcome in self.conductor.outcomes.items()
+            for step, outcome in self.scheduler.outcomes.items()
         ]
 
     def finish(self, files: Mapping[str, Path] | None = None) -> None:
@@ -133,7 +133,7 @@ class Invocation:
             for name, path in (files or {}).items():
                 (folder / name).write_bytes(path.read_bytes())
             self.client.log_artifacts(self.run_id, scratch)
-        members = self.conductor.outcomes
+        members = self.scheduler.outcomes
         made = [outcome for outcome in members.values() if not outcome.reused]
         now = int(time.time() * 1000)
         figures: dict[str, float] = {

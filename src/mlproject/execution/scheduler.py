@@ -12,11 +12,11 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
-from mlproject.execution import distributed as crew
+from mlproject.execution import distributed
 from mlproject.execution.progress import Progress
 from mlproject.execution.worker import Outcome, carry_out_here, carry_out_step, process_context, start_worker
 from mlproject.optimization.stopping import StopRule
-from mlproject.pipeline.step import Made, Step, upstream
+from mlproject.pipeline.step import RunRef, Step, upstream
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_index import Ledger, is_first
 from mlproject.tracking.runs import StepRun
@@ -27,7 +27,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 """How often a step that another process is making is looked at."""
 
 
-class Conductor:
+class Scheduler:
     """Runs steps side by side in processes of one thread each, inputs before those who read them.
 
     The first of several processes that were started together runs them one after another instead, in this process,
@@ -46,7 +46,7 @@ class Conductor:
 
     def __init__(self, store: Store, made_by: str, workers: int, progress: Progress) -> None:
         self._store, self._made_by, self._progress = store, made_by, progress
-        self._workers = 1 if crew.size() > 1 else workers or _cores()
+        self._workers = 1 if distributed.world_size() > 1 else workers or _cores()
         client = store.client()
         reap(client, store)
         self._ledger = Ledger(client, store)
@@ -56,7 +56,7 @@ class Conductor:
         self.failed: Step | None = None
         self._look_again: dict[Step, float] = {}
 
-    def __enter__(self) -> Conductor:
+    def __enter__(self) -> Scheduler:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -77,7 +77,7 @@ class Conductor:
 
         Args:
             steps: wanted; those listed first are preferred where several could start.
-            made_by: on whose behalf, where not the conductor's own.
+            made_by: on whose behalf, where not the scheduler's own.
             stop_rules: for some of the steps; each may end its step's run before its budget.
 
         Returns:
@@ -89,7 +89,7 @@ class Conductor:
         plan = upstream(steps)
         waiting = [step for step in plan if not self._recall(step)]
         for step in waiting:
-            crew.check(step)
+            distributed.check(step)
         self._progress.expect(len(waiting))
         running: dict[Future, Step] = {}
         while waiting or running:
@@ -139,11 +139,11 @@ class Conductor:
         self._ledger.forget(step.fingerprint)
         self.outcomes.pop(step, None)
 
-    def open_here(self, step: Step) -> StepRun | None:
+    def start(self, step: Step) -> StepRun | None:
         """Open the run of a step that this process carries out itself, its inputs made first.
 
         Returns:
-            the run to fill and to report with `closed_here`; None where it exists already (see `outcomes`).
+            the run to fill and to report with `finish`; None where it exists already (see `outcomes`).
         """
         self.run([source for source in step.inputs.values() if isinstance(source, Step)])
         while True:
@@ -151,18 +151,18 @@ class Conductor:
                 time.sleep(_LOOK_AGAIN_SECONDS)
             if self._recall(step):
                 return None
-            taken_up = self._ledger.cut_off.pop(step.fingerprint, None)
-            run = StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, taken_up=taken_up)
+            resume_run_id = self._ledger.cut_off.pop(step.fingerprint, None)
+            run = StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, resume_run_id=resume_run_id)
             if is_first(run.client, self._store, step.fingerprint, run.run_id, self._ledger.forgotten):
                 return run
-            run.withdraw(delete=taken_up is None)
+            run.withdraw(delete=resume_run_id is None)
 
-    def closed_here(self, step: Step, run: StepRun) -> None:
+    def finish(self, step: Step, run: StepRun) -> None:
         """Remember the finished run of a step that this process carried out itself."""
         self.outcomes[step] = Outcome(run.run_id, False, 0.0, run.tracking_seconds)
         self._ledger.finished[step.fingerprint] = run.run_id
 
-    def found_here(self, step: Step, run_id: str) -> None:
+    def reuse(self, step: Step, run_id: str) -> None:
         """Remember a run that answers a step, though it need not be one of just this step."""
         self.outcomes[step] = Outcome(run_id, reused=True)
 
@@ -174,12 +174,12 @@ class Conductor:
 
     def _input_ids(self, step: Step) -> dict[str, str]:
         return {
-            role: source.run_id if isinstance(source, Made) else self.outcomes[source].run_id
+            role: source.run_id if isinstance(source, RunRef) else self.outcomes[source].run_id
             for role, source in step.inputs.items()
         }
 
     def _is_ready(self, step: Step) -> bool:
-        return all(isinstance(source, Made) or source in self.outcomes for source in step.inputs.values())
+        return all(isinstance(source, RunRef) or source in self.outcomes for source in step.inputs.values())
 
     def _is_made_elsewhere(self, step: Step) -> bool:
         """Whether another process is making the step now; one that was made meanwhile goes into the outcomes."""
@@ -192,9 +192,9 @@ class Conductor:
         return taken
 
     def _submit(self, step: Step, made_by: str, stop_rule: StopRule | None) -> Future:
-        taken_up, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
-        order = (self._store, step, self._input_ids(step), made_by, taken_up, stop_rule, forgotten)
-        if crew.size() > 1:
+        resume_run_id, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
+        order = (self._store, step, self._input_ids(step), made_by, resume_run_id, stop_rule, forgotten)
+        if distributed.world_size() > 1:
             return self._done_here(order)
         if self._pool is None:
             context = process_context()
@@ -207,8 +207,10 @@ class Conductor:
         store, step, inputs, *_ = order
         done: Future = Future()
         try:
-            tell = partial(self._progress.moved, step.name)
-            done.set_result(carry_out_here(*order, tell=tell, work=crew.work_of(store, step, inputs)))
+            on_progress = partial(self._progress.moved, step.name)
+            done.set_result(
+                carry_out_here(*order, on_progress=on_progress, work=distributed.work_of(store, step, inputs))
+            )
         except Exception as error:
             done.set_exception(error)
         return done

@@ -91,7 +91,7 @@ def carry_out_step(
     step: Step,
     inputs: Mapping[str, str],
     made_by: str,
-    taken_up: str | None,
+    resume_run_id: str | None,
     stop_rule: StopRule | None,
     forgotten: Collection[str],
 ) -> Outcome:
@@ -101,7 +101,7 @@ def carry_out_step(
         store, step: where and what.
         inputs: run ids by role.
         made_by: run id of the study or search on whose behalf.
-        taken_up: a cut-off run to be filled; None opens one.
+        resume_run_id: a cut-off run to be filled; None opens one.
         stop_rule: may end the run before its budget; asked after every curve point.
         forgotten: finished runs that do not count.
     """
@@ -112,11 +112,11 @@ def carry_out_step(
             step,
             inputs,
             made_by,
-            taken_up,
+            resume_run_id,
             stop_rule,
             forgotten,
-            tell=lambda share: _tell.put((step.name, share)),
-            work=step.load_work(),
+            on_progress=lambda share: _tell.put((step.name, share)),
+            work=step.execute,
         )
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -127,26 +127,28 @@ def carry_out_here(
     step: Step,
     inputs: Mapping[str, str],
     made_by: str,
-    taken_up: str | None,
+    resume_run_id: str | None,
     stop_rule: StopRule | None,
     forgotten: Collection[str],
     *,
-    tell: Callable[[float], None],
+    on_progress: Callable[[float], None],
     work: Callable[[StepRun], None],
 ) -> Outcome:
     """Carry a step out as `carry_out_step` does, with signals left as they are.
 
     Args:
-        tell: told the finished share.
+        on_progress: told the finished share.
         work: fills the run.
     """
     import torch
 
     torch.set_num_threads(step.threads)
     since = time.perf_counter()
-    run = StepRun(store, step, inputs, made_by=made_by, taken_up=taken_up, tell=tell, stop_rule=stop_rule)
+    run = StepRun(
+        store, step, inputs, made_by=made_by, resume_run_id=resume_run_id, on_progress=on_progress, stop_rule=stop_rule
+    )
     if not is_first(run.client, store, step.fingerprint, run.run_id, forgotten):
-        run.withdraw(delete=taken_up is None)
+        run.withdraw(delete=resume_run_id is None)
         return Outcome("", False)
     carry_out(run, work)
     return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)

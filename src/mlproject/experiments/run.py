@@ -38,7 +38,6 @@ def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
             "grid": fingerprint({"cells": [step.fingerprint for step in cells]})[:16],
             "shown": json.dumps([experiment.figure, experiment.table]),
         },
-        work=__name__,
     )
 
 
@@ -59,7 +58,7 @@ def experiment(
     """
     invocation.make(*cells)
     step = experiment_step(experiment, cells)
-    run = invocation.conductor.open_here(step)
+    run = invocation.scheduler.start(step)
     if run is None and keep is None:
         return step
     result = Result(experiment.name, about, [_cell(invocation, cell) for cell in cells])
@@ -76,11 +75,11 @@ def experiment(
             writer = csv.writer(file)
             writer.writerow(("cell", "run_id", "reused"))
             for cell in cells:
-                outcome = invocation.conductor.outcomes[cell]
+                outcome = invocation.scheduler.outcomes[cell]
                 writer.writerow((cell.name, outcome.run_id, outcome.reused))
 
     carry_out(run, work)
-    invocation.conductor.closed_here(step, run)
+    invocation.scheduler.finish(step, run)
     return step
 
 
@@ -98,4 +97,4 @@ def _settings(step: Step) -> dict[str, object]:
     proxy = step.inputs["proxy-rm"]
     trained = proxy.params if isinstance(proxy, Step) else {}
     first_round = {"round": 1, "rounds_from": "", "rounds_data": ""}
-    return {**first_round, **trained, **step.shown, **step.params}
+    return {**first_round, **trained, **step.inherited_params, **step.params}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlproject.optimization import METHODS
 from mlproject.pipeline.policy_run import CURVE, METHOD
 from mlproject.pipeline.pool import AUDIT
-from mlproject.pipeline.step import Made, Run, Step
+from mlproject.pipeline.step import Run, RunRef, Step
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FILE = "audit.npz"
 
 
-def audit(config: Config, policy_run: Made, proxy: Made, pool: Step, method: str) -> Step:
+def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method: str) -> Step:
     """The step that measures a finished policy run on the audit prompts.
 
     Args:
@@ -40,13 +40,13 @@ def audit(config: Config, policy_run: Made, proxy: Made, pool: Step, method: str
             "seed": int(policy_run.params["seed"]),
         },
         inputs={"policy-run": policy_run, "proxy-rm": proxy, "pool": pool, **pool.inputs},
-        shown=known,
+        inherited_params=known,
         tags={METHOD: method},
-        work=__name__,
+        fn=measure_audit,
     )
 
 
-def work(run: Run) -> None:
+def measure_audit(run: Run) -> None:
     """Artifacts: `audit.npz`, a curve of one point."""
     from mlproject.curve import Curve
     from mlproject.pipeline.loading import load_checkpoint

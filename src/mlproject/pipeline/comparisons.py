@@ -35,11 +35,11 @@ def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None
             **({"round": round} if round > 1 else {}),
         },
         inputs={"initial-policy": policy, "gold-rm": gold, **({"optimized": optimized} if optimized else {})},
-        work=__name__,
+        fn=collect_comparisons,
     )
 
 
-def work(run: Run) -> None:
+def collect_comparisons(run: Run) -> None:
     """Artifacts: `comparisons.parquet`, one row per comparison.
 
     Pairs are drawn in chunks with seeds of their own, so that fewer comparisons are a prefix of more.

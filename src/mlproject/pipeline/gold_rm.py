@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlproject.config.rules import GOLD, TRAINED
 from mlproject.models.sizes import SIZES
-from mlproject.pipeline.step import HOW, Run, Step, shared_batches
+from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,14 +38,14 @@ def gold_rm(config: Config, policy: Step) -> Step:
         ),
         inputs={"initial-policy": policy},
         tags={GOLD: TRAINED},
-        work=__name__,
+        fn=train_gold_rm,
         threads=2,
-        how=config.changed(*HOW),
-        shared=shared_batches(config, "gold_batch_size"),
+        execution_options=config.changed(*EXECUTION_OPTIONS),
+        max_processes=batch_limit(config, "gold_batch_size"),
     )  # fmt: skip
 
 
-def work(run: Run) -> None:
+def train_gold_rm(run: Run) -> None:
     """Artifacts: `model/`, `units.json` (human mean and standard deviation on the initial policy)."""
     import json
 
@@ -129,7 +129,7 @@ def work(run: Run) -> None:
             p["gold_epochs"],
             p["gold_batch_size"],
             SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
-            **memory(run.how),
+            **memory(run.execution_options),
         ),
         accelerator=machine,
         generator=torch_generator("gold order", seed),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.models.sizes import SIZES
-from mlproject.pipeline.step import HOW, Run, Step, shared_batches
+from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -21,14 +21,14 @@ def initial_policy(config: Config) -> Step:
             "world", "world_seed", "policy_size", "sft_examples", "sft_epochs", "sft_batch_size", "sft_lr",
             "mixed_precision",
         ),
-        work=__name__,
+        fn=train_initial_policy,
         threads=2,
-        how=config.changed(*HOW),
-        shared=shared_batches(config, "sft_batch_size"),
+        execution_options=config.changed(*EXECUTION_OPTIONS),
+        max_processes=batch_limit(config, "sft_batch_size"),
     )  # fmt: skip
 
 
-def work(run: Run) -> None:
+def train_initial_policy(run: Run) -> None:
     """Artifacts: `model/`."""
     from mlproject.models.init import new_policy, parameter_count
     from mlproject.models.sequences import encode
@@ -58,7 +58,7 @@ def work(run: Run) -> None:
             p["sft_epochs"],
             p["sft_batch_size"],
             SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
-            **memory(run.how),
+            **memory(run.execution_options),
         ),
         accelerator=machine,
         generator=torch_generator("initial policy order", p["world_seed"]),

@@ -29,7 +29,7 @@ PRIORS = "priors.json"
 def law(config: Config, policy_runs: Sequence[Step]) -> Step:
     """The step that fits the laws to all curves of a study."""
     about = [
-        {name: {**step.shown, **step.params}[name] for name in ("method", "rm_size", "rm_params", "seed")}
+        {name: {**step.inherited_params, **step.params}[name] for name in ("method", "rm_size", "rm_params", "seed")}
         for step in policy_runs
     ]
     return Step(
@@ -38,11 +38,11 @@ def law(config: Config, policy_runs: Sequence[Step]) -> Step:
         version=2,
         params={"bootstrap": config.bootstrap, "curves": json.dumps(about)},
         inputs={str(i): step for i, step in enumerate(policy_runs)},
-        work=__name__,
+        fn=fit_laws,
     )
 
 
-def work(run: Run) -> None:
+def fit_laws(run: Run) -> None:
     """Artifacts: `laws.json`, `priors.json`."""
     from mlproject.curve import Curve
     from mlproject.laws import Prior, spearman, trend

@@ -70,7 +70,7 @@ def accelerator(mixed_precision: str = "no") -> Accelerator:
 
 
 def memory(how: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a `Schedule` that trades time for memory, from `Step.how`."""
+    """The part of a `Schedule` that trades time for memory, from `Step.execution_options`."""
     return {
         "accumulation": how.get("accumulation", 1),
         "recompute": how.get("gradient_checkpointing") == "yes",

@@ -11,7 +11,7 @@ from mlproject.config.rules import GOLD, gold_kind
 from mlproject.errors import UserError
 from mlproject.optimization import KL_BUDGET, METHODS, Method
 from mlproject.pipeline.pool import CURVE as CURVE_PROMPTS
-from mlproject.pipeline.step import HOW, Made, Run, Shared, Step
+from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, Run, RunRef, Step
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -45,13 +45,13 @@ _PROXY_PARAMS = (
 
 def policy_run(
     config: Config,
-    proxy: Step | Made,
+    proxy: Step | RunRef,
     pool: Step,
     method: str,
     seed: int,
     earlier: Step | None = None,
     round: int = 1,
-    prior: Made | None = None,
+    prior: RunRef | None = None,
     kl_budget: float | None = None,
     auxiliary_rms: Mapping[str, Step] | None = None,
 ) -> Step:
@@ -73,7 +73,9 @@ def policy_run(
     Raises:
         UserError: for `stop=kl-budget` without one.
     """
-    known: dict[str, Any] = {**proxy.params} if isinstance(proxy, Made) else {**proxy.shown, **proxy.params}
+    known: dict[str, Any] = (
+        {**proxy.params} if isinstance(proxy, RunRef) else {**proxy.inherited_params, **proxy.params}
+    )
     optimized = pool.inputs["initial-policy"]
     if isinstance(optimized, Step):
         known["policy_size"] = optimized.params["policy_size"]
@@ -109,24 +111,24 @@ def policy_run(
             **({"law": prior} if prior else {}),
             **(auxiliary_rms or {}),
         },
-        shown={name: known[name] for name in _PROXY_PARAMS if name in known},
+        inherited_params={name: known[name] for name in _PROXY_PARAMS if name in known},
         tags={METHOD: method, GOLD: gold_kind(config)},
-        work=__name__,
-        how=config.changed(*HOW) if METHODS[method].trains_policy else {},
-        shared=_shared(config) if METHODS[method].shares_work else None,
+        fn=optimize_policy,
+        execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
+        max_processes=_process_limit(config) if METHODS[method].shares_work else None,
     )
 
 
-def _shared(config: Config) -> Shared:
+def _process_limit(config: Config) -> ProcessLimit:
     """Processes share rollouts by shards, and minibatches by rollouts."""
     batch, size, minibatches = config.ppo_batch_size, config.ppo_rollout_batch, config.ppo_minibatches
     shards = -(-batch // size) if size else 1
     if shards <= batch // minibatches:
-        return Shared(shards, f"ppo_rollout_batch={size} with ppo_batch_size={batch}")
-    return Shared(batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}")
+        return ProcessLimit(shards, f"ppo_rollout_batch={size} with ppo_batch_size={batch}")
+    return ProcessLimit(batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}")
 
 
-def work(run: Run) -> None:
+def optimize_policy(run: Run) -> None:
     """Artifacts: `curve.npz`, `samples.json`; where the method trains a policy, its last state (`model/`, for a next
     round) and checkpoints.
     """
@@ -157,7 +159,7 @@ def work(run: Run) -> None:
         if "kl_budget" in p and point.kl > p["kl_budget"]:
             run.set_tags({COMPLETE: "false", "kl_budget.stopped_at": str(point.step)})
             return True
-        if not run.goes_on(point):
+        if not run.should_continue(point):
             run.set_tags({COMPLETE: "false"})
             return True
         return False

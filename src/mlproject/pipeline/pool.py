@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlproject.pipeline.step import Made, Run, Step
+from mlproject.pipeline.step import Run, RunRef, Step
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -14,7 +14,7 @@ CURVE, AUDIT = "curve", "audit"
 """Splits of held-out prompts: every curve point is measured on the first; the second serves promotion only."""
 
 
-def pool(config: Config, policy: Step | Made, gold: Step | Made, split: str = CURVE) -> Step:
+def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str = CURVE) -> Step:
     """The step that samples and scores the pool of the `curve` prompts, or of those of another split."""
     prompts = f"{split}_prompts"
     return Step(
@@ -26,11 +26,11 @@ def pool(config: Config, policy: Step | Made, gold: Step | Made, split: str = CU
             **({} if split == CURVE else {"split": split}),
         },
         inputs={"initial-policy": policy, "gold-rm": gold},
-        work=__name__,
+        fn=sample_pool,
     )
 
 
-def work(run: Run) -> None:
+def sample_pool(run: Run) -> None:
     """Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
     import numpy as np
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlproject.config.rules import NONE
 from mlproject.models.checkpoints import look_up
 from mlproject.models.sizes import SIZES, is_checkpoint
-from mlproject.pipeline.step import HOW, Made, Run, Step, shared_batches
+from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_limit
 from mlproject.preferences import HALF, HALVES
 from mlproject.worlds import FILES
 
@@ -70,17 +70,17 @@ def proxy_rm(
             "initial-policy": policy,
             **({"gold-rm": scale_of} if scale_of and not plays_gold else {}),
         },
-        shown={
+        inherited_params={
             "rm_params": base.parameters if base else SIZES[size].reward_model_parameters,
             **_known(config, comparisons, policy, scale_of),
         },
-        work=__name__,
-        how=config.changed(*HOW),
-        shared=shared_batches(config, "rm_batch_size"),
+        fn=train_proxy_rm,
+        execution_options=config.changed(*EXECUTION_OPTIONS),
+        max_processes=batch_limit(config, "rm_batch_size"),
     )
 
 
-def _known(config: Config, comparisons: Step, policy: Step | Made, gold: Step | Made | None) -> dict[str, Any]:
+def _known(config: Config, comparisons: Step, policy: Step | RunRef, gold: Step | RunRef | None) -> dict[str, Any]:
     known = config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "label_noise")
     known["labels"] = comparisons.params["labels"]
     if config.world == FILES:
@@ -89,7 +89,7 @@ def _known(config: Config, comparisons: Step, policy: Step | Made, gold: Step | 
     return known
 
 
-def work(run: Run) -> None:
+def train_proxy_rm(run: Run) -> None:
     """Artifacts: `model/`, whose config.json holds centre and scale."""
     import numpy as np
     import pandas as pd
@@ -128,7 +128,7 @@ def work(run: Run) -> None:
     loss = train_reward_model(
         model.to(machine.device),
         encode_comparisons(table[~table.held_out], reader),
-        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, **memory(run.how)),
+        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, **memory(run.execution_options)),
         accelerator=machine,
         generator=torch_generator("proxy order", *streams),
         progress=run.progress,

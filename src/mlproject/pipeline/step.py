@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A run that exists already and serves as an input (a proxy given by its run id).
+class RunRef:
+    """Reference to an existing run that serves as an input (a proxy given by its run id).
 
     Attributes:
         run_id: of the run.
@@ -32,16 +31,16 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """A step's work that several processes can do together.
+class ProcessLimit:
+    """How many processes can share one step.
 
     Attributes:
-        most: processes that it can be shared between.
-        limit: the options that say so, for people.
+        count: the largest number of processes.
+        options: the options that set it, as `name=value`, for error messages.
     """
 
-    most: int
-    limit: str
+    count: int
+    options: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,28 +52,31 @@ class Step:
         kind: value of the tag `mlproject.kind`.
         version: raised when a change of the code changes the result.
         params: all configuration that the result depends on, inputs apart.
+        fn: fills the run; a function at the top level of a module, so that a step can be sent to another process. None
+            for a step whose run the caller fills (search, experiment, promotion).
         inputs: steps or runs it reads, by role.
-        work: module with the function `work(run)`.
-        shown: parameters of its inputs that are repeated on the run, so that one table can be filtered and grouped.
+        inherited_params: parameters of its inputs that are repeated on the run, so that one table can be filtered and
+            grouped.
         tags: further tags of the run.
-        threads: that its arithmetic uses; 2 for a step that everything else waits for. Fixed, since the order of sums,
-            and so the last digits of a result, depend on it.
-        how: options that say how the work is done and change no more than the last digits of what comes out; they are
-            no part of the fingerprint.
-        shared: where several processes were started together, they share the work; None: the first does it alone.
+        threads: CPU threads for its arithmetic; 2 for a step that everything else waits for. Fixed, since the order of
+            sums, and so the last digits of a result, depend on it.
+        execution_options: options that change how the step is executed and no more than the last digits of its result;
+            not part of the fingerprint.
+        max_processes: limit on the processes that share the step under torchrun; None: the main process executes it
+            alone.
     """
 
     name: str
     kind: str
     version: int
     params: Mapping[str, Any]
-    work: str
-    inputs: Mapping[str, Step | Made] = field(default_factory=dict)
-    shown: Mapping[str, Any] = field(default_factory=dict)
+    fn: Callable[[Run], None] | None = None
+    inputs: Mapping[str, Step | RunRef] = field(default_factory=dict)
+    inherited_params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
-    how: Mapping[str, Any] = field(default_factory=dict)
-    shared: Shared | None = None
+    execution_options: Mapping[str, Any] = field(default_factory=dict)
+    max_processes: ProcessLimit | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,22 +96,24 @@ class Step:
     def __hash__(self) -> int:
         return hash(self.fingerprint)
 
-    def load_work(self) -> Callable[[Run], None]:
-        """Import the module that carries the step out."""
-        return import_module(self.work).work
+    def execute(self, run: Run) -> None:
+        """Fill the run of this step."""
+        if self.fn is None:
+            raise RuntimeError(f"step {self.name!r} has no function: its caller fills the run")
+        self.fn(run)
 
 
 class Run(Protocol):
-    """What a step's work sees of the run that it fills.
+    """What the function of a step sees of the run that it fills.
 
     Attributes:
         params: the step's parameters.
-        how: its options that change no more than the last digits of the result.
-        folder: an empty folder; what the work leaves in it becomes the run's artifacts.
+        execution_options: the step's options that change no more than the last digits of the result.
+        folder: an empty folder; files left in it become the run's artifacts.
     """
 
     params: Mapping[str, Any]
-    how: Mapping[str, Any]
+    execution_options: Mapping[str, Any]
     folder: Path
 
     def input(self, role: str) -> Path:
@@ -117,7 +121,7 @@ class Run(Protocol):
         ...
 
     def checkpoint(self, role: str, name: str) -> Path:
-        """Folder with a model that an input kept by `log_checkpoint`."""
+        """Folder with a model that an input saved with `log_checkpoint`."""
         ...
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
@@ -132,21 +136,21 @@ class Run(Protocol):
         self, name: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
     ) -> None: ...
 
-    def goes_on(self, point: CurvePoint) -> bool:
-        """Told every curve point; False ends a policy run before its budget."""
+    def should_continue(self, point: CurvePoint) -> bool:
+        """Called with every curve point; False ends a policy run before its budget."""
         ...
 
     def progress(self, share: float) -> None: ...
 
 
-HOW = ("accumulation", "gradient_checkpointing")
-"""Options of the configuration that stand in `Step.how` of every step that trains."""
+EXECUTION_OPTIONS = ("accumulation", "gradient_checkpointing")
+"""Options of the configuration that stand in `Step.execution_options` of every step that trains."""
 
 
-def shared_batches(config: Config, batch_size: str) -> Shared:
-    """A step that trains on batches can be shared between as many processes as a batch has examples."""
-    most = getattr(config, batch_size)
-    return Shared(most, f"{batch_size}={most}")
+def batch_limit(config: Config, batch_size: str) -> ProcessLimit:
+    """Limit of a step that trains on batches: one process per example of a batch."""
+    examples = getattr(config, batch_size)
+    return ProcessLimit(examples, f"{batch_size}={examples}")
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
@@ -158,7 +162,7 @@ def upstream(steps: Sequence[Step]) -> list[Step]:
     """All given steps and what they read, each once, inputs before those who read them."""
     ordered: dict[str, Step] = {}
 
-    def visit(step: Step | Made) -> None:
+    def visit(step: Step | RunRef) -> None:
         if isinstance(step, Step) and step.fingerprint not in ordered:
             for source in step.inputs.values():
                 visit(source)

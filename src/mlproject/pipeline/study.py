@@ -24,7 +24,7 @@ from mlproject.pipeline.law import law
 from mlproject.pipeline.policy_run import policy_run
 from mlproject.pipeline.pool import pool
 from mlproject.pipeline.proxy_rm import TEST, proxy_rm
-from mlproject.pipeline.step import Made, Step
+from mlproject.pipeline.step import RunRef, Step
 from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def plan_proxy(config: Config, root: Roots, size: str, seed: int) -> Step:
     return proxy_rm(config, root.comparisons, size, seed, gold=root.gold)
 
 
-def plan_curve(config: Config, method: str, prior: Made | None = None) -> Step:
+def plan_curve(config: Config, method: str, prior: RunRef | None = None) -> Step:
     """Lay out the policy run of one method against one proxy (`rm_size`, `seed`), in one round or several.
 
     In each further round the policy as optimized so far gives new comparisons; a new proxy learns from them (and, with

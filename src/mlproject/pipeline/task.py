@@ -74,7 +74,7 @@ def load_task(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda
         samples_per_prompt=pool.shape[1],
         log_prob_PN=pool.log_prob_PN,
         evaluator=evaluator,
-        options={**run.how, **p},
+        options={**run.execution_options, **p},
         accelerator=machine,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
         progress=run.progress,

@@ -16,7 +16,7 @@ from mlproject.optimization import METHODS
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.pipeline.policy_run import COMPLETE, METHOD, policy_run
 from mlproject.pipeline.pool import AUDIT, pool
-from mlproject.pipeline.step import Made, Step
+from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_roots
 from mlproject.registry.metrics import SIGNS, Evidence
 from mlproject.tracking.runs import FINGERPRINT, INPUTS, PROXY_RUN, as_text, curve_of, values_by_step
@@ -45,10 +45,10 @@ class Ground:
         """Likewise on the audit prompts."""
         return pool(self.config, self.pool.inputs["initial-policy"], self.pool.inputs["gold-rm"], AUDIT)
 
-    def curve(self, proxy: Run, method: str, prior: Made | None = None, kl_budget: float | None = None) -> Step:
+    def curve(self, proxy: Run, method: str, prior: RunRef | None = None, kl_budget: float | None = None) -> Step:
         """The policy run against a proxy RM that exists, also one of another world."""
         seed = int(proxy.data.params["seed"])
-        return policy_run(self.config, made(proxy), self.pool, method, seed, prior=prior, kl_budget=kl_budget)
+        return policy_run(self.config, run_ref(proxy), self.pool, method, seed, prior=prior, kl_budget=kl_budget)
 
 
 def ground_of(config: Config) -> Ground:
@@ -61,14 +61,14 @@ def ground_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> Ground:
     p, sources = proxy.data.params, {}
     for role, run_id in json.loads(proxy.data.tags[INPUTS]).items():
         found = client.get_run(run_id)
-        sources[role] = Made(run_id, found.data.tags[FINGERPRINT], found.data.params)
+        sources[role] = RunRef(run_id, found.data.tags[FINGERPRINT], found.data.params)
     policy, gold = sources["initial-policy"], sources["gold-rm"]
     own = {"world": p["world"], "world_seed": int(p["world_seed"]), **_files_of(sources), **_gold_of(gold.params)}
     config = config.replace(**own)
     return Ground(config, pool(config, policy, gold))
 
 
-def _files_of(sources: Mapping[str, Made]) -> dict[str, Any]:
+def _files_of(sources: Mapping[str, RunRef]) -> dict[str, Any]:
     """The options that a user's own policy and files were taken over with; of the embedded world none."""
     policy = sources["initial-policy"].params
     if policy["world"] != FILES:
@@ -88,9 +88,9 @@ def _gold_of(gold: Mapping[str, str]) -> dict[str, Any]:
     return {"gold": kind, **({"gold_size": gold["gold_size"]} if kind == NONE else {})}
 
 
-def made(run: Run) -> Made:
+def run_ref(run: Run) -> RunRef:
     """A run as an input of a step."""
-    return Made(run.info.run_id, run.data.tags[FINGERPRINT], run.data.params)
+    return RunRef(run.info.run_id, run.data.tags[FINGERPRINT], run.data.params)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mlproject.curve import Array, Curve
 from mlproject.errors import UserError
 from mlproject.pipeline.audit import FILE as AUDIT_FILE
 from mlproject.pipeline.audit import audit
-from mlproject.registry.candidates import Candidate, Ground, candidates_on, evidence_of, made
+from mlproject.registry.candidates import Candidate, Ground, candidates_on, evidence_of, run_ref
 from mlproject.registry.gates import Gates, Verdict
 from mlproject.registry.metrics import Evidence
 from mlproject.registry.ranking import choose
@@ -127,7 +127,7 @@ def _audited(invocation: Invocation, judgement: Judgement) -> Judgement:
         measured.append(_champion(invocation, judgement, judgement.champion))
     method, ground = judgement.gates.method, judgement.ground
     audits = [
-        audit(ground.config, made(each.curves[method]), made(each.proxy), ground.audit_pool, method)
+        audit(ground.config, run_ref(each.curves[method]), run_ref(each.proxy), ground.audit_pool, method)
         for each in measured
     ]
     invocation.make(*audits)

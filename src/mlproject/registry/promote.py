@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mlflow.entities import Run
 
 from mlproject.pipeline.step import Step
-from mlproject.registry.candidates import Candidate, Ground, made
+from mlproject.registry.candidates import Candidate, Ground, run_ref
 from mlproject.registry.evaluate import Judgement, judge
 from mlproject.registry.gates import Gates, Verdict
 from mlproject.registry.lock import (
@@ -90,16 +90,16 @@ def promote(
     """
     while True:
         judgement = judge(invocation, gates, ground, wanted)
-        step, conductor = _step(invocation, judgement, dry_run), invocation.conductor
+        step, scheduler = _step(invocation, judgement, dry_run), invocation.scheduler
         champion = judgement.champion
         if champion is not None and judgement.was_promoted:
             settle_moved(invocation.client, invocation.config.registered_model)
             run_id = champion.tags[PROMOTION_RUN]
-            conductor.found_here(step, run_id)
+            scheduler.reuse(step, run_id)
             return _decision(invocation, judgement, run_id)
-        known = conductor.find(step)
+        known = scheduler.find(step)
         if known is not None and invocation.client.get_run(known).data.tags.get(OUTCOME) in (REFUSED, REHEARSED):
-            conductor.found_here(step, known)
+            scheduler.reuse(step, known)
             return _decision(invocation, judgement, known)
         inputs = {role: source.run_id for role, source in _inputs(judgement).items()}
         run = StepRun(invocation.store, step, inputs, made_by=invocation.run_id)
@@ -110,7 +110,7 @@ def promote(
                 invocation.say("another promotion was faster: judged again, against the new champion")
                 continue
             carry_out(run, partial(_act, judgement=judgement, name=invocation.config.registered_model, dry_run=dry_run))
-        conductor.closed_here(step, run)
+        scheduler.finish(step, run)
         return _decision(invocation, judgement, run.run_id)
 
 
@@ -121,7 +121,7 @@ def who() -> str:
 
 def _inputs(judgement: Judgement) -> dict:
     candidate = judgement.candidate
-    return {"proxy-rm": made(candidate.proxy), "policy-run": made(candidate.curves[judgement.gates.method])}
+    return {"proxy-rm": run_ref(candidate.proxy), "policy-run": run_ref(candidate.curves[judgement.gates.method])}
 
 
 def _step(invocation: Invocation, judgement: Judgement, dry_run: bool) -> Step:
@@ -140,7 +140,6 @@ def _step(invocation: Invocation, judgement: Judgement, dry_run: bool) -> Step:
         },
         inputs=_inputs(judgement),
         tags={MODEL: name, ACTION: "promote", WHO: who()},
-        work=__name__,
     )
 
 

@@ -28,7 +28,6 @@ def rollback(invocation: Invocation, why: str) -> Move:
         kind="promotion",
         version=1,
         params={"registered_model": name, "invocation": invocation.run_id},
-        work=__name__,
         tags={MODEL: name, ACTION: "rollback", WHO: who(), WHY: why},
     )
     run = StepRun(store, step, {}, made_by=invocation.run_id)
@@ -51,5 +50,5 @@ def rollback(invocation: Invocation, why: str) -> Move:
         except UserError:
             client.delete_run(run.run_id)  # a mistake leaves nothing behind
             raise
-    invocation.conductor.closed_here(step, run)
+    invocation.scheduler.finish(step, run)
     return history(client, name)[-1]

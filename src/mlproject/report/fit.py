@@ -106,13 +106,12 @@ def fit_curve(
         kind="fit",
         version=1,
         params={"points": digest, "method": method, "gold_sd": gold_sd},
-        shown={"curve": given, "columns": columns, "gold_start": logged.gold_start},
-        work=__name__,
+        inherited_params={"curve": given, "columns": columns, "gold_start": logged.gold_start},
     )
-    run = invocation.conductor.open_here(step)
+    run = invocation.scheduler.start(step)
     if run is not None:
         carry_out(run, lambda run: _log(run, logged, fitted, method))
-        invocation.conductor.closed_here(step, run)
+        invocation.scheduler.finish(step, run)
     return step, logged, fitted
 
 

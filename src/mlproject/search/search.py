@@ -44,7 +44,6 @@ def search_step(config: Config, plan: Plan) -> Step:
         version=3,
         params={**_problem(config), "n_trials": config.n_trials},
         inputs={"comparisons": plan.comparisons, "pool": plan.pool},
-        work=__name__,
     )
 
 
@@ -54,9 +53,9 @@ def search(invocation: Invocation, plan: Plan) -> Step:
     Returns:
         the step; its run has the artifact `trials.csv`.
     """
-    config, conductor = invocation.config, invocation.conductor
+    config, scheduler = invocation.config, invocation.scheduler
     step = search_step(config, plan)
-    run = conductor.open_here(step)
+    run = scheduler.start(step)
     if run is None:
         return step
 
@@ -74,7 +73,7 @@ def search(invocation: Invocation, plan: Plan) -> Step:
         sum_up(run, study, config)
 
     carry_out(run, fill)
-    conductor.closed_here(step, run)
+    scheduler.finish(step, run)
     return step
 
 
@@ -137,7 +136,7 @@ def final_command(config: Config, best: Mapping[str, Any]) -> str:
 
 def open_study(config: Config, step: Step, store: Store) -> optuna.Study:
     """The Optuna study of a search: another problem is another study, whatever its name."""
-    problem = Step("", "search", step.version, _problem(config), "", step.inputs)
+    problem = Step("", "search", step.version, _problem(config), inputs=step.inputs)
     return optuna.create_study(
         study_name=f"{config.study}-{problem.fingerprint[:8]}",
         storage=open_storage(config, store),

@@ -74,7 +74,7 @@ def plan_trial(config: Config, trial: Trial, study_name: str) -> Planned:
     """The policy run that a trial asks for, marked with study and number."""
     cell = Space.of(config).cell(trial.params)
     step = plan_curve(config.replace(**cell), "ppo")
-    trial.set_user_attr(RM_PARAMS, step.shown["rm_params"])
+    trial.set_user_attr(RM_PARAMS, step.inherited_params["rm_params"])
     return Planned(trial, replace(step, tags={**step.tags, STUDY_NAME: study_name, TRIAL_NUMBER: str(trial.number)}))
 
 
@@ -96,10 +96,10 @@ def carry_out_trials(
     }
     todo = [one.step for one in planned if one.step not in made]
     try:
-        outcomes = invocation.conductor.run(todo, made_by=made_by, stop_rules=stop_rules) if todo else {}
+        outcomes = invocation.scheduler.run(todo, made_by=made_by, stop_rules=stop_rules) if todo else {}
     except Exception:  # the trial whose run failed has failed; its neighbours are taken up next time
         for one in planned:
-            if one.step == invocation.conductor.failed:
+            if one.step == invocation.scheduler.failed:
                 study.tell(one.trial, state=TrialState.FAIL)
         raise
     for one in planned:

@@ -1,1 +1,1 @@
-"""The only rooms that import MLflow or Optuna: store, runs, the conductor of steps, search, registry, report, views."""
+"""The only rooms that import MLflow or Optuna: store, runs, the scheduler of steps, search, registry, report, views."""

@@ -87,8 +87,8 @@ class StepRun:
         step: what.
         inputs: run ids of the step's inputs, by role.
         made_by: run id of the study or search that asked for it.
-        taken_up: id of a cut-off run of the same step, to be filled anew; None opens a new one.
-        tell: told the finished share.
+        resume_run_id: id of a cut-off run of the same step, to be filled anew; None opens a new one.
+        on_progress: told the finished share.
         stop_rule: may end the run before its budget; asked after every curve point.
 
     Attributes:
@@ -103,11 +103,11 @@ class StepRun:
         inputs: Mapping[str, str],
         *,
         made_by: str,
-        taken_up: str | None = None,
-        tell: Callable[[float], None] = lambda share: None,
+        resume_run_id: str | None = None,
+        on_progress: Callable[[float], None] = lambda share: None,
         stop_rule: StopRule | None = None,
     ) -> None:
-        self.params, self.how, self.progress = step.params, step.how, tell
+        self.params, self.execution_options, self.progress = step.params, step.execution_options, on_progress
         self.tracking_seconds = 0.0
         self.client, self.inputs = store.client(), dict(inputs)
         self._step, self._stop_rule = step, stop_rule
@@ -122,29 +122,29 @@ class StepRun:
             MADE_BY: made_by,
             INPUTS: json.dumps(self.inputs),
             **({PROXY_RUN: inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
-            **({RUN_COLOR_TAG: run_color(step.shown["rm_size"])} if step.kind == "policy-run" else {}),
+            **({RUN_COLOR_TAG: run_color(step.inherited_params["rm_size"])} if step.kind == "policy-run" else {}),
             **step.tags,
-            **{f"{HOW}.{name}": str(value) for name, value in step.how.items()},
+            **{f"{HOW}.{name}": str(value) for name, value in step.execution_options.items()},
             **owner_tags(),
         }
         with self._timed():
-            if taken_up is None:
+            if resume_run_id is None:
                 run = self.client.create_run(store.experiment_of(step.kind), tags=tags, run_name=step.name)
             else:
-                self._forget_checkpoints(store.experiment_of(step.kind), taken_up)
-                self.client.update_run(taken_up, status="RUNNING")
-                run = self.client.get_run(taken_up)
-                self.client.log_batch(taken_up, tags=[RunTag(k, v) for k, v in tags.items()])
+                self._forget_checkpoints(store.experiment_of(step.kind), resume_run_id)
+                self.client.update_run(resume_run_id, status="RUNNING")
+                run = self.client.get_run(resume_run_id)
+                self.client.log_batch(resume_run_id, tags=[RunTag(k, v) for k, v in tags.items()])
             self.run_id, self._start = run.info.run_id, run.info.start_time
             self._experiment = run.info.experiment_id
-            self.log_params({**step.shown, **step.params})
+            self.log_params({**step.inherited_params, **step.params})
 
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input, downloaded once where the store is remote."""
         with self._timed():
             return self._folders.folder(role)
 
-    def goes_on(self, point: CurvePoint) -> bool:
+    def should_continue(self, point: CurvePoint) -> bool:
         """Whether the stop rule, if there is one, lets the run continue; otherwise the run's tags say why it ended."""
         decision = None if self._stop_rule is None else self._stop_rule(point)
         if decision is not None:

@@ -41,7 +41,7 @@ def adopted_gold(config: Config, policy: Step, test_rm: Step | None = None) -> S
     rm_params: object = 0
     if config.gold == NONE:
         assert test_rm is not None  # it is planned with it
-        size, rm_params = test_rm.params["rm_size"], test_rm.shown["rm_params"]
+        size, rm_params = test_rm.params["rm_size"], test_rm.inherited_params["rm_params"]
         name = f"test RM {size}"
     elif is_function(config.gold):
         name = size = config.gold
@@ -56,9 +56,9 @@ def adopted_gold(config: Config, policy: Step, test_rm: Step | None = None) -> S
         version=1,
         params={**config.select("world", "world_seed"), **params, "gold_size": size},
         inputs={"initial-policy": policy, **({"test-rm": test_rm} if test_rm else {})},
-        shown={"rm_params": rm_params},
+        inherited_params={"rm_params": rm_params},
         tags={GOLD: gold_kind(config)},
-        work=__name__,
+        fn=import_gold,
     )
 
 
@@ -75,7 +75,7 @@ def _code_digest(name: str) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
-def work(run: Run) -> None:
+def import_gold(run: Run) -> None:
     """Artifacts: the scorer (`model/` or `scorer.json`), `units.json` and `pairs.parquet`."""
     import json
 

@@ -40,11 +40,11 @@ def adopted_policy(config: Config) -> Step:
             "policy": found.source,
             "policy_sha256": found.digest,
         },
-        work=__name__,
+        fn=import_policy,
     )
 
 
-def work(run: Run) -> None:
+def import_policy(run: Run) -> None:
     """Artifacts: `model/`, `prompts/`, and `skipped_rows.txt` where rows were left out."""
     from mlproject.models.checkpoints import load_policy_checkpoint, longest_sequence
     from mlproject.models.init import parameter_count

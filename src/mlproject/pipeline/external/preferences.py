@@ -26,11 +26,11 @@ def preferences(config: Config, policy: Step) -> Step:
             "labels": "given",
         },
         inputs={"initial-policy": policy},
-        work=__name__,
+        fn=import_preferences,
     )
 
 
-def work(run: Run) -> None:
+def import_preferences(run: Run) -> None:
     """Artifacts: `comparisons.parquet`, one row per comparison; its scores are unknown (nan).
 
     A tenth of the prompts is held out; which response stands first is a coin's choice.

@@ -33,18 +33,18 @@ def adopted_proxy(config: Config, found: Checkpoint, given: str, policy: Step, g
             "rm_sha256": found.digest,
         },
         inputs={"initial-policy": policy, "gold-rm": gold},
-        shown={
+        inherited_params={
             "rm_params": found.parameters,
             "world_seed": config.world_seed,
             "held_out": UNIT_PAIRS,
             **{name: step.params[name] for step in (policy, gold) for name in ("policy_size", "gold_size")
                if name in step.params},
         },
-        work=__name__,
+        fn=import_proxy,
     )  # fmt: skip
 
 
-def work(run: Run) -> None:
+def import_proxy(run: Run) -> None:
     """Artifacts: `model/`, whose config.json holds centre and scale."""
     from mlproject.models.checkpoints import load_reward_checkpoint, text_reader
     from mlproject.models.reward_model import RewardModel, content_hash
