@@ -34,7 +34,7 @@ from optuna.trial import Trial, TrialState
 
 from mlproject.curve import Curve
 from mlproject.experiments.results import load_result
-from mlproject.laws import Forecast, wilson
+from mlproject.laws import Forecast, wilson_interval
 from mlproject.search.law_pruner import RM_PARAMS, Judgement, LawPruner, Verdict, report
 
 NEAR = 0.98  # of the grid's best peak gold
@@ -201,7 +201,7 @@ def row(name: str, found: Sequence[Search], base: Sequence[Search]) -> dict[str,
     ratio_B = base_B / cost_B
     low, high = np.nanpercentile(ratio_B[1:], [2.5, 97.5])
     pruned, wrong = sum(len(s.pruned) for s in found), sum(peak > s.best for s in found for peak in s.pruned)
-    wrong_low, wrong_high = wilson(wrong / max(pruned, 1), pruned)
+    wrong_low, wrong_high = wilson_interval(wrong / max(pruned, 1), pruned)
     updates, trials = [s.updates for s in found], sum(s.trials for s in found)
     return {
         "sampler, pruner": name,

@@ -100,14 +100,14 @@ def test_an_estimate_of_kl_below_zero_has_distance_zero() -> None:
 def test_signs_that_every_point_has_are_kept_in_memory_and_on_disk(tmp_path: Path) -> None:
     values_S = [0.5, -1.25, 3.0]
     points = [
-        CurvePoint(i, float(i), np.ones(2), np.zeros(2), signs={"rm_gap.3k": value, **({"odd": 1.0} if i else {})})
+        CurvePoint(i, float(i), np.ones(2), np.zeros(2), statistics={"rm_gap.3k": value, **({"odd": 1.0} if i else {})})
         for i, value in enumerate(values_S)
     ]
     curve = Curve.from_points(points)
     curve.save(tmp_path / "curve.npz")
     for each in (curve, Curve.load(tmp_path / "curve.npz")):
-        assert {name: values.tolist() for name, values in each.signs_S.items()} == {"rm_gap.3k": values_S}
-        assert [point.signs for point in each] == [{"rm_gap.3k": value} for value in values_S]
+        assert {name: values.tolist() for name, values in each.statistics_S.items()} == {"rm_gap.3k": values_S}
+        assert [point.statistics for point in each] == [{"rm_gap.3k": value} for value in values_S]
 
 
 def test_a_file_from_before_signs_were_kept_still_loads(tmp_path: Path) -> None:
@@ -116,5 +116,5 @@ def test_a_file_from_before_signs_were_kept_still_loads(tmp_path: Path) -> None:
         tmp_path / "old.npz", steps_S=np.arange(2), kl_S=np.arange(2.0), proxy_SP=gold_SP, gold_SP=gold_SP
     )
     curve = Curve.load(tmp_path / "old.npz")
-    assert (curve.signs_S, curve.human_SP) == ({}, None)
+    assert (curve.statistics_S, curve.human_SP) == ({}, None)
     assert curve.gold_SP.tolist() == gold_SP.tolist()

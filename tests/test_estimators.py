@@ -15,7 +15,7 @@ from mlproject.estimators import (
     beirami_kl,
     best_of_n_kl_bound,
     best_of_n_weights,
-    effective_samples,
+    effective_sample_size,
     k1,
     k2,
     k3,
@@ -91,10 +91,10 @@ def test_weights_of_large_pools_match_exact_rational_arithmetic() -> None:
 
 def test_effective_samples_fall_from_all_of_them_to_one() -> None:
     """Closed ends, and the numbers of science.md 1.5 between them."""
-    assert effective_samples(1000, 1) == pytest.approx(1000)
-    assert effective_samples(1000, 10) == pytest.approx(189, abs=1)
-    assert effective_samples(1000, 100) == pytest.approx(18.9, abs=0.1)
-    assert effective_samples(1000, 1000) == pytest.approx(1)
+    assert effective_sample_size(1000, 1) == pytest.approx(1000)
+    assert effective_sample_size(1000, 10) == pytest.approx(189, abs=1)
+    assert effective_sample_size(1000, 100) == pytest.approx(18.9, abs=0.1)
+    assert effective_sample_size(1000, 1000) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("ns", [[0, 1], [1, 6]])

@@ -1,8 +1,8 @@
-"""The common currency: optimizing a policy against a reward is a stream of curve points.
+"""Curve points and curves: what optimizing a policy against a reward produces.
 
-Whatever does the optimizing yields `CurvePoint`s; tracking, laws, search, registry and report read them.
+Every optimization method yields a stream of `CurvePoint`s; tracking, laws, search, registry and report consume it.
 
-Axis letters: P prompts, S curve points (steps).
+Axis letters: P prompts, S curve points.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SIGN = "sign."
-"""What the names of signs begin with in files."""
+STATISTIC_KEY = "sign."
+"""Prefix of the arrays of statistics in files."""
 
 
 def mean_and_se(values_P: Array) -> tuple[float, float]:
@@ -36,16 +36,17 @@ def mean_and_se(values_P: Array) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One point of a curve: how far the policy has moved, and what proxy and gold think of it.
+    """One point of a curve: how far the policy has moved from the initial policy, and its proxy and gold scores.
 
     Attributes:
         step: n for best-of-n, the update for PPO. Always an integer.
         kl: KL divergence from the initial policy, nats per response.
-        proxy_P: calibrated proxy score per prompt above the initial policy's, gold standard deviations. Shape: (P,).
-        gold_P: gold score per prompt above the initial policy's, standard deviations. Shape: (P,).
-        human_P: the embedded world's human judgement, same unit; None where a world has none. Shape: (P,).
-        signs: qualitative signs of over-optimization (length, repetition, ...), by name.
-        diagnostics: what the method says about itself (clip fraction, entropy, ...), by name.
+        proxy_P: calibrated proxy score per prompt, relative to the initial policy's, gold standard deviations.
+            Shape: (P,).
+        gold_P: gold score per prompt, relative to the initial policy's, standard deviations. Shape: (P,).
+        human_P: the embedded world's human judgement, same unit; None for a world that has none. Shape: (P,).
+        statistics: gold-free statistics of the responses (length, repetition, score of a test RM, ...), by name.
+        diagnostics: the method's own metrics (clip fraction, entropy, ...), by name.
     """
 
     step: int
@@ -53,12 +54,12 @@ class CurvePoint:
     proxy_P: Array
     gold_P: Array
     human_P: Array | None = None
-    signs: Mapping[str, float] = field(default_factory=dict)
+    statistics: Mapping[str, float] = field(default_factory=dict)
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sqrt_kl(self) -> float:
-        """d = sqrt(KL), square-root nats; 0 where an estimate of KL fell below 0."""
+        """d = sqrt(KL), square-root nats; 0 where the KL estimate is negative."""
         return float(np.sqrt(max(self.kl, 0.0)))
 
     @property
@@ -89,7 +90,7 @@ class Peak:
     Attributes:
         step: the step of the peak.
         kl: peak KL, nats.
-        gold: peak gold, standard deviations; free of the optimism of a maximum (see `Curve.peak`).
+        gold: peak gold, standard deviations; not biased upwards by taking a maximum (see `Curve.peak`).
         gold_se: its standard error over prompts.
     """
 
@@ -101,14 +102,14 @@ class Peak:
 
 @dataclass(frozen=True)
 class Curve:
-    """Gold and proxy score as a function of KL, with every prompt's own score kept.
+    """Gold and proxy score as a function of KL, with the score of every prompt.
 
     Attributes:
         steps_S: integer step of each point. Shape: (S,).
         kl_S: nats. Shape: (S,).
         proxy_SP, gold_SP: scores per point and prompt, standard deviations. Shape: (S, P).
-        human_SP: likewise, or None. Shape: (S, P).
-        signs_S: qualitative signs and gold-free signals that every point has, by name. Shape: (S,) each.
+        human_SP: human judgement, same unit and shape, or None.
+        statistics_S: the gold-free statistics that every point has, by name. Shape: (S,) each.
     """
 
     steps_S: NDArray[np.int64]
@@ -116,11 +117,11 @@ class Curve:
     proxy_SP: Array
     gold_SP: Array
     human_SP: Array | None = None
-    signs_S: Mapping[str, Array] = field(default_factory=dict)
+    statistics_S: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def from_points(cls, points: Iterable[CurvePoint]) -> Curve:
-        """Collect a finished stream.
+        """Collect the points of a finished stream.
 
         Raises:
             ValueError: for an empty stream.
@@ -135,20 +136,20 @@ class Curve:
             proxy_SP=np.stack([point.proxy_P for point in points]),
             gold_SP=np.stack([point.gold_P for point in points]),
             human_SP=np.stack(humans) if len(humans) == len(points) else None,
-            signs_S={
-                name: np.array([point.signs[name] for point in points], dtype=np.float64)
-                for name in points[0].signs
-                if all(name in point.signs for point in points)
+            statistics_S={
+                name: np.array([point.statistics[name] for point in points], dtype=np.float64)
+                for name in points[0].statistics
+                if all(name in point.statistics for point in points)
             },
         )
 
     def __iter__(self) -> Iterator[CurvePoint]:
-        """The points again, without the diagnostics that a curve does not keep."""
+        """The points, without their diagnostics, which a curve does not store."""
         for index, step in enumerate(self.steps_S):
             human_P = None if self.human_SP is None else self.human_SP[index]
-            signs = {name: float(values_S[index]) for name, values_S in self.signs_S.items()}
+            statistics = {name: float(values_S[index]) for name, values_S in self.statistics_S.items()}
             yield CurvePoint(
-                int(step), float(self.kl_S[index]), self.proxy_SP[index], self.gold_SP[index], human_P, signs
+                int(step), float(self.kl_S[index]), self.proxy_SP[index], self.gold_SP[index], human_P, statistics
             )
 
     def __len__(self) -> int:
@@ -171,16 +172,16 @@ class Curve:
         return None if self.human_SP is None else self.human_SP.mean(axis=1)
 
     def peak(self) -> Peak:
-        """The highest gold, without the optimism of picking the maximum of noisy points.
+        """The point of highest gold, with a gold score that is not biased by picking the maximum of noisy points.
 
-        Step and KL are those of the point that is best over all prompts; its gold is `peak_gold_P`.
+        Step and KL are those of the point with the highest mean over all prompts; gold is the mean of `peak_gold_P`.
         """
         best = int(self.gold_S.argmax())
         gold, gold_se = mean_and_se(self.peak_gold_P())
         return Peak(int(self.steps_S[best]), float(self.kl_S[best]), gold, gold_se)
 
     def drop_after_peak(self) -> tuple[float, float]:
-        """Gold lost between the peak and the last point, and its standard error paired over prompts.
+        """Gold lost between the peak and the last point, with a standard error paired over prompts.
 
         Returns:
             (drop, se): standard deviations; a positive drop means the run went past its peak.
@@ -188,7 +189,7 @@ class Curve:
         return mean_and_se(self.peak_gold_P() - self.gold_SP[-1])
 
     def peak_gold_P(self) -> Array:
-        """Each prompt's gold at the point that is best on the other half (even, odd) of the prompts. Shape: (P,)."""
+        """Gold of each prompt at the point that is best on the other half (even, odd) of the prompts. Shape: (P,)."""
         even_SP, odd_SP = self.gold_SP[:, ::2], self.gold_SP[:, 1::2]
         if not odd_SP.size:
             return self.gold_SP[int(self.gold_S.argmax())]
@@ -198,7 +199,7 @@ class Curve:
         return peak_P
 
     def save(self, path: Path) -> None:
-        """Write as .npz (plain arrays, no pickle)."""
+        """Write to an .npz file (plain arrays, no pickle)."""
         arrays = {
             "steps_S": self.steps_S,
             "kl_S": self.kl_S,
@@ -207,12 +208,13 @@ class Curve:
         }
         if self.human_SP is not None:
             arrays["human_SP"] = self.human_SP
-        arrays |= {SIGN + name: values_S for name, values_S in self.signs_S.items()}
+        arrays |= {STATISTIC_KEY + name: values_S for name, values_S in self.statistics_S.items()}
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Curve:
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            signs_S = {name.removeprefix(SIGN): arrays[name] for name in arrays.files if name.startswith(SIGN)}
-            return cls(**{name: arrays[name] for name in arrays.files if not name.startswith(SIGN)}, signs_S=signs_S)
+            keys = [name for name in arrays.files if name.startswith(STATISTIC_KEY)]
+            statistics_S = {name.removeprefix(STATISTIC_KEY): arrays[name] for name in keys}
+            return cls(**{name: arrays[name] for name in arrays.files if name not in keys}, statistics_S=statistics_S)

@@ -82,7 +82,7 @@ def best_of_n_weights(N: int, ns_G: ArrayLike) -> Array:
     return weights_GN
 
 
-def effective_samples(N: int, n: int) -> float:
+def effective_sample_size(N: int, n: int) -> float:
     """Samples per prompt that best-of-n rests on: 1 / sum of squared weights, about 2N/n for n << N.
 
     Args:

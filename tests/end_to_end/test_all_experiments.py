@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlproject.experiments.results import load_result
-from mlproject.experiments.spec import known_experiments
+from mlproject.experiments.spec import experiment_names
 
 
 def run(store: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -26,7 +26,7 @@ def test_every_experiment_is_carried_out_kept_and_shown(tmp_path):
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     studies = client.get_experiment_by_name("overoptimization/studies").experiment_id
     found = client.search_runs([studies], "tags.`mlproject.kind` = 'experiment'")
-    assert {run.data.params["name"] for run in found} == set(known_experiments())
+    assert {run.data.params["name"] for run in found} == set(experiment_names())
     for experiment in found:
         folder = Path(experiment.info.artifact_uri.removeprefix("file://"))
         rows = list(csv.DictReader((folder / "cells.csv").open()))
@@ -41,4 +41,4 @@ def test_every_experiment_is_carried_out_kept_and_shown(tmp_path):
     assert len(client.search_runs([studies], "tags.`mlproject.kind` = 'experiment'")) == len(found)
     assert run(tmp_path, "findings", "--results", "kept", "--page", "page.md").returncode == 0
     page = (tmp_path / "page.md").read_text()
-    assert all(f"## {name}" in page for name in known_experiments())
+    assert all(f"## {name}" in page for name in experiment_names())

@@ -22,8 +22,8 @@ def curve(seed: int, human: bool = True, signs: bool = False) -> Curve:
     if not human:
         del scores["human_SP"]
     kl_S = rng.random(S).cumsum()
-    signs_S = {"test_rm.1k": rng.normal(size=S), "length": 20 + rng.random(S)} if signs else {}
-    return Curve(steps_S=np.arange(S), kl_S=kl_S, signs_S=signs_S, **scores)
+    statistics_S = {"test_rm.1k": rng.normal(size=S), "length": 20 + rng.random(S)} if signs else {}
+    return Curve(steps_S=np.arange(S), kl_S=kl_S, statistics_S=statistics_S, **scores)
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def test_what_was_kept_comes_back_within_the_resolution(result: Result, tmp_path
         assert kept.curve.kl_S.tolist() == cell.curve.kl_S.tolist()
         for name in ("proxy_SP", "gold_SP"):
             np.testing.assert_allclose(getattr(kept.curve, name), getattr(cell.curve, name), atol=RESOLUTION / 2 + 1e-9)
-        assert set(kept.curve.signs_S) == set(cell.curve.signs_S)
-        for name, values_S in cell.curve.signs_S.items():
-            assert kept.curve.signs_S[name] == pytest.approx(values_S, rel=1e-6)
-    assert set(back.cells[0].curve.signs_S) == {"test_rm.1k", "length"}
+        assert set(kept.curve.statistics_S) == set(cell.curve.statistics_S)
+        for name, values_S in cell.curve.statistics_S.items():
+            assert kept.curve.statistics_S[name] == pytest.approx(values_S, rel=1e-6)
+    assert set(back.cells[0].curve.statistics_S) == {"test_rm.1k", "length"}
     assert back.cells[0].curve.human_SP is not None
     assert back.cells[1].curve.human_SP is None
 

@@ -10,7 +10,7 @@ import yaml
 
 from mlproject.config.schema import load_config
 from mlproject.errors import UserError
-from mlproject.experiments.spec import FOLDER, known_experiments, load_experiment, plan_cells
+from mlproject.experiments.spec import FOLDER, experiment_names, load_experiment, plan_cells
 
 GOOD = {
     "finding": "Something holds",
@@ -27,7 +27,7 @@ def written(folder: Path, content: object) -> str:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("name", known_experiments())
+@pytest.mark.parametrize("name", experiment_names())
 def test_every_experiment_that_ships_is_laid_out(name: str, quick: bool) -> None:
     experiment = load_experiment(name, quick)
     config = load_config("smoke" if quick else "laptop", {}, experiment_options=experiment.options)
@@ -70,7 +70,7 @@ def test_a_file_in_the_folder_experiments_here_is_found_by_name(tmp_path: Path, 
     written(tmp_path / "experiments", GOOD)
     monkeypatch.chdir(tmp_path)
     assert load_experiment("mine").finding == "Something holds"
-    assert "mine" in known_experiments()
+    assert "mine" in experiment_names()
 
 
 MISTAKES = {

@@ -131,7 +131,7 @@ def test_what_is_logged_is_what_our_meter_says_of_the_saved_checkpoints(
         assert point.kl == again.kl == logged["curve/kl"][point.step]
         assert np.array_equal(point.proxy_P, again.proxy_P) and np.array_equal(point.gold_P, again.gold_P)
         assert logged["curve/proxy"][point.step] == again.proxy and logged["curve/gold"][point.step] == again.gold
-        assert dict(point.signs) == dict(again.signs)
+        assert dict(point.statistics) == dict(again.statistics)
     assert callback.points[0].kl == 0.0 and callback.points[-1].kl > 0.05
     forecast = Forecast("rl")
     assert [forecast.update(point) for point in callback.points][-1] == callback.readings[-1].prediction

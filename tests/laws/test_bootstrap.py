@@ -11,7 +11,7 @@ import pytest
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, bootstrap_fit, fit
 from mlproject.laws.bootstrap import interval_95, resampled_means
-from mlproject.laws.trends import t_975
+from mlproject.laws.intervals import t_975
 
 ALPHA, BETA, PROMPTS = 0.55, 0.12, 150
 D = np.linspace(0.0, 3.0, 25)

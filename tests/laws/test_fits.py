@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlproject.estimators import best_of_n_kl_bound, n_grid
-from mlproject.laws import FORMS, MIN_D, compare, fit, standings
+from mlproject.laws import FORMS, MIN_D, compare, fit, score_forms
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMS.items() if not form.with_exponent])
@@ -157,7 +157,7 @@ def test_standings_are_the_errors_of_the_two_fits_made_apart() -> None:
     d, gold = quadratic_toy()
     forms, cut = [FORMS["best-of-n"], FORMS["rl"], FORMS["power"]], np.sqrt(6.0)
     d, gold = d[d > 0.3], gold[d > 0.3]  # the strictest rule of the three
-    for name, standing in standings(forms, d, gold, cut).items():
+    for name, standing in score_forms(forms, d, gold, cut).items():
         everything, beginning = fit(FORMS[name], d, gold), fit(FORMS[name], d[d <= cut], gold[d <= cut])
         assert (standing.rmse, standing.aic) == (everything.rmse, everything.aic)
         beyond = gold[d > cut] - beginning.value(d[d > cut])

@@ -11,8 +11,8 @@ import pytest
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws import FORMS, Forecast, Prediction, Prior
-from mlproject.laws.agreement import log_likelihood, start_agreement
-from mlproject.laws.posterior import EXPONENTS, LOG_D_H, LOG_PEAK_D, posterior, rise, weigh
+from mlproject.laws.agreement import initial_agreement, log_likelihood
+from mlproject.laws.posterior import EXPONENTS, LOG_D_H, LOG_PEAK_D, infer_scale, posterior, rise
 
 NOISE = 0.5  # standard deviation of gold over prompts; half of it is shared by all points of a curve
 
@@ -55,7 +55,7 @@ def test_evidence_and_scale_are_those_of_the_joint_normal_distribution() -> None
     rng = np.random.default_rng(1)
     shape_SH, y_S, root = rng.normal(size=(5, 3)), rng.normal(size=5), rng.normal(size=(5, 5))
     noise, mean_H, sd = root @ root.T + np.eye(5), np.array([0.5, 1.0, -1.0]), 0.7
-    found = weigh(y_S, noise, shape_SH, mean_H, sd)
+    found = infer_scale(y_S, noise, shape_SH, mean_H, sd)
     density, scale = [], []
     for x, mean in zip(shape_SH.T, mean_H, strict=True):
         marginal = noise + sd**2 * np.outer(x, x)
@@ -152,10 +152,10 @@ def test_a_run_that_agrees_more_than_its_size_lets_expect_is_forecast_a_later_pe
             made = points(d, gold, prompts=4096, agreement_S=np.full(25, 0.6 + better), seed=10 * i + j)
             curves.setdefault(params, []).append(Curve.from_points(made))
     prior = Prior.from_curves("ppo", curves, 30_000)
-    worse, better = prior.given(np.log(0.6)), prior.given(np.log(0.7))
+    worse, better = prior.conditioned_on(np.log(0.6)), prior.conditioned_on(np.log(0.7))
     np.testing.assert_allclose(worse.mean_k[1:], [np.log(1.5), 0.6], atol=0.12)
     np.testing.assert_allclose(better.mean_k[1:], [np.log(2.3), 1.0], atol=0.12)
-    assert prior.given(float("nan")) is prior
+    assert prior.conditioned_on(float("nan")) is prior
 
 
 def test_intervals_and_p_past_peak_are_calibrated_on_curves_drawn_from_the_weak_prior() -> None:
@@ -227,10 +227,10 @@ def test_falling_agreement_brings_the_peak_nearer_while_gold_still_rises() -> No
 def test_agreement_is_the_correlation_for_a_policy_and_gold_per_distance_for_best_of_n() -> None:
     made = points([0.0, 0.5, 1.0, 2.0], [0.0, 0.3, 0.5, 0.7], agreement_S=[0.6, 0.6, 0.5, 0.1])
     near = [np.corrcoef(p.gold_P, p.proxy_P)[0, 1] for p in made[:3]]
-    assert start_agreement("ppo", made) == pytest.approx(np.log(np.mean(near)))
+    assert initial_agreement("ppo", made) == pytest.approx(np.log(np.mean(near)))
     slopes = [p.gold_P.mean() / d for p, d in zip(made[1:3], (0.5, 1.0), strict=True)]
-    assert start_agreement("best-of-n", made) == pytest.approx(np.log(np.mean(slopes)))
-    assert np.isnan(start_agreement("ppo", points([0.5], [0.3])))  # a proxy that never varies tells nothing
+    assert initial_agreement("best-of-n", made) == pytest.approx(np.log(np.mean(slopes)))
+    assert np.isnan(initial_agreement("ppo", points([0.5], [0.3])))  # a proxy that never varies tells nothing
 
 
 def awkward() -> dict[str, tuple[np.ndarray, np.ndarray]]:

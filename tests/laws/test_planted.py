@@ -14,7 +14,7 @@ import pytest
 
 from mlproject.curve import Curve
 from mlproject.estimators import best_of_n_kl_bound, best_of_n_weights, n_grid
-from mlproject.laws import FORMS, MIN_D, bootstrap_fit, standings
+from mlproject.laws import FORMS, MIN_D, bootstrap_fit, score_forms
 
 PLANTED = {"best-of-n": np.array([1.0, 0.35]), "rl": np.array([0.5, 0.33])}
 NS = n_grid(256, 20)
@@ -66,7 +66,7 @@ def wins(name: str, curves: int) -> dict[str, np.ndarray]:
     count = {rival: np.zeros(3) for rival in FORMS if rival != name}
     for _ in range(curves):
         curve = SIMULATE[name](rng, 256)
-        found = standings(FORMS.values(), curve.sqrt_kl_S, curve.gold_S, 0.6 * curve.sqrt_kl_S[-1])
+        found = score_forms(FORMS.values(), curve.sqrt_kl_S, curve.gold_S, 0.6 * curve.sqrt_kl_S[-1])
         own = found[name]
         for rival, won in count.items():
             other = found[rival]

@@ -7,7 +7,7 @@ import pytest
 
 from mlproject.curve import Curve
 from mlproject.laws import Forecast, Prior, points_from_summaries
-from mlproject.laws.agreement import log_likelihood, start_agreement
+from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.posterior import LOG_D_H, rise
 
 D = np.linspace(0, 3.5, 15)
@@ -38,7 +38,7 @@ def test_a_point_does_not_change_when_others_follow():
 def test_the_proxy_says_nothing():
     given = points(proxy_S=np.arange(15.0))
     assert [point.proxy for point in given] == pytest.approx(np.arange(15.0))
-    assert np.isnan(start_agreement("ppo", given))
+    assert np.isnan(initial_agreement("ppo", given))
     assert not log_likelihood("ppo", given, np.zeros_like(LOG_D_H)).any()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlproject.laws import plane, spearman, trend
-from mlproject.laws.trends import t_975
+from mlproject.laws.intervals import t_975
 
 
 def test_a_planted_line_over_log10_parameters_comes_back() -> None:

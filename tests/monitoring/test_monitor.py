@@ -26,7 +26,7 @@ def planted(alpha: float = 1.0, beta: float = 0.45, noise: float = 0.3, seed: in
         d = np.sqrt(kl)
         gold = d * (alpha - beta * np.log(d)) if d > 0 else 0.0
         gold_P = gold + noise * rng.standard_normal(PROMPTS)
-        points.append(CurvePoint(step, float(kl), np.full(PROMPTS, d), gold_P, signs={"length": 10.0 + step}))
+        points.append(CurvePoint(step, float(kl), np.full(PROMPTS, d), gold_P, statistics={"length": 10.0 + step}))
     return points
 
 
@@ -65,7 +65,7 @@ def test_a_rule_sees_all_points_so_far_and_stops_only_if_it_is_meant_to():
 
     def longer(points):
         seen.append([point.step for point in points])
-        grown = points[-1].signs["length"] / points[0].signs["length"]
+        grown = points[-1].statistics["length"] / points[0].statistics["length"]
         return f"responses are {grown:.1f} times as long" if grown > 1.25 else ""
 
     monitor = OveroptimizationMonitor(rules=[AlarmRule("length", longer)])

@@ -63,10 +63,11 @@ def test_scores_are_gains_over_the_initial_policy_in_its_standard_deviations(tin
     texts = reader.decode(drawn(policy, reader, 3, 8))
     gold_PN = np.array([10.0 * text.split().count("no") + 3.0 for text in texts]).reshape(6, 3)
     np.testing.assert_allclose(point.gold_P, (gold_PN.mean(1) - pool_PN.mean(1)) / pool_PN.std(), atol=1e-12)
-    assert point.step == 5 and point.signs["length"] == np.mean([len(text.split()) for text in texts])
+    assert point.step == 5 and point.statistics["length"] == np.mean([len(text.split()) for text in texts])
     assert point.kl == float(measure_kl(policy, initial, drawn(policy, reader, 3, 8)).kl_B.mean()) > 0.01
     assert (
-        dict(PolicyEvaluator(initial, reader, PROMPTS, lengths, noes, seed=7).measure(initial, 0).signs)["length"] > 0
+        dict(PolicyEvaluator(initial, reader, PROMPTS, lengths, noes, seed=7).measure(initial, 0).statistics)["length"]
+        > 0
     )
 
 
@@ -99,8 +100,8 @@ def test_a_witness_is_read_in_the_proxys_units_and_leaves_the_points_alone(tiny_
         for given in (None, {"test_rm.ten": ten_noes})
     )
     assert alone.kl == seen.kl and np.array_equal(alone.proxy_P, seen.proxy_P)
-    assert seen.signs["test_rm.ten"] == pytest.approx(seen.proxy, rel=1e-6)  # ten times the proxy: the same once scaled
-    assert seen.signs["rm_gap.ten"] == pytest.approx(0.0, abs=1e-6) and "rm_gap.ten" not in alone.signs
+    assert seen.statistics["test_rm.ten"] == pytest.approx(seen.proxy, rel=1e-6)  # 10x the proxy, rescaled
+    assert seen.statistics["rm_gap.ten"] == pytest.approx(0.0, abs=1e-6) and "rm_gap.ten" not in alone.statistics
 
 
 def test_a_gold_that_is_the_same_everywhere_keeps_its_own_unit(tiny_policy, reader):

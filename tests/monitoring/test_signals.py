@@ -16,7 +16,9 @@ S = 12
 def points_of(signs: Mapping[str, np.ndarray], proxy_S: np.ndarray | None = None) -> list[CurvePoint]:
     proxy_S = np.arange(S) / 4 if proxy_S is None else proxy_S
     return [
-        CurvePoint(i, float(i), np.full(3, proxy_S[i]), np.zeros(3), signs={n: float(v[i]) for n, v in signs.items()})
+        CurvePoint(
+            i, float(i), np.full(3, proxy_S[i]), np.zeros(3), statistics={n: float(v[i]) for n, v in signs.items()}
+        )
         for i in range(S)
     ]
 

@@ -66,10 +66,10 @@ def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
 def test_auxiliary_rms_stand_among_the_signs_as_their_mean_gains(measured) -> None:
     point = measured.with_auxiliary.evaluate_policy(measured.policy, 0)
     for name in NAMES:
-        assert point.signs[name] == pytest.approx(measured.gains_PM[name].mean(), abs=1e-6)
-    assert point.signs["rm_gap.3k"] == pytest.approx(point.proxy - point.signs["test_rm.3k"], abs=1e-6)
+        assert point.statistics[name] == pytest.approx(measured.gains_PM[name].mean(), abs=1e-6)
+    assert point.statistics["rm_gap.3k"] == pytest.approx(point.proxy - point.statistics["test_rm.3k"], abs=1e-6)
     spread = np.std([measured.gains_PM[name] for name in ("proxy", "member.1", "member.2")], axis=0, ddof=1)
-    assert point.signs["rm_disagreement"] == pytest.approx(spread.mean(), abs=1e-6)
+    assert point.statistics["rm_disagreement"] == pytest.approx(spread.mean(), abs=1e-6)
 
 
 def test_auxiliary_rms_change_nothing_else_about_a_point(measured) -> None:
@@ -80,7 +80,7 @@ def test_auxiliary_rms_change_nothing_else_about_a_point(measured) -> None:
         evaluator.evaluate_policy(measured.policy, 0) for evaluator in (measured.with_auxiliary, measured.without)
     )
     assert rest(with_auxiliary) == rest(without)
-    assert set(with_auxiliary.signs) - set(without.signs) == {*NAMES, "rm_gap.3k", "rm_disagreement"}
+    assert set(with_auxiliary.statistics) - set(without.statistics) == {*NAMES, "rm_gap.3k", "rm_disagreement"}
 
 
 def test_entropy_is_that_of_the_next_token_on_average_over_tokens(measured) -> None:
@@ -92,7 +92,7 @@ def test_entropy_is_that_of_the_next_token_on_average_over_tokens(measured) -> N
                 row = torch.softmax(measured.policy(input_ids=ids[None, :t]).logits[0, -1].double(), -1).numpy()
             total, tokens = total - float((row * np.log(row)).sum()), tokens + 1
     point = measured.without.evaluate_policy(measured.policy, 0)
-    assert point.signs["entropy"] == pytest.approx(total / tokens, abs=1e-5)
+    assert point.statistics["entropy"] == pytest.approx(total / tokens, abs=1e-5)
 
 
 def test_best_of_n_applies_its_choice_to_auxiliary_rms_as_to_gold(measured) -> None:
@@ -103,12 +103,14 @@ def test_best_of_n_applies_its_choice_to_auxiliary_rms_as_to_gold(measured) -> N
     points = list(measured.with_auxiliary.evaluate_selection(*arguments))
     for name in NAMES:
         expected_G = select(measured.gains_PN[name]).mean(axis=1)
-        assert [point.signs[name] for point in points] == pytest.approx(expected_G.tolist(), abs=1e-6)
-    assert points[0].signs["rm_gap.3k"] == pytest.approx(0, abs=1e-6)
-    assert [point.signs["rm_gap.3k"] for point in points] == pytest.approx(
-        [point.proxy - point.signs["test_rm.3k"] for point in points], abs=1e-6
+        assert [point.statistics[name] for point in points] == pytest.approx(expected_G.tolist(), abs=1e-6)
+    assert points[0].statistics["rm_gap.3k"] == pytest.approx(0, abs=1e-6)
+    assert [point.statistics["rm_gap.3k"] for point in points] == pytest.approx(
+        [point.proxy - point.statistics["test_rm.3k"] for point in points], abs=1e-6
     )
-    assert not any(name in point.signs for point in measured.without.evaluate_selection(*arguments) for name in NAMES)
+    assert not any(
+        name in point.statistics for point in measured.without.evaluate_selection(*arguments) for name in NAMES
+    )
 
 
 def test_disagreement_is_zero_where_all_agree_and_needs_members() -> None:

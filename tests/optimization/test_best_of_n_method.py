@@ -109,7 +109,7 @@ def test_every_point_equals_the_average_over_all_subsets_of_the_pool(setting) ->
                 assert got_P[p] == pytest.approx(expected, abs=1e-9)
         length_PN = pool.signs_PN["length"]
         expected = np.mean([best_of_every_subset(setting.proxy_PN[p], length_PN[p], n) for p in range(P)])
-        assert point.signs["length"] == pytest.approx(expected)
+        assert point.statistics["length"] == pytest.approx(expected)
 
 
 def test_every_point_says_on_how_many_samples_it_rests_and_what_its_kl_is_where_responses_repeat(setting) -> None:

@@ -146,7 +146,7 @@ def make_report() -> Report:
     ranks = [{"method": m, "seed": s, "spearman": 1.0 - 0.2 * s} for m in ("best-of-n", "ppo") for s in SEEDS]
     return Report(
         title="Over-optimization study: laptop",
-        about={"preset": "laptop", "world seed": "0", "comparisons": "16,000", "wall time": "8 min 12 s"},
+        facts={"preset": "laptop", "world seed": "0", "comparisons": "16,000", "wall time": "8 min 12 s"},
         proxies=[
             ProxyRecord(
                 f"rm{index}{seed}",
@@ -173,7 +173,7 @@ def make_report() -> Report:
             {"number": 4, "state": "FAIL", "rm_size": "1k", "kl_coef": 0.1, "peak_gold": None}
             | {"peak_gold_se": None, "peak_kl": None, "reused": False},
         ],
-        promoted={
+        promotion={
             "name": "reward-model",
             "version": "8",
             "RM size": "100k",
@@ -197,4 +197,4 @@ def bare_report(report: Report) -> Report:
         for run in report.policy_runs
         if run.method == "ppo"
     ]
-    return Report(title="Bare", about={}, proxies=[], policy_runs=runs, laws={})
+    return Report(title="Bare", facts={}, proxies=[], policy_runs=runs, laws={})

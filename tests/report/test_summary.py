@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from mlproject.report.records import Report
-from mlproject.report.summary import findings, past_peak, text, with_error
+from mlproject.report.summary import past_peak, summarize, text, with_error
 
 
 def words(report: Report, topic: str, method: str = "PPO") -> str:
     """What the summary says about a topic."""
-    return dict(next(finding.sentences for finding in findings(report) if topic in finding.topic))[method]
+    return dict(next(finding.sentences for finding in summarize(report) if topic in finding.topic))[method]
 
 
 def with_group(report: Report, index: int, **changes: Any) -> Report:

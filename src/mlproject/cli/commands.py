@@ -10,8 +10,8 @@ from mlproject.cli.parser import Command
 from mlproject.errors import RefusedError, UserError
 from mlproject.execution.invocation import Invocation
 from mlproject.experiments.findings.page import write_page
-from mlproject.experiments.run import experiment as run_experiment
-from mlproject.experiments.spec import known_experiments, load_experiment, plan_cells
+from mlproject.experiments.run import run_experiment
+from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import RunRef, Step
@@ -102,7 +102,7 @@ def experiment(command: Command) -> None:
     """One finding, or several, each over a grid of policy runs."""
     quick = _yes_or_no("quick", command.arguments["quick"])
     preset = "smoke" if quick else command.preset
-    names = known_experiments() if command.arguments["name"] == "all" else command.arguments["name"].split(",")
+    names = experiment_names() if command.arguments["name"] == "all" else command.arguments["name"].split(",")
     wanted = [load_experiment(name.strip(), quick) for name in names]
     plans = [plan_cells(each, command.configure(preset, each.options), command.options) for each in wanted]
     keep = Path(command.arguments["results"]) if command.arguments["results"] else None

@@ -40,9 +40,9 @@ def warnings_for(config: Config) -> list[str]:
         )
     if 4 * config.bon_n_max <= config.pool_samples:
         return unwise
-    from mlproject.estimators import effective_samples
+    from mlproject.estimators import effective_sample_size
 
-    left = effective_samples(config.pool_samples, config.bon_n_max)
+    left = effective_sample_size(config.pool_samples, config.bon_n_max)
     return [
         *unwise,
         f"bon_n_max={config.bon_n_max} with pool_samples={config.pool_samples}: only {left:.1f} effective samples per "

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.curve import SIGN, Curve
+from mlproject.curve import STATISTIC_KEY, Curve
 from mlproject.errors import UserError
 
 RESOLUTION = 0.01
@@ -34,7 +34,7 @@ class Cell:
     Attributes:
         settings: its options and its proxy's, by name (method, rm_size, rm_params, seed, n_comparisons, ...).
         metrics: last value of everything logged on it, its proxy (`rm/*`) and its pool (`pool/*`).
-        curve: gold, proxy and human per prompt, to `RESOLUTION`; signs in single precision.
+        curve: gold, proxy and human per prompt, to `RESOLUTION`; statistics in single precision.
     """
 
     settings: Mapping[str, Any]
@@ -97,10 +97,13 @@ def _load_curve(folder: Path, digest: str) -> Curve:
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         scores = {name: arrays[name] * RESOLUTION for name in arrays.files if name.endswith("_SP")}
-        signs_S = {
-            name.removeprefix(SIGN): arrays[name].astype(np.float64) for name in arrays.files if name.startswith(SIGN)
+        statistics_S = {
+            name.removeprefix(STATISTIC_KEY): arrays[name].astype(np.float64)
+            for name in arrays.files
+            if name.startswith(STATISTIC_KEY)
         }
-        return Curve(steps_S=arrays["steps_S"].astype(np.int64), kl_S=arrays["kl_S"], signs_S=signs_S, **scores)
+        steps_S = arrays["steps_S"].astype(np.int64)
+        return Curve(steps_S=steps_S, kl_S=arrays["kl_S"], statistics_S=statistics_S, **scores)
 
 
 def _pack(curve: Curve) -> bytes:
@@ -110,7 +113,7 @@ def _pack(curve: Curve) -> bytes:
         "steps_S": curve.steps_S.astype(np.int32),
         "kl_S": curve.kl_S,
         **{name: _rounded(values_SP) for name, values_SP in scores.items() if values_SP is not None},
-        **{SIGN + name: values_S.astype(np.float32) for name, values_S in curve.signs_S.items()},
+        **{STATISTIC_KEY + name: values_S.astype(np.float32) for name, values_S in curve.statistics_S.items()},
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
     )
 
 
-def experiment(
+def run_experiment(
     invocation: Invocation, experiment: Experiment, cells: Sequence[Step], about: Mapping[str, Any], keep: Path | None
 ) -> Step:
     """Make the cells, or find them made, and sum them up.

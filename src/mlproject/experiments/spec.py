@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlproject.pipeline.step import Step
 
 FOLDER = Path(__file__).parents[3] / "experiments"
-ALONG = ("sqrt_kl", "kl", "proxy")
+CURVE_AXES = ("sqrt_kl", "kl", "proxy")
 """What curves may be drawn over."""
 
 _TOP = ("finding", "paper", "options", "grids", "quick", "figure", "table")
@@ -106,7 +106,7 @@ def load_experiment(name: str, quick: bool = False) -> Experiment:
     )
 
 
-def known_experiments() -> list[str]:
+def experiment_names() -> list[str]:
     """Names of the experiments that come with the project and of those in `experiments/` here."""
     return sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")})
 
@@ -147,7 +147,7 @@ def _find(name: str) -> Path:
     for folder in _folders():
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
-    known = ", ".join(known_experiments()) or f"none (no {FOLDER})"
+    known = ", ".join(experiment_names()) or f"none (no {FOLDER})"
     raise UserError(f"name={name}: no such experiment; there are {known}, and any YAML file of yours")
 
 

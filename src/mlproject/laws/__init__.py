@@ -2,11 +2,11 @@
 
 from mlproject.laws.bootstrap import FitInterval, bootstrap_fit, interval_95, resampled_means
 from mlproject.laws.extrapolation import LAST_VALUE, Extrapolation, extrapolate
-from mlproject.laws.fits import MIN_D, Fit, Standing, compare, fit, standings
+from mlproject.laws.fits import MIN_D, Fit, FormScore, compare, fit, score_forms
 from mlproject.laws.forecast import Forecast, Prediction
 from mlproject.laws.forms import FORMS, Form, law_for
-from mlproject.laws.goodhart import Estimate, Goodhart, decompose, gamma, gaussian_best_of_n
-from mlproject.laws.intervals import Z_975, wilson
+from mlproject.laws.goodhart import Goodhart, decompose, gamma, gaussian_best_of_n
+from mlproject.laws.intervals import Z_975, Estimate, Interval, t_975, wilson_interval
 from mlproject.laws.joint import JointFit, joint_fit
 from mlproject.laws.prior import Prior
 from mlproject.laws.summaries import points_from_summaries
@@ -23,12 +23,13 @@ __all__ = [
     "FitInterval",
     "Forecast",
     "Form",
+    "FormScore",
     "Goodhart",
+    "Interval",
     "JointFit",
     "Plane",
     "Prediction",
     "Prior",
-    "Standing",
     "Trend",
     "bootstrap_fit",
     "compare",
@@ -43,8 +44,9 @@ __all__ = [
     "plane",
     "points_from_summaries",
     "resampled_means",
+    "score_forms",
     "spearman",
-    "standings",
+    "t_975",
     "trend",
-    "wilson",
+    "wilson_interval",
 ]

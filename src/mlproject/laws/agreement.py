@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.curve import CurvePoint
-from mlproject.laws.posterior import JITTER, LOG_D_H, weigh
+from mlproject.laws.posterior import JITTER, LOG_D_H, infer_scale
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ _P_TELLS_NOTHING = 0.1
 """Chance that a run's agreement follows no such rule: then gold alone decides."""
 
 
-def start_agreement(method: str, points: Sequence[CurvePoint]) -> float:
+def initial_agreement(method: str, points: Sequence[CurvePoint]) -> float:
     """Logarithm of the mean agreement near the start, larger for better proxies.
 
     For a trained policy it is the correlation of proxy and gold. A point of best-of-n holds expectations over
@@ -55,7 +55,7 @@ def log_likelihood(method: str, points: Sequence[CurvePoint], log_prior_H: Array
     """How well each law's peak explains the fall of the agreement so far.
 
     Args:
-        method: best-of-n's points do not tell (see `start_agreement`).
+        method: best-of-n's points do not tell (see `initial_agreement`).
         points: of one run.
         log_prior_H: logarithm of each law's weight without it, up to a constant. Shape: (H,).
 
@@ -71,7 +71,7 @@ def log_likelihood(method: str, points: Sequence[CurvePoint], log_prior_H: Array
     noise_SS = np.cov(correlation_SP).reshape(len(points), -1) / prompts + JITTER**2 * np.eye(len(points))
     left_SH = np.maximum(1 - (d_S[:, None] / np.exp(LOG_D_H)) ** 3 / 2, 0.0)
     misfit_SS = _MISFIT**2 * np.minimum(d_S[:, None], d_S)
-    told_H = weigh(correlation_SP.mean(axis=1), noise_SS + misfit_SS, left_SH, *_FIRST).log_evidence_H
+    told_H = infer_scale(correlation_SP.mean(axis=1), noise_SS + misfit_SS, left_SH, *_FIRST).log_evidence_H
     told_H = told_H - (np.logaddexp.reduce(log_prior_H + told_H) - np.logaddexp.reduce(log_prior_H))
     return np.logaddexp(np.log(1 - _P_TELLS_NOTHING) + told_H, np.log(_P_TELLS_NOTHING))
 

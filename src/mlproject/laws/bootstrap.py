@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from mlproject.curve import Curve
 from mlproject.laws.fits import fit
 from mlproject.laws.forms import Form
-from mlproject.laws.intervals import Z_975
-from mlproject.laws.trends import t_975
+from mlproject.laws.intervals import Z_975, Interval, t_975
 
 Array = NDArray[np.float64]
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)

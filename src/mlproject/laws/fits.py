@@ -68,7 +68,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Standing:
+class FormScore:
     """How a form stands among its rivals.
 
     Attributes:
@@ -114,7 +114,7 @@ def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fi
     Raises:
         ValueError: for fewer than 3 points with distinct d > min_d.
     """
-    d, gold = usable_points(d_S, gold_S, min_d)
+    d, gold = points_beyond(d_S, gold_S, min_d)
     if form.with_exponent is None:
         return _least_squares(form, d, gold)
     exponents = EXPONENTS
@@ -151,7 +151,7 @@ def compare(
     """
     forms = list(forms)
     min_d = strictest_min_d(forms) if min_d is None else min_d
-    d, gold = usable_points(d_S, gold_S, min_d)
+    d, gold = points_beyond(d_S, gold_S, min_d)
     fitted = np.ones(len(d), dtype=bool) if max_d is None else d <= max_d
     scored = fitted if max_d is None else ~fitted
     if not scored.any():
@@ -160,9 +160,9 @@ def compare(
     return {name: float(np.sqrt(np.square(error).mean())) for name, error in errors.items()}
 
 
-def standings(
+def score_forms(
     forms: Iterable[Form], d_S: ArrayLike, gold_S: ArrayLike, max_d: float, min_d: float | None = None
-) -> dict[str, Standing]:
+) -> dict[str, FormScore]:
     """How several forms describe identical points, in range and held out.
 
     Args:
@@ -179,7 +179,7 @@ def standings(
     min_d = strictest_min_d(forms) if min_d is None else min_d
     held_out = compare(forms, d_S, gold_S, min_d, max_d)
     laws = [fit(form, d_S, gold_S, min_d) for form in forms]
-    return {law.form.name: Standing(law.rmse, law.aic, held_out[law.form.name]) for law in laws}
+    return {law.form.name: FormScore(law.rmse, law.aic, held_out[law.form.name]) for law in laws}
 
 
 def strictest_min_d(forms: Iterable[Form]) -> float:
@@ -201,7 +201,7 @@ def _least_squares(form: Form, d: Array, gold: Array) -> Fit:
     )
 
 
-def usable_points(d_S: ArrayLike, gold_S: ArrayLike, min_d: float) -> tuple[Array, Array]:
+def points_beyond(d_S: ArrayLike, gold_S: ArrayLike, min_d: float) -> tuple[Array, Array]:
     """The (d, gold) that a fit may use: those with d > min_d.
 
     Raises:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlproject.curve import CurvePoint
-from mlproject.laws.agreement import log_likelihood, start_agreement
+from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.fits import MIN_POINTS
+from mlproject.laws.intervals import Interval
 from mlproject.laws.posterior import posterior
-from mlproject.laws.prior import Prior, usable
+from mlproject.laws.prior import Prior, points_of_law
 
 MAX_POINTS = 64
 """Points that a forecast rests on."""
 
-Interval = tuple[float, float]
 _NAN = float("nan")
 
 
@@ -79,16 +79,16 @@ class Forecast:
         self._points.append(point)
         self._gold_responses += prompts * self._samples_per_prompt
         points = self._considered()
-        d_S, gold_SP = usable(self._method, points)
+        d_S, gold_SP = points_of_law(self._method, points)
         if self._prior is None and len(np.unique(d_S[d_S > 0])) < MIN_POINTS:
             return self._prediction(_NAN, (_NAN, _NAN), _NAN, (_NAN, _NAN), _NAN, _NAN)
-        prior = (self._prior or Prior.weak()).given(start_agreement(self._method, points))
+        prior = (self._prior or Prior.weak()).conditioned_on(initial_agreement(self._method, points))
         log_prior_H, gold_mean_H, gold_sd = prior.on_grid()
         log_prior_H = log_prior_H + log_likelihood(self._method, points, log_prior_H)
         found = posterior(d_S, gold_SP, log_prior_H, gold_mean_H, gold_sd)
         kl, gold = found.peak_kl([0.025, 0.5, 0.975]).tolist(), found.peak_gold([0.025, 0.5, 0.975]).tolist()
         return self._prediction(
-            kl[1], (kl[0], kl[2]), gold[1], (gold[0], gold[2]), found.peak_before(point.sqrt_kl), found.best_kl()
+            kl[1], (kl[0], kl[2]), gold[1], (gold[0], gold[2]), found.probability_past(point.sqrt_kl), found.best_kl()
         )
 
     def _considered(self) -> list[CurvePoint]:

@@ -7,25 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlproject.curve import Curve
 from mlproject.laws.bootstrap import interval_95, resampled_means
-from mlproject.laws.fits import usable_points
+from mlproject.laws.fits import points_beyond
 from mlproject.laws.forms import Form
+from mlproject.laws.intervals import Estimate
 
 Array = NDArray[np.float64]
-
-
-class Estimate(NamedTuple):
-    """A value and its 95 % interval by the bootstrap over prompts, among the resamples that have one."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,7 @@ def decompose(form: Form, curve: Curve, samples: int, rng: np.random.Generator, 
     """
     if form.dof != 2:
         raise ValueError(f"a decomposition needs a form of alpha and beta alone, got {form.name}: {form.formula}")
-    d, _ = usable_points(curve.sqrt_kl_S, curve.gold_S, min_d)
+    d, _ = points_beyond(curve.sqrt_kl_S, curve.gold_S, min_d)
     used_S = curve.sqrt_kl_S > min_d
     both_SP = np.concatenate([curve.gold_SP[used_S], curve.proxy_SP[used_S]])
     means_BS = np.vstack([both_SP.mean(axis=1), resampled_means(both_SP, samples, rng)])  # the curve itself first

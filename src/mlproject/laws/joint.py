@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlproject.laws.fits import akaike, usable_points
+from mlproject.laws.fits import akaike, points_beyond
 from mlproject.laws.forms import Form
 
 Array = NDArray[np.float64]
@@ -55,7 +55,7 @@ def joint_fit(
     """
     if form.dof != 2:
         raise ValueError(f"a joint fit needs a form of alpha and beta alone, got {form.name}: {form.formula}")
-    points = [usable_points(d_S, gold_S, min_d) for d_S, gold_S in curves]
+    points = [points_beyond(d_S, gold_S, min_d) for d_S, gold_S in curves]
     gold = np.concatenate([gold for _, gold in points])
     group = np.repeat(np.eye(len(points)), [len(d) for d, _ in points], axis=0)  # which curve a point is of
     rise, bend = (column[:, None] * group for column in form.columns(np.concatenate([d for d, _ in points])).T)

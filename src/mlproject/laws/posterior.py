@@ -96,7 +96,7 @@ class Posterior:
         below = weights[order].cumsum() - weights[order] / 2
         return np.interp(quantile_Q, below / weights.sum(), values[order])
 
-    def peak_before(self, d: float) -> float:
+    def probability_past(self, d: float) -> float:
         """Probability that peak d is less than d (square-root nats)."""
         share_H = np.clip((np.log(max(d, 1e-9)) - LOG_D_H) / _STEP + 0.5, 0.0, 1.0)
         return min(float(self.weight_H @ share_H), 1.0)
@@ -115,7 +115,7 @@ class Posterior:
 
 
 @dataclass(frozen=True)
-class Weighing:
+class ScalePosterior:
     """Laws scale * shape(d) with a normal scale, weighed by measurements.
 
     Attributes:
@@ -130,7 +130,7 @@ class Weighing:
     whiten_SS: Array
 
 
-def weigh(y_S: Array, covariance_SS: Array, shape_SH: Array, mean_H: ArrayLike, sd: float) -> Weighing:
+def infer_scale(y_S: Array, covariance_SS: Array, shape_SH: Array, mean_H: ArrayLike, sd: float) -> ScalePosterior:
     """Bayes' rule for a family of laws of one linear coefficient each.
 
     Args:
@@ -145,7 +145,7 @@ def weigh(y_S: Array, covariance_SS: Array, shape_SH: Array, mean_H: ArrayLike, 
     scale_H = (np.asarray(mean_H) / sd**2 + white_S @ white_SH) / precision_H
     distance_H = white_S @ white_S + np.square(np.asarray(mean_H) / sd) - precision_H * np.square(scale_H)
     log_evidence_H = np.log(np.diag(whiten_SS)).sum() - (distance_H + np.log(precision_H)) / 2
-    return Weighing(log_evidence_H, scale_H, precision_H, whiten_SS)
+    return ScalePosterior(log_evidence_H, scale_H, precision_H, whiten_SS)
 
 
 def posterior(d_S: Array, gold_SP: Array, log_prior_H: Array, gold_mean_H: Array, gold_sd: float) -> Posterior:
@@ -163,7 +163,8 @@ def posterior(d_S: Array, gold_SP: Array, log_prior_H: Array, gold_mean_H: Array
     fallen_H = -_fall(gold_SP) * (peak_d_H > d_S[-1]) if points else 0.0
     log_weight_MH, scale_MH, gold_MH, gold_var_MH = np.empty((4, len(MISFITS), len(LOG_D_H)))
     for m, variance in enumerate(np.square(MISFITS)):
-        weighing = weigh(gold_S, noise_SS + variance * np.minimum(d_S[:, None], d_S), rise_SH, gold_mean_H, gold_sd)
+        covariance_SS = noise_SS + variance * np.minimum(d_S[:, None], d_S)
+        weighing = infer_scale(gold_S, covariance_SS, rise_SH, gold_mean_H, gold_sd)
         scale_MH[m] = np.maximum(weighing.scale_H, 0.0)  # with G < 0 a law has no peak but a trough
         below_H = np.square(scale_MH[m] - weighing.scale_H) * weighing.precision_H
         log_weight_MH[m] = log_prior_H + fallen_H + weighing.log_evidence_H - below_H / 2

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.curve import Curve, CurvePoint
-from mlproject.laws.agreement import start_agreement
+from mlproject.laws.agreement import initial_agreement
 from mlproject.laws.fits import MIN_D
 from mlproject.laws.forms import law_for
 from mlproject.laws.posterior import EXPONENT_H, EXPONENTS, LOG_D_H, LOG_PEAK_D, Posterior, posterior
@@ -39,7 +39,7 @@ _REACH = 1.5
 """A whole curve's exponent is read up to this multiple of its peak d: further out, curves end in ways of their own."""
 
 
-def usable(method: str, points: Sequence[CurvePoint]) -> tuple[Array, Array]:
+def points_of_law(method: str, points: Sequence[CurvePoint]) -> tuple[Array, Array]:
     """The points at which the law of a method can hold: d = 0 and beyond `MIN_D`.
 
     Returns:
@@ -114,7 +114,7 @@ class Prior:
             exponent_E=(exponent_E + weak.exponent_E) / (len(runs) + 1),
         )
 
-    def given(self, log_agreement: float) -> Prior:
+    def conditioned_on(self, log_agreement: float) -> Prior:
         """The belief once a run has shown its agreement; the same belief for nan."""
         if not np.isfinite(log_agreement):
             return self
@@ -147,7 +147,7 @@ class Prior:
 
 def _around_peak(method: str, curve: Curve, weak: Prior) -> Posterior:
     """What a whole curve's points up to and around its peak say."""
-    d_S, gold_SP = usable(method, list(curve))
+    d_S, gold_SP = points_of_law(method, list(curve))
     near_S = d_S <= _REACH * curve.sqrt_kl_S[curve.gold_S.argmax()]
     return posterior(d_S[near_S], gold_SP[near_S], *weak.on_grid())
 
@@ -158,4 +158,4 @@ def _quantities(method: str, curve: Curve, own: Posterior) -> Array:
     log_d, gold = max(np.log(max(curve.sqrt_kl_S[best], 1e-9)), LOG_PEAK_D[0]), curve.peak().gold
     if best == len(curve) - 1:
         log_d, gold = own.moments()[0]
-    return np.array([start_agreement(method, list(curve)), log_d, gold])
+    return np.array([initial_agreement(method, list(curve)), log_d, gold])

@@ -10,13 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlproject.laws.intervals import Z_975
+from mlproject.laws.intervals import Interval, t_975
 
 Array = NDArray[np.float64]
-Interval = tuple[float, float]
-
-_T_975 = (12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139)
-"""97.5th percentile of Student's t with 1 to 10 degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -117,26 +113,6 @@ def _regress(y_R: ArrayLike, x_Rk: Array) -> tuple[list[float], list[float], flo
 def _t_interval(slope: float, slope_se: float, dof: int) -> Interval:
     margin = t_975(dof) * slope_se
     return slope - margin, slope + margin
-
-
-def t_975(dof: int) -> float:
-    """97.5th percentile of Student's t: a table up to 10 degrees of freedom, then the expansion in 1/dof.
-
-    The expansion about the normal quantile (Abramowitz and Stegun 1964, 26.7.5) is good to 1e-5 beyond.
-
-    Args:
-        dof: degrees of freedom, 1 or more.
-    """
-    if dof <= len(_T_975):
-        return _T_975[dof - 1]
-    z = Z_975
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / dof ** (power + 1) for power, term in enumerate(terms))
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:

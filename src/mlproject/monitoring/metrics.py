@@ -18,7 +18,7 @@ def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
     }
     if point.human is not None:
         metrics["curve/human"] = point.human
-    metrics |= {f"signs/{name}": value for name, value in point.signs.items()}
+    metrics |= {f"signs/{name}": value for name, value in point.statistics.items()}
     return metrics | {f"{method}/{name}": value for name, value in point.diagnostics.items()}
 
 

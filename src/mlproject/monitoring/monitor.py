@@ -71,7 +71,7 @@ def on_signal(rule: SignalRule) -> AlarmRule:
 
 
 DEFAULT_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_ALARMS)
-"""Rules on the signs of the points (`CurvePoint.signs`) that have earned to be on by default; docs/early_warning.md."""
+"""Rules on the points' statistics (`CurvePoint.statistics`) that are on by default; see docs/early_warning.md."""
 
 
 @dataclass(frozen=True)

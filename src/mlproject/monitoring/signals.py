@@ -40,18 +40,18 @@ class Signal:
 
 def series(points: Points, sign: str) -> Array:
     """A sign along a run; nan where a point lacks it. Shape: (S,)."""
-    return np.array([point.signs.get(sign, np.nan) for point in points])
+    return np.array([point.statistics.get(sign, np.nan) for point in points])
 
 
 def mean_series(points: Points, prefix: str) -> Array:
     """Mean over the signs whose names begin with a prefix; nan where there is none. Shape: (S,)."""
-    names = [name for name in points[0].signs if name.startswith(prefix)]
+    names = [name for name in points[0].statistics if name.startswith(prefix)]
     return np.mean([series(points, name) for name in names], axis=0) if names else np.full(len(points), np.nan)
 
 
 def worst(points: Points, prefix: str, departure: Callable[[Array], Array]) -> Array:
     """The largest departure over the signs whose names begin with a prefix; nan where there is none. Shape: (S,)."""
-    names = [name for name in points[0].signs if name.startswith(prefix)]
+    names = [name for name in points[0].statistics if name.startswith(prefix)]
     found = [departure(series(points, name)) for name in names]
     return np.max(found, axis=0) if found else np.full(len(points), np.nan)
 
@@ -78,7 +78,7 @@ def shortfall(values_S: Array) -> Array:
 
 def _rate(points: Points, signs: Sequence[str]) -> Array:
     """Occurrences per 100 words, over the signs that a world has. Shape: (S,)."""
-    found = [series(points, sign) for sign in signs if sign in points[0].signs]
+    found = [series(points, sign) for sign in signs if sign in points[0].statistics]
     if not found:
         return np.full(len(points), np.nan)
     return 100 * np.sum(found, axis=0) / np.maximum(series(points, "length"), 1e-9)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mlproject.curve import CurvePoint
-from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_samples, n_grid
+from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_sample_size, n_grid
 from mlproject.optimization.task import OptimizationTask
 
 
@@ -28,7 +28,7 @@ def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
     diagnostics_G = [
         {
             "kl_true": float(select(beirami_kl(task.log_prob_PN, n), only=g).mean()),
-            "effective_samples": effective_samples(task.samples_per_prompt, n),
+            "effective_samples": effective_sample_size(task.samples_per_prompt, n),
         }
         for g, n in enumerate(ns.tolist())
     ]

@@ -140,7 +140,7 @@ class Evaluator:
             proxy_P=proxy_PM.mean(axis=1) - self._proxy_baseline_P,
             gold_P=gold_PM.mean(axis=1) - self._gold_baseline_P,
             human_P=self._human_gain(None if human_PM is None else human_PM.mean(axis=1)),
-            signs=self._signs(responses, proxy_PM, moved),
+            statistics=self._signs(responses, proxy_PM, moved),
             diagnostics=said,
         )
         shown = slice(0, SHOWN_PMOMPTS)
@@ -189,7 +189,7 @@ class Evaluator:
                 proxy_P=proxy_GP[g] - proxy_mean_P,
                 gold_P=gold_GP[g] - self._gold_baseline_P,
                 human_P=self._human_gain(None if human_GP is None else human_GP[g]),
-                signs={name: float(values_G[g]) for name, values_G in signs_G.items()},
+                statistics={name: float(values_G[g]) for name, values_G in signs_G.items()},
                 diagnostics=diagnostics_G[g],
             )
             chosen = choice_GP[g, shown]

@@ -40,7 +40,7 @@ _NEAR_TICKS = (0, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8)
 _FAR_TICKS = (0, 1, 3, 5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 600, 1000, 1500, 2000, 3000)
 
 
-def canvas(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty white figure, inches, that draws itself without a display."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06, wspace=0.02, hspace=0.02)
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
@@ -59,7 +59,7 @@ def shades(count: int) -> list[str]:
     return [to_hex(colormaps["viridis"](shade)) for shade in (np.linspace(*_SHADES, count) if count > 1 else [0.3])]
 
 
-def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Title to the left, labels, a quiet grid, no frame above and to the right."""
     axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=8)
     axes.set_xlabel(x, fontsize=10, color=INK)
@@ -97,12 +97,12 @@ def size_axis(axes: Axes, sizes: Mapping[str, int]) -> None:
     axes.set_xlim(min(params) / 1.6, max(params) * 1.6)
 
 
-def key(label: str, **style: Any) -> Line2D:
+def legend_entry(label: str, **style: Any) -> Line2D:
     """An entry of a legend that stands for a style, not for one line."""
     return Line2D([], [], **{"color": INK, "label": label, **style})
 
 
-def legends(axes: Axes, rows: Sequence[tuple[str, Sequence[Line2D]]]) -> None:
+def add_legends(axes: Axes, rows: Sequence[tuple[str, Sequence[Line2D]]]) -> None:
     """Legends as rows, (heading or nothing, entries), in axes that hold nothing else."""
     axes.set_axis_off()
     for index, (heading, entries) in enumerate(rows):

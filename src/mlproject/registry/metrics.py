@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.curve import Curve, mean_and_se
-from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means, wilson
+from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means, wilson_interval
 
 Array = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ class Metric:
 def _val_accuracy(evidence: Evidence) -> Estimate:
     """Wilson's interval (1927) for a share."""
     share = evidence.trained.get("rm/val_accuracy", math.nan)
-    return Estimate(share, *wilson(share, max(evidence.held_out, 1)))
+    return Estimate(share, *wilson_interval(share, max(evidence.held_out, 1)))
 
 
 def _trained(name: str) -> Callable[[Evidence], Estimate]:

@@ -44,12 +44,12 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
     searches, promotions = by_kind.get("search", []), by_kind.get("promotion", [])
     return Report(
         title=title,
-        about=_about(by_kind, members),
+        facts=_facts(by_kind, members),
         proxies=sorted(proxies, key=lambda p: (p.rm_params, p.seed)),
         policy_runs=sorted(curves, key=lambda c: (c.method, c.rm_params, c.seed)),
         laws=laws,
         trials=read_trials(_artifacts(client, searches[0]) / TRIALS) if searches else [],
-        promoted=_promoted(promotions[0]) if promotions else {},
+        promotion=_promotion(promotions[0]) if promotions else {},
         link=link,
         gold="test RM" if by_kind["gold-rm"][0].data.tags.get(GOLD) == TEST_RM else "gold",
     )
@@ -71,7 +71,7 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
     )
 
 
-def _about(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _facts(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     policy, gold = by_kind["initial-policy"][0].data, by_kind["gold-rm"][0].data
     samples = next(run.data for run in by_kind["pool"] if "curve_prompts" in run.data.params)
     made = [member for member in members if not member["reused"]]
@@ -117,7 +117,7 @@ def _left_out(policy: RunData) -> dict[str, str]:
     return {"Prompts": f"{skipped} wrong rows left out, {long} too long ({policy.params['long_prompts']})"}
 
 
-def _promoted(run: Run) -> dict[str, str]:
+def _promotion(run: Run) -> dict[str, str]:
     tags, name = run.data.tags, run.data.params["registered_model"]
     passed = tags["promotion.verdict"] == "passed"
     return {

@@ -52,7 +52,7 @@ def headline_figure(report: Report) -> Figure:
 def human_figure(report: Report, method: str) -> Figure:
     """Gold against human judgement over sqrt(KL), for the smallest and the largest RM of a method."""
     roles, colours = extremes(report, method), theme.size_colours(sizes(report))
-    figure = theme.canvas(theme.WIDTH, 4.1)
+    figure = theme.new_figure(theme.WIDTH, 4.1)
     grid = figure.add_gridspec(2, len(roles), height_ratios=[1, 0.09])
     panels: list[Axes] = []
     for column, (role, rm_size) in enumerate(roles):
@@ -66,9 +66,11 @@ def human_figure(report: Report, method: str) -> Figure:
         axes.axhline(0, color="#9aa0ac", linewidth=0.8)
         axes.set_xlim(left=0)
         title = f"{method_name(method)}, {role} RM ({rm_size})"
-        theme.dress(axes, title, "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "" if column else _score(report))
-    golds = [theme.key(f"{report.gold}, {size} RM", color=colours[size]) for _, size in roles]
-    theme.legends(figure.add_subplot(grid[1, :]), [("", [*golds, theme.key("human judgement", **_HUMAN_LINE)])])
+        theme.style_axes(axes, title, "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "" if column else _score(report))
+    golds = [theme.legend_entry(f"{report.gold}, {size} RM", color=colours[size]) for _, size in roles]
+    theme.add_legends(
+        figure.add_subplot(grid[1, :]), [("", [*golds, theme.legend_entry("human judgement", **_HUMAN_LINE)])]
+    )
     return figure
 
 
@@ -79,23 +81,23 @@ def _score(report: Report) -> str:
 def _curves(report: Report, chosen: list[str], width: float, height: float) -> Figure:
     """Panels of curves, one per method, over a legend of sizes and a legend of line styles."""
     colours = theme.size_colours(sizes(report))
-    figure = theme.canvas(width, height)
+    figure = theme.new_figure(width, height)
     grid = figure.add_gridspec(2, max(len(chosen), 1), height_ratios=[1, 0.13])
     for column, method in enumerate(chosen):
         axes = figure.add_subplot(grid[0, column])
         _curve_panel(axes, report, method, colours)
-        theme.dress(axes, method_name(method), _DISTANCE, "" if column else _score(report))
+        theme.style_axes(axes, method_name(method), _DISTANCE, "" if column else _score(report))
         theme.kl_axis(axes)
     shown = {size for method in chosen for size in sizes(report, method)}
-    keys = [theme.key(name, color=colour, linewidth=4) for name, colour in colours.items() if name in shown]
+    keys = [theme.legend_entry(name, color=colour, linewidth=4) for name, colour in colours.items() if name in shown]
     styles = [
-        theme.key(f"{report.gold} ±1 SE, a line per seed", **theme.GOLD_LINE),
-        theme.key("proxy", **theme.PROXY_LINE),
-        theme.key("fitted law", **theme.LAW_LINE),
-        theme.key("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),
-        theme.key("its KL", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
+        theme.legend_entry(f"{report.gold} ±1 SE, a line per seed", **theme.GOLD_LINE),
+        theme.legend_entry("proxy", **theme.PROXY_LINE),
+        theme.legend_entry("fitted law", **theme.LAW_LINE),
+        theme.legend_entry("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),
+        theme.legend_entry("its KL", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
     ]
-    theme.legends(figure.add_subplot(grid[1, :]), [("RM size:", keys), ("", styles)])
+    theme.add_legends(figure.add_subplot(grid[1, :]), [("RM size:", keys), ("", styles)])
     return figure
 
 

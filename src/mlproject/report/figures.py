@@ -36,7 +36,7 @@ _DPI = 170
 def coefficients_figure(report: Report) -> Figure:
     """The law's alpha and beta against the RM's parameters, with 95 % intervals and trend lines."""
     shown = [method for method in methods(report) if groups_of(report, method)]
-    figure = theme.canvas(theme.WIDTH, 5.8)
+    figure = theme.new_figure(theme.WIDTH, 5.8)
     panels = figure.subplots(2, len(shown), squeeze=False, sharex="col")
     for column, method in enumerate(shown):
         colour = theme.METHOD_COLOURS[column % len(theme.METHOD_COLOURS)]
@@ -46,14 +46,14 @@ def coefficients_figure(report: Report) -> Figure:
             top = coefficient == "alpha"
             symbol = "α (the rise)" if top else "β (the bend downwards)"
             title = f"{method_name(method)}:  R = {formula}" if top else ""
-            theme.dress(axes, title, "" if top else "RM parameters (log scale)", "" if column else symbol)
+            theme.style_axes(axes, title, "" if top else "RM parameters (log scale)", "" if column else symbol)
             _coefficient(axes, report, method, coefficient, colour)
     return figure
 
 
 def peaks_figure(report: Report) -> Figure:
     """Peak gold against the RM's parameters: measured with standard errors, fitted with 95 % intervals."""
-    figure = theme.canvas(theme.WIDTH, 4.7)
+    figure = theme.new_figure(theme.WIDTH, 4.7)
     grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.08])
     axes = figure.add_subplot(grid[0])
     keys = []
@@ -62,7 +62,7 @@ def peaks_figure(report: Report) -> Figure:
             "color": theme.METHOD_COLOURS[index % len(theme.METHOD_COLOURS)],
             "marker": theme.MARKERS[index % len(theme.MARKERS)],
         }
-        keys.append(theme.key(method_name(method), linewidth=1.6, **style))
+        keys.append(theme.legend_entry(method_name(method), linewidth=1.6, **style))
         dodge = 1.05 ** (2 * index - len(methods(report)) + 1)  # so that error bars do not hide one another
         groups = groups_of(report, method)
         points = [(g["rm_params"] * dodge, number(g.get("measured_peak_gold")), g) for g in groups]
@@ -72,12 +72,12 @@ def peaks_figure(report: Report) -> Figure:
             axes.errorbar(x, y, yerr=se, markersize=6, linewidth=1.6, capsize=3, zorder=3, **style)
         for x_fit, _, group in points:
             _fitted_peak(axes, x_fit * 1.05, group, style)
-    theme.dress(axes, "", "RM parameters (log scale)", f"peak {report.gold}\n({report.gold} standard deviations)")
+    theme.style_axes(axes, "", "RM parameters (log scale)", f"peak {report.gold}\n({report.gold} standard deviations)")
     theme.size_axis(axes, sizes(report))
-    fitted = theme.key(
+    fitted = theme.legend_entry(
         "from the law, 95 % interval", marker="o", markerfacecolor="white", linewidth=0.9, color=theme.MUTED
     )
-    theme.legends(figure.add_subplot(grid[1]), [("measured, ±1 SE:", [*keys, fitted])])
+    theme.add_legends(figure.add_subplot(grid[1]), [("measured, ±1 SE:", [*keys, fitted])])
     return figure
 
 
@@ -88,7 +88,7 @@ def search_figure(report: Report) -> Figure:
     tried = {trial["rm_size"] for trial in trials}
     colours = {name: colour for name, colour in theme.size_colours(ladder).items() if name in tried}
     coefficients = sorted({float(trial["kl_coef"]) for trial in trials})
-    figure = theme.canvas(theme.WIDTH, 4.3)
+    figure = theme.new_figure(theme.WIDTH, 4.3)
     grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.09])
     axes = figure.add_subplot(grid[0])
     for index, (rm_size, colour) in enumerate(colours.items()):
@@ -97,11 +97,11 @@ def search_figure(report: Report) -> Figure:
         y = [float(t["peak_gold"]) for t in own]
         se = [number(t.get("peak_gold_se")) or 0.0 for t in own]
         axes.errorbar(x, y, yerr=se, color=colour, marker="o", markersize=6, linewidth=1.1, capsize=3)
-    theme.dress(axes, "", "KL coefficient (gold standard deviations per nat)", "peak gold ±1 SE")
+    theme.style_axes(axes, "", "KL coefficient (gold standard deviations per nat)", "peak gold ±1 SE")
     axes.set_xticks(range(len(coefficients)), [f"{value:g}" for value in coefficients])
     axes.set_xlim(-0.4, len(coefficients) - 0.6)
-    keys = [theme.key(name, color=colour, marker="o") for name, colour in colours.items()]
-    theme.legends(figure.add_subplot(grid[1]), [("RM size:", keys)])
+    keys = [theme.legend_entry(name, color=colour, marker="o") for name, colour in colours.items()]
+    theme.add_legends(figure.add_subplot(grid[1]), [("RM size:", keys)])
     return figure
 
 

@@ -23,7 +23,16 @@ from mlproject.monitoring.metrics import forecast_metrics, point_metrics
 from mlproject.pipeline.policy_run import CURVE
 from mlproject.pipeline.step import Step
 from mlproject.plotting.png import png
-from mlproject.plotting.theme import GOLD_LINE, INK, LAW_LINE, METHOD_COLOURS, PROXY_LINE, canvas, dress, kl_axis
+from mlproject.plotting.theme import (
+    GOLD_LINE,
+    INK,
+    LAW_LINE,
+    METHOD_COLOURS,
+    PROXY_LINE,
+    kl_axis,
+    new_figure,
+    style_axes,
+)
 from mlproject.report.logged_curve import COLUMNS, NEEDED, LoggedCurve, logged_curve, parse_columns, read_table
 from mlproject.tracking.runs import StepRun, carry_out, values_by_step
 
@@ -37,7 +46,7 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Fitted:
+class CurveAnalysis:
     """What a curve says.
 
     Attributes:
@@ -69,7 +78,7 @@ class Fitted:
         ]
 
 
-def analyse(logged: LoggedCurve, method: str) -> Fitted:
+def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     """Fit the law, and follow the curve with the forecast."""
     curve, form = Curve.from_points(logged.points), law_for(method)
     law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
@@ -78,12 +87,12 @@ def analyse(logged: LoggedCurve, method: str) -> Fitted:
     rmse = {name: fit(each, curve.sqrt_kl_S, curve.gold_S, strict).rmse for name, each in FORMS.items()}
     forecast = Forecast(method)
     prediction = [forecast.update(point) for point in logged.points][-1]
-    return Fitted(law, interval, rmse, prediction)
+    return CurveAnalysis(law, interval, rmse, prediction)
 
 
 def fit_curve(
     invocation: Invocation, given: str, columns: str, method: str, gold_sd: float, gold_start: float | None
-) -> tuple[Step, LoggedCurve, Fitted]:
+) -> tuple[Step, LoggedCurve, CurveAnalysis]:
     """Fit a curve from a file or an MLflow run, and log what was found.
 
     Args:
@@ -141,7 +150,7 @@ def table_of_run(client: MlflowClient, run_id: str, names: dict[str, str]) -> pd
     return complete
 
 
-def _log(run: StepRun, logged: LoggedCurve, fitted: Fitted, method: str) -> None:
+def _log(run: StepRun, logged: LoggedCurve, fitted: CurveAnalysis, method: str) -> None:
     for point in logged.points:
         seen = point_metrics(point, method)
         kept = seen if "proxy" in logged.table else {k: v for k, v in seen.items() if "proxy" not in k}
@@ -168,8 +177,8 @@ def _log(run: StepRun, logged: LoggedCurve, fitted: Fitted, method: str) -> None
     (run.folder / FIGURE).write_bytes(png(_figure(logged, fitted)))
 
 
-def _figure(logged: LoggedCurve, fitted: Fitted) -> Figure:
-    figure = canvas(6.4, 3.8)
+def _figure(logged: LoggedCurve, fitted: CurveAnalysis) -> Figure:
+    figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     table, colour = logged.table, METHOD_COLOURS[0]
     d = np.sqrt(table.kl.clip(lower=0))
@@ -183,7 +192,7 @@ def _figure(logged: LoggedCurve, fitted: Fitted) -> Figure:
     stop = fitted.prediction.loses_beyond_kl
     if math.isfinite(stop) and stop <= float(d.max()) ** 2:
         axes.axvline(stop**0.5, color=INK, linewidth=0.8, label=f"forecast: stop at {stop:.3g} nats")
-    dress(axes, x="d = sqrt(KL) (square-root nats)", y="score above the initial policy's (sd)")
+    style_axes(axes, x="d = sqrt(KL) (square-root nats)", y="score above the initial policy's (sd)")
     kl_axis(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure

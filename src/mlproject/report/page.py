@@ -22,11 +22,11 @@ from mlproject.report.selection import (
     runs_of,
 )
 from mlproject.report.summary import (
-    CLEAR,
+    CLEAR_DROP,
     DASH,
-    errors_under,
-    findings,
+    drop_in_se,
     past_peak,
+    summarize,
     text,
     with_error,
 )
@@ -49,7 +49,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
     return _template().render(
         report=report,
         figures={name: _data_uri(path) for name, path in figures.items()},
-        findings=findings(report),
+        findings=summarize(report),
         methods=[(method, method_name(method)) for method in shown],
         groups={method: groups_of(report, method) for method in shown if groups_of(report, method)},
         trends=report.laws.get("trends") or [],
@@ -162,9 +162,9 @@ def _template() -> Template:
     environment.filters |= {"num": text, "interval": _interval_text, "method": method_name}
     environment.globals |= {
         "with_error": with_error,
-        "errors_under": errors_under,
+        "drop_in_se": drop_in_se,
         "past_peak": past_peak,
-        "clear": CLEAR,
+        "clear_drop": CLEAR_DROP,
         "dash": DASH,
     }
     return environment.get_template("template.html")

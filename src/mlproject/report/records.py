@@ -51,22 +51,22 @@ class Report:
 
     Attributes:
         title: of the page.
-        about: facts about the study, in order (preset, world seed, comparisons, wall time, ...), as texts.
+        facts: facts about the study, in order (preset, world seed, comparisons, wall time, ...), as texts.
         proxies: all proxy RMs of the study.
         policy_runs: the study's curves (the search's apart).
         laws: content of the law run's `laws.json`, see `mlproject.pipeline.law`.
         trials: one row per search trial (number, state, rm_size, kl_coef, peak_gold, peak_gold_se, peak_kl, reused).
-        promoted: facts about the champion (name, version, rm_size, seed, peak gold, ...), as texts; empty without one.
+        promotion: facts about the champion (name, version, rm_size, seed, peak gold, ...), as texts; empty without one.
         link: where the tracking UI shows the curves.
         gold: what plays gold, in words: `gold`, or `test RM` where nothing better was to be had.
     """
 
     title: str
-    about: Mapping[str, str]
+    facts: Mapping[str, str]
     proxies: Sequence[ProxyRecord]
     policy_runs: Sequence[PolicyRunRecord]
     laws: Mapping[str, Any]
     trials: Sequence[Mapping[str, Any]] = field(default_factory=list)
-    promoted: Mapping[str, str] = field(default_factory=dict)
+    promotion: Mapping[str, str] = field(default_factory=dict)
     link: str = ""
     gold: str = "gold"

@@ -47,7 +47,7 @@ def runs_of(report: Report, method: str, rm_size: str | None = None) -> list[Pol
 
 
 def groups_of(report: Report, method: str) -> list[Group]:
-    """Fitted laws of a method, smallest RM first."""
+    """CurveAnalysis laws of a method, smallest RM first."""
     groups = [group for group in report.laws.get("groups") or [] if group["method"] == method]
     return sorted(groups, key=lambda group: group["rm_params"])
 

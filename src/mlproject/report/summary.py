@@ -12,25 +12,25 @@ from mlproject.report.records import Report
 from mlproject.report.selection import Group, groups_of, method_name, methods, number, runs_of
 
 DASH = "–"
-CLEAR = 3.0
+CLEAR_DROP = 3.0
 """A drop of this many standard errors is called a loss."""
 
 
-class Finding(NamedTuple):
+class SummaryItem(NamedTuple):
     """One line of the summary: what it is about, and what was found, as (method, words)."""
 
     topic: str
     sentences: list[tuple[str, str]]
 
 
-def findings(report: Report) -> list[Finding]:
+def summarize(report: Report) -> list[SummaryItem]:
     """The summary of a study; lines without data are left out."""
     found = [
-        Finding("Which reward model peaks highest", _per_method(report, _highest)),
-        Finding("Where to stop", _per_method(report, _stops)),
-        Finding("What going on costs the smallest", _per_method(report, _cost)),
-        Finding("Does a larger reward model help", _per_method(report, _ranks)),
-        Finding("Do the laws hold", _per_method(report, _laws)),
+        SummaryItem("Which reward model peaks highest", _per_method(report, _highest)),
+        SummaryItem("Where to stop", _per_method(report, _stops)),
+        SummaryItem("What going on costs the smallest", _per_method(report, _cost)),
+        SummaryItem("Does a larger reward model help", _per_method(report, _ranks)),
+        SummaryItem("Do the laws hold", _per_method(report, _laws)),
     ]
     return [finding for finding in found if finding.sentences]
 
@@ -49,7 +49,7 @@ def with_error(value: Any, error: Any, digits: int = 2) -> str:
     return text(value, digits) + (f" ± {text(error, digits)}" if number(error) is not None else "")
 
 
-def errors_under(group: Group) -> float | None:
+def drop_in_se(group: Group) -> float | None:
     """How many standard errors the end lies under the peak."""
     drop, se = number(group.get("drop")), number(group.get("drop_se"))
     return drop / se if drop is not None and se else None
@@ -57,10 +57,10 @@ def errors_under(group: Group) -> float | None:
 
 def past_peak(group: Group) -> bool | None:
     """Whether gold clearly fell before the run ended, so that the peak lies within it; None if unknown."""
-    drop, errors = number(group.get("drop")), errors_under(group)
+    drop, errors = number(group.get("drop")), drop_in_se(group)
     if drop is None:
         return None
-    return errors is not None and errors >= CLEAR
+    return errors is not None and errors >= CLEAR_DROP
 
 
 def _per_method(report: Report, describe: Callable[[Report, str], str]) -> list[tuple[str, str]]:
@@ -103,12 +103,12 @@ def _listed(names: list[str]) -> str:
 
 def _cost(report: Report, method: str) -> str:
     groups = groups_of(report, method)
-    errors = errors_under(groups[0]) if groups else None
+    errors = drop_in_se(groups[0]) if groups else None
     if errors is None:
         return ""
     group = groups[0]
     drop = with_error(group["drop"], group["drop_se"])
-    if errors < CLEAR:
+    if errors < CLEAR_DROP:
         return (
             f"gold of the {group['rm_size']} RM ends {drop} under its peak, {text(errors, 1)} SEs: "
             "too little to be called a loss."

@@ -36,7 +36,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws.fits import MIN_POINTS
 from mlproject.laws.posterior import EXPONENT_H, LOG_D_H, Posterior, posterior, rise
-from mlproject.laws.prior import Prior, usable
+from mlproject.laws.prior import Prior, points_of_law
 from mlproject.laws.summaries import points_from_summaries
 
 KL, GOLD_SE, RM_PARAMS = "curve/kl", "curve/gold_se", "rm_params"
@@ -155,12 +155,12 @@ class LawPruner(BasePruner):
         if not points:
             return Judgement(Verdict.GO_ON)
         finished = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED) and t.number != own.number]
-        d_S, _ = usable(self._method, points)
+        d_S, _ = points_of_law(self._method, points)
         prior = self._prior(study, finished, self._size(own))
         if prior is None and len(np.unique(d_S[d_S > 0])) < MIN_POINTS:
             return Judgement(Verdict.GO_ON)
         found = self._weigh(points, prior or Prior.weak())
-        past = found.peak_before(points[-1].sqrt_kl)
+        past = found.probability_past(points[-1].sqrt_kl)
         within = self._within_reach(found, points)
         median, upper = within.peak_gold([0.5, self._confidence]).tolist()
         best, best_se = _best(finished)
@@ -172,7 +172,7 @@ class LawPruner(BasePruner):
 
     def _weigh(self, points: Sequence[CurvePoint], prior: Prior) -> Posterior:
         log_prior_H, gold_mean_H, gold_sd = prior.on_grid()
-        return posterior(*usable(self._method, points), log_prior_H, gold_mean_H, gold_sd)
+        return posterior(*points_of_law(self._method, points), log_prior_H, gold_mean_H, gold_sd)
 
     def _size(self, trial: FrozenTrial) -> float:
         if callable(self._rm_params):

@@ -11,7 +11,6 @@ import pytest
 
 from mlproject.curve import Curve
 from mlproject.experiments.findings.evidence import (
-    Interval,
     gold_at,
     mean_interval,
     methods_of,
@@ -24,6 +23,7 @@ from mlproject.experiments.findings.evidence import (
     values_of,
 )
 from mlproject.experiments.results import Cell, Result
+from mlproject.laws import Estimate
 
 T_975 = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 9: 2.2622, 14: 2.1448, 29: 2.0452, 119: 1.9801}
 """97.5th percentiles of Student's t by degrees of freedom, from a printed table."""
@@ -59,11 +59,11 @@ def test_one_value_has_no_interval_and_none_is_unknown() -> None:
     ("low", "high", "sign"), [(0.1, 0.3, 1), (-0.3, -0.1, -1), (-0.1, 0.3, 0), (0.0, 0.3, 0), (-0.3, 0.0, 0)]
 )
 def test_a_sign_needs_the_whole_interval_on_one_side(low: float, high: float, sign: int) -> None:
-    assert Interval((low + high) / 2, low, high).sign == sign
+    assert Estimate((low + high) / 2, low, high).sign == sign
 
 
 def test_an_interval_in_words_has_two_digits() -> None:
-    assert str(Interval(0.5, -0.123, 1.126)) == "0.50 [-0.12, 1.13]"
+    assert str(Estimate(0.5, -0.123, 1.126)) == "0.50 [-0.12, 1.13]"
 
 
 def test_a_slope_is_per_tenfold_size_with_the_textbooks_interval() -> None:

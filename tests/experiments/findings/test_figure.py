@@ -216,8 +216,8 @@ def test_a_kept_sign_is_drawn_as_its_mean_over_seeds_whoever_watched_each(cell: 
     cells = []
     for seed in (0, 1):
         made = cell(1.0, seed=seed, witnesses=f"test_rm.100k,member.{seed + 1}")
-        signs_S = {"test_rm.100k": made.curve.gold_S + seed}
-        cells.append(replace(made, curve=replace(made.curve, signs_S=signs_S)))
+        statistics_S = {"test_rm.100k": made.curve.gold_S + seed}
+        cells.append(replace(made, curve=replace(made.curve, statistics_S=statistics_S)))
     figure = draw(Result("mine", {}, cells), {"x": "kl", "y": ["gold", "test_rm.100k"], "panels": "rm_size"})
     (axes,) = panels(figure).values()
     (line,) = lines_like(axes, cells[0].curve.kl_S, cells[0].curve.gold_S + 0.5)

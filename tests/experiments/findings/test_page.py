@@ -14,11 +14,11 @@ import yaml
 
 from mlproject.errors import UserError
 from mlproject.experiments.findings import claims, page
-from mlproject.experiments.findings.claims import READERS, Claim, Finding, reader, sign_verdict, verdict
-from mlproject.experiments.findings.evidence import Interval
+from mlproject.experiments.findings.claims import FINDINGS, Claim, Finding, finding_function, sign_verdict, verdict
 from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.results import Cell, Result, save_result
 from mlproject.experiments.spec import FOLDER
+from mlproject.laws import Estimate
 
 MINE = {
     "finding": "Mine holds",
@@ -42,7 +42,7 @@ def lay_out(result: Result, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     (folder / "experiments").mkdir()
     (folder / "experiments" / "mine.yaml").write_text(yaml.safe_dump(MINE))
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(page, "reader", lambda name: None if name == "mine" else lambda _: FOUND)
+    monkeypatch.setattr(page, "finding_function", lambda name: None if name == "mine" else lambda _: FOUND)
     cells = [replace(cell, metrics={**cell.metrics, **METRICS}) for cell in result.cells]
     for name in ("mine", "rl_vs_bon", "rm_size"):
         save_result(replace(result, name=name, cells=cells), Path("results"))
@@ -154,29 +154,29 @@ def test_a_reader_that_lacks_points_is_a_note_and_not_a_failure(kept: Path, monk
     def read(result: Result) -> Finding:
         raise ValueError("a fit needs 3 points, got 2")
 
-    monkeypatch.setattr(page, "reader", lambda name: read)
+    monkeypatch.setattr(page, "finding_function", lambda name: read)
     write_page(kept, Path("findings.md"))
     assert "- Not judged: a fit needs 3 points, got 2." in Path("findings.md").read_text()
 
 
 def test_every_experiment_that_ships_and_is_named_has_a_reader() -> None:
-    for name in READERS:
+    for name in FINDINGS:
         assert (FOLDER / f"{name}.yaml").exists()
-        assert callable(reader(name))
-    assert reader("mine") is None
+        assert callable(finding_function(name))
+    assert finding_function("mine") is None
 
 
 def test_a_reader_is_imported_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(claims, "import_module", lambda name: asked.append(name) or SimpleNamespace(read=len))
-    assert reader("rm_size") is len and asked == ["mlproject.experiments.findings.rm_size"]
+    monkeypatch.setattr(claims, "import_module", lambda name: asked.append(name) or SimpleNamespace(analyse=len))
+    assert finding_function("rm_size") is len and asked == ["mlproject.experiments.findings.rm_size"]
 
 
 def test_a_verdict_needs_exactly_one_of_its_conditions() -> None:
     assert [verdict(*both) for both in ((True, False), (False, True), (False, False), (True, True))] == [
         *("agree", "disagree", "cannot tell", "cannot tell")
     ]
-    assert sign_verdict(Interval(1.0, 0.5, 1.5), 1) == "agree"
-    assert sign_verdict(Interval(1.0, 0.5, 1.5), -1) == "disagree"
-    assert sign_verdict(Interval(1.0, -0.5, 2.5), 1) == "cannot tell"
-    assert sign_verdict(Interval(1.0, float("nan"), float("nan")), 1) == "cannot tell"
+    assert sign_verdict(Estimate(1.0, 0.5, 1.5), 1) == "agree"
+    assert sign_verdict(Estimate(1.0, 0.5, 1.5), -1) == "disagree"
+    assert sign_verdict(Estimate(1.0, -0.5, 2.5), 1) == "cannot tell"
+    assert sign_verdict(Estimate(1.0, float("nan"), float("nan")), 1) == "cannot tell"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlproject.experiments.findings.evidence import Interval
 from mlproject.experiments.results import Result
+from mlproject.laws import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,16 +48,16 @@ class Finding:
     notes: Sequence[str] = ()
 
 
-READERS = (
+FINDINGS = (
     "rm_size", "forecast", "rm_data", "epochs_vs_data", "val_loss", "policy_size", "kl_penalty", "rl_vs_bon",
     "kl_by_size", "label_noise", "iterated", "human_gap", "rm_choice", "early_warning",
 )  # fmt: skip
 """Experiments whose results a module of this room reads, in the order of the page."""
 
 
-def reader(name: str) -> Callable[[Result], Finding] | None:
+def finding_function(name: str) -> Callable[[Result], Finding] | None:
     """The function that reads an experiment's result; None for a user's own experiment."""
-    return import_module(f"mlproject.experiments.findings.{name}").read if name in READERS else None
+    return import_module(f"mlproject.experiments.findings.{name}").analyse if name in FINDINGS else None
 
 
 def verdict(agrees: bool | np.bool_, disagrees: bool | np.bool_) -> str:
@@ -67,6 +67,6 @@ def verdict(agrees: bool | np.bool_, disagrees: bool | np.bool_) -> str:
     return "agree" if agrees else "disagree"
 
 
-def sign_verdict(found: Interval, expected: int) -> str:
+def sign_verdict(found: Estimate, expected: int) -> str:
     """Whether an interval lies on the expected side of 0, on the other one, or on both."""
     return verdict(found.sign == expected, found.sign == -expected)

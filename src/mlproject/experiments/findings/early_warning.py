@@ -18,10 +18,10 @@ from mlproject.experiments.findings.evaluated_runs import (
     SAME,
     EvaluatedRun,
     departures_of,
+    evaluated_run,
     forecast_stop,
     mean,
     share,
-    watched,
 )
 from mlproject.experiments.findings.evidence import select
 from mlproject.experiments.results import Result
@@ -44,9 +44,9 @@ NEAR = 0.05
 MAX_FALSE, MIN_FIRED = 0.25, 0.9
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Alarms by signal, checkpoints by test RM, and what others say of either."""
-    runs = [watched(cell) for cell in select(result, method="ppo")]
+    runs = [evaluated_run(cell) for cell in select(result, method="ppo")]
     truths = [run.truth for run in runs]
     departures = departures_of(runs)
     halves, sizes = ([f(run.cell.settings) for run in runs] for f in (lambda s: s["seed"] % 2, lambda s: s["rm_size"]))
@@ -124,7 +124,7 @@ def _checkpoints(
     members = [highest(run.truth.kl_S, mean_series(run.points, MEMBER)) for run in runs]
     proxy = [highest(run.truth.kl_S, run.cell.curve.proxy_S) for run in runs]
     rules = {f"test RM {which}, {way}": record for (which, way), record in chosen.items()}
-    if all(any(n.startswith(MEMBER) for n in run.points[0].signs) for run in runs):
+    if all(any(n.startswith(MEMBER) for n in run.points[0].statistics) for run in runs):
         rules["proxies of other seeds, highest point"] = _record(truths, members)
     rules |= {"the proxy itself, highest point": _record(truths, proxy), "fixed KL of other seeds": records["KL"]}
     rules |= {"last checkpoint": others["none: on to the end"]}
@@ -174,7 +174,7 @@ def _claims(
 ) -> list[Claim]:
     fell = [run for run in runs if run.truth.fell]
     end, fixed = others["none: on to the end"].regret_R, records["KL"].regret_R
-    grown = [series(run.points, DISAGREEMENT) for run in fell if DISAGREEMENT in run.points[0].signs]
+    grown = [series(run.points, DISAGREEMENT) for run in fell if DISAGREEMENT in run.points[0].statistics]
     ratio = [float(values_S[-1] / values_S[0]) for values_S in grown]
     early = [name for name in records if name not in BASELINES and earns(elsewhere[name], elsewhere["KL"])]
     shown = {name: records[name] for name in ("length", "repetition", "distinct-2", "entropy")}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
-from mlproject.experiments.findings.evidence import Interval, mean_interval, select, values_of
+from mlproject.experiments.findings.evidence import mean_interval, select, values_of
 from mlproject.experiments.results import Cell, Result
+from mlproject.laws import Estimate
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """The paper's control (fig. 13): 1 x D, 4 x D, 1 x 4D."""
     few, many = (f(values_of(result, "n_comparisons")) for f in (min, max))
     most = max(values_of(result, "rm_epochs"))
@@ -33,7 +34,7 @@ def read(result: Result) -> Finding:
     return Finding(claims=claims, notes=["Held-out losses after calibration, against gold's soft labels."])
 
 
-def _gain(result: Result, start: tuple[int, float], end: tuple[int, float], key: str) -> Interval:
+def _gain(result: Result, start: tuple[int, float], end: tuple[int, float], key: str) -> Estimate:
     """Paired difference over sizes and seeds."""
 
     def by_pair(arm: tuple[int, float]) -> dict[tuple[str, int], Cell]:
@@ -44,5 +45,5 @@ def _gain(result: Result, start: tuple[int, float], end: tuple[int, float], key:
     return mean_interval(after[pair].metrics[key] - before[pair].metrics[key] for pair in before if pair in after)
 
 
-def _digits(found: Interval) -> str:
+def _digits(found: Estimate) -> str:
     return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.experiments.results import Cell
-from mlproject.laws import Forecast, wilson
+from mlproject.laws import Forecast, wilson_interval
 from mlproject.models.sizes import SIZES
 from mlproject.monitoring.alarm_scores import GroundTruth, StopIndex, bootstrap_mean, ground_truth_of
 from mlproject.monitoring.signals import SIGNALS, mean_series
@@ -50,16 +50,16 @@ class EvaluatedRun:
         return mean_series(self.views[which], TEST_RM)
 
 
-def watched(cell: Cell) -> EvaluatedRun:
+def evaluated_run(cell: Cell) -> EvaluatedRun:
     """Read one run."""
     points = list(cell.curve)
-    tests = [name.removeprefix(TEST_RM) for name in cell.curve.signs_S if name.startswith(TEST_RM)]
+    tests = [name.removeprefix(TEST_RM) for name in cell.curve.statistics_S if name.startswith(TEST_RM)]
     largest = max(tests, key=lambda size: SIZES[size].reward_model_parameters, default="")
 
     def view(size: str) -> list[CurvePoint]:
         other = tuple(prefix + size for prefix in (TEST_RM, GAP))
-        hidden = [n for n in points[0].signs if n.startswith((TEST_RM, GAP)) and n not in other]
-        return [replace(p, signs={n: v for n, v in p.signs.items() if n not in hidden}) for p in points]
+        hidden = [n for n in points[0].statistics if n.startswith((TEST_RM, GAP)) and n not in other]
+        return [replace(p, statistics={n: v for n, v in p.statistics.items() if n not in hidden}) for p in points]
 
     views = {SAME: view(cell.settings["rm_size"]), LARGEST: view(largest)}
     return EvaluatedRun(cell, ground_truth_of(cell.curve), points, views)
@@ -99,5 +99,5 @@ def share(hits: int, of: int) -> str:
     """A share with Wilson's interval."""
     if of == 0:
         return ""
-    low, high = wilson(hits / of, of)
+    low, high = wilson_interval(hits / of, of)
     return f"{hits} of {of} [{low:.0%}, {max(high, 0):.0%}]"

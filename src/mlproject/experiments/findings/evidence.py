@@ -8,50 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mlproject.curve import Curve
 from mlproject.experiments.results import Cell, Result
-from mlproject.laws import MIN_D, Fit, fit, law_for, spearman, trend
-from mlproject.laws.trends import t_975
+from mlproject.laws import MIN_D, Estimate, Fit, fit, law_for, spearman, t_975, trend
 
 
-class Interval(NamedTuple):
-    """An estimate with its 95 % interval; a single value has none (nan)."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 where the whole interval lies on that side of 0; otherwise 0."""
-        return int(self.low > 0) - int(self.high < 0)
-
-    def __str__(self) -> str:
-        if math.isnan(self.value):
-            return "unknown"
-        if math.isnan(self.low):
-            return f"{self.value:.2f}"
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
-
-
-def mean_interval(values: Iterable[float]) -> Interval:
+def mean_interval(values: Iterable[float]) -> Estimate:
     """Mean over seeds with its t-interval; values that are nan are left out."""
     kept = np.array([value for value in values if math.isfinite(value)])
     if len(kept) < 2:
-        return Interval(float(kept[0]) if len(kept) else math.nan, math.nan, math.nan)
+        return Estimate(float(kept[0]) if len(kept) else math.nan, math.nan, math.nan)
     margin = t_975(len(kept) - 1) * float(kept.std(ddof=1)) / math.sqrt(len(kept))
-    return Interval(float(kept.mean()), float(kept.mean()) - margin, float(kept.mean()) + margin)
+    return Estimate(float(kept.mean()), float(kept.mean()) - margin, float(kept.mean()) + margin)
 
 
-def slope_interval(values: Sequence[float], sizes: Sequence[float]) -> Interval:
+def slope_interval(values: Sequence[float], sizes: Sequence[float]) -> Estimate:
     """Change per tenfold size, over all runs, with its t-interval."""
     pairs = [(value, size) for value, size in zip(values, sizes, strict=True) if math.isfinite(value)]
     line = trend([value for value, _ in pairs], [size for _, size in pairs])
-    return Interval(line.slope, *line.slope_interval)
+    return Estimate(line.slope, *line.slope_interval)
 
 
 def select(result: Result, **settings: Any) -> list[Cell]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mlproject.errors import UserError
-from mlproject.experiments.findings import words
-from mlproject.experiments.findings.frame import CURVE, check_columns, frame, groups, names
+from mlproject.experiments.findings import labels
+from mlproject.experiments.findings.frame import CURVE_COLUMN, check_columns, frame, groups, names
 from mlproject.experiments.findings.panels import (
     RUN_LINE,
     STYLES,
@@ -24,7 +24,7 @@ from mlproject.experiments.findings.panels import (
     values_along,
 )
 from mlproject.experiments.results import Result
-from mlproject.experiments.spec import ALONG
+from mlproject.experiments.spec import CURVE_AXES
 from mlproject.models.sizes import SIZES
 from mlproject.plotting import theme
 
@@ -55,7 +55,7 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     """
     table = frame(result)
     x, y, colour, panels = str(spec["x"]), names(spec["y"]), names(spec.get("colour")), names(spec.get("panels"))
-    along, settings = x in ALONG, list(result.cells[0].settings) if result.cells else []
+    along, settings = x in CURVE_AXES, list(result.cells[0].settings) if result.cells else []
     _check(table, x, y, along)
     check_columns(table, colour, "colour")
     check_columns(table, panels, "panels")
@@ -64,9 +64,9 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     legend = _legend(colour, colours, y if along else [], mean)
     shown = [y] if along else [[name] for name in y]
     parts = [(scores, values, cells) for scores in shown for values, cells in groups(table, panels)]
-    rows, columns = _layout([words.group(values) for _, values, _ in parts])
+    rows, columns = _layout([labels.group(values) for _, values, _ in parts])
     heights = [_PANEL_HEIGHT[columns] * rows + 0.3, *([_LEGEND_HEIGHT * len(legend) + 0.05] if legend else [])]
-    figure = theme.canvas(theme.WIDTH, sum(heights))
+    figure = theme.new_figure(theme.WIDTH, sum(heights))
     places = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     halves = [figure.add_subfigure(places[row]) for row in range(len(heights))]
     above = halves[0]
@@ -75,24 +75,24 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     for index, (scores, values, cells) in enumerate(parts):
         axes = grid.flat[index]
         labelled = index % columns == 0 or len(shown) > 1
-        label = words.SCORE if along else words.axis_label(scores[0])
-        theme.dress(axes, words.group(values), "", label if labelled else "")
+        label = labels.SCORE if along else labels.axis_label(scores[0])
+        theme.style_axes(axes, labels.group(values), "", label if labelled else "")
         limit_ticks(axes, 7 if columns < 3 else 5)
         if not along:
             scale_dots(axes, table, x, scores[0], x in settings)
         for chosen, mine in groups(cells, colour):
             if along:
-                draw_curves(axes, mine, x, scores, colours[words.key(chosen)], are_repeats(mine, settings))
+                draw_curves(axes, mine, x, scores, colours[labels.key(chosen)], are_repeats(mine, settings))
             else:
-                draw_dots(axes, mine, x, scores[0], colours[words.key(chosen)], joined=x in settings)
+                draw_dots(axes, mine, x, scores[0], colours[labels.key(chosen)], joined=x in settings)
         if along:
             frame_curves(axes, table if shared else cells, x, scores)
         axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(parts) :]:
         axes.set_visible(False)
-    above.supxlabel(words.axis_label(x), fontsize=10, color=theme.INK)
+    above.supxlabel(labels.axis_label(x), fontsize=10, color=theme.INK)
     if legend:
-        theme.legends(halves[1].add_subplot(), legend)
+        theme.add_legends(halves[1].add_subplot(), legend)
     return figure
 
 
@@ -103,8 +103,8 @@ def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
         check_columns(table, [x], "x")
         check_columns(table, y, "y", numbers=True)
         return
-    curves = list(table.get(CURVE, []))
-    signs = dict.fromkeys(name for curve in curves for name in curve.signs_S)
+    curves = list(table.get(CURVE_COLUMN, []))
+    signs = dict.fromkeys(name for curve in curves for name in curve.statistics_S)
     there = [name for name in (*STYLES, *signs) if any(values_along(curve, name) is not None for curve in curves)]
     if unknown := [name for name in y if name not in there]:
         raise UserError(f"y={', '.join(unknown)}: no curve has that; over {x} there are {', '.join(there)}")
@@ -124,7 +124,7 @@ def _colours(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     unordered = all(isinstance(value, str) and value not in SIZES for value in values)
     few = 1 < len(keys) <= len(theme.METHOD_COLOURS) and len(values) == len(keys)
     found = theme.METHOD_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
-    return dict(zip([words.key(key) for key in keys], found, strict=True))
+    return dict(zip([labels.key(key) for key in keys], found, strict=True))
 
 
 def _legend(colour: Sequence[str], colours: Mapping[str, str], scores: Sequence[str], mean: bool) -> list[Any]:
@@ -134,12 +134,12 @@ def _legend(colour: Sequence[str], colours: Mapping[str, str], scores: Sequence[
     for text, shade in colours.items() if colour else ():
         width += len(text) + _SAMPLE_WIDTH
         if width > _LEGEND_WIDTH:
-            rows.append((f"{words.setting(colour[0])}:" if len(colour) == 1 and not rows else "", []))
+            rows.append((f"{labels.setting(colour[0])}:" if len(colour) == 1 and not rows else "", []))
             width = len(rows[-1][0]) + len(text) + _SAMPLE_WIDTH
-        rows[-1][1].append(theme.key(text, color=shade, linewidth=4))
-    keys = {name: theme.key(words.score(name), **style(name)) for name in scores}
+        rows[-1][1].append(theme.legend_entry(text, color=shade, linewidth=4))
+    keys = {name: theme.legend_entry(labels.score(name), **style(name)) for name in scores}
     if mean:
-        keys["run"] = theme.key(f"{scores[0]} of one run", **RUN_LINE)
+        keys["run"] = theme.legend_entry(f"{scores[0]} of one run", **RUN_LINE)
     elif "gold" in keys:
         keys["gold"].set_label("gold ±1 SE over prompts")
     return [*rows, ("mean over seeds:" if mean else "", list(keys.values()))] if keys else rows

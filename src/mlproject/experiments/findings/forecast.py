@@ -21,7 +21,7 @@ NONE, SIZES, FEW = "no prior", "other sizes", "other sizes, 128 prompts"
 _FEW_PROMPTS = 128
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Accuracy of forecasts and regret of stopping at them."""
     claims, tables = [], {}
     for method in methods_of(result):

@@ -11,13 +11,13 @@ from mlproject.errors import UserError
 from mlproject.experiments.results import Result
 from mlproject.models.sizes import SIZES
 
-CURVE = "curve"
+CURVE_COLUMN = "curve"
 """Column that holds the curve of a cell."""
 
 
 def frame(result: Result) -> pd.DataFrame:
     """One row per cell: every setting and metric, and the curve."""
-    return pd.DataFrame([{**cell.settings, **cell.metrics, CURVE: cell.curve} for cell in result.cells])
+    return pd.DataFrame([{**cell.settings, **cell.metrics, CURVE_COLUMN: cell.curve} for cell in result.cells])
 
 
 def names(given: Any) -> list[str]:
@@ -31,7 +31,7 @@ def check_columns(table: pd.DataFrame, given: Sequence[str], what: str, numbers:
     Raises:
         UserError: one line with the names that exist.
     """
-    columns = [name for name in table if name != CURVE]
+    columns = [name for name in table if name != CURVE_COLUMN]
     known = [name for name in columns if pd.api.types.is_numeric_dtype(table[name])] if numbers else columns
     if missing := [name for name in given if name not in known]:
         problem = "is not a number" if missing[0] in columns else "no policy run has that"

@@ -11,7 +11,7 @@ from mlproject.experiments.findings.evidence import mean_interval, methods_of, s
 from mlproject.experiments.results import Cell, Result
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Where human judgement peaks beside gold, and how far it falls behind."""
     claims, tables = [], {}
     for method in methods_of(result):

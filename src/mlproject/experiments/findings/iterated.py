@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
-from mlproject.experiments.findings.evidence import Interval, law_of, mean_interval, seeds_of
+from mlproject.experiments.findings.evidence import law_of, mean_interval, seeds_of
 from mlproject.experiments.results import Cell, Result
+from mlproject.laws import Estimate
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Arm 1 against the conjecture of Gao et al. (section 4.3), arm 2 against Wolf et al. 2025."""
     first = [cell for cell in result.cells if cell.settings["round"] == 1]
     seeds = seeds_of(first)
@@ -122,5 +123,5 @@ def _arm_two(arm: dict[int, list[Cell]]) -> pd.DataFrame:
     )
 
 
-def _worded(found: dict[int, Interval]) -> str:
+def _worded(found: dict[int, Estimate]) -> str:
     return ", ".join(f"k={k}: {interval}" for k, interval in found.items())

@@ -10,7 +10,7 @@ from mlproject.experiments.findings.evidence import gold_at, mean_interval, seed
 from mlproject.experiments.results import Cell, Result
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Shares of the variance of peak gold, and what the coefficient does beside stopping a run."""
     seeds = seeds_of(result.cells)
     shares = [_shares(result, seed) for seed in seeds]

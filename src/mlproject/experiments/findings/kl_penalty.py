@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
-from mlproject.experiments.findings.evidence import Interval, gold_at, mean_interval, proxy_at, seeds_of, values_of
+from mlproject.experiments.findings.evidence import gold_at, mean_interval, proxy_at, seeds_of, values_of
 from mlproject.experiments.results import Cell, Result
+from mlproject.laws import Estimate
 
 GRID = 12
 """KL values, evenly spaced in sqrt(KL), at which two frontiers are compared."""
@@ -17,7 +18,7 @@ NOTABLE = 0.05
 """Gold, standard deviations, from which on a difference matters to anybody."""
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Each coefficient against coefficient 0 of the same seed, at matched KL."""
     coefs = values_of(result, "kl_coef")
     cells = {(cell.settings["kl_coef"], cell.settings["seed"]): cell for cell in result.cells}
@@ -96,10 +97,10 @@ def _early_stop(a: Cell, b: Cell) -> float:
     return float(np.mean([a.curve.gold_S[i] - gold_at(b.curve, float(a.curve.kl_S[i])) for i in last]))
 
 
-def _peak_gain(cells: dict[tuple[float, int], Cell], coefs: list[float], seeds: list[int]) -> Interval:
+def _peak_gain(cells: dict[tuple[float, int], Cell], coefs: list[float], seeds: list[int]) -> Estimate:
     """The best coefficient's gain in peak gold over coefficient 0."""
 
-    def gain(coef: float) -> Interval:
+    def gain(coef: float) -> Estimate:
         known = [seed for seed in seeds if (coef, seed) in cells]
         peaks = ([cells[c, seed].curve.peak().gold for seed in known] for c in (coef, coefs[0]))
         return mean_interval(a - b for a, b in zip(*peaks, strict=True))
@@ -107,10 +108,10 @@ def _peak_gain(cells: dict[tuple[float, int], Cell], coefs: list[float], seeds: 
     return max((gain(coef) for coef in coefs[1:]), key=lambda found: found.value)
 
 
-def _worded(found: dict[float, Interval]) -> str:
+def _worded(found: dict[float, Estimate]) -> str:
     return "; ".join(f"{coef:g}: {interval}" for coef, interval in found.items())
 
 
-def _frontier_verdict(found: list[Interval]) -> str:
+def _frontier_verdict(found: list[Estimate]) -> str:
     better = [each.value > NOTABLE and each.sign > 0 for each in found]
     return verdict(all(each.sign <= 0 or each.value < NOTABLE for each in found), any(better))

@@ -9,7 +9,7 @@ from mlproject.experiments.findings.evidence import mean_interval, methods_of, r
 from mlproject.experiments.results import Cell, Result
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Claims on peak height, peak place and spread among seeds."""
     claims = []
     for method in methods_of(result):

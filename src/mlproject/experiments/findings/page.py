@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mlproject.errors import UserError
-from mlproject.experiments.findings.claims import READERS, Claim, Finding, reader
+from mlproject.experiments.findings.claims import FINDINGS, Claim, Finding, finding_function
 from mlproject.experiments.findings.evidence import seeds_of
 from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.findings.table import escape, tabulate, to_markdown
@@ -65,7 +65,7 @@ def write_page(results: Path, page: Path) -> list[Path]:
         raise UserError(
             f"results={results}: nothing is kept there; run `experiment --name rm_size --results {results}` first"
         )
-    ordered = [name for name in READERS if name in kept] + sorted(kept - set(READERS))
+    ordered = [name for name in FINDINGS if name in kept] + sorted(kept - set(FINDINGS))
     drawn: dict[Path, bytes] = {}
     sections = [_section(name, results, page.parent, drawn) for name in ordered]
     environment = Environment(
@@ -83,7 +83,7 @@ def write_page(results: Path, page: Path) -> list[Path]:
 
 
 def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -> Section:
-    result, read = load_result(name, results), reader(name)
+    result, read = load_result(name, results), finding_function(name)
     quick = bool(result.about.get("quick"))
     experiment, found = load_experiment(name, quick), Finding(claims=[])
     if quick:

@@ -14,8 +14,8 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullF
 from numpy.typing import NDArray
 
 from mlproject.curve import Curve
-from mlproject.experiments.findings.frame import CURVE, in_order
-from mlproject.experiments.findings.words import value as word
+from mlproject.experiments.findings.frame import CURVE_COLUMN, in_order
+from mlproject.experiments.findings.labels import value as value_label
 from mlproject.plotting import theme
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _GOLD_SHARE = 0.45  # of the height of a panel belongs to gold, at least; a prox
 def values_along(curve: Curve, name: str) -> Array | None:
     """A score, distance or kept sign of each curve point; None where the curve does not have it. Shape: (S,)."""
     return {
-        **curve.signs_S,
+        **curve.statistics_S,
         "sqrt_kl": curve.sqrt_kl_S,
         "kl": curve.kl_S,
         "proxy": curve.proxy_S,
@@ -62,7 +62,7 @@ def style(name: str) -> theme.Style:
 def are_repeats(cells: pd.DataFrame, settings: Collection[str]) -> bool:
     """Whether runs differ in their seeds alone and have the same steps, so that a mean over them means something."""
     same = all(cells[name].nunique(dropna=False) == 1 for name in settings if name not in _REPEATS)
-    return len(cells) > 1 and same and len({tuple(curve.steps_S) for curve in cells[CURVE]}) == 1
+    return len(cells) > 1 and same and len({tuple(curve.steps_S) for curve in cells[CURVE_COLUMN]}) == 1
 
 
 def draw_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str], colour: str, mean: bool) -> None:
@@ -71,13 +71,13 @@ def draw_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str], colou
     Args:
         axes: to draw in.
         cells: runs.
-        x: distance or proxy score; see `experiments.ALONG`.
+        x: distance or proxy score; see `experiments.CURVE_AXES`.
         y: scores; of the first, single runs and standard errors are shown.
         colour: of all lines.
         mean: the runs are repeats: a mean at each step, over thin lines of the single runs; otherwise a line per run,
             gold with a band of one standard error over prompts.
     """
-    curves = list(cells[CURVE])
+    curves = list(cells[CURVE_COLUMN])
     for name in y:
         drawn = [(values_along(curve, x), values_along(curve, name)) for curve in curves]
         lines = [(x_S, y_S) for x_S, y_S in drawn if x_S is not None and y_S is not None]
@@ -133,12 +133,12 @@ def scale_dots(axes: Axes, table: pd.DataFrame, x: str, y: str, option: bool) ->
     values = in_order(table[x].dropna())
     if not pd.api.types.is_numeric_dtype(table[x]):
         axes.xaxis.update_units([str(value) for value in values])
-        axes.set_xticks(range(len(values)), [word(value) for value in values])
+        axes.set_xticks(range(len(values)), [value_label(value) for value in values])
     elif option and x in _LOGARITHMIC:
         said = dict(zip(table[x], table["rm_size"], strict=True)) if x == "rm_params" and "rm_size" in table else {}
         smallest = min((value for value in values if value > 0), default=1)
         axes.set_xscale("symlog", linthresh=smallest, linscale=0.5) if min(values) <= 0 else axes.set_xscale("log")
-        axes.set_xticks(values, [said.get(each, word(each)) for each in values])
+        axes.set_xticks(values, [said.get(each, value_label(each)) for each in values])
         axes.set_xticks([], minor=True)
     elif x in _LOGARITHMIC:
         _log(axes.xaxis, axes.set_xscale, table[x])
@@ -162,5 +162,5 @@ def _band(axes: Axes, curve: Curve, x_S: Array | None, colour: str) -> None:
 
 
 def _all(cells: pd.DataFrame, name: str) -> Array:
-    found = [values for curve in cells[CURVE] if (values := values_along(curve, name)) is not None]
+    found = [values for curve in cells[CURVE_COLUMN] if (values := values_along(curve, name)) is not None]
     return np.concatenate(found) if found else np.zeros(1)

@@ -14,7 +14,7 @@ from mlproject.models.sizes import SIZES
 Measure = Callable[[Cell], float]
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """The paper's four observations on its two policies (section 3.4), here on three."""
     sizes = sorted(values_of(result, "policy_size"), key=lambda size: SIZES[size].reward_model_parameters)
     claims = [_start(result, sizes)]

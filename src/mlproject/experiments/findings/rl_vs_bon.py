@@ -6,17 +6,18 @@ import numpy as np
 
 from mlproject.curve import Curve
 from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
-from mlproject.experiments.findings.evidence import Interval, gold_at, mean_interval, select
+from mlproject.experiments.findings.evidence import gold_at, mean_interval, select
 from mlproject.experiments.results import Cell, Result
+from mlproject.laws import Estimate
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Pairs of curves with the same proxy and seed."""
     pairs = list(zip(select(result, method="best-of-n"), select(result, method="ppo"), strict=True))
     half = mean_interval(
         np.log(_kl_to(ppo.curve, share) / _kl_to(bon.curve, share)) for bon, ppo, share in _shares(pairs)
     )
-    ratio = Interval(*(float(np.exp(x)) for x in half))
+    ratio = Estimate(*(float(np.exp(x)) for x in half))
     peak_kl = mean_interval(np.log(ppo.curve.peak().kl / bon.curve.peak().kl) for bon, ppo in pairs)
     at_kl = mean_interval(_at_equal_kl(bon.curve, ppo.curve) for bon, ppo in pairs)
     over_kl = mean_interval(_apart(bon.curve, ppo.curve, over_proxy=False) for bon, ppo in pairs)

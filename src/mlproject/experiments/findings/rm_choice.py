@@ -27,7 +27,7 @@ Indices = NDArray[np.int64]
 Rule = Callable[[Mapping[int, Evidence], np.random.Generator], int | None]
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Regret over resamplings of the prompts, of all candidates and of shortlists."""
     cells = select(result, method="best-of-n")
     gates = _judgeable(read_gates())

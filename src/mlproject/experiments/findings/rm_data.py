@@ -26,7 +26,7 @@ NEAR_CHANCE = 0.02
 """Nats of validation loss below log 2 under which a reward model counts as no better than chance (Gao: .686 is)."""
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Claims on the value of data, the threshold, and both against parameters."""
     cells = select(result, method="best-of-n")
     rho = [

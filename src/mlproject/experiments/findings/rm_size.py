@@ -30,7 +30,7 @@ from mlproject.laws import (
     extrapolate,
     joint_fit,
     law_for,
-    standings,
+    score_forms,
 )
 
 CUT = 0.6
@@ -39,7 +39,7 @@ CUT = 0.6
 _RESAMPLES = 400
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Claims on trends, forms, extrapolation and Goodhart's parts."""
     claims, goodhart, shapes, tables = [], [], [], {}
     for method in methods_of(result):
@@ -133,7 +133,7 @@ def _standings(cells: Sequence[Cell]) -> pd.DataFrame:
     for cell in cells:
         d_S, gold_S = cell.curve.sqrt_kl_S, cell.curve.gold_S
         cut = float(np.sqrt(CUT * cell.curve.kl_S.max()))
-        for name, standing in standings(FORMS.values(), d_S, gold_S, cut).items():
+        for name, standing in score_forms(FORMS.values(), d_S, gold_S, cut).items():
             rows.append({"cell": id(cell), "form": name, **standing.__dict__})
     return pd.DataFrame(rows)
 

@@ -12,7 +12,7 @@ from mlproject.laws import MIN_D, gamma, law_for, spearman
 from mlproject.laws.fits import fit
 
 
-def read(result: Result) -> Finding:
+def analyse(result: Result) -> Finding:
     """Rank correlations over all cells, and what size and data still explain beside the loss."""
     cells = select(result, method="best-of-n")
     form = law_for("best-of-n")

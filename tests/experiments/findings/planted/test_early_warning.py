@@ -30,7 +30,7 @@ def planted(plant: Callable[[], Any], largest_follows: str = "gold") -> list[Cel
             past_S = (np.arange(len(d_S)) > curve.gold_S.argmax()).astype(float)
             tests = {size: 0.9 * curve.proxy_S}
             tests["100k"] = curve.gold_S if largest_follows == "gold" else 0.9 * curve.proxy_S
-            signs_S = {
+            statistics_S = {
                 "repetition": 0.2 + 0.3 * past_S,
                 "length": 20 + 5 * d_S,
                 "distinct-2": np.full(len(d_S), 0.9),
@@ -40,7 +40,7 @@ def planted(plant: Callable[[], Any], largest_follows: str = "gold") -> list[Cel
                 **{f"test_rm.{name}": values_S for name, values_S in tests.items()},
                 **{f"rm_gap.{name}": curve.proxy_S - values_S for name, values_S in tests.items()},
             }
-            cells.append(replace(cell, curve=replace(curve, signs_S=signs_S)))
+            cells.append(replace(cell, curve=replace(curve, statistics_S=statistics_S)))
     return cells
 
 
@@ -122,11 +122,11 @@ def test_verdicts_follow_what_was_planted(found, read, plant, cells, long_way) -
 def test_no_run_is_judged_with_a_threshold_from_its_own_half(read, cells) -> None:
     """Odd seeds given a repetition three times as strong: a threshold from their own half would still serve them."""
     odd = [
-        replace(cell, curve=replace(cell.curve, signs_S={**cell.curve.signs_S, "repetition": 3 * values_S}))
+        replace(cell, curve=replace(cell.curve, statistics_S={**cell.curve.statistics_S, "repetition": 3 * values_S}))
         if cell.settings["seed"] % 2
-        else replace(cell, curve=replace(cell.curve, signs_S={**cell.curve.signs_S, "repetition": values_S}))
+        else replace(cell, curve=replace(cell.curve, statistics_S={**cell.curve.statistics_S, "repetition": values_S}))
         for cell in cells
-        for values_S in [cell.curve.signs_S["repetition"]]
+        for values_S in [cell.curve.statistics_S["repetition"]]
     ]
     told = row(read("early_warning", odd), ALARMS, "repetition")
     fired = [c for c in odd if c.settings["rm_size"] != "100k" and c.settings["seed"] % 2]

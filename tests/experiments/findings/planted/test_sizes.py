@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlproject.experiments.findings.claims import Finding
-from mlproject.experiments.findings.forecast import read as read_forecast
+from mlproject.experiments.findings.forecast import analyse as analyse_forecast
 from mlproject.experiments.findings.proxy_line import proxy_claims
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Forecast, Prior
@@ -312,4 +312,4 @@ def test_curves_that_never_turn_have_no_peak_to_be_compared_with(plant: Any) -> 
     planter = plant()
     cells = [planter.cell(planter.quadratic(1.0, 0.0), rm_size=size) for size in RM_SIZES]
     with pytest.raises(ValueError, match="no curve peaks before its last point"):
-        read_forecast(Result("forecast", {}, cells))
+        analyse_forecast(Result("forecast", {}, cells))

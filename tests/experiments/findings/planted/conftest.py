@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mlproject.curve import Curve
-from mlproject.experiments.findings.claims import VERDICTS, Finding, reader
+from mlproject.experiments.findings.claims import VERDICTS, Finding, finding_function
 from mlproject.experiments.results import Cell, Result
 from mlproject.models.sizes import SIZES
 
@@ -174,7 +174,7 @@ def read() -> Callable[[str, Sequence[Cell]], Finding]:
     """What the reader of an experiment finds; its verdicts are known words, and none of its texts lacks a number."""
 
     def found_by(name: str, cells: Sequence[Cell]) -> Finding:
-        found = reader(name)(Result(name, {"preset": "planted"}, cells))
+        found = finding_function(name)(Result(name, {"preset": "planted"}, cells))
         tables = [str(text) for table in found.tables.values() for text in [*table.columns, *table.to_numpy().ravel()]]
         for text in [*(f"{c.paper} {c.measured}" for c in found.claims), *found.notes, *found.tables, *tables]:
             assert not re.search(r"\b(nan|inf|None)\b", text), text
