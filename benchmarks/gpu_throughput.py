@@ -22,14 +22,14 @@ import torch
 from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
 from mlproject.models.init import new_policy, new_reward_model, parameter_count
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode
-from mlproject.models.sft import train_policy
+from mlproject.models.sft import train_sft
 from mlproject.models.sizes import POLICY_SIZES
 from mlproject.models.training import Schedule
 from mlproject.optimization.ppo import ActorCritic, collect, improve
-from mlproject.pipeline.loading import accelerator, numpy_generator
+from mlproject.pipeline.loading import new_accelerator, numpy_generator
 from mlproject.worlds import load_world
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--ppo", default="yes", choices=("no", "yes"), help="measure sampling and PPO as well")
     given = parser.parse_args()
 
-    machine = accelerator(given.mixed_precision)
+    machine = new_accelerator(given.mixed_precision)
     device, world = machine.device, load_world("helpdesk", 0)
     tokenizer = world.tokenizer()
     policy = new_policy(given.policy_size, tokenizer, 0).to(device)
@@ -67,7 +67,7 @@ def main() -> None:
         schedule = Schedule(
             steps / given.steps, given.batch_size, 1e-6, given.accumulation, given.gradient_checkpointing == "yes"
         )
-        train_policy(policy, corpus, schedule, accelerator=machine, generator=torch.Generator().manual_seed(0))
+        train_sft(policy, corpus, schedule, accelerator=machine, generator=torch.Generator().manual_seed(0))
 
     learn(1)
     tokens = int(corpus.ends_B.sum())
@@ -76,8 +76,8 @@ def main() -> None:
     if given.ppo == "no":
         return
 
-    reader, texts = Reader(tokenizer, world.max_response_tokens), world.prompts("train", given.batch_size)
-    prompts = reader.encode_prompts(texts).to(device)
+    prompt_format, texts = PromptFormat(tokenizer, world.max_response_tokens), world.prompts("train", given.batch_size)
+    prompts = prompt_format.encode_prompts(texts).to(device)
     generator = torch.Generator(device=device).manual_seed(0)
     draw = lambda: sample(policy, prompts, max_new_tokens=world.max_response_tokens, generator=generator)  # noqa: E731
     draw()
@@ -85,14 +85,14 @@ def main() -> None:
     reset(device)
     report("sampling", timed(device, draw), int(drawn.response_lengths_B.sum()), 2, torch.float32)
 
-    machine = accelerator()
+    machine = new_accelerator()
     ppo = load_config("gpu", {}).of_method("ppo") | {"ppo_batch_size": given.batch_size, "ppo_rollout_batch": 0}
     how = {"accumulation": given.accumulation, "gradient_checkpointing": given.gradient_checkpointing}
     task = SimpleNamespace(
         options={**ppo, **how, "ppo_epochs": 1},
         accelerator=machine,
         generator=generator,
-        reader=reader,
+        prompt_format=prompt_format,
         train_texts=texts,
         train_prompts=prompts,
         initial_policy=policy,

@@ -83,13 +83,13 @@ def trainer_of(name: str, setting: Setting, callback: OveroptimizationCallback, 
 
 def reward_of(setting: Setting, separator: str) -> Callable[..., list[float]]:
     """The reward model as TRL's reward function; named, for TRL makes its name part of a metric's."""
-    from mlproject.models.prompt_format import Reader
+    from mlproject.models.prompt_format import PromptFormat
 
-    reader = Reader(setting.tokenizer, setting.max_response_tokens)
+    prompt_format = PromptFormat(setting.tokenizer, setting.max_response_tokens)
 
     def reward(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
         asked = [prompt.removesuffix(separator) for prompt in prompts]
-        return setting.reward_model.scores(reader.encode(asked, completions)).tolist()
+        return setting.reward_model.scores(prompt_format.encode(asked, completions)).tolist()
 
     return reward
 

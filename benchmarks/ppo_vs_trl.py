@@ -78,7 +78,7 @@ class Ours:
         import torch
         from accelerate import Accelerator
 
-        from mlproject.models.prompt_format import Reader
+        from mlproject.models.prompt_format import PromptFormat
         from mlproject.optimization import ppo
         from mlproject.optimization.task import OptimizationTask
 
@@ -88,7 +88,7 @@ class Ours:
             initial_policy=setting.policy,
             start_policy=setting.policy,
             proxy=SimpleNamespace(rate=self.clock.timed("scoring", setting.reward_model.rate)),  # type: ignore[arg-type]
-            reader=Reader(setting.tokenizer, setting.max_response_tokens),
+            prompt_format=PromptFormat(setting.tokenizer, setting.max_response_tokens),
             train_texts=setting.prompts,
             samples=None,  # type: ignore[arg-type]
             samples_per_prompt=0,
@@ -276,9 +276,9 @@ def prepare(arguments: argparse.Namespace) -> Setting:
     from mlproject.models.init import new_policy, new_reward_model
     from mlproject.models.reward_model import RewardModel
     from mlproject.models.sequences import encode
-    from mlproject.models.sft import train_policy
+    from mlproject.models.sft import train_sft
     from mlproject.models.training import Schedule
-    from mlproject.pipeline.loading import accelerator, numpy_generator, torch_generator
+    from mlproject.pipeline.loading import new_accelerator, numpy_generator, torch_generator
     from mlproject.worlds import load_world
 
     torch.set_num_threads(arguments.threads)
@@ -291,11 +291,11 @@ def prepare(arguments: argparse.Namespace) -> Setting:
         policy = new_policy("100k", tokenizer, 0)
         examples = arguments.sft_steps * config.sft_batch_size
         corpus = encode(tokenizer, *world.corpus(examples, numpy_generator("corpus", 0)), world.max_response_tokens)
-        train_policy(
+        train_sft(
             policy,
             corpus,
             Schedule(1, config.sft_batch_size, config.sft_lr),
-            accelerator=accelerator(),
+            accelerator=new_accelerator(),
             generator=torch_generator("initial policy order", 0),
         )
     reward_model = RewardModel(new_reward_model("25k", tokenizer, 1).eval())

@@ -31,9 +31,9 @@ from datasets import Dataset
 from mlproject.integrations.trainer_callback import OveroptimizationCallback
 from mlproject.models.generation import sample
 from mlproject.models.init import new_policy, new_reward_model
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.sft import train_policy
+from mlproject.models.sft import train_sft
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
 from mlproject.monitoring.monitor import OveroptimizationMonitor
@@ -45,23 +45,23 @@ SFT_EXAMPLES, COMPARISONS, STEPS = 38_400, 12_000, 150
 
 world = load_world("helpdesk", 0)
 tokenizer = world.tokenizer()
-reader = Reader(tokenizer, world.max_response_tokens)
+prompt_format = PromptFormat(tokenizer, world.max_response_tokens)
 rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
 accelerator = Accelerator(cpu=True)
 
 
 def write(texts: list[str]) -> list[str]:
     """A response of the policy to each."""
-    asked = reader.encode_prompts(texts)
-    drawn = sample(policy, asked, max_new_tokens=reader.max_response_tokens, generator=generator)
-    return reader.decode(drawn.sequences)
+    asked = prompt_format.encode_prompts(texts)
+    drawn = sample(policy, asked, max_new_tokens=prompt_format.max_response_tokens, generator=generator)
+    return prompt_format.decode(drawn.sequences)
 
 
 print("a policy learns to write ...")
 policy = new_policy("25k", tokenizer, seed=0)
-corpus = reader.encode(*world.corpus(SFT_EXAMPLES, rng))
+corpus = prompt_format.encode(*world.corpus(SFT_EXAMPLES, rng))
 rate = SIZES["25k"].learning_rate(3e-3)
-train_policy(policy, corpus, Schedule(1, 128, rate), accelerator=accelerator, generator=generator)
+train_sft(policy, corpus, Schedule(1, 128, rate), accelerator=accelerator, generator=generator)
 
 print("a reward model learns from comparisons ...")
 train_texts = world.prompts("train", COMPARISONS)
@@ -71,7 +71,7 @@ table = label_comparisons(train_texts, a, b, *judged, held_out=0.1, label_noise=
 classifier = new_reward_model("25k", tokenizer, seed=1)
 train_reward_model(
     classifier,
-    encode_comparisons(table[~table.held_out], reader),
+    encode_comparisons(table[~table.held_out], prompt_format),
     Schedule(2, 64, rate),
     accelerator=accelerator,
     generator=generator,
@@ -82,7 +82,9 @@ SEPARATOR = f" {tokenizer.sep_token}"
 
 def reward(prompts: list[str], completions: list[str], **_: object) -> list[float]:
     """The proxy's score of what TRL sampled."""
-    return proxy.scores(reader.encode([prompt.removesuffix(SEPARATOR) for prompt in prompts], completions)).tolist()
+    return proxy.scores(
+        prompt_format.encode([prompt.removesuffix(SEPARATOR) for prompt in prompts], completions)
+    ).tolist()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
-from tests.own_models import write_all
+from tests.support.checkpoints import write_all
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.curve import Curve

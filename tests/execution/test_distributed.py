@@ -7,7 +7,7 @@ import pytest
 from mlproject.config.schema import load_config
 from mlproject.errors import UserError
 from mlproject.execution import distributed
-from mlproject.pipeline.loading import accelerator
+from mlproject.pipeline.loading import new_accelerator
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve, plan_study
 
@@ -79,7 +79,7 @@ def test_alone_the_first_process_knows_of_no_other_and_remembers_them_afterwards
     monkeypatch.setenv("LOCAL_RANK", "0")
     seen: list[int] = []
 
-    solo = Step("solo", "law", 1, {}, fn=lambda run: seen.append(accelerator().num_processes))
+    solo = Step("solo", "law", 1, {}, fn=lambda run: seen.append(new_accelerator().num_processes))
     distributed.work_of(None, solo, {})(None)
     assert seen == [1]
     assert distributed.world_size() == 2

@@ -41,7 +41,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     import torch
 
     from mlproject.models.init import new_policy, new_reward_model
-    from mlproject.models.prompt_format import Reader
+    from mlproject.models.prompt_format import PromptFormat
     from mlproject.models.reward_model import RewardModel
     from mlproject.worlds import load_world
 
@@ -49,14 +49,14 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     world = load_world("helpdesk", 0)
     tokenizer = world.tokenizer()
     tokenizer.padding_side = "left"
-    reader = Reader(tokenizer, world.max_response_tokens)
+    prompt_format = PromptFormat(tokenizer, world.max_response_tokens)
     policy = new_policy("25k", tokenizer, 0).eval()
     with torch.no_grad():
         policy.get_output_embeddings().weight.mul_(3.0)
     policy.save_pretrained(folder / "policy")
     tokenizer.save_pretrained(folder / "policy")
     for seed, name in enumerate(("proxy", "gold")):
-        RewardModel(new_reward_model("3k", tokenizer, seed).eval()).save(folder / name, reader)
+        RewardModel(new_reward_model("3k", tokenizer, seed).eval()).save(folder / name, prompt_format)
     return Room(
         world,
         tokenizer,

@@ -15,7 +15,7 @@ from mlproject.curve import CurvePoint
 from mlproject.errors import UserError
 from mlproject.integrations.trainer_callback import SAVED_CURVE, TABLE, OveroptimizationCallback
 from mlproject.laws import Forecast
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PlainTexts
@@ -58,7 +58,7 @@ def followed(room, **options) -> OveroptimizationCallback:
 def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
     """A checkpoint, measured with our evaluator by hand: everything is read from its folder, units come from numpy."""
     policy, initial = (AutoModelForCausalLM.from_pretrained(f).eval() for f in (checkpoint, room.policy_folder))
-    reader = Reader(AutoTokenizer.from_pretrained(room.policy_folder), room.world.max_response_tokens)
+    prompt_format = PromptFormat(AutoTokenizer.from_pretrained(room.policy_folder), room.world.max_response_tokens)
     gold, proxy = RewardModel.load(room.gold_folder), RewardModel.load(room.proxy_folder)
 
     def pool(gold):
@@ -66,7 +66,7 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
             initial,
             room.curve_prompts,
             POOL_SAMPLES,
-            reader=reader,
+            prompt_format=prompt_format,
             gold=gold,
             world=PlainTexts(),
             human_units=(0.0, 1.0),
@@ -75,7 +75,7 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
         )
 
     raw = pool(gold)
-    proxy_PN = proxy.rate(Responses.of_prompts(room.curve_prompts, raw.sequences, reader)).reshape(raw.shape)
+    proxy_PN = proxy.rate(Responses.of_prompts(room.curve_prompts, raw.sequences, prompt_format)).reshape(raw.shape)
     gold = gold.with_units(raw.gold_PN.mean(), 1 / raw.gold_PN.std())
     unit_PN = (raw.gold_PN - raw.gold_PN.mean()) / raw.gold_PN.std()
     proxy_margin_B = np.concatenate([proxy_PN[:, 0] - proxy_PN[:, 1], proxy_PN[:, 2] - proxy_PN[:, 3]])
@@ -83,7 +83,7 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
     proxy = proxy.with_units(proxy_PN.mean(), calibration_scale(proxy_margin_B, gold_margin_B))
     evaluator = Evaluator(
         world=PlainTexts(),
-        reader=reader,
+        prompt_format=prompt_format,
         prompts=room.curve_prompts,
         initial_policy=initial,
         proxy=proxy,

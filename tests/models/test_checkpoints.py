@@ -7,21 +7,21 @@ import os
 import numpy as np
 import pytest
 import torch
-from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer, configuration, save_checkpoint
+from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, configuration, save_checkpoint
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import (
+    inspect_checkpoint,
     load_policy_checkpoint,
     load_reward_checkpoint,
+    load_with_reward_head,
     longest_sequence,
-    look_up,
-    new_reward_head,
-    parameters_of,
+    rm_parameters,
 )
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import measure_kl
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.sizes import SIZES
 
 POLICIES = {"gpt2": ("gpt2", False), "llama": ("llama", True), "gpt_neox": ("gpt_neox", False)}
@@ -30,28 +30,28 @@ LONGEST = 10
 
 @pytest.fixture(scope="module", params=POLICIES)
 def policies(request, tmp_path_factory):
-    """A policy and another from which it has moved, both as a study loads them, and their reader."""
+    """A policy and another from which it has moved, both as a study loads them, and their prompt_format."""
     architecture, chat = POLICIES[request.param]
     tokenizer = byte_tokenizer(320, chat=chat)
     loaded = []
     for seed in (0, 1):
         folder = save_checkpoint(tmp_path_factory.mktemp("policy"), architecture, tokenizer, reward=False, seed=seed)
-        loaded.append(load_policy_checkpoint(look_up(str(folder), "policy"), "policy"))
+        loaded.append(load_policy_checkpoint(inspect_checkpoint(str(folder), "policy"), "policy"))
     for model, _ in loaded:
         with torch.no_grad():
             model.get_input_embeddings().weight.mul_(20)
             model.get_output_embeddings().weight.mul_(1 if model.config.tie_word_embeddings else 20)
             if not model.config.tie_word_embeddings:
                 model.get_output_embeddings().weight[model.config.eos_token_id].mul_(0.1)
-    return loaded[0][0], loaded[1][0], Reader(loaded[0][1], LONGEST)
+    return loaded[0][0], loaded[1][0], PromptFormat(loaded[0][1], LONGEST)
 
 
 @pytest.fixture(scope="module")
 def samples(policies):
-    policy, _, reader = policies
+    policy, _, prompt_format = policies
     return sample(
         policy,
-        reader.encode_prompts([*TEXTS, "x"]),
+        prompt_format.encode_prompts([*TEXTS, "x"]),
         max_new_tokens=LONGEST,
         generator=torch.Generator().manual_seed(0),
         samples_per_prompt=8,
@@ -65,16 +65,16 @@ def log_p(model, row: list[int]) -> np.ndarray:
 
 
 def test_sampled_log_probabilities_are_those_of_a_plain_forward_pass(policies, samples):
-    policy, _, reader = policies
-    s, lengths, prompts = samples.sequences, set(), reader.encode_prompts([*TEXTS, "x"])
+    policy, _, prompt_format = policies
+    s, lengths, prompts = samples.sequences, set(), prompt_format.encode_prompts([*TEXTS, "x"])
     for i, (row, start, end) in enumerate(zip(s.ids_BT.tolist(), s.starts_B.tolist(), s.ends_B.tolist(), strict=True)):
         assert row[:start] == prompts.ids_PT[i // 8, : prompts.lengths_P[i // 8]].tolist()
         table = log_p(policy, row[:end])
         wanted = [table[t - 1, row[t]] for t in range(start, end)]
         np.testing.assert_allclose(samples.log_probs_BR[i, : end - start], wanted, atol=1e-4)
         assert (samples.log_probs_BR[i, end - start :] == 0).all()
-        assert reader.tokenizer.eos_token_id not in row[start : end - 1]
-        assert end - start == LONGEST or row[end - 1] == reader.tokenizer.eos_token_id
+        assert prompt_format.tokenizer.eos_token_id not in row[start : end - 1]
+        assert end - start == LONGEST or row[end - 1] == prompt_format.tokenizer.eos_token_id
         lengths.add(end - start)
     assert np.std(wanted) > 0.1, "no uniform distribution"
 
@@ -103,7 +103,7 @@ def test_a_look_says_what_the_whole_model_says(tmp_path):
     ):
         for reward in (False, True) if architecture != "bert" else (True,):
             folder = save_checkpoint(tmp_path / f"{architecture}-{reward}", architecture, tokenizer, reward=reward)
-            found = look_up(str(folder), "gold")
+            found = inspect_checkpoint(str(folder), "gold")
             auto = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
             model = auto.from_pretrained(folder)
             embedded = {id(p) for p in model.get_input_embeddings().parameters()}
@@ -112,30 +112,30 @@ def test_a_look_says_what_the_whole_model_says(tmp_path):
             count = sum(p.numel() for p in model.parameters() if id(p) not in embedded)
             assert (found.is_reward_model, found.parameters, found.name) == (reward, count, folder.name)
             assert found.source == str(folder.resolve())
-            assert parameters_of(str(folder)) == count
-    assert parameters_of("13k") == SIZES["13k"].reward_model_parameters
+            assert rm_parameters(str(folder)) == count
+    assert rm_parameters("13k") == SIZES["13k"].reward_model_parameters
 
 
 def test_the_digest_is_moved_by_the_weights_and_not_by_the_time(tmp_path):
     folder = save_checkpoint(tmp_path / "m", "gpt2", byte_tokenizer(300, chat=False), reward=False)
-    first = look_up(str(folder), "policy").digest
+    first = inspect_checkpoint(str(folder), "policy").digest
     weights = folder / "model.safetensors"
     os.utime(weights, ns=(1, 2**62))
-    assert look_up(str(folder), "policy").digest == first
+    assert inspect_checkpoint(str(folder), "policy").digest == first
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert look_up(str(folder), "policy").digest != first
+    assert inspect_checkpoint(str(folder), "policy").digest != first
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert look_up(str(folder), "policy").digest == first
+    assert inspect_checkpoint(str(folder), "policy").digest == first
 
 
 def test_weights_saved_as_halves_are_read_as_float32(tmp_path):
     folder = save_checkpoint(tmp_path / "m", "llama", byte_tokenizer(300, chat=True), reward=True)
     halves = AutoModelForSequenceClassification.from_pretrained(folder).to(torch.bfloat16)
     halves.save_pretrained(folder)
-    model, _ = load_reward_checkpoint(look_up(str(folder), "gold"), "gold")
+    model, _ = load_reward_checkpoint(inspect_checkpoint(str(folder), "gold"), "gold")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     torch.testing.assert_close(model.score.weight, halves.score.weight.float(), rtol=0, atol=0)
 
@@ -146,7 +146,7 @@ def test_a_new_head_keeps_the_body_and_depends_on_the_seed_alone(tmp_path):
     heads = []
     for seed in (0, 0, 1):
         torch.manual_seed(len(heads))
-        model, _ = new_reward_head(look_up(str(folder), "rm_sizes"), "rm_sizes", seed)
+        model, _ = load_with_reward_head(inspect_checkpoint(str(folder), "rm_sizes"), "rm_sizes", seed)
         assert model.config.num_labels == 1
         for name, weight in base.model.state_dict().items():
             torch.testing.assert_close(model.model.state_dict()[name], weight, rtol=0, atol=0)
@@ -164,7 +164,7 @@ def test_a_reward_model_without_its_head_is_refused(tmp_path):
     del weights["score.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=r"its weights lack score.weight; save the whole model"):
-        load_reward_checkpoint(look_up(str(folder), "gold"), "gold")
+        load_reward_checkpoint(inspect_checkpoint(str(folder), "gold"), "gold")
 
 
 def test_roberta_reads_fewer_tokens_than_it_has_positions(tmp_path):
@@ -186,7 +186,7 @@ def test_roberta_reads_fewer_tokens_than_it_has_positions(tmp_path):
 def test_a_policy_knows_its_end_and_its_padding(tmp_path):
     for chat, pad in ((False, "<|endoftext|>"), (True, "<|pad|>")):
         folder = save_checkpoint(tmp_path / str(chat), "llama", byte_tokenizer(300, chat=chat), reward=False)
-        model, tokenizer = load_policy_checkpoint(look_up(str(folder), "policy"), "policy")
+        model, tokenizer = load_policy_checkpoint(inspect_checkpoint(str(folder), "policy"), "policy")
         assert model.config.eos_token_id == tokenizer.eos_token_id
         assert model.config.pad_token_id == tokenizer.convert_tokens_to_ids(pad)
         assert AutoTokenizer.from_pretrained(folder).eos_token == tokenizer.eos_token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mlproject.models.gradient_checkpointing import recomputed_layers
+from mlproject.models.gradient_checkpointing import checkpointed_layers
 
 IDS_BT = torch.tensor([[5, 6, 7, 5, 6], [7, 7, 5, 6, 5]])
 
@@ -13,7 +13,7 @@ def gradients(policy, wanted: bool) -> tuple[list[torch.Tensor], int]:
     """Gradient of a loss, and how often the first layer's attention ran."""
     calls = []
     hook = policy.base_model.layers[0].attention.register_forward_hook(lambda *given: calls.append(1))
-    with recomputed_layers(policy, wanted):
+    with checkpointed_layers(policy, wanted):
         loss = policy(input_ids=IDS_BT, use_cache=False).logits.log_softmax(-1)[..., 5].sum()
         found = torch.autograd.grad(loss, list(policy.parameters()))
     hook.remove()

@@ -6,9 +6,9 @@ import json
 
 import pytest
 import torch
-from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer
+from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer
 
-from mlproject.models.prompt_format import Reader, Responses, conversation, plain_text
+from mlproject.models.prompt_format import PromptFormat, Responses, messages_of, plain_text
 
 ANSWERS = ["Restart it.", "Κλείσ' το 😱", "", "重启手机", " two  spaces "]
 TURNS = [
@@ -39,12 +39,12 @@ def pair():
 
 
 def test_a_chat_is_read_exactly_as_its_template_says(chat):
-    reader = Reader(chat, 64)
-    assert reader.layout == "chat"
+    prompt_format = PromptFormat(chat, 64)
+    assert prompt_format.layout == "chat"
     prompts = [*TEXTS, json.dumps(TURNS, ensure_ascii=False)]
     answers = [*ANSWERS, "The end."]
-    sequences = reader.encode(prompts, answers)
-    asked = reader.encode_prompts(prompts)
+    sequences = prompt_format.encode(prompts, answers)
+    asked = prompt_format.encode_prompts(prompts)
     for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         messages = TURNS if prompt.startswith("[") else [{"role": "user", "content": prompt}]
         head = chat.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
@@ -55,36 +55,36 @@ def test_a_chat_is_read_exactly_as_its_template_says(chat):
 
 
 def test_plain_texts_are_read_as_the_tokenizer_reads_them_with_an_end(plain):
-    reader = Reader(plain, 64)
-    assert reader.layout == "plain"
-    sequences = reader.encode(TEXTS, ANSWERS)
+    prompt_format = PromptFormat(plain, 64)
+    assert prompt_format.layout == "plain"
+    sequences = prompt_format.encode(TEXTS, ANSWERS)
     wanted = [plain(p)["input_ids"] + plain(a)["input_ids"] + [plain.eos_token_id]
               for p, a in zip(TEXTS, ANSWERS, strict=True)]  # fmt: skip
     assert rows_of(sequences) == wanted
     assert sequences.starts_B.tolist() == [len(plain(p)["input_ids"]) for p in TEXTS]
-    assert reader.pad_id == plain.eos_token_id, "it has no padding of its own"
+    assert prompt_format.pad_id == plain.eos_token_id, "it has no padding of its own"
 
 
 def test_a_conversation_is_read_line_by_line_where_there_is_no_chat_template(plain):
     prompt = json.dumps(TURNS, ensure_ascii=False)
     assert plain_text(prompt) == "Be brief.\nΠοιος;\n我\nAnd then?"
-    prompts = Reader(plain, 8).encode_prompts([prompt])
+    prompts = PromptFormat(plain, 8).encode_prompts([prompt])
     assert prompts.ids_PT[0].tolist() == plain("Be brief.\nΠοιος;\n我\nAnd then?")["input_ids"]
 
 
 @pytest.mark.parametrize("text", ['[{"role": broken', '[{"role": "user"', "[1, 2]", '{"role": "user"}', "[]"])
 def test_a_text_that_looks_like_json_is_one_turn_of_the_user(text):
-    assert conversation(text) == [{"role": "user", "content": text}]
+    assert messages_of(text) == [{"role": "user", "content": text}]
 
 
 def test_an_empty_prompt_begins_with_one_token(plain):
-    assert Reader(plain, 8).encode_prompts([""]).ids_PT.tolist() == [[plain.eos_token_id]]
+    assert PromptFormat(plain, 8).encode_prompts([""]).ids_PT.tolist() == [[plain.eos_token_id]]
 
 
 def test_pairs_are_read_as_the_tokenizer_reads_pairs(pair):
-    reader = Reader(pair, 64)
-    assert reader.layout == "pair"
-    sequences = reader.encode(TEXTS, ANSWERS)
+    prompt_format = PromptFormat(pair, 64)
+    assert prompt_format.layout == "pair"
+    sequences = prompt_format.encode(TEXTS, ANSWERS)
     wanted = pair(TEXTS, ANSWERS)
     assert rows_of(sequences) == wanted["input_ids"]
     begin, sep = pair.cls_token_id, pair.sep_token_id
@@ -99,7 +99,7 @@ def test_pairs_are_read_as_the_tokenizer_reads_pairs(pair):
 @pytest.mark.parametrize("kind", ["chat", "plain"])
 def test_a_sequence_that_is_too_long_loses_the_beginning_of_its_prompt_alone(kind, request):
     tokenizer = request.getfixturevalue(kind)
-    whole, cut = Reader(tokenizer, 12), Reader(tokenizer, 12, max_tokens=16)
+    whole, cut = PromptFormat(tokenizer, 12), PromptFormat(tokenizer, 12, max_tokens=16)
     full, short = whole.encode(TEXTS, ANSWERS), cut.encode(TEXTS, ANSWERS)
     assert int(full.ends_B.min()) < int(full.ends_B.max()) > 16
     assert [row[-16:] for row in rows_of(full)] == rows_of(short)
@@ -108,7 +108,7 @@ def test_a_sequence_that_is_too_long_loses_the_beginning_of_its_prompt_alone(kin
 
 def test_a_pair_that_is_too_long_loses_the_beginning_of_its_prompt_alone(pair):
     pair.truncation_side = "left"
-    rows = rows_of(Reader(pair, 12, max_tokens=30).encode([TEXTS[4]] * 2, ["a b", "one long answer " * 5]))
+    rows = rows_of(PromptFormat(pair, 12, max_tokens=30).encode([TEXTS[4]] * 2, ["a b", "one long answer " * 5]))
     pair.truncation_side = "right"
     begin, sep = pair.cls_token_id, pair.sep_token_id
     asked = pair(TEXTS[4], add_special_tokens=False)["input_ids"]
@@ -125,18 +125,18 @@ def test_a_response_is_cut_at_its_longest_and_then_has_no_end(kind, request):
     text = "Switch it off and on again"
     ids = tokenizer(text)["input_ids"]
     for longest in (1, len(ids) - 1, len(ids), len(ids) + 1, len(ids) + 5):
-        sequences = Reader(tokenizer, longest).encode(["x"], [text])
+        sequences = PromptFormat(tokenizer, longest).encode(["x"], [text])
         said = sequences.ids_BT[0, int(sequences.starts_B[0]) : int(sequences.ends_B[0])].tolist()
         assert said == [*ids, tokenizer.eos_token_id][:longest]
 
 
 @pytest.mark.parametrize("kind", ["chat", "plain"])
 def test_what_is_encoded_is_decoded_to_the_same_texts_in_every_script(kind, request):
-    reader = Reader(request.getfixturevalue(kind), 200)
+    prompt_format = PromptFormat(request.getfixturevalue(kind), 200)
     said = [*TEXTS, *ANSWERS, "tab\tand\nline", "👩‍👩‍👧", "é and e\u0301"]
-    sequences = reader.encode([TEXTS[0]] * len(said), said)
-    assert reader.decode(sequences) == said
-    responses = Responses.of_prompts([TEXTS[0]], sequences, reader)
+    sequences = prompt_format.encode([TEXTS[0]] * len(said), said)
+    assert prompt_format.decode(sequences) == said
+    responses = Responses.of_prompts([TEXTS[0]], sequences, prompt_format)
     assert responses.texts == said
     assert list(responses.prompts) == [TEXTS[0]] * len(said)
     picked = responses.select(torch.tensor([3, 1]))
@@ -148,7 +148,7 @@ def test_a_pair_loses_the_beginning_of_its_prompt_also_after_its_tokenizer_was_s
     prompt, response = " ".join("abcdefgh" * 4), "yes"
     most = len(pair(prompt, response)["input_ids"]) - 5
     for tokenizer in (pair, type(pair).from_pretrained(tmp_path)):
-        [row] = rows_of(Reader(tokenizer, 100, most).encode([prompt], [response]))
+        [row] = rows_of(PromptFormat(tokenizer, 100, most).encode([prompt], [response]))
         whole = pair(prompt, response)["input_ids"]
         assert row == [whole[0], *whole[6:]]
 
@@ -156,7 +156,7 @@ def test_a_pair_loses_the_beginning_of_its_prompt_also_after_its_tokenizer_was_s
 @pytest.mark.parametrize("kind", ["chat", "plain", "pair"])
 def test_a_response_that_is_longer_than_all_that_fits_is_cut_at_its_end(kind, request):
     tokenizer, response = request.getfixturevalue(kind), "word after word " * 30
-    sequences = Reader(tokenizer, 10_000, 20).encode(["a prompt"], [response])
+    sequences = PromptFormat(tokenizer, 10_000, 20).encode(["a prompt"], [response])
     assert int(sequences.ends_B[0]) == 20
     [said] = tokenizer.batch_decode(sequences.response_ids_BR, skip_special_tokens=True)
     pieces = said.replace(" ", "").replace("##", "")
@@ -164,8 +164,8 @@ def test_a_response_that_is_longer_than_all_that_fits_is_cut_at_its_end(kind, re
 
 
 def test_two_readers_are_alike_where_ids_and_template_are_the_same(chat, plain):
-    assert Reader(chat, 5).is_like(Reader(byte_tokenizer(340, chat=True), 9))
-    assert not Reader(chat, 5).is_like(Reader(plain, 5))
+    assert PromptFormat(chat, 5).is_like(PromptFormat(byte_tokenizer(340, chat=True), 9))
+    assert not PromptFormat(chat, 5).is_like(PromptFormat(plain, 5))
     untold = byte_tokenizer(340, chat=True)
     untold.chat_template = None
-    assert not Reader(chat, 5).is_like(Reader(untold, 5))
+    assert not PromptFormat(chat, 5).is_like(PromptFormat(untold, 5))

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.models.init import new_reward_model, parameter_count
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sequences import Sequences, encode
 from mlproject.models.sizes import SIZES
@@ -72,7 +72,7 @@ def test_scores_are_raw_scores_recentred_and_scaled(tiny_reward_model, sequences
 
 def test_saving_and_loading_keeps_scores_and_units(tiny_reward_model, tiny_tokenizer, sequences, tmp_path) -> None:
     rm = RewardModel(tiny_reward_model()).with_units(centre=0.3, scale=1.7)
-    rm.save(tmp_path, Reader(tiny_tokenizer, 4))
+    rm.save(tmp_path, PromptFormat(tiny_tokenizer, 4))
     loaded = RewardModel.load(tmp_path)
     assert (loaded.centre, loaded.scale) == (0.3, 1.7)
     # Weights mapped from a file lie on other addresses, and the order of sums depends on these: not to the last bit.
@@ -84,7 +84,7 @@ def test_a_saved_folder_holds_safetensors_only_and_serves_plain_transformers(
     tiny_reward_model, tiny_tokenizer, sequences, tmp_path
 ) -> None:
     rm = RewardModel(tiny_reward_model()).with_units(centre=0.3, scale=1.7)
-    rm.save(tmp_path, Reader(tiny_tokenizer, 4))
+    rm.save(tmp_path, PromptFormat(tiny_tokenizer, 4))
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".safetensors", ".json", ".jinja"}
     assert list(tmp_path.glob("*.safetensors"))
     model, tokenizer = (

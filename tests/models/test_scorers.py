@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
+from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import load_reward_checkpoint, look_up, text_reader
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.checkpoints import inspect_checkpoint, load_reward_checkpoint, prompt_format_of
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function, load_reward_model
 
@@ -46,10 +46,10 @@ def written() -> Responses:
     said = [" ".join(rng.choice(words, size)) for size in rng.integers(0, 9, size=80 + 2 * (len(TEXTS) - 1))]
     prompts = [TEXTS[0]] * 80 + [text for text in TEXTS[1:] for _ in range(2)]
     order = rng.permutation(len(said))
-    reader = Reader(byte_tokenizer(300, chat=False), 400)
+    prompt_format = PromptFormat(byte_tokenizer(300, chat=False), 400)
     prompts, said = [prompts[i] for i in order], [said[i] for i in order]
     assert "" in said
-    return Responses(prompts, reader.encode(prompts, said), reader)
+    return Responses(prompts, prompt_format.encode(prompts, said), prompt_format)
 
 
 def one_by_one(folder, responses: Responses) -> np.ndarray:
@@ -73,8 +73,8 @@ def one_by_one(folder, responses: Responses) -> np.ndarray:
 
 
 def adopted(folder) -> TextRewardModel:
-    model, tokenizer = load_reward_checkpoint(look_up(str(folder), "gold"), "gold")
-    return TextRewardModel(RewardModel(model), text_reader(tokenizer, model))
+    model, tokenizer = load_reward_checkpoint(inspect_checkpoint(str(folder), "gold"), "gold")
+    return TextRewardModel(RewardModel(model), prompt_format_of(tokenizer, model))
 
 
 def test_scores_are_those_of_transformers_for_each_pair_alone(checkpoint, written):
@@ -94,10 +94,10 @@ def test_the_cache_of_a_shared_prompt_changes_no_score(checkpoint, written, monk
 def test_a_saved_reward_model_scores_as_before_in_its_units(checkpoint, written, tmp_path):
     scorer = adopted(checkpoint).with_units(0.25, 3.0)
     scorer.reward_model.model.config.reads_texts = True
-    scorer.reward_model.save(tmp_path, scorer.reader)
-    again = load_reward_model(tmp_path, written.reader)
+    scorer.reward_model.save(tmp_path, scorer.prompt_format)
+    again = load_reward_model(tmp_path, written.prompt_format)
     assert isinstance(again, TextRewardModel)
-    assert again.reader.max_tokens == scorer.reader.max_tokens
+    assert again.prompt_format.max_tokens == scorer.prompt_format.max_tokens
     np.testing.assert_allclose(again.rate(written), scorer.rate(written), atol=1e-6)
     np.testing.assert_allclose(again.rate(written), 3 * (one_by_one(checkpoint, written) - 0.25), atol=1e-4)
 
@@ -111,9 +111,9 @@ def test_the_checkpoint_names_no_other_padding_after_scoring_than_before(checkpo
 
 
 def answers(*texts) -> Responses:
-    reader = Reader(byte_tokenizer(300, chat=False), 64)
+    prompt_format = PromptFormat(byte_tokenizer(300, chat=False), 64)
     prompts = [TEXTS[i % 2] for i in range(len(texts))]
-    return Responses(prompts, reader.encode(prompts, texts), reader)
+    return Responses(prompts, prompt_format.encode(prompts, texts), prompt_format)
 
 
 def test_a_function_scores_equal_responses_once_and_its_units_are_kept():
@@ -156,4 +156,4 @@ def test_a_function_that_gives_no_number_for_each_response_is_told_in_one_line(n
 
 
 def test_a_function_is_found_by_its_name():
-    assert load_function("tests.own_models:word_count")(["x"], ["aab"]) == pytest.approx([2 - 0.6])
+    assert load_function("tests.support.checkpoints:word_count")(["x"], ["aab"]) == pytest.approx([2 - 0.6])

@@ -9,13 +9,13 @@ import torch
 from mlproject.models.sequences import (
     Prompts,
     Sequences,
-    by_length,
-    by_prompt,
+    batches_by_length,
     concatenate,
     decode_responses,
     encode,
     encode_prompts,
     join,
+    rows_by_prompt,
     unique,
 )
 
@@ -123,12 +123,12 @@ def test_unique_rows_and_their_inverse_reconstruct_the_batch(random_sequences: S
 def test_grouping_by_prompt_gives_every_prompt_its_rows_and_no_others(random_sequences: Sequences) -> None:
     prompts = prompts_of(random_sequences)
     expected = {prompt: [i for i, other in enumerate(prompts) if other == prompt] for prompt in prompts}
-    groups = [rows.tolist() for rows in by_prompt(random_sequences)]
+    groups = [rows.tolist() for rows in rows_by_prompt(random_sequences)]
     assert sorted(groups) == sorted(expected.values())
 
 
 def test_batches_by_length_cover_each_row_once_and_in_order_of_length(random_sequences: Sequences) -> None:
-    batches = list(by_length(random_sequences, batch_size=32))
+    batches = list(batches_by_length(random_sequences, batch_size=32))
     seen = torch.cat([index for index, _ in batches])
     assert sorted(seen.tolist()) == list(range(len(random_sequences)))
     assert (random_sequences.ends_B[seen].diff() >= 0).all()

@@ -16,7 +16,7 @@ from mlproject.errors import UserError
 from mlproject.models import training
 from mlproject.models.log_probs import response_logits, token_log_probs
 from mlproject.models.sequences import Sequences, encode
-from mlproject.models.sft import train_policy
+from mlproject.models.sft import train_sft
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.bradley_terry import train_reward_model
 
@@ -47,7 +47,7 @@ class Member:
 
 @pytest.fixture(autouse=True)
 def own_loss_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "sum_over_all", lambda accelerator, values: values)
+    monkeypatch.setattr(training, "all_reduce", lambda accelerator, values: values)
 
 
 def mean_gradient(members: list[Member]) -> list[Tensor]:
@@ -56,7 +56,7 @@ def mean_gradient(members: list[Member]) -> list[Tensor]:
 
 
 def one_step(member: Any, model: nn.Module, corpus: Sequences, **memory: Any) -> float:
-    return train_policy(
+    return train_sft(
         model,
         corpus,
         Schedule(epochs=1, batch_size=len(corpus), learning_rate=1e-9, **memory),
@@ -73,7 +73,7 @@ def by_hand(policy: nn.Module, corpus: Sequences) -> tuple[list[Tensor], float]:
     return list(torch.autograd.grad(loss, list(policy.parameters()))), loss.item()
 
 
-@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"recompute": True}], ids=str)
+@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": True}], ids=str)
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_token_weighted_shares_of_unequal_length_add_up_to_the_gradient_of_the_whole(
     processes: int, memory: dict, tiny_policy, tiny_tokenizer
@@ -125,14 +125,14 @@ def test_comparisons_shared_between_processes_give_the_gradient_of_the_whole(
         torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("memory", [{"accumulation": 4}, {"recompute": True}], ids=str)
+@pytest.mark.parametrize("memory", [{"accumulation": 4}, {"gradient_checkpointing": True}], ids=str)
 def test_memory_is_saved_without_another_result(memory: dict, tiny_policy, tiny_tokenizer) -> None:
     corpus = encode(tiny_tokenizer, ["yes no"] * 11, TEXTS, max_response_tokens=9)
     trained = []
     for saved in ({}, memory):
         policy = tiny_policy(seed=1)
         schedule = Schedule(epochs=20, batch_size=11, learning_rate=1e-3, **saved)
-        loss = train_policy(
+        loss = train_sft(
             policy, corpus, schedule, accelerator=Accelerator(cpu=True), generator=torch.Generator().manual_seed(0)
         )
         trained.append((loss, policy.state_dict()))
@@ -156,7 +156,7 @@ def test_more_processes_than_examples_in_a_batch_are_refused_in_one_line() -> No
 
 
 def test_bfloat16_training_stays_near_float32_and_leaves_a_float32_model(tiny_policy, tiny_tokenizer) -> None:
-    from mlproject.pipeline.loading import accelerator
+    from mlproject.pipeline.loading import new_accelerator
 
     corpus = encode(tiny_tokenizer, ["yes no"] * 11, TEXTS, max_response_tokens=9)
     losses, types = {}, {}
@@ -165,11 +165,11 @@ def test_bfloat16_training_stays_near_float32_and_leaves_a_float32_model(tiny_po
         seen: set[torch.dtype] = set()
         layer = policy.base_model.layers[0].mlp.dense_h_to_4h
         hook = layer.register_forward_hook(lambda module, given, made, seen=seen: seen.add(made.dtype))
-        losses[precision] = train_policy(
+        losses[precision] = train_sft(
             policy,
             corpus,
             Schedule(epochs=30, batch_size=11, learning_rate=3e-3),
-            accelerator=accelerator(precision),
+            accelerator=new_accelerator(precision),
             generator=torch.Generator().manual_seed(0),
         )
         types[precision] = set(seen)
@@ -178,7 +178,7 @@ def test_bfloat16_training_stays_near_float32_and_leaves_a_float32_model(tiny_po
         assert seen == {torch.float32}  # autocast ended with the training
         hook.remove()
         assert {p.dtype for p in policy.parameters()} == {torch.float32}
-    accelerator()
+    new_accelerator()
     assert types == {"no": {torch.float32}, "bf16": {torch.bfloat16}}
     assert losses["bf16"] == pytest.approx(losses["no"], rel=0.02)
     assert losses["bf16"] != losses["no"]

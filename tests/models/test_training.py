@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mlproject.models.generation import sample
 from mlproject.models.sequences import decode_responses, encode, encode_prompts
-from mlproject.models.sft import train_policy
+from mlproject.models.sft import train_sft
 from mlproject.models.training import Schedule, bucketed_batches, train
 
 
@@ -102,7 +102,7 @@ def test_a_supervised_policy_writes_the_responses_of_its_corpus(tiny_policy, tin
     prompts = ["yes", "no", "maybe no"] * 64
     answers = {"yes": "no no", "no": "maybe", "maybe no": "yes no maybe"}
     corpus = encode(tiny_tokenizer, prompts, [answers[prompt] for prompt in prompts], max_response_tokens=5)
-    loss = train_policy(
+    loss = train_sft(
         policy,
         corpus,
         Schedule(epochs=12, batch_size=32, learning_rate=1e-2),

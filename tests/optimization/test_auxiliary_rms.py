@@ -12,7 +12,7 @@ import torch
 from mlproject.curve import CurvePoint
 from mlproject.estimators import BestOfN, best_of_n_kl_bound
 from mlproject.models.generation import sample
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode_prompts
 from mlproject.optimization.auxiliary_rms import auxiliary_signs
@@ -28,14 +28,14 @@ def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
     """A policy measured with and without auxiliary RMs, and everything needed to do it again by hand."""
     initial, moved = tiny_policy(seed=3), tiny_policy(seed=4)
     texts = ["yes no", "no", "maybe maybe yes"]
-    reader, prompts = Reader(tiny_tokenizer, max_response_tokens=4), encode_prompts(tiny_tokenizer, texts)
+    prompt_format, prompts = PromptFormat(tiny_tokenizer, max_response_tokens=4), encode_prompts(tiny_tokenizer, texts)
     scorers = {name: RewardModel(tiny_reward_model(i)) for i, name in enumerate(("proxy", "gold", *NAMES))}
     auxiliary_rms = {name: scorers[name] for name in NAMES}
 
     def drawn(policy: Any, seed: int, count: int) -> Responses:
         generator = torch.Generator().manual_seed(seed)
         samples = sample(policy, prompts, max_new_tokens=4, generator=generator, samples_per_prompt=count)
-        return Responses.of_prompts(texts, samples.sequences, reader)
+        return Responses.of_prompts(texts, samples.sequences, prompt_format)
 
     in_pool = drawn(initial, 0, N)
     gold_PN = scorers["gold"].rate(in_pool).reshape(P, N)
@@ -43,9 +43,9 @@ def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
 
     def evaluator(**options: Any) -> Evaluator:
         return Evaluator(
-            world=SimpleNamespace(judge=lambda prompts, responses: None, signs=lambda responses: {}),
-            reader=reader, prompts=texts, initial_policy=initial, proxy=scorers["proxy"], gold=scorers["gold"],
-            human_units=(0.0, 1.0), pool=pool, samples_per_prompt=M, seed=SEED, **options,
+            world=SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {}),
+            prompt_format=prompt_format, prompts=texts, initial_policy=initial, proxy=scorers["proxy"],
+            gold=scorers["gold"], human_units=(0.0, 1.0), pool=pool, samples_per_prompt=M, seed=SEED, **options,
         )  # fmt: skip
 
     def gains(responses: Responses) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 
 from mlproject.config.schema import Config
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import decode_responses, encode
 from mlproject.optimization import METHODS, Method, best_of_n, ppo
 from mlproject.optimization.evaluator import Evaluator, Snapshot
@@ -50,12 +50,12 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         human_PN=rng.normal(size=(P, N)),
         signs_PN={"length": rng.random((P, N))},
     )
-    reader = Reader(tiny_tokenizer, max_response_tokens=4)
+    prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
     shown: list[Snapshot] = []
     proxy = TokenReward(1)
     evaluator = Evaluator(
-        world=SimpleNamespace(judge=lambda prompts, responses: None, signs=lambda responses: {}),
-        reader=reader,
+        world=SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {}),
+        prompt_format=prompt_format,
         prompts=texts,
         initial_policy=tiny_policy(),
         proxy=proxy,
@@ -70,9 +70,9 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         initial_policy=tiny_policy(),
         start_policy=tiny_policy(),
         proxy=proxy,
-        reader=reader,
+        prompt_format=prompt_format,
         train_texts=[],
-        samples=Responses.of_prompts(texts, sequences, reader),
+        samples=Responses.of_prompts(texts, sequences, prompt_format),
         samples_per_prompt=N,
         log_prob_PN=pool.log_prob_PN,
         evaluator=evaluator,

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
 from mlproject.models.generation import sample
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sequences import encode_prompts
 from mlproject.optimization import ppo
@@ -68,8 +68,11 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
     kl_coef: float, tiny_policy, tiny_tokenizer, enumerate_responses
 ) -> None:
     """The best policy is pi_init(y) exp(r(y) / kl_coef) / Z, and its objective kl_coef log Z."""
-    initial_policy, reader = tiny_policy(seed=3, sharpness=1.5), Reader(tiny_tokenizer, max_response_tokens=2)
-    prompts = reader.encode_prompts(["yes no"])
+    initial_policy, prompt_format = (
+        tiny_policy(seed=3, sharpness=1.5),
+        PromptFormat(tiny_tokenizer, max_response_tokens=2),
+    )
+    prompts = prompt_format.encode_prompts(["yes no"])
     responses_of = lambda policy: enumerate_responses(policy, prompts.ids_PT[0].tolist(), 2)  # noqa: E731
     initial = responses_of(initial_policy)
     rng = np.random.default_rng(0)
@@ -86,7 +89,7 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
         initial_policy=initial_policy,
         start_policy=initial_policy,
         proxy=TableReward(table),
-        reader=reader,
+        prompt_format=prompt_format,
         train_texts=["yes no"],
         samples=None,
         samples_per_prompt=0,
@@ -126,22 +129,22 @@ def small_world(tiny_policy, tiny_tokenizer) -> SimpleNamespace:
     prompts = encode_prompts(tiny_tokenizer, texts)
     generator = torch.Generator().manual_seed(0)
     samples = sample(initial_policy, prompts, max_new_tokens=4, generator=generator, samples_per_prompt=8)
-    judge = SimpleNamespace(judge=lambda prompts, responses: None, signs=lambda responses: {})
+    judge = SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {})
     return SimpleNamespace(policy=initial_policy, texts=texts, prompts=prompts, samples=samples, judge=judge)
 
 
 def run_ppo(
     world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, start=None, **options: Any
 ) -> list[CurvePoint]:
-    reader = Reader(tokenizer, max_response_tokens=4)
-    samples = Responses.of_prompts(world.texts, world.samples.sequences, reader)
+    prompt_format = PromptFormat(tokenizer, max_response_tokens=4)
+    samples = Responses.of_prompts(world.texts, world.samples.sequences, prompt_format)
     gold_PN = gold.rate(samples).reshape(3, 8)
     pool = Pool(
         world.samples.sequences, world.samples.log_probs_BR.sum(1).double().numpy().reshape(3, 8), gold_PN, None
     )
     evaluator = Evaluator(
         world=world.judge,
-        reader=reader,
+        prompt_format=prompt_format,
         prompts=world.texts,
         initial_policy=world.policy,
         proxy=proxy,
@@ -156,7 +159,7 @@ def run_ppo(
         initial_policy=world.policy,
         start_policy=start or world.policy,
         proxy=proxy,
-        reader=reader,
+        prompt_format=prompt_format,
         train_texts=world.texts,
         samples=samples,
         samples_per_prompt=8,

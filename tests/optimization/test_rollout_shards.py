@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from mlproject.models.generation import sample
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.optimization import ppo
 from mlproject.optimization import rollout_shards as shards
@@ -44,14 +44,17 @@ def actor_critic(tiny_policy) -> ActorCritic:
 @pytest.fixture
 def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
     def build(machine: Any, **options: Any) -> SimpleNamespace:
-        reader, texts = Reader(tiny_tokenizer, max_response_tokens=6), ["yes", "no no yes maybe no", "maybe no"]
+        prompt_format, texts = (
+            PromptFormat(tiny_tokenizer, max_response_tokens=6),
+            ["yes", "no no yes maybe no", "maybe no"],
+        )
         return SimpleNamespace(
             options={**OPTIONS, **options},
             accelerator=machine,
             generator=torch.Generator().manual_seed(5),
-            reader=reader,
+            prompt_format=prompt_format,
             train_texts=texts,
-            train_prompts=reader.encode_prompts(texts),
+            train_prompts=prompt_format.encode_prompts(texts),
             initial_policy=tiny_policy(seed=3),
             proxy=RewardModel(tiny_reward_model(1)),
         )
@@ -72,12 +75,12 @@ def test_several_processes_hold_the_very_rollouts_that_one_samples(
     alone, said = collect(task_of(member(), ppo_rollout_batch=size), actor_critic)
     hands: dict[int, list] = {}
     for rank in range(processes):  # first each samples its own, ...
-        monkeypatch.setattr(shards, "from_all", lambda machine, own: hands.setdefault(machine.process_index, own))
+        monkeypatch.setattr(shards, "all_gather", lambda machine, own: hands.setdefault(machine.process_index, own))
         collect(task_of(member(rank, processes), ppo_rollout_batch=size), actor_critic)
     assert sum(map(len, hands.values())) == -(-22 // size)
     assert max(map(len, hands.values())) - min(map(len, hands.values())) <= 1
     dealt = [hands[i % processes][i // processes] for i in range(-(-22 // size))]
-    monkeypatch.setattr(shards, "from_all", lambda machine, own: dealt)
+    monkeypatch.setattr(shards, "all_gather", lambda machine, own: dealt)
     for rank in range(processes):  # ... then all are told of all
         task = task_of(member(rank, processes), ppo_rollout_batch=size)
         together, said_there = collect(task, actor_critic)
@@ -135,7 +138,7 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
 ) -> None:
     monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
     said: list[list[Tensor]] = []
-    monkeypatch.setattr(ppo, "sum_over_all", lambda machine, values: said.append(values) or values)
+    monkeypatch.setattr(ppo, "all_reduce", lambda machine, values: said.append(values) or values)
     rollouts, _ = collect(task_of(member(), ppo_rollout_batch=4), actor_critic)
     noise_BR = 0.1 * torch.randn(rollouts.log_probs_BR.shape, generator=torch.Generator().manual_seed(1))
     rollouts = Rollouts(
@@ -171,7 +174,7 @@ def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
 
     def evaluate_policy(policy, step, diagnostics=None) -> CurvePoint:
         kept.append((policy, copy.deepcopy(merged_weights(policy))))
-        prompts = Reader(tiny_tokenizer, 6).encode_prompts(["yes"] * 64)
+        prompts = PromptFormat(tiny_tokenizer, 6).encode_prompts(["yes"] * 64)
         drawn = sample(policy, prompts, max_new_tokens=6, generator=torch.Generator().manual_seed(0))
         kl = float(measure_kl(policy, initial, drawn.sequences).kl_B.mean())
         return CurvePoint(step, kl, torch.zeros(2).numpy(), torch.zeros(2).numpy())

@@ -6,7 +6,7 @@ import os
 import sys
 
 import pytest
-from tests.own_models import byte_tokenizer, save_checkpoint, write_preferences, write_prompts
+from tests.support.checkpoints import byte_tokenizer, save_checkpoint, write_preferences, write_prompts
 
 from mlproject.config.schema import load_config
 from mlproject.pipeline.step import upstream

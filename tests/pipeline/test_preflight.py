@@ -7,8 +7,8 @@ import shutil
 import sys
 
 import pytest
-from tests.own_mistakes import CHECKPOINTS, CONFIGURATION, FUNCTIONS, PREFERENCES, PROMPTS
-from tests.own_models import byte_tokenizer, save_checkpoint, write_preferences, write_prompts
+from tests.support.checkpoints import byte_tokenizer, save_checkpoint, write_preferences, write_prompts
+from tests.support.mistakes import CHECKPOINTS, CONFIGURATION, FUNCTIONS, PREFERENCES, PROMPTS
 
 from mlproject.__main__ import main
 

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerFast
 
 from mlproject.models.init import new_reward_model
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.training import Schedule
 from mlproject.preferences.bradley_terry import bradley_terry_loss, train_reward_model
@@ -43,7 +43,7 @@ def comparisons(
     prompts, a, b = ([write() for _ in range(count)] for _ in range(3))
     scores_a, scores_b = (np.array([judge(text) for text in texts]) for texts in (a, b))
     table = label_comparisons(prompts, a, b, scores_a, scores_b, held_out=0.0, label_noise=noise, rng=rng)
-    return encode_comparisons(table, Reader(tokenizer, max_response_tokens=8))
+    return encode_comparisons(table, PromptFormat(tokenizer, max_response_tokens=8))
 
 
 def trained(tokenizer: PreTrainedTokenizerFast, training: EncodedComparisons, seed: int = 0) -> RewardModel:
@@ -91,19 +91,21 @@ def test_training_is_decided_by_its_generator(tiny_tokenizer) -> None:
 
 def from_checkpoint(architecture, folder):
     """A reward model with a new head, and a few comparisons as it reads them."""
-    from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
+    from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 
-    from mlproject.models.checkpoints import look_up, new_reward_head, text_reader
-    from mlproject.preferences.comparisons import given_comparisons
+    from mlproject.models.checkpoints import inspect_checkpoint, load_with_reward_head, prompt_format_of
+    from mlproject.preferences.comparisons import comparisons_from_preferences
 
     tokenizer = bert_tokenizer() if architecture == "bert" else byte_tokenizer(300, chat=False)
     save_checkpoint(folder, architecture, tokenizer, reward=architecture == "bert")
-    model, tokenizer = new_reward_head(look_up(str(folder), "rm_sizes"), "rm_sizes", 0)
+    model, tokenizer = load_with_reward_head(inspect_checkpoint(str(folder), "rm_sizes"), "rm_sizes", 0)
     with torch.no_grad():
         list(model.children())[-1].weight.mul_(50)
     pairs = [(text, "yes " * (1 + i), "a no " * (4 - i % 3)) for i, text in enumerate(TEXTS)]
-    table = given_comparisons(*zip(*pairs, strict=True), held_out=0.0, label_noise=0, rng=np.random.default_rng(0))
-    return model, encode_comparisons(table, text_reader(tokenizer, model))
+    table = comparisons_from_preferences(
+        *zip(*pairs, strict=True), held_out=0.0, label_noise=0, rng=np.random.default_rng(0)
+    )
+    return model, encode_comparisons(table, prompt_format_of(tokenizer, model))
 
 
 def train_once(model, encoded, rate: float) -> float:

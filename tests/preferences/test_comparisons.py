@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.sequences import decode_responses
 from mlproject.preferences import HALF
-from mlproject.preferences.comparisons import COLUMNS, encode_comparisons, given_comparisons, label_comparisons
+from mlproject.preferences.comparisons import (
+    COLUMNS,
+    comparisons_from_preferences,
+    encode_comparisons,
+    label_comparisons,
+)
 
 
 def labelled(scores_a: np.ndarray, scores_b: np.ndarray, seed: int = 0, **options: float) -> pd.DataFrame:
@@ -102,7 +107,7 @@ def test_encoded_comparisons_keep_texts_labels_and_margins(tiny_tokenizer) -> No
         label_noise=0.0,
         rng=np.random.default_rng(0),
     )
-    encoded = encode_comparisons(table, Reader(tiny_tokenizer, max_response_tokens=8))
+    encoded = encode_comparisons(table, PromptFormat(tiny_tokenizer, max_response_tokens=8))
     assert decode_responses(tiny_tokenizer, encoded.a) == ["maybe", "yes yes no"]
     assert decode_responses(tiny_tokenizer, encoded.b) == ["no yes", "no"]
     assert encoded.prefers_a_B.tolist() == [True, False]
@@ -113,7 +118,7 @@ def test_encoded_comparisons_keep_texts_labels_and_margins(tiny_tokenizer) -> No
 def test_given_comparisons_of_one_prompt_are_all_in_the_same_half_and_on_the_same_side() -> None:
     prompts = [f"prompt {i // 5}" for i in range(300)]
     answers = [f"good {i}" for i in range(300)], [f"bad {i}" for i in range(300)]
-    table = given_comparisons(prompts, *answers, held_out=0.1, label_noise=0.0, rng=np.random.default_rng(0))
+    table = comparisons_from_preferences(prompts, *answers, held_out=0.1, label_noise=0.0, rng=np.random.default_rng(0))
     assert (table.groupby("prompt")[[HALF, "held_out"]].nunique() == 1).all(axis=None)
     assert table[HALF].value_counts().to_dict() == {"train": 150, "test": 150}
     assert table[table.held_out][HALF].value_counts().to_dict() == {"train": 15, "test": 15}

@@ -17,7 +17,7 @@ import torch
 from mlproject.config.schema import Config, load_config
 from mlproject.curve import Curve
 from mlproject.models.init import new_reward_model
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.pipeline.audit import FILE as AUDIT_FILE
 from mlproject.pipeline.audit import audit
@@ -105,7 +105,7 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
         if step.kind == "proxy-rm":
             tokenizer = word_tokenizer(["restart", "phone", "."])
             model = RewardModel(new_reward_model(step.params["rm_size"], tokenizer, step.params["seed"]))
-            model.with_units(0.1, 2.0).save(run.folder / "model", Reader(tokenizer, 8))
+            model.with_units(0.1, 2.0).save(run.folder / "model", PromptFormat(tokenizer, 8))
             run.log_metrics({"rm/val_accuracy": 0.8, "rm/val_loss": 0.4, "rm/ece": 0.02, "rm/scale": 2.0})
         elif step.kind == "comparisons":
             pd.DataFrame({"prompt": ["hi"], "response_a": ["yes"], "response_b": ["no"]}).to_parquet(run.folder / TABLE)

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from tests.own_models import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
+from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import AutoModelForSequenceClassification
 
-from mlproject.models.checkpoints import load_reward_checkpoint, look_up, text_reader
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.checkpoints import inspect_checkpoint, load_reward_checkpoint, prompt_format_of
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import load_reward_model
 from mlproject.registry.pyfunc_scorer import RewardModelScorer
@@ -36,11 +36,11 @@ def test_a_registered_scorer_gives_the_scores_of_the_reward_model(layout, paddin
         own = AutoModelForSequenceClassification.from_pretrained(source)
         own.config.pad_token_id = own.config.eos_token_id
         own.save_pretrained(source)
-    model, tokenizer = load_reward_checkpoint(look_up(str(source), "gold"), "gold")
+    model, tokenizer = load_reward_checkpoint(inspect_checkpoint(str(source), "gold"), "gold")
     model.config.reads_texts = True
-    RewardModel(model).with_units(0.3, 2.0).save(tmp_path / "rm", text_reader(tokenizer, model))
+    RewardModel(model).with_units(0.3, 2.0).save(tmp_path / "rm", prompt_format_of(tokenizer, model))
 
-    policy = Reader(byte_tokenizer(300, chat=False), 300)
+    policy = PromptFormat(byte_tokenizer(300, chat=False), 300)
     here = load_reward_model(tmp_path / "rm", policy).rate(
         Responses(PROMPTS, policy.encode(PROMPTS, RESPONSES), policy)
     )

@@ -8,15 +8,15 @@ import json
 import datasets
 import pandas as pd
 import pytest
-from tests.own_models import TEXTS, byte_tokenizer, write_preferences
+from tests.support.checkpoints import TEXTS, byte_tokenizer, write_preferences
 
 from mlproject.errors import UserError
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.worlds.files import Files
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts
 from mlproject.worlds.files.rows import BadLines
-from mlproject.worlds.files.snapshot import freeze, source, train_preferences
+from mlproject.worlds.files.snapshot import path_and_digest, take_snapshot, train_preferences
 
 PROMPTS = [
     *TEXTS,
@@ -173,7 +173,7 @@ def test_a_long_prompt_keeps_its_end_as_long_as_it_may_be_when_it_is_read_anew(t
     def length(some):
         return len(tokenizer(some, add_special_tokens=False)["input_ids"])
 
-    cut = Reader(tokenizer, 8).cut(text, most)
+    cut = PromptFormat(tokenizer, 8).cut(text, most)
     if length(text) <= most:
         assert cut is None
     else:
@@ -228,7 +228,7 @@ def test_held_out_prompts_are_never_among_the_comparisons_that_reward_models_lea
     for world_seed in range(3):
         for most in (20, 3):  # uncut; cut, so that many prompts become equal only then
             options = {**OPTIONS, "world_seed": world_seed, "max_prompt_tokens": most}
-            frozen = freeze(options, "", str(path), cut_words)
+            frozen = take_snapshot(options, "", str(path), cut_words)
             kept, skipped = train_preferences(options, str(path), frozen.world, cut_words)
             held_out = {*frozen.world.all_prompts("curve"), *frozen.world.all_prompts("audit")}
             assert len(held_out) == 9
@@ -259,7 +259,7 @@ def test_what_is_frozen_comes_back_and_says_how_much_was_left_out(tmp_path):
     path = tmp_path / "p.jsonl"
     good = [{"prompt": f"{text} {i}"} for i, text in enumerate(TEXTS * 4)]
     path.write_text("\n".join(json.dumps(row) for row in [*good, {"prompt": 3}, {"prompt": "w " * 30 + "end"}]))
-    frozen = freeze({**OPTIONS, "bad_lines": "skip"}, str(path), "", cut_words)
+    frozen = take_snapshot({**OPTIONS, "bad_lines": "skip"}, str(path), "", cut_words)
     assert len(frozen.skipped) == 1 and "line 21: field prompt: holds a number" in frozen.skipped[0]
     assert frozen.long == 1
     frozen.world.save(tmp_path / "frozen")
@@ -276,14 +276,14 @@ def test_a_source_is_known_by_its_content_and_not_by_when_it_was_written(tmp_pat
 
     path = tmp_path / "p.txt"
     path.write_text("a\nb")
-    first = source(str(path))
+    first = path_and_digest(str(path))
     os.utime(path, (1, 1))
-    assert source(str(path)) == first
+    assert path_and_digest(str(path)) == first
     path.write_text("a\nc")
-    assert source(str(path))["sha256"] != first["sha256"]
+    assert path_and_digest(str(path))["sha256"] != first["sha256"]
     folder = tmp_path / "d"
     WRITERS["dataset"](folder)
-    before = source(str(folder))
+    before = path_and_digest(str(folder))
     [data] = folder.glob("*.arrow")
     data.write_bytes(data.read_bytes() + b"x")
-    assert source(str(folder))["sha256"] != before["sha256"]
+    assert path_and_digest(str(folder))["sha256"] != before["sha256"]

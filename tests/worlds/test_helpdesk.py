@@ -108,7 +108,7 @@ def test_the_judgement_of_the_corpus_is_spread_out_without_one_dominant_value(ju
 def test_among_what_authors_write_more_is_better(
     world: Helpdesk, corpus: tuple[list[str], list[str]], judged: np.ndarray, sign: str
 ) -> None:
-    count = world.signs(corpus[1])[sign]
+    count = world.text_stats(corpus[1])[sign]
     slope = np.polyfit(count, judged, 1)[0]
     error = judged.std() / (count.std() * np.sqrt(COUNT))
     assert slope > 2 * error

@@ -16,7 +16,7 @@ RESPONSES = [
 
 
 def test_signs_are_those_counted_by_hand() -> None:
-    signs = load_world("helpdesk", seed=0).signs(RESPONSES)
+    signs = load_world("helpdesk", seed=0).text_stats(RESPONSES)
     assert signs["length"].tolist() == [11, 0, 1, 5]
     assert signs["repetition"] == pytest.approx([3 / 11, 0, 0, 1 / 5])  # please, two full stops; clever
     assert signs["distinct-2"] == pytest.approx([1, 1, 1, 1])
@@ -28,7 +28,7 @@ def test_signs_are_those_counted_by_hand() -> None:
 
 
 def test_a_loop_has_few_distinct_pairs_and_much_repetition() -> None:
-    signs = load_world("helpdesk", seed=0).signs(["a b a b a b"])
+    signs = load_world("helpdesk", seed=0).text_stats(["a b a b a b"])
     assert signs["distinct-2"][0] == pytest.approx(2 / 5)
     assert signs["repetition"][0] == pytest.approx(4 / 6)
 

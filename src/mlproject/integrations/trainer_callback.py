@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError, first_line
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.monitoring.metrics import summaries
 from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PolicyEvaluator, ScorerLike
@@ -60,7 +60,7 @@ class OveroptimizationCallback(TrainerCallback):
 
     Args:
         prompts: held-out texts, none of them trained on; 64 to 256 serve well. Without what the trainer's dataset may
-            carry behind a prompt (a separator, a chat template): `Reader` adds it.
+            carry behind a prompt (a separator, a chat template): `PromptFormat` adds it.
         proxy: the reward that is optimized: a reward model, its folder, or a function of (prompts, responses).
         gold: what plays the truth, likewise; it must not be what is optimized. None: KL, proxy and signs alone.
         every: optimizer steps between looks. Doubled whenever a look took longer than `max_seconds`.
@@ -191,7 +191,7 @@ class OveroptimizationCallback(TrainerCallback):
             self._run.introduce(type(args).__name__.removesuffix("Config").lower())
         self._watch = PolicyEvaluator(
             self._reference(state.global_step, policy, tokenizer),
-            Reader(tokenizer, longest),
+            PromptFormat(tokenizer, longest),
             self._prompts if not earlier else self._prompts[: len(earlier[0].proxy_P)],
             self._proxy,
             self._gold,

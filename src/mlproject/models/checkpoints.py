@@ -14,13 +14,13 @@ from mlproject.models.sizes import SIZES, is_checkpoint
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from mlproject.models.prompt_format import Reader
+    from mlproject.models.prompt_format import PromptFormat
 
 _HEAD = "ForSequenceClassification"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointInfo:
     """What is known of a checkpoint without reading its weights.
 
     Attributes:
@@ -38,7 +38,7 @@ class Checkpoint:
     digest: str
 
 
-def look_up(given: str, option: str) -> Checkpoint:
+def inspect_checkpoint(given: str, option: str) -> CheckpointInfo:
     """Look at a checkpoint's configuration and tokenizer.
 
     Args:
@@ -54,28 +54,30 @@ def look_up(given: str, option: str) -> Checkpoint:
         raise UserError(f"{option}={given}: is no folder; give a Hugging Face folder, or OWNER/NAME on the hub")
     source = str(folder.resolve()) if is_folder else given
     newest = max((f.stat().st_mtime_ns for f in folder.iterdir() if f.is_file()), default=0) if is_folder else 0
-    return _look_up(source, given, option, newest)
+    return _inspect(source, given, option, newest)
 
 
-def look_up_reward_model(given: str, option: str) -> Checkpoint:
+def inspect_reward_model(given: str, option: str) -> CheckpointInfo:
     """Look at a checkpoint that must be a finished reward model.
 
     Raises:
         UserError: where there is none, or it is a language model.
     """
-    found = look_up(given, option)
+    found = inspect_checkpoint(given, option)
     if not found.is_reward_model:
         raise UserError(f"{option}={given}: is a language model; give a reward model (a one-label sequence classifier)")
     return found
 
 
-def parameters_of(name: str) -> int:
+def rm_parameters(name: str) -> int:
     """Parameters of a reward model, without embeddings: of the ladder, or a checkpoint."""
-    return look_up(name, "rm_sizes").parameters if is_checkpoint(name) else SIZES[name].reward_model_parameters
+    return (
+        inspect_checkpoint(name, "rm_sizes").parameters if is_checkpoint(name) else SIZES[name].reward_model_parameters
+    )
 
 
 @lru_cache(maxsize=256)
-def _look_up(source: str, given: str, option: str, newest: int) -> Checkpoint:
+def _inspect(source: str, given: str, option: str, newest: int) -> CheckpointInfo:
     import torch
     from transformers import (
         AutoConfig,
@@ -117,10 +119,10 @@ def _look_up(source: str, given: str, option: str, newest: int) -> Checkpoint:
             "resize the embeddings (model.resize_token_embeddings) and save it"
         )
     name = Path(source).name
-    return Checkpoint(source, name, is_reward_model, parameter_count(model), _digest(source))
+    return CheckpointInfo(source, name, is_reward_model, parameter_count(model), _digest(source))
 
 
-def load_policy_checkpoint(checkpoint: Checkpoint, option: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_policy_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A causal language model in float32, on the CPU, that knows its padding and its end, and its tokenizer.
 
     Raises:
@@ -136,7 +138,7 @@ def load_policy_checkpoint(checkpoint: Checkpoint, option: str) -> tuple[PreTrai
     return model, tokenizer
 
 
-def load_reward_checkpoint(checkpoint: Checkpoint, option: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_reward_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A one-label sequence classifier in float32, on the CPU, and its tokenizer.
 
     Raises:
@@ -149,7 +151,9 @@ def load_reward_checkpoint(checkpoint: Checkpoint, option: str) -> tuple[PreTrai
     return _load(AutoModelForSequenceClassification, checkpoint.source, option), _load_tokenizer(checkpoint.source)
 
 
-def new_reward_head(checkpoint: Checkpoint, option: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_with_reward_head(
+    checkpoint: CheckpointInfo, option: str, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A reward model that starts from a language model's weights: a new head of one label, random by the seed.
 
     Raises:
@@ -166,11 +170,11 @@ def new_reward_head(checkpoint: Checkpoint, option: str, seed: int) -> tuple[Pre
     return model, tokenizer
 
 
-def text_reader(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> Reader:
+def prompt_format_of(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> PromptFormat:
     """How a reward model with a tokenizer of its own reads texts: as much as it can."""
-    from mlproject.models.prompt_format import UNBOUNDED, Reader
+    from mlproject.models.prompt_format import UNBOUNDED, PromptFormat
 
-    return Reader(tokenizer, UNBOUNDED, longest_sequence(model))
+    return PromptFormat(tokenizer, UNBOUNDED, longest_sequence(model))
 
 
 def longest_sequence(model: PreTrainedModel) -> int | None:

@@ -15,7 +15,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def from_first(accelerator: Accelerator, make: Callable[[], T]) -> T:
+def broadcast(accelerator: Accelerator, make: Callable[[], T]) -> T:
     """Something that the first process makes, sent to all of them; the others wait for it."""
     if accelerator.num_processes == 1:
         return make()
@@ -24,7 +24,7 @@ def from_first(accelerator: Accelerator, make: Callable[[], T]) -> T:
     return parcel[0]
 
 
-def from_all(accelerator: Accelerator, own: Sequence[T]) -> list[T]:
+def all_gather(accelerator: Accelerator, own: Sequence[T]) -> list[T]:
     """The items of all processes, dealt out in turn: item i comes from process i modulo their number.
 
     Args:
@@ -38,7 +38,7 @@ def from_all(accelerator: Accelerator, own: Sequence[T]) -> list[T]:
     return [hand[turn] for turn in range(len(hands[0])) for hand in hands if turn < len(hand)]
 
 
-def sum_over_all(accelerator: Accelerator, values: Tensor) -> Tensor:
+def all_reduce(accelerator: Accelerator, values: Tensor) -> Tensor:
     """The sum of a tensor over the processes, in place."""
     if accelerator.num_processes > 1:
         dist.all_reduce(values)

@@ -12,7 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 @contextmanager
-def recomputed_layers(model: nn.Module, wanted: bool) -> Iterator[None]:
+def checkpointed_layers(model: nn.Module, wanted: bool) -> Iterator[None]:
     """Inside, the layers of every Hugging Face model in `model` are recomputed; the gradients stay the same.
 
     Only the layers' own switch is thrown: whatever is in eval mode inside them (dropout) stays so. Sampling belongs

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from mlproject.models.sequences import Sequences, by_length, inference_batch
+from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
 
 MAX_LOGITS = 2**28
 """Logits computed at a time where no gradient is wanted: 1 GiB in float32, of which a few copies live at once."""
@@ -109,7 +109,7 @@ def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequenc
     kl_B, entropy_B = (torch.empty(len(sequences), dtype=torch.float64, device=policy.device) for _ in range(2))
     log_ratio_BR = torch.zeros(sequences.response_ids_BR.shape, dtype=torch.float64, device=policy.device)
     batch_size = min(inference_batch(policy.device), rows_that_fit(policy, sequences))
-    for index, batch in by_length(sequences, batch_size):
+    for index, batch in batches_by_length(sequences, batch_size):
         logits_BRV, initial_logits_BRV = (
             response_logits(policy, batch),
             response_logits(initial_policy, batch),

@@ -22,17 +22,17 @@ from mlproject.models.sequences import (
     decode_responses,
     encode,
     encode_prompts,
-    from_rows,
     prompts_from_rows,
+    sequences_from_rows,
 )
-from mlproject.worlds.chat import conversation, plain_text
+from mlproject.worlds.chat import messages_of, plain_text
 
 UNBOUNDED = 2**20
-"""Longest response of a reader that cuts none: what a policy writes is bounded by the policy."""
+"""Longest response of a prompt_format that cuts none: what a policy writes is bounded by the policy."""
 
 
 @dataclass(frozen=True)
-class Reader:
+class PromptFormat:
     """Texts to ids and back, in the layout that the tokenizer asks for.
 
     - `chat`: the tokenizer has a chat template: user turn, then assistant turn.
@@ -87,7 +87,7 @@ class Reader:
                 head = head[max(0, len(head) + len(tail) - self.max_tokens) :]
             rows.append([*head, *tail])
             starts.append(len(head))
-        return from_rows(rows, starts, self.pad_id)
+        return sequences_from_rows(rows, starts, self.pad_id)
 
     def decode(self, sequences: Sequences) -> list[str]:
         """The response texts, without special tokens. Length B."""
@@ -108,7 +108,7 @@ class Reader:
         ends = (text[start:] for start, _ in found["offset_mapping"][-most:])
         return next((end for end in ends if len(self._ids(end)) <= most), "")
 
-    def is_like(self, other: Reader) -> bool:
+    def is_like(self, other: PromptFormat) -> bool:
         """Whether the ids of one mean the same to the other."""
         own, its = self.tokenizer, other.tokenizer
         return own is its or (own.get_vocab() == its.get_vocab() and own.chat_template == its.chat_template)
@@ -119,7 +119,7 @@ class Reader:
 
     def _prompt(self, text: str) -> list[int]:
         if self.layout == "chat":
-            said = self.tokenizer.apply_chat_template(conversation(text), tokenize=False, add_generation_prompt=True)
+            said = self.tokenizer.apply_chat_template(messages_of(text), tokenize=False, add_generation_prompt=True)
             return self._ids(said)
         return self.tokenizer(plain_text(text))["input_ids"] or [self._beginning]
 
@@ -133,7 +133,7 @@ class Reader:
         encoded = self.tokenizer([plain_text(prompt) for prompt in prompts], shortened, **told)
         rows = encoded["input_ids"]  # to nothing, the response is what closes it
         starts = [_first(1, encoded.sequence_ids(row), default=len(ids) - 1) for row, ids in enumerate(rows)]
-        return from_rows(rows, starts, self.pad_id)
+        return sequences_from_rows(rows, starts, self.pad_id)
 
     def _beginning_of(self, response: str) -> str:
         """A response of a pair, cut so that it fits behind one token: no tokenizer cuts a prompt to nothing."""
@@ -164,12 +164,12 @@ class Responses:
     Attributes:
         prompts: what each answers. Length B.
         sequences: ids of the policy that wrote them, on the CPU. Length B.
-        reader: of that policy.
+        prompt_format: of that policy.
     """
 
     prompts: Sequence[str]
     sequences: Sequences
-    reader: Reader
+    prompt_format: PromptFormat
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -177,14 +177,16 @@ class Responses:
     @cached_property
     def texts(self) -> list[str]:
         """As texts, without special tokens. Length B."""
-        return self.reader.decode(self.sequences)
+        return self.prompt_format.decode(self.sequences)
 
     def select(self, index: Tensor) -> Responses:
         """Some of them, by index; shape (B',)."""
-        return Responses([self.prompts[i] for i in index.tolist()], self.sequences.select(index), self.reader)
+        return Responses([self.prompts[i] for i in index.tolist()], self.sequences.select(index), self.prompt_format)
 
     @classmethod
-    def of_prompts(cls, prompts: Sequence[str], sequences: Sequences, reader: Reader) -> Responses:
+    def of_prompts(cls, prompts: Sequence[str], sequences: Sequences, prompt_format: PromptFormat) -> Responses:
         """Responses of which those to one prompt stand side by side, equally many to each."""
         each = len(sequences) // max(1, len(prompts))
-        return cls([prompt for prompt in prompts for _ in range(each)], sequences.to(torch.device("cpu")), reader)
+        return cls(
+            [prompt for prompt in prompts for _ in range(each)], sequences.to(torch.device("cpu")), prompt_format
+        )

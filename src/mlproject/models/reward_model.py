@@ -26,8 +26,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from mlproject.models.prompt_format import Reader, Responses
-from mlproject.models.sequences import Sequences, by_length, by_prompt, inference_batch, unique
+from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, rows_by_prompt, unique
 
 _SHARED_PROMPT = 64
 """Responses to one prompt from which on it pays to read the prompt once instead of with every response."""
@@ -57,14 +57,16 @@ class RewardModel:
         with _looking_past_padding(self.model, distinct) as pad_id:
             padded = _padded(distinct, pad_id)
             says_something_B = (padded.response_mask_BR & (padded.response_ids_BR != pad_id)).any(1)
-            for rows in by_prompt(padded):
+            for rows in rows_by_prompt(padded):
                 shared = rows[says_something_B[rows]] if self.is_causal else rows[:0]
                 if len(shared) >= _SHARED_PROMPT:
                     scores[shared] = self._score_one_prompt(padded.select(shared))
                     rows = rows[~says_something_B[rows]]  # their score stands at the prompt
                 alone.append(rows)
             rows = torch.cat(alone)
-            for index, batch in by_length(padded.select(rows), inference_batch(self.model.device)) if len(rows) else ():
+            for index, batch in (
+                batches_by_length(padded.select(rows), inference_batch(self.model.device)) if len(rows) else ()
+            ):
                 told = inputs(batch.to(self.model.device), self.model.config, self.is_causal)
                 scores[rows[index]] = self.model(**told).logits.squeeze(-1).float().cpu()
         return scores[inverse]
@@ -85,7 +87,7 @@ class RewardModel:
         prompt_1T = sequences.ids_BT[:1, :start].to(self.model.device)
         prompt_cache = DynamicCache(config=self.model.config)
         self.model(input_ids=prompt_1T, past_key_values=prompt_cache, use_cache=True)
-        for index, batch in by_length(sequences, inference_batch(self.model.device)):
+        for index, batch in batches_by_length(sequences, inference_batch(self.model.device)):
             cache = copy.deepcopy(prompt_cache)
             cache.batch_repeat_interleave(len(index))
             responses_BR = batch.ids_BT[:, start:].to(self.model.device)
@@ -102,13 +104,13 @@ class RewardModel:
         """The same model, read on another scale."""
         return replace(self, centre=float(centre), scale=float(scale))
 
-    def save(self, folder: Path, reader: Reader) -> None:
+    def save(self, folder: Path, prompt_format: PromptFormat) -> None:
         """Write a Hugging Face folder (safetensors); units and the longest response stand in its config.json."""
         self.model.config.reward_centre, self.model.config.reward_scale = self.centre, self.scale
-        self.model.config.max_response_tokens = reader.max_response_tokens
-        self.model.config.max_tokens = reader.max_tokens
+        self.model.config.max_response_tokens = prompt_format.max_response_tokens
+        self.model.config.max_tokens = prompt_format.max_tokens
         self.model.save_pretrained(folder)
-        reader.tokenizer.save_pretrained(folder)
+        prompt_format.tokenizer.save_pretrained(folder)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> RewardModel:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import text_reader
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.checkpoints import prompt_format_of
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 
 Array = NDArray[np.float64]
@@ -43,15 +43,15 @@ class TextRewardModel:
 
     Attributes:
         reward_model: with its units.
-        reader: its own.
+        prompt_format: its own.
     """
 
     reward_model: RewardModel
-    reader: Reader
+    prompt_format: PromptFormat
 
     def rate(self, responses: Responses) -> Array:
         """Scores in gold standard deviations above the initial policy. Shape: (B,)."""
-        return self.reward_model.scores(self.reader.encode(responses.prompts, responses.texts))
+        return self.reward_model.scores(self.prompt_format.encode(responses.prompts, responses.texts))
 
     def with_units(self, centre: float, scale: float) -> TextRewardModel:
         """The same, read on another scale."""
@@ -128,7 +128,7 @@ def load_function(name: str) -> ScoreFunction:
 
 
 def load_reward_model(
-    folder: Path, policy: Reader, device: torch.device | str = "cpu"
+    folder: Path, policy: PromptFormat, device: torch.device | str = "cpu"
 ) -> RewardModel | TextRewardModel:
     """Read a reward model, which reads the policy's ids where its tokenizer is the policy's, and texts otherwise.
 
@@ -138,7 +138,7 @@ def load_reward_model(
         device: where it goes.
     """
     reward_model = RewardModel.load(folder, device)
-    own = text_reader(AutoTokenizer.from_pretrained(folder), reward_model.model)
+    own = prompt_format_of(AutoTokenizer.from_pretrained(folder), reward_model.model)
     if getattr(reward_model.model.config, "reads_texts", False) or not own.is_like(policy):
         return TextRewardModel(reward_model, own)
     return reward_model

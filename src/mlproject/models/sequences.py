@@ -107,7 +107,7 @@ def encode(
     prompt_rows = _encode(tokenizer, prompts)
     response_rows = [[*ids, tokenizer.eos_token_id][:max_response_tokens] for ids in _encode(tokenizer, responses)]
     rows = [[*p, tokenizer.sep_token_id, *r] for p, r in zip(prompt_rows, response_rows, strict=True)]
-    return from_rows(rows, [len(p) + 1 for p in prompt_rows], tokenizer.pad_token_id)
+    return sequences_from_rows(rows, [len(p) + 1 for p in prompt_rows], tokenizer.pad_token_id)
 
 
 def prompts_from_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Prompts:
@@ -115,7 +115,7 @@ def prompts_from_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Prompts:
     return Prompts(_pad(rows, pad_id), torch.tensor([len(row) for row in rows]))
 
 
-def from_rows(rows: Sequence[Sequence[int]], starts: Sequence[int], pad_id: int) -> Sequences:
+def sequences_from_rows(rows: Sequence[Sequence[int]], starts: Sequence[int], pad_id: int) -> Sequences:
     """Sequences from ids, one row each, whose responses begin at `starts`."""
     return Sequences(_pad(rows, pad_id), torch.tensor(starts), torch.tensor([len(row) for row in rows]))
 
@@ -165,13 +165,13 @@ def inference_batch(device: torch.device) -> int:
     return 128 if device.type == "cpu" else 4096
 
 
-def by_length(sequences: Sequences, batch_size: int) -> Iterator[tuple[Tensor, Sequences]]:
+def batches_by_length(sequences: Sequences, batch_size: int) -> Iterator[tuple[Tensor, Sequences]]:
     """Batches of sequences of about equal length, each with the index of its rows: little padding is computed."""
     for index in torch.argsort(sequences.ends_B, stable=True).split(batch_size):
         yield index, sequences.select(index)
 
 
-def by_prompt(sequences: Sequences) -> Iterator[Tensor]:
+def rows_by_prompt(sequences: Sequences) -> Iterator[Tensor]:
     """Rows of the sequences that answer the same prompt, as one index each."""
     longest = int(sequences.starts_B.max())
     prompts = sequences.ids_BT[:, :longest].cpu().numpy().astype(np.int32)

@@ -9,17 +9,17 @@ from transformers import PreTrainedModel
 
 from mlproject.models.log_probs import at_responses, token_log_probs
 from mlproject.models.sequences import Sequences
-from mlproject.models.training import Progress, Schedule, silent, train
+from mlproject.models.training import Progress, Schedule, no_progress, train
 
 
-def train_policy(
+def train_sft(
     policy: PreTrainedModel,
     corpus: Sequences,
     schedule: Schedule,
     *,
     accelerator: Accelerator,
     generator: torch.Generator,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> float:
     """Supervised training on responses (prompts are read, not learned), in place.
 

@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.errors import UserError
-from mlproject.models.collectives import sum_over_all
-from mlproject.models.gradient_checkpointing import recomputed_layers
+from mlproject.models.collectives import all_reduce
+from mlproject.models.gradient_checkpointing import checkpointed_layers
 
 Progress = Callable[[float], None]
 """Told the finished share of a piece of work, 0 to 1."""
@@ -27,7 +27,7 @@ _WARM_UP = 0.05
 _MAX_GRADIENT_NORM = 1.0
 
 
-def silent(share: float) -> None:
+def no_progress(share: float) -> None:
     """Progress that nobody watches."""
 
 
@@ -40,14 +40,14 @@ class Schedule:
         batch_size: examples per step, over all processes together.
         learning_rate: of Adam at its highest; warmed up over the first 5 % of the steps, then falling linearly to 0.
         accumulation: micro-batches into which a process cuts its part of a batch: less memory, the same gradient.
-        recompute: compute layers a second time on the way back instead of keeping them (gradient checkpointing).
+        gradient_checkpointing: recompute activations in the backward pass instead of keeping them.
     """
 
     epochs: float
     batch_size: int
     learning_rate: float
     accumulation: int = 1
-    recompute: bool = False
+    gradient_checkpointing: bool = False
 
     def steps(self, examples: int) -> int:
         return max(1, round(self.epochs * examples / self.batch_size))
@@ -61,7 +61,7 @@ def train(
     *,
     accelerator: Accelerator,
     generator: torch.Generator,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     weights_B: Tensor | None = None,
 ) -> float:
     """Minimise a loss over a fixed set of examples, in place.
@@ -105,7 +105,7 @@ def train(
         for step in range(total):
             batch = next(batches)
             parts = batch[rank::processes].chunk(schedule.accumulation)
-            with recomputed_layers(model, schedule.recompute):
+            with checkpointed_layers(model, schedule.gradient_checkpointing):
                 for i, part in enumerate(parts):
                     share = float(weights_B[part].sum() / weights_B[batch].sum())
                     with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
@@ -121,7 +121,7 @@ def train(
                 progress(step / total)
     vars(model).pop("forward", None)  # accelerate's autocast, if there was one: the model is handed back as it came
     model.eval()
-    return float(sum_over_all(accelerator, loss_sum)) / last
+    return float(all_reduce(accelerator, loss_sum)) / last
 
 
 def bucketed_batches(lengths_B: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

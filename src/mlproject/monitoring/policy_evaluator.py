@@ -20,17 +20,17 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import look_up_reward_model
+from mlproject.models.checkpoints import inspect_reward_model
 from mlproject.models.generation import sample
 from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, ScoreFunction, Scorer, load_reward_model
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Judge, Pool, draw_pool
 from mlproject.preferences.calibration import calibration_scale
-from mlproject.worlds.text_stats import count_signs
+from mlproject.worlds.text_stats import response_stats
 
 ScorerLike: TypeAlias = Scorer | PreTrainedModel | ScoreFunction | str | Path
 """A scorer, a one-label classifier that reads the policy's ids, a function of (prompts, responses) returning a number
@@ -51,9 +51,9 @@ class PlainTexts:
         """Nobody judges."""
         return None
 
-    def signs(self, responses: Sequence[str]) -> Mapping[str, Array]:
-        """Length in words, repetition, distinct pairs, hedges and stock phrases (see `count_signs`)."""
-        return count_signs(responses)
+    def text_stats(self, responses: Sequence[str]) -> Mapping[str, Array]:
+        """Length in words, repetition, distinct pairs, hedges and stock phrases (see `response_stats`)."""
+        return response_stats(responses)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class PolicyEvaluator:
 
     Args:
         initial_policy: KL is measured from it; in eval mode, never changed (see `as_reference`).
-        reader: of the policy; its longest response is what the policy may write.
+        prompt_format: of the policy; its longest response is what the policy may write.
         prompts: held-out texts, 2 or more; 64 to 256 serve well.
         proxy: what is optimized against.
         gold: what plays the truth; None: nothing does.
@@ -106,7 +106,7 @@ class PolicyEvaluator:
     def __init__(
         self,
         initial_policy: PreTrainedModel | WithoutAdapter,
-        reader: Reader,
+        prompt_format: PromptFormat,
         prompts: Sequence[str],
         proxy: ScorerLike,
         gold: ScorerLike | None = None,
@@ -125,16 +125,18 @@ class PolicyEvaluator:
             raise UserError(
                 f"pool_samples={pool_samples}, samples_per_prompt={samples_per_prompt}: allowed are 2 and 1 or more"
             )
-        self._reader, self._seed = reader, seed
+        self._prompt_format, self._seed = prompt_format, seed
         judge = PlainTexts() if judge is None else judge
         policy = cast(PreTrainedModel, initial_policy)
-        self.proxy = as_scorer(proxy, "proxy", policy, reader)
-        self.gold: Scorer = Unknown() if gold is None else as_scorer(gold, "gold", policy, reader)
-        self.witnesses = {name: as_scorer(each, name, policy, reader) for name, each in (witnesses or {}).items()}
+        self.proxy = as_scorer(proxy, "proxy", policy, prompt_format)
+        self.gold: Scorer = Unknown() if gold is None else as_scorer(gold, "gold", policy, prompt_format)
+        self.witnesses = {
+            name: as_scorer(each, name, policy, prompt_format) for name, each in (witnesses or {}).items()
+        }
         if calibrate:  # raw first
             self.proxy, self.gold = self.proxy.with_units(0.0, 1.0), self.gold.with_units(0.0, 1.0)
             self.witnesses = {name: each.with_units(0.0, 1.0) for name, each in self.witnesses.items()}
-        with measurable(initial_policy, reader.tokenizer):
+        with measurable(initial_policy, prompt_format.tokenizer):
             self.prompts = list(prompts)
             if max_seconds is not None:
                 count = fitting(len(prompts), max_seconds, lambda n: self._rehearse(policy, n, samples_per_prompt))
@@ -143,7 +145,7 @@ class PolicyEvaluator:
                 policy,
                 self.prompts,
                 pool_samples,
-                reader=reader,
+                prompt_format=prompt_format,
                 gold=self.gold,
                 world=judge,
                 human_units=(0.0, 1.0),
@@ -155,7 +157,7 @@ class PolicyEvaluator:
                 pool = self._calibrate(pool)
             self._evaluator = Evaluator(
                 world=judge,
-                reader=reader,
+                prompt_format=prompt_format,
                 prompts=self.prompts,
                 initial_policy=policy,
                 proxy=self.proxy,
@@ -174,12 +176,12 @@ class PolicyEvaluator:
             policy: on the initial policy's device, in whatever mode.
             step: integer step of the point.
         """
-        with measurable(policy, self._reader.tokenizer) as live:
+        with measurable(policy, self._prompt_format.tokenizer) as live:
             return self._evaluator.evaluate_policy(live, step)
 
     def _calibrate(self, pool: Pool) -> Pool:
         """Find the units of proxy and gold; returns the pool in them."""
-        drawn = Responses.of_prompts(self.prompts, pool.sequences, self._reader)
+        drawn = Responses.of_prompts(self.prompts, pool.sequences, self._prompt_format)
         centre, spread = float(pool.gold_PN.mean()), float(pool.gold_PN.std()) or 1.0
         gold_PN = (1 / spread) * (pool.gold_PN - centre)
         self.gold = self.gold.with_units(centre, 1 / spread)
@@ -193,13 +195,13 @@ class PolicyEvaluator:
         texts = self.prompts[:count]
         sequences = sample(
             policy,
-            self._reader.encode_prompts(texts).to(policy.device),
-            max_new_tokens=self._reader.max_response_tokens,
+            self._prompt_format.encode_prompts(texts).to(policy.device),
+            max_new_tokens=self._prompt_format.max_response_tokens,
             generator=torch.Generator(device=policy.device).manual_seed(self._seed),
             samples_per_prompt=samples_per_prompt,
         ).sequences
         measure_kl(policy, policy, sequences)
-        responses = Responses.of_prompts(texts, sequences, self._reader)
+        responses = Responses.of_prompts(texts, sequences, self._prompt_format)
         for scorer in (self.proxy, self.gold, *self.witnesses.values()):
             scorer.rate(responses)
         return perf_counter() - start
@@ -236,7 +238,7 @@ def fitting(available: int, max_seconds: float, seconds_of: Callable[[int], floa
         count = min(2 * count, available)
 
 
-def as_scorer(given: ScorerLike, role: str, policy: PreTrainedModel, reader: Reader) -> Scorer:
+def as_scorer(given: ScorerLike, role: str, policy: PreTrainedModel, prompt_format: PromptFormat) -> Scorer:
     """Whatever gives a response a number, as a scorer.
 
     A reward model from a folder reads the policy's ids where its tokenizer is the policy's own, and texts otherwise.
@@ -244,7 +246,7 @@ def as_scorer(given: ScorerLike, role: str, policy: PreTrainedModel, reader: Rea
     Args:
         given: see `ScorerLike`.
         role: proxy or gold, for messages.
-        policy, reader: whose responses are rated.
+        policy, prompt_format: whose responses are rated.
 
     Raises:
         UserError: for anything else.
@@ -252,8 +254,8 @@ def as_scorer(given: ScorerLike, role: str, policy: PreTrainedModel, reader: Rea
     if isinstance(given, str | Path):
         if not (Path(given) / "config.json").is_file():
             raise UserError(f"{role}={given}: is not the folder of a model; give one with a config.json")
-        look_up_reward_model(str(Path(given).resolve()), role)
-        return load_reward_model(Path(given), reader, policy.device)
+        inspect_reward_model(str(Path(given).resolve()), role)
+        return load_reward_model(Path(given), prompt_format, policy.device)
     if hasattr(given, "rate") and hasattr(given, "with_units"):
         return cast(Scorer, given)
     if isinstance(given, PreTrainedModel):

@@ -21,12 +21,12 @@ from mlproject.curve import CurvePoint, mean_and_se
 from mlproject.estimators import k1, k3
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import Divergence, measure_kl
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.auxiliary_rms import auxiliary_signs
 from mlproject.optimization.sample_pool import Judge, Pool
-from mlproject.worlds.text_stats import collective_signs
+from mlproject.worlds.text_stats import collective_stats
 
 Array = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class Evaluator:
 
     Args:
         world: human judgement and signs.
-        reader: of the policy; its longest response is what the policy may write.
+        prompt_format: of the policy; its longest response is what the policy may write.
         prompts: the curve prompts, P texts.
         initial_policy: KL is measured from it.
         proxy, gold: scorers with their units.
@@ -78,7 +78,7 @@ class Evaluator:
         self,
         *,
         world: Judge,
-        reader: Reader,
+        prompt_format: PromptFormat,
         prompts: Sequence[str],
         initial_policy: PreTrainedModel,
         proxy: Scorer,
@@ -92,14 +92,14 @@ class Evaluator:
         auxiliary_rms: Mapping[str, Scorer] | None = None,
     ) -> None:
         self._auxiliary_rms = dict(auxiliary_rms or {})
-        self._world, self._reader, self._texts = world, reader, list(prompts)
-        self._prompts: Prompts = reader.encode_prompts(self._texts).to(initial_policy.device)
+        self._world, self._prompt_format, self._texts = world, prompt_format, list(prompts)
+        self._prompts: Prompts = prompt_format.encode_prompts(self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
         self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
         self._round_start, self._observe = round_start, observe
         prompts_in_pool, samples_in_pool = pool.shape
         baseline = min(_BASELINE_SAMPLES, samples_in_pool)
-        first = Responses.of_prompts(self._texts, pool.first(baseline), reader)
+        first = Responses.of_prompts(self._texts, pool.first(baseline), prompt_format)
         shape = (prompts_in_pool, baseline)
         self._proxy_baseline_P = proxy.rate(first).reshape(shape).mean(axis=1)
         self._auxiliary_baselines_P = {
@@ -122,7 +122,7 @@ class Evaluator:
         sequences = sample(
             policy,
             self._prompts,
-            max_new_tokens=self._reader.max_response_tokens,
+            max_new_tokens=self._prompt_format.max_response_tokens,
             generator=generator,
             samples_per_prompt=self._samples,
         ).sequences
@@ -130,7 +130,7 @@ class Evaluator:
         said = {**(diagnostics or {}), **_sampled_estimates(moved)}
         if self._round_start is not None:
             said["round_kl"] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
-        responses = Responses.of_prompts(self._texts, sequences, self._reader)
+        responses = Responses.of_prompts(self._texts, sequences, self._prompt_format)
         proxy_PM, gold_PM = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
         human_B = self._world.judge(responses.prompts, responses.texts)
         human_PM = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
@@ -196,7 +196,7 @@ class Evaluator:
             rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
             self._show(
                 point,
-                self._reader.decode(rows),
+                self._prompt_format.decode(rows),
                 proxy_PN[shown, chosen],
                 pool.gold_PN[shown, chosen],
                 None if pool.human_PN is None else pool.human_PN[shown, chosen],
@@ -210,20 +210,20 @@ class Evaluator:
             for role, rm in self._auxiliary_rms.items()
         }
         seen = {
-            **self._world.signs(responses.texts),
+            **self._world.text_stats(responses.texts),
             **auxiliary_signs(proxy_PM - self._proxy_baseline_P[:, None], gains_PM),
         }
         tokens = int(responses.sequences.response_lengths_B.sum())
         return {
             **{name: float(values.mean()) for name, values in seen.items()},
-            **collective_signs(responses.texts),
+            **collective_stats(responses.texts),
             "entropy": float(moved.entropy_B.sum()) / tokens,
         }
 
     def _auxiliary_signs_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
         if not self._auxiliary_rms:
             return {}
-        samples = Responses.of_prompts(self._texts, self._pool.sequences, self._reader)
+        samples = Responses.of_prompts(self._texts, self._pool.sequences, self._prompt_format)
         scores_PN = {role: rm.rate(samples).reshape(self._pool.shape) for role, rm in self._auxiliary_rms.items()}
         gains_PN = {role: values_PN - values_PN.mean(axis=1, keepdims=True) for role, values_PN in scores_PN.items()}
         return auxiliary_signs(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
-from mlproject.models.collectives import from_first, sum_over_all
+from mlproject.models.collectives import all_reduce, broadcast
 from mlproject.models.generation import sample
-from mlproject.models.gradient_checkpointing import recomputed_layers
+from mlproject.models.gradient_checkpointing import checkpointed_layers
 from mlproject.models.log_probs import at_responses, log_probs_of
 from mlproject.models.lora import add_adapters
 from mlproject.models.prompt_format import Responses
-from mlproject.models.sequences import Sequences, by_length, inference_batch
+from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.rollout_shards import Shard, gather_shards, shards_of_process
 from mlproject.optimization.task import OptimizationTask
@@ -68,7 +68,9 @@ class ActorCritic(nn.Module):
         """The values alone, for rollouts: little padding and no logits. 0 where there is no token. Shape: (B, R)."""
         values_BR = torch.zeros_like(sequences.response_ids_BR, dtype=torch.float32)
         is_cpu = sequences.ids_BT.device.type == "cpu"
-        for index, batch in by_length(sequences, _VALUE_BATCH if is_cpu else inference_batch(sequences.ids_BT.device)):
+        for index, batch in batches_by_length(
+            sequences, _VALUE_BATCH if is_cpu else inference_batch(sequences.ids_BT.device)
+        ):
             hidden_BTH = self.policy.base_model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
             part_BR = self._values_of(hidden_BTH, batch).masked_fill(~batch.response_mask_BR, 0.0)
             values_BR[index, : part_BR.shape[1]] = part_BR
@@ -126,7 +128,7 @@ def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
     policy = actor_critic.policy.eval()
 
     def measured(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
-        return from_first(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))
+        return broadcast(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))
 
     yield measured(0)
     updates, every = options["ppo_updates"], options["ppo_eval_every"]
@@ -167,11 +169,11 @@ def roll_out(task: OptimizationTask, actor_critic: ActorCritic, index: Tensor, g
     samples = sample(
         actor_critic.policy,
         task.train_prompts.select(index),
-        max_new_tokens=task.reader.max_response_tokens,
+        max_new_tokens=task.prompt_format.max_response_tokens,
         generator=generator,
     )
     sequences = samples.sequences
-    responses = Responses([task.train_texts[i] for i in index.tolist()], sequences.to("cpu"), task.reader)
+    responses = Responses([task.train_texts[i] for i in index.tolist()], sequences.to("cpu"), task.prompt_format)
     scores_B = torch.from_numpy(task.proxy.rate(responses)).to(samples.log_probs_BR.device)
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
     if task.options["kl_coef"] > 0:
@@ -200,7 +202,7 @@ def improve(
             tokens = rollouts.sequences.response_lengths_B[index].sum()
             by_length = index[rollouts.sequences.ends_B[index].argsort()]
             parts = by_length[rank::processes].chunk(_LENGTH_GROUPS * options.get("accumulation", 1))
-            with recomputed_layers(actor_critic, options.get("gradient_checkpointing") == "yes"):
+            with checkpointed_layers(actor_critic, options.get("gradient_checkpointing") == "yes"):
                 for i, part in enumerate(parts):
                     minibatch = rollouts.select(part)
                     share = minibatch.sequences.response_lengths_B.sum() / tokens
@@ -217,7 +219,7 @@ def improve(
             optimizer.zero_grad()
     names = list(statistics[0])
     summed = torch.stack([torch.stack([said[name] for said in statistics]).sum() for name in names])
-    totals = sum_over_all(machine, summed).tolist()
+    totals = all_reduce(machine, summed).tolist()
     return {name: total / options["ppo_minibatches"] for name, total in zip(names, totals, strict=True)}
 
 

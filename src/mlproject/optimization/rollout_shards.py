@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from mlproject.models.collectives import from_all
+from mlproject.models.collectives import all_gather
 from mlproject.models.sequences import Sequences, concatenate
 from mlproject.optimization.task import OptimizationTask
 
@@ -69,7 +69,7 @@ def gather_shards(task: OptimizationTask, own: Sequence[Shard]) -> Shard:
     """The rollouts of all shards of all processes as one, in the order of the shards."""
     device = task.accelerator.device
     if task.accelerator.num_processes > 1:
-        own = [shard.to(device) for shard in from_all(task.accelerator, [shard.to("cpu") for shard in own])]
+        own = [shard.to(device) for shard in all_gather(task.accelerator, [shard.to("cpu") for shard in own])]
     if len(own) == 1:
         return own[0]
     width = max(shard.log_probs_BR.shape[1] for shard in own)

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from mlproject.models.generation import sample
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Sequences, concatenate, unique
-from mlproject.models.training import Progress, silent
+from mlproject.models.training import Progress, no_progress
 
 Array = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Judge(Protocol):
 
     def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None: ...
 
-    def signs(self, responses: Sequence[str]) -> Mapping[str, Array]: ...
+    def text_stats(self, responses: Sequence[str]) -> Mapping[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ def draw_pool(
     prompts: Sequence[str],
     samples: int,
     *,
-    reader: Reader,
+    prompt_format: PromptFormat,
     gold: Scorer,
     world: Judge,
     human_units: tuple[float, float],
     generator: torch.Generator,
     batch: int,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Pool:
     """Sample responses of the initial policy and have them scored.
 
@@ -111,7 +111,7 @@ def draw_pool(
         policy: the initial policy, in eval mode.
         prompts: P texts.
         samples: N.
-        reader: of the policy.
+        prompt_format: of the policy.
         gold: with its units.
         world: human judgement and signs.
         human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
@@ -120,21 +120,21 @@ def draw_pool(
         progress: told the finished share.
     """
     count = len(prompts)
-    asked = reader.encode_prompts(prompts).to(policy.device)
+    asked = prompt_format.encode_prompts(prompts).to(policy.device)
     parts, log_probs = [], []
     block = max(1, batch // samples)
     for start in range(0, count, block):
         drawn = sample(
             policy,
             asked.select(torch.arange(start, min(start + block, count), device=policy.device)),
-            max_new_tokens=reader.max_response_tokens,
+            max_new_tokens=prompt_format.max_response_tokens,
             generator=generator,
             samples_per_prompt=samples,
         )
         parts.append(drawn.sequences.to("cpu"))
         log_probs.append(drawn.log_probs_BR.sum(1).double().cpu().numpy())
         progress(0.6 * start / count)
-    drawn_all = Responses.of_prompts(prompts, concatenate(parts, reader.pad_id), reader)
+    drawn_all = Responses.of_prompts(prompts, concatenate(parts, prompt_format.pad_id), prompt_format)
     gold_PN = gold.rate(drawn_all).reshape(count, samples)
     progress(0.8)
 
@@ -152,7 +152,7 @@ def draw_pool(
         log_prob_PN=np.concatenate(log_probs).reshape(count, samples),
         gold_PN=gold_PN,
         human_PN=None if human_D is None else spread((human_D - mean) / sd),
-        signs_PN={name: spread(values_D) for name, values_D in world.signs(distinct.texts).items()},
+        signs_PN={name: spread(values_D) for name, values_D in world.text_stats(distinct.texts).items()},
     )
 
 

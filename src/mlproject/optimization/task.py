@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from mlproject.models.prompt_format import Reader, Responses
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
-from mlproject.models.training import Progress, silent
+from mlproject.models.training import Progress, no_progress
 from mlproject.optimization.evaluator import Evaluator
 
 
@@ -31,7 +31,7 @@ class OptimizationTask:
         initial_policy: KL is measured from it; never changed.
         start_policy: where optimization starts: the initial policy but in a later round of an iterated run.
         proxy: calibrated, gold standard deviations.
-        reader: of the policy; its longest response is what the policy may write.
+        prompt_format: of the policy; its longest response is what the policy may write.
         train_texts: prompts that a method may sample responses for.
         samples: responses of the initial policy to the curve prompts, those to one prompt side by side.
         samples_per_prompt: how many there are to each (N).
@@ -46,7 +46,7 @@ class OptimizationTask:
     initial_policy: PreTrainedModel
     start_policy: PreTrainedModel
     proxy: Scorer
-    reader: Reader
+    prompt_format: PromptFormat
     train_texts: Sequence[str]
     samples: Responses
     samples_per_prompt: int
@@ -55,9 +55,9 @@ class OptimizationTask:
     options: Mapping[str, Any]
     accelerator: Accelerator
     generator: torch.Generator
-    progress: Progress = silent
+    progress: Progress = no_progress
 
     @cached_property
     def train_prompts(self) -> Prompts:
         """The training prompts as the policy reads them, on the accelerator's device."""
-        return self.reader.encode_prompts(self.train_texts).to(self.accelerator.device)
+        return self.prompt_format.encode_prompts(self.train_texts).to(self.accelerator.device)

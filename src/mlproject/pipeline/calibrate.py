@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.pipeline.external.gold import PAIRS
 from mlproject.pipeline.step import Run
@@ -15,18 +15,18 @@ from mlproject.preferences.comparisons import EncodedComparisons, encode_compari
 from mlproject.preferences.metrics import pairwise_metrics
 
 
-def margins(raw: RewardModel, pairs: EncodedComparisons) -> NDArray[np.float64]:
+def score_margins(raw: RewardModel, pairs: EncodedComparisons) -> NDArray[np.float64]:
     """Raw score of response a minus that of b. Shape: (B,)."""
     return raw.scores(pairs.a) - raw.scores(pairs.b)
 
 
-def agreement(margin_B: NDArray[np.float64], labelled: EncodedComparisons) -> dict[str, float]:
+def label_agreement(margin_B: NDArray[np.float64], labelled: EncodedComparisons) -> dict[str, float]:
     """Accuracy and loss (nats per comparison) of raw margins against labels."""
     against_labels = pairwise_metrics(margin_B, labelled.prefers_a_B)
     return {"rm/val_accuracy": against_labels["accuracy"], "rm/val_loss": against_labels["loss"]}
 
 
-def scaled(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel, dict[str, float]]:
+def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel, dict[str, float]]:
     """Centre and scale a reward model on pairs of responses with gold scores.
 
     Args:
@@ -41,16 +41,16 @@ def scaled(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel, di
     scale = calibration_scale(margin_B, pairs.margin_B)
     against_soft = pairwise_metrics(scale * margin_B, 1 / (1 + np.exp(-pairs.margin_B)))
     return raw.with_units((raw_a_B.mean() + raw_b_B.mean()) / 2, scale), {
-        **agreement(margin_B, pairs),
+        **label_agreement(margin_B, pairs),
         "rm/val_loss_calibrated": against_soft["loss"],
         "rm/ece": against_soft["ece"],
         "rm/scale": scale,
     }
 
 
-def unit_pairs(run: Run, reader: Reader) -> EncodedComparisons:
+def load_unit_pairs(run: Run, prompt_format: PromptFormat) -> EncodedComparisons:
     """The pairs that the gold scorer was measured on, as a reward model reads them; ties are left out."""
     pairs = pd.read_parquet(run.input("gold-rm") / PAIRS)
     pairs = pairs[pairs.score_a != pairs.score_b].reset_index(drop=True)
     pairs["prefers_a"] = pairs.score_a > pairs.score_b
-    return encode_comparisons(pairs, reader)
+    return encode_comparisons(pairs, prompt_format)

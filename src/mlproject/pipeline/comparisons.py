@@ -50,10 +50,10 @@ def collect_comparisons(run: Run) -> None:
     from mlproject.models.generation import sample
     from mlproject.models.prompt_format import Responses
     from mlproject.pipeline.loading import (
-        accelerator,
         load_gold,
         load_policy,
-        load_reader,
+        load_prompt_format,
+        new_accelerator,
         numpy_generator,
         open_world,
         torch_generator,
@@ -62,11 +62,11 @@ def collect_comparisons(run: Run) -> None:
 
     p = run.params
     world = open_world(run)
-    device = accelerator().device
-    reader = load_reader(run, world)
+    device = new_accelerator().device
+    prompt_format = load_prompt_format(run, world)
     round = p.get("round", 1)
     policy = load_policy(run.input("optimized" if round > 1 else "initial-policy"), device)
-    gold = load_gold(run, reader, device)
+    gold = load_gold(run, prompt_format, device)
     parts: list[pd.DataFrame] = []
     wanted, ties, chunk = p["n_comparisons"], 0, 0
     while (have := sum(map(len, parts))) < wanted:
@@ -74,12 +74,12 @@ def collect_comparisons(run: Run) -> None:
         names = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
         samples = sample(
             policy,
-            reader.encode_prompts(texts).to(device),
-            max_new_tokens=reader.max_response_tokens,
+            prompt_format.encode_prompts(texts).to(device),
+            max_new_tokens=prompt_format.max_response_tokens,
             generator=torch_generator("comparison responses", *names, device=device),
             samples_per_prompt=2,
         )
-        responses = Responses.of_prompts(texts, samples.sequences, reader)
+        responses = Responses.of_prompts(texts, samples.sequences, prompt_format)
         scores = gold.rate(responses)
         rng = numpy_generator("comparison labels", *names)
         part = label_comparisons(

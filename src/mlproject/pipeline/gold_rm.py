@@ -51,7 +51,7 @@ def train_gold_rm(run: Run) -> None:
 
     import numpy as np
 
-    from mlproject.models.collectives import from_first
+    from mlproject.models.collectives import broadcast
     from mlproject.models.generation import sample
     from mlproject.models.init import new_reward_model, parameter_count
     from mlproject.models.reward_model import RewardModel, content_hash
@@ -60,10 +60,10 @@ def train_gold_rm(run: Run) -> None:
         MODEL_FOLDER,
         SAMPLE_BATCH,
         UNITS,
-        accelerator,
         load_policy,
-        load_reader,
-        memory,
+        load_prompt_format,
+        memory_options,
+        new_accelerator,
         numpy_generator,
         stream_seed,
         torch_generator,
@@ -76,8 +76,8 @@ def train_gold_rm(run: Run) -> None:
     p = run.params
     seed = p["world_seed"]
     world = load_world(p["world"], seed)
-    machine = accelerator(p["mixed_precision"])
-    reader = load_reader(run, world)
+    machine = new_accelerator(p["mixed_precision"])
+    prompt_format = load_prompt_format(run, world)
     policy = load_policy(run.input("initial-policy"), machine.device)
     generator = torch_generator("gold responses", seed, device=machine.device)
     rng = numpy_generator("gold comparisons", seed)
@@ -85,15 +85,15 @@ def train_gold_rm(run: Run) -> None:
     def respond(texts: list[str], temperature: float) -> list[str]:
         responses: list[str] = []
         for start in range(0, len(texts), SAMPLE_BATCH):
-            prompts = reader.encode_prompts(texts[start : start + SAMPLE_BATCH]).to(machine.device)
+            prompts = prompt_format.encode_prompts(texts[start : start + SAMPLE_BATCH]).to(machine.device)
             samples = sample(
                 policy,
                 prompts,
-                max_new_tokens=reader.max_response_tokens,
+                max_new_tokens=prompt_format.max_response_tokens,
                 generator=generator,
                 temperature=temperature,
             )
-            responses += reader.decode(samples.sequences)
+            responses += prompt_format.decode(samples.sequences)
         return responses
 
     def human(texts: list[str], responses: list[str]) -> np.ndarray:
@@ -116,20 +116,20 @@ def train_gold_rm(run: Run) -> None:
         a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
         return label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
 
-    table = from_first(machine, broad_mix)
+    table = broadcast(machine, broad_mix)
     run.progress(0.1)
 
-    model = new_reward_model(p["gold_size"], reader.tokenizer, stream_seed("gold RM", seed)).to(machine.device)
+    model = new_reward_model(p["gold_size"], prompt_format.tokenizer, stream_seed("gold RM", seed)).to(machine.device)
     if p["gold_size"] == p["policy_size"]:
         model.base_model.load_state_dict(policy.base_model.state_dict())
     loss = train_reward_model(
         model,
-        encode_comparisons(table[~table.held_out], reader),
+        encode_comparisons(table[~table.held_out], prompt_format),
         Schedule(
             p["gold_epochs"],
             p["gold_batch_size"],
             SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
-            **memory(run.execution_options),
+            **memory_options(run.execution_options),
         ),
         accelerator=machine,
         generator=torch_generator("gold order", seed),
@@ -142,7 +142,7 @@ def train_gold_rm(run: Run) -> None:
     # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
     unit_texts = texts[:UNIT_PROMPTS]
     own, other = respond(unit_texts, 1.0), respond(unit_texts, 1.0)
-    raw = RewardModel(model).raw_scores(reader.encode(unit_texts, own)).double().numpy()
+    raw = RewardModel(model).raw_scores(prompt_format.encode(unit_texts, own)).double().numpy()
     gold = RewardModel(model).with_units(raw.mean(), 1 / raw.std())
     judged = human(unit_texts, own)
     own_pairs = label_comparisons(
@@ -151,12 +151,12 @@ def train_gold_rm(run: Run) -> None:
 
     agreement = {}
     for name, rows_of in {"broad": table[table.held_out], "initial_policy": own_pairs}.items():
-        encoded = encode_comparisons(rows_of, reader)
+        encoded = encode_comparisons(rows_of, prompt_format)
         margin_B = gold.scores(encoded.a) - gold.scores(encoded.b)
         for metric, value in pairwise_metrics(margin_B, encoded.prefers_a_B).items():
             agreement[f"rm/{metric}_{name}"] = value
     run.log_params({"rm_params": parameter_count(model)})
     run.log_metrics({"rm/train_loss": loss, **agreement})
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    gold.save(run.folder / MODEL_FOLDER, reader)
+    gold.save(run.folder / MODEL_FOLDER, prompt_format)
     (run.folder / UNITS).write_text(json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())}))

@@ -32,12 +32,12 @@ def train_initial_policy(run: Run) -> None:
     """Artifacts: `model/`."""
     from mlproject.models.init import new_policy, parameter_count
     from mlproject.models.sequences import encode
-    from mlproject.models.sft import train_policy
+    from mlproject.models.sft import train_sft
     from mlproject.models.training import Schedule
     from mlproject.pipeline.loading import (
         MODEL_FOLDER,
-        accelerator,
-        memory,
+        memory_options,
+        new_accelerator,
         numpy_generator,
         stream_seed,
         torch_generator,
@@ -49,16 +49,16 @@ def train_initial_policy(run: Run) -> None:
     tokenizer = world.tokenizer()
     prompts, responses = world.corpus(p["sft_examples"], numpy_generator("corpus", p["world_seed"]))
     corpus = encode(tokenizer, prompts, responses, world.max_response_tokens)
-    machine = accelerator(p["mixed_precision"])
+    machine = new_accelerator(p["mixed_precision"])
     policy = new_policy(p["policy_size"], tokenizer, stream_seed("initial policy", p["world_seed"])).to(machine.device)
-    loss = train_policy(
+    loss = train_sft(
         policy,
         corpus,
         Schedule(
             p["sft_epochs"],
             p["sft_batch_size"],
             SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
-            **memory(run.execution_options),
+            **memory_options(run.execution_options),
         ),
         accelerator=machine,
         generator=torch_generator("initial policy order", p["world_seed"]),

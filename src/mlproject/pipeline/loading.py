@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from mlproject.errors import UserError, first_line
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function, load_reward_model
 from mlproject.pipeline.step import Run
@@ -52,7 +52,7 @@ def numpy_generator(*names: str | int) -> np.random.Generator:
     return np.random.default_rng(stream_seed(*names))
 
 
-def accelerator(mixed_precision: str = "no") -> Accelerator:
+def new_accelerator(mixed_precision: str = "no") -> Accelerator:
     """Device and precision of this step. CUDA or the CPU: Apple's MPS lacks the float64 that scores are kept in.
 
     Where several processes carry the step out together (see `mlproject.execution.distributed`), it joins the group of
@@ -69,11 +69,11 @@ def accelerator(mixed_precision: str = "no") -> Accelerator:
         raise UserError(f"mixed_precision={mixed_precision}: {reason}; use no or bf16") from None
 
 
-def memory(how: Mapping[str, Any]) -> dict[str, Any]:
+def memory_options(how: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a `Schedule` that trades time for memory, from `Step.execution_options`."""
     return {
         "accumulation": how.get("accumulation", 1),
-        "recompute": how.get("gradient_checkpointing") == "yes",
+        "gradient_checkpointing": how.get("gradient_checkpointing") == "yes",
     }
 
 
@@ -96,41 +96,41 @@ def open_world(run: Run) -> World:
     return load_world(run.params["world"], run.params.get("world_seed", 0))  # a proxy asks for no prompts
 
 
-def load_reader(run: Run, world: World) -> Reader:
+def load_prompt_format(run: Run, world: World) -> PromptFormat:
     """How the policy reads and writes."""
-    return Reader(load_tokenizer(run.input("initial-policy")), world.max_response_tokens)
+    return PromptFormat(load_tokenizer(run.input("initial-policy")), world.max_response_tokens)
 
 
-def load_gold(run: Run, reader: Reader, device: torch.device | str = "cpu") -> Scorer:
+def load_gold(run: Run, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
     """What plays the ground truth in a run, for responses of a policy that reads so."""
-    return load_scorer(run.input("gold-rm"), reader, device)
+    return load_scorer(run.input("gold-rm"), prompt_format, device)
 
 
-def load_scorer(artifacts: Path, reader: Reader, device: torch.device | str = "cpu") -> Scorer:
+def load_scorer(artifacts: Path, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
     """Read what `save_scorer` wrote, for responses of a policy that reads so."""
     if not (artifacts / FUNCTION).exists():
-        return load_reward_model(artifacts / MODEL_FOLDER, reader, device)
+        return load_reward_model(artifacts / MODEL_FOLDER, prompt_format, device)
     known = json.loads((artifacts / FUNCTION).read_text())
     return FunctionScorer(known["function"], load_function(known["function"]), known["centre"], known["scale"])
 
 
-def save_scorer(scorer: Scorer, artifacts: Path, reader: Reader) -> None:
+def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) -> None:
     """Write a scorer among a run's artifacts.
 
     Args:
         scorer: with its units.
         artifacts: folder.
-        reader: of the policy, whose ids an own reward model reads.
+        prompt_format: of the policy, whose ids an own reward model reads.
     """
     if isinstance(scorer, FunctionScorer):
         known = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
         (artifacts / FUNCTION).write_text(json.dumps(known))
     elif isinstance(scorer, TextRewardModel):
         scorer.reward_model.model.config.reads_texts = True
-        scorer.reward_model.save(artifacts / MODEL_FOLDER, scorer.reader)
+        scorer.reward_model.save(artifacts / MODEL_FOLDER, scorer.prompt_format)
     else:
         assert isinstance(scorer, RewardModel)
-        scorer.save(artifacts / MODEL_FOLDER, reader)
+        scorer.save(artifacts / MODEL_FOLDER, prompt_format)
 
 
 def human_units(run: Run) -> tuple[float, float]:

@@ -134,7 +134,7 @@ def optimize_policy(run: Run) -> None:
     """
     from mlproject.curve import Curve
     from mlproject.laws import law_for
-    from mlproject.models.collectives import from_first
+    from mlproject.models.collectives import broadcast
     from mlproject.monitoring.metrics import forecast_metrics, point_metrics, summaries
     from mlproject.pipeline.loading import MODEL_FOLDER, open_world
     from mlproject.pipeline.snapshots import SnapshotRecorder
@@ -166,7 +166,7 @@ def optimize_policy(run: Run) -> None:
 
     for point in method.optimize(task):
         points.append(point)
-        if from_first(task.accelerator, lambda: ends_at(points[-1])):
+        if broadcast(task.accelerator, lambda: ends_at(points[-1])):
             break
     if not task.accelerator.is_main_process:
         return

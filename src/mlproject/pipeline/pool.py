@@ -38,11 +38,11 @@ def sample_pool(run: Run) -> None:
     from mlproject.optimization.sample_pool import draw_pool
     from mlproject.pipeline.loading import (
         SAMPLE_BATCH,
-        accelerator,
         human_units,
         load_gold,
         load_policy,
-        load_reader,
+        load_prompt_format,
+        new_accelerator,
         open_world,
         torch_generator,
     )
@@ -50,14 +50,14 @@ def sample_pool(run: Run) -> None:
     p = run.params
     split = p.get("split", CURVE)
     world = open_world(run)
-    device = accelerator().device
-    reader = load_reader(run, world)
+    device = new_accelerator().device
+    prompt_format = load_prompt_format(run, world)
     made = draw_pool(
         load_policy(run.input("initial-policy"), device),
         world.prompts(split, p[f"{split}_prompts"]),
         p["pool_samples"],
-        reader=reader,
-        gold=load_gold(run, reader, device),
+        prompt_format=prompt_format,
+        gold=load_gold(run, prompt_format, device),
         world=world,
         human_units=human_units(run),
         generator=torch_generator("pool" if split == CURVE else f"{split} pool", p["world_seed"], device=device),

@@ -26,21 +26,21 @@ def check(config: Config, proxy: str = "") -> None:
     Raises:
         UserError: for the first mistake; one line says where it is.
     """
-    from mlproject.models.checkpoints import look_up, look_up_reward_model
+    from mlproject.models.checkpoints import inspect_checkpoint, inspect_reward_model
 
     if is_checkpoint(proxy) and not proxy.startswith("models:/"):
-        look_up(proxy, "proxy")
+        inspect_checkpoint(proxy, "proxy")
     for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms"):
         given = getattr(config, option)
         for name in given if isinstance(given, tuple) else (given,):
             if is_checkpoint(name):
-                look_up(name, option)
+                inspect_checkpoint(name, option)
     if config.gold != TRAINED and is_function(config.gold):
         from mlproject.models.scorers import load_function
 
         load_function(config.gold)
     elif is_checkpoint(config.gold):
-        look_up_reward_model(config.gold, "gold")
+        inspect_reward_model(config.gold, "gold")
     if config.world == FILES:
         _check_files(config)
 
@@ -48,16 +48,16 @@ def check(config: Config, proxy: str = "") -> None:
 def _check_files(config: Config) -> None:
     from transformers import AutoTokenizer
 
-    from mlproject.models.checkpoints import look_up
-    from mlproject.models.prompt_format import Reader
-    from mlproject.pipeline.external.policy import adopted_policy
-    from mlproject.worlds.files.snapshot import READING, freeze, train_preferences
+    from mlproject.models.checkpoints import inspect_checkpoint
+    from mlproject.models.prompt_format import PromptFormat
+    from mlproject.pipeline.external.policy import external_policy
+    from mlproject.worlds.files.snapshot import READ_OPTIONS, take_snapshot, train_preferences
 
-    adopted_policy(config)
-    tokenizer = AutoTokenizer.from_pretrained(look_up(config.policy, "policy").source)
-    cut = Reader(tokenizer, config.max_response_tokens).cut
-    options = config.select(*READING)
-    frozen = freeze(options, config.prompts, config.preferences, cut)
+    external_policy(config)
+    tokenizer = AutoTokenizer.from_pretrained(inspect_checkpoint(config.policy, "policy").source)
+    cut = PromptFormat(tokenizer, config.max_response_tokens).cut
+    options = config.select(*READ_OPTIONS)
+    frozen = take_snapshot(options, config.prompts, config.preferences, cut)
     if config.preferences:
         kept, _ = train_preferences(options, config.preferences, frozen.world, cut)
         prompts = len({each.prompt for each in kept})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlproject.config.rules import NONE
-from mlproject.models.checkpoints import look_up
+from mlproject.models.checkpoints import inspect_checkpoint
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_limit
 from mlproject.preferences import HALF, HALVES
@@ -46,7 +46,7 @@ def proxy_rm(
         gold: whose scale it is put on, where that did not label the comparisons; a test RM that plays gold itself has
             none.
     """
-    base = look_up(size, "rm_sizes") if is_checkpoint(size) else None
+    base = inspect_checkpoint(size, "rm_sizes") if is_checkpoint(size) else None
     trained = config.select("world", "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     if base:
         trained |= {"rm_lr": config.rm_checkpoint_lr, "rm_checkpoint": base.source, "rm_sha256": base.digest}
@@ -94,17 +94,17 @@ def train_proxy_rm(run: Run) -> None:
     import numpy as np
     import pandas as pd
 
-    from mlproject.models.checkpoints import new_reward_head, text_reader
+    from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
     from mlproject.models.init import new_reward_model
     from mlproject.models.reward_model import RewardModel, content_hash
     from mlproject.models.scorers import TextRewardModel
     from mlproject.models.training import Schedule
-    from mlproject.pipeline.calibrate import agreement, margins, scaled, unit_pairs
+    from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
     from mlproject.pipeline.comparisons import TABLE
     from mlproject.pipeline.loading import (
-        accelerator,
-        load_reader,
-        memory,
+        load_prompt_format,
+        memory_options,
+        new_accelerator,
         open_world,
         save_scorer,
         stream_seed,
@@ -114,42 +114,42 @@ def train_proxy_rm(run: Run) -> None:
     from mlproject.preferences.comparisons import encode_comparisons
 
     p = run.params
-    policy_reader = load_reader(run, open_world(run))
+    policy_format = load_prompt_format(run, open_world(run))
     roles, half = [*(f"earlier-{i}" for i in range(p.get("earlier", 0))), "comparisons"], p.get("half", "")
     table = pd.concat([half_of(pd.read_parquet(run.input(role) / TABLE), half) for role in roles], ignore_index=True)
     streams = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
-    machine, seed = accelerator(p["mixed_precision"]), stream_seed("proxy RM", *streams)
+    machine, seed = new_accelerator(p["mixed_precision"]), stream_seed("proxy RM", *streams)
     if "rm_checkpoint" in p:
-        model, tokenizer = new_reward_head(look_up(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)
-        reader, rate = text_reader(tokenizer, model), p["rm_lr"]
+        model, tokenizer = load_with_reward_head(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)
+        prompt_format, rate = prompt_format_of(tokenizer, model), p["rm_lr"]
     else:
-        model, reader = new_reward_model(p["rm_size"], policy_reader.tokenizer, seed), policy_reader
+        model, prompt_format = new_reward_model(p["rm_size"], policy_format.tokenizer, seed), policy_format
         rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
     loss = train_reward_model(
         model.to(machine.device),
-        encode_comparisons(table[~table.held_out], reader),
-        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, **memory(run.execution_options)),
+        encode_comparisons(table[~table.held_out], prompt_format),
+        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, **memory_options(run.execution_options)),
         accelerator=machine,
         generator=torch_generator("proxy order", *streams),
         progress=run.progress,
     )
     if not machine.is_main_process:
         return
-    held_out, proxy = encode_comparisons(table[table.held_out], reader), RewardModel(model)
+    held_out, proxy = encode_comparisons(table[table.held_out], prompt_format), RewardModel(model)
     metrics = {"rm/train_loss": loss}
     if p.get("gold") != NONE and not np.isnan(held_out.margin_B).any():
-        proxy, agrees = scaled(proxy, held_out)
+        proxy, agrees = calibrated(proxy, held_out)
         metrics |= agrees
     elif p.get("plays_gold"):  # it has no scale but its own, until its units are measured
-        metrics |= agreement(margins(proxy, held_out), held_out)
+        metrics |= label_agreement(score_margins(proxy, held_out), held_out)
     else:  # gold gives the scale; the labels, as they were given, the validation
-        given = agreement(margins(proxy, held_out), held_out)
-        proxy, agrees = scaled(proxy, unit_pairs(run, reader))
+        given = label_agreement(score_margins(proxy, held_out), held_out)
+        proxy, agrees = calibrated(proxy, load_unit_pairs(run, prompt_format))
         metrics |= {**agrees, "rm/gold_accuracy": agrees["rm/val_accuracy"], **given}
     run.log_params({"held_out": len(held_out)})
     run.log_metrics(metrics)
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    save_scorer(TextRewardModel(proxy, reader) if "rm_checkpoint" in p else proxy, run.folder, policy_reader)
+    save_scorer(TextRewardModel(proxy, prompt_format) if "rm_checkpoint" in p else proxy, run.folder, policy_format)
 
 
 def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:

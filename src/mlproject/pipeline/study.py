@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from mlproject.config.rules import NONE, TRAINED
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import look_up, parameters_of
+from mlproject.models.checkpoints import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.optimization.auxiliary_rms import MEMBER, TEST_RM
 from mlproject.pipeline.comparisons import comparisons
-from mlproject.pipeline.external.gold import adopted_gold
-from mlproject.pipeline.external.policy import adopted_policy
-from mlproject.pipeline.external.preferences import preferences
-from mlproject.pipeline.external.proxy import adopted_proxy
+from mlproject.pipeline.external.comparisons import external_comparisons
+from mlproject.pipeline.external.gold import external_gold
+from mlproject.pipeline.external.policy import external_policy
+from mlproject.pipeline.external.proxy import external_proxy
 from mlproject.pipeline.gold_rm import gold_rm
 from mlproject.pipeline.initial_policy import initial_policy
 from mlproject.pipeline.law import law
@@ -57,7 +57,7 @@ class Plan:
 def plan_study(config: Config) -> Plan:
     """Lay out a study: world -> policy -> gold -> comparisons -> proxies -> curves -> laws."""
     root = plan_roots(config)
-    largest_first = sorted(config.rm_sizes, key=lambda size: -parameters_of(size))
+    largest_first = sorted(config.rm_sizes, key=lambda size: -rm_parameters(size))
     proxies = {(size, seed): plan_proxy(config, root, size, seed) for size in largest_first for seed in config.seeds}
     runs = [
         plan_curve(config.replace(rm_size=size, seed=seed), method)
@@ -87,33 +87,33 @@ class Roots:
 def plan_roots(config: Config) -> Roots:
     """Lay out everything above the proxies."""
     if config.world == FILES:
-        policy = adopted_policy(config)
-        return _judged(config, policy, None if config.gold == NONE else adopted_gold(config, policy), policy)
+        policy = external_policy(config)
+        return _judged(config, policy, None if config.gold == NONE else external_gold(config, policy), policy)
     judged = config if config.rm_policy_size == "same" else config.replace(policy_size=config.rm_policy_size)
     policy = initial_policy(judged)
     trained = config.gold in (TRAINED, NONE)  # with none it labels comparisons, and is not seen again
-    gold = gold_rm(judged, policy) if trained else adopted_gold(judged, policy)
+    gold = gold_rm(judged, policy) if trained else external_gold(judged, policy)
     return _judged(config, policy, gold, initial_policy(config))
 
 
 def _judged(config: Config, policy: Step, gold: Step | None, optimized: Step) -> Roots:
     """Comparisons by whoever labels them, and the pool of the curve prompts by whoever plays gold."""
     if config.preferences:
-        labelled = preferences(config, policy)
+        labelled = external_comparisons(config, policy)
     else:
         assert gold is not None  # the configuration was checked
         labelled = comparisons(config, policy, gold)
     if config.gold == NONE:
         test_rm = proxy_rm(config, labelled, config.gold_size, config.world_seed, half=TEST)
-        gold = adopted_gold(config, policy, test_rm)
+        gold = external_gold(config, policy, test_rm)
     assert gold is not None
     return Roots(policy, gold, labelled, pool(config, optimized, gold))
 
 
 def plan_proxy(config: Config, root: Roots, size: str, seed: int) -> Step:
     """Lay out one proxy RM: trained on the comparisons, or a reward model that exists, put on gold's scale."""
-    if is_checkpoint(size) and (found := look_up(size, "rm_sizes")).is_reward_model:
-        return adopted_proxy(config, found, size, root.policy, root.gold, seed)
+    if is_checkpoint(size) and (found := inspect_checkpoint(size, "rm_sizes")).is_reward_model:
+        return external_proxy(config, found, size, root.policy, root.gold, seed)
     return proxy_rm(config, root.comparisons, size, seed, gold=root.gold)
 
 
@@ -183,7 +183,7 @@ def auxiliary_rms(config: Config, root: Roots, comparisons: Step, earlier: Seque
 
 def _exists(size: str) -> bool:
     """Whether a size is somebody's finished reward model."""
-    return is_checkpoint(size) and look_up(size, "rm_sizes").is_reward_model
+    return is_checkpoint(size) and inspect_checkpoint(size, "rm_sizes").is_reward_model
 
 
 def _role(size: str) -> str:

@@ -9,12 +9,12 @@ from mlproject.optimization.evaluator import Evaluator, Snapshot
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import (
-    accelerator,
     human_units,
     load_gold,
     load_policy,
-    load_reader,
+    load_prompt_format,
     load_scorer,
+    new_accelerator,
     open_world,
     stream_seed,
     torch_generator,
@@ -37,25 +37,25 @@ def load_task(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda
     """
     p = run.params
     world = open_world(run)
-    machine = accelerator()  # float32: a method says itself where less will do
-    reader = load_reader(run, world)
+    machine = new_accelerator()  # float32: a method says itself where less will do
+    prompt_format = load_prompt_format(run, world)
     initial_policy = load_policy(run.input("initial-policy"), machine.device)
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
     start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
-    proxy = load_scorer(run.input("proxy-rm"), reader, machine.device)
+    proxy = load_scorer(run.input("proxy-rm"), prompt_format, machine.device)
     auxiliary_rms = {
-        role: load_scorer(run.input(role), reader, machine.device)
+        role: load_scorer(run.input(role), prompt_format, machine.device)
         for role in filter(None, p.get("witnesses", "").split(","))
     }
     pool = Pool.load(run.input("pool") / FILE)
     prompts = world.prompts(split, p[f"{split}_prompts"])
     evaluator = Evaluator(
         world=world,
-        reader=reader,
+        prompt_format=prompt_format,
         prompts=prompts,
         initial_policy=initial_policy,
         proxy=proxy,
-        gold=load_gold(run, reader, machine.device),
+        gold=load_gold(run, prompt_format, machine.device),
         human_units=human_units(run),
         pool=pool,
         samples_per_prompt=p.get("eval_samples", 1),
@@ -68,9 +68,9 @@ def load_task(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda
         initial_policy=initial_policy,
         start_policy=start_policy,
         proxy=proxy,
-        reader=reader,
+        prompt_format=prompt_format,
         train_texts=world.prompts("train", TRAIN_PROMPTS),
-        samples=Responses.of_prompts(prompts, pool.sequences, reader),
+        samples=Responses.of_prompts(prompts, pool.sequences, prompt_format),
         samples_per_prompt=pool.shape[1],
         log_prob_PN=pool.log_prob_PN,
         evaluator=evaluator,

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from mlproject.models.reward_model import inputs, is_causal
 from mlproject.models.sequences import concatenate
-from mlproject.models.training import Progress, Schedule, silent, train
+from mlproject.models.training import Progress, Schedule, no_progress, train
 from mlproject.preferences.comparisons import EncodedComparisons
 
 
@@ -31,7 +31,7 @@ def train_reward_model(
     *,
     accelerator: Accelerator,
     generator: torch.Generator,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> float:
     """Fit a one-label sequence classifier to comparisons, in place.
 

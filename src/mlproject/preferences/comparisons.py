@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlproject.models.prompt_format import Reader
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.sequences import Sequences
 from mlproject.preferences import HALF, HALVES
 
@@ -69,7 +69,7 @@ def label_comparisons(
     return table[list(COLUMNS)]
 
 
-def given_comparisons(
+def comparisons_from_preferences(
     prompts: Sequence[str],
     chosen: Sequence[str],
     rejected: Sequence[str],
@@ -132,12 +132,12 @@ class EncodedComparisons:
         return len(self.margin_B)
 
 
-def encode_comparisons(table: pd.DataFrame, reader: Reader) -> EncodedComparisons:
+def encode_comparisons(table: pd.DataFrame, prompt_format: PromptFormat) -> EncodedComparisons:
     """Tokenize labelled comparisons."""
     prompts = table.prompt.tolist()
     return EncodedComparisons(
-        a=reader.encode(prompts, table.response_a.tolist()),
-        b=reader.encode(prompts, table.response_b.tolist()),
+        a=prompt_format.encode(prompts, table.response_a.tolist()),
+        b=prompt_format.encode(prompts, table.response_b.tolist()),
         prefers_a_B=table.prefers_a.to_numpy(dtype=bool),
         margin_B=(table.score_a - table.score_b).to_numpy(dtype=float),
     )

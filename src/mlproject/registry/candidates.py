@@ -22,7 +22,7 @@ from mlproject.registry.metrics import SIGNS, Evidence
 from mlproject.tracking.runs import FINGERPRINT, INPUTS, PROXY_RUN, as_text, curve_of, values_by_step
 from mlproject.tracking.store import Store, all_runs
 from mlproject.worlds import FILES
-from mlproject.worlds.files.snapshot import READING
+from mlproject.worlds.files.snapshot import READ_OPTIONS
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -75,7 +75,7 @@ def _files_of(sources: Mapping[str, RunRef]) -> dict[str, Any]:
         return {"policy": "", "prompts": "", "preferences": ""}
     labelled = sources["comparisons"].params if "comparisons" in sources else policy
     return {
-        **{name: parse(name, policy[name]) for name in READING},
+        **{name: parse(name, policy[name]) for name in READ_OPTIONS},
         "policy": policy["policy"],
         "prompts": policy.get("prompts_path", ""),
         "preferences": labelled.get("preferences_path", ""),

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError, first_line
-from mlproject.models.checkpoints import look_up
+from mlproject.models.checkpoints import inspect_checkpoint
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.search.law_pruner import LawPruner
@@ -92,5 +92,9 @@ def policy_run_options(config: Config) -> str:
     shared: dict[str, Any] = config.select(*names, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     further = config.changed(*METHODS["ppo"].further, "rm_checkpoint_lr")
     watched = {name: value for name, value in config.select("test_rms", "ensemble").items() if value}
-    own = {name: look_up(name, "search_rm_sizes").digest for name in config.search_rm_sizes if is_checkpoint(name)}
+    own = {
+        name: inspect_checkpoint(name, "search_rm_sizes").digest
+        for name in config.search_rm_sizes
+        if is_checkpoint(name)
+    }
     return json.dumps({**shared, **further, **watched, **({"checkpoints": own} if own else {})})

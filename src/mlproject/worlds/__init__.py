@@ -41,7 +41,7 @@ class World(Protocol):
         """Human judgement, a function of the texts alone; None where a world has no human. Shape: (B,)."""
         ...
 
-    def signs(self, responses: Sequence[str]) -> dict[str, Array]:
+    def text_stats(self, responses: Sequence[str]) -> dict[str, Array]:
         """Qualitative signs of over-optimization by name (length, repetition, ...). Each of shape (B,)."""
         ...
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 Message = Mapping[str, str]
 
-MARK = '[{"role":'
+CHAT_PREFIX = '[{"role":'
 """How a prompt begins that is a conversation of several turns, as JSON."""
 
 
-def conversation(prompt: str) -> list[Message]:
+def messages_of(prompt: str) -> list[Message]:
     """A prompt as messages: a text is one user turn; a JSON list of messages is a conversation of several."""
-    if prompt.startswith(MARK):
+    if prompt.startswith(CHAT_PREFIX):
         with contextlib.suppress(json.JSONDecodeError):  # a text that happens to begin so
             return json.loads(prompt)
     return [{"role": "user", "content": prompt}]
@@ -22,4 +22,4 @@ def conversation(prompt: str) -> list[Message]:
 
 def plain_text(prompt: str) -> str:
     """A prompt for a tokenizer without chat template: what was said, a line a turn."""
-    return "\n".join(message["content"] for message in conversation(prompt))
+    return "\n".join(message["content"] for message in messages_of(prompt))

@@ -13,10 +13,10 @@ import numpy as np
 
 from mlproject.curve import Array
 from mlproject.worlds.lexicons import phrase_lists
-from mlproject.worlds.word_split import is_word, tokens
+from mlproject.worlds.word_split import is_word, split_words
 
 
-def count_signs(responses: Sequence[str], phrases: Mapping[str, Sequence[str]] | None = None) -> dict[str, Array]:
+def response_stats(responses: Sequence[str], phrases: Mapping[str, Sequence[str]] | None = None) -> dict[str, Array]:
     """Length, repetition, diversity and phrases of given kinds, per response.
 
     Args:
@@ -34,7 +34,7 @@ def count_signs(responses: Sequence[str], phrases: Mapping[str, Sequence[str]] |
     length_B, repetition_B = np.zeros(len(responses)), np.zeros(len(responses))
     distinct_B = np.ones(len(responses))
     for row, response in enumerate(responses):
-        words = tokens(response)
+        words = split_words(response)
         length_B[row] = len(words)
         if words:
             repetition_B[row] = 1.0 - len(set(words)) / len(words)
@@ -51,7 +51,7 @@ def _by_first_word(phrases: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
     """Phrases as words, by their first, the longest first."""
     known: dict[str, list[tuple[str, ...]]] = {}
     for phrase in phrases:
-        words = tuple(word for word in tokens(phrase) if is_word(word))
+        words = tuple(word for word in split_words(phrase) if is_word(word))
         known.setdefault(words[0], []).append(words)
     return {first: sorted(set(found), key=len, reverse=True) for first, found in known.items()}
 
@@ -67,7 +67,7 @@ def _occurrences(words: Sequence[str], known: Mapping[str, Sequence[tuple[str, .
     return count
 
 
-def collective_signs(responses: Sequence[str]) -> dict[str, float]:
+def collective_stats(responses: Sequence[str]) -> dict[str, float]:
     """Signs that only many responses together show: a policy that says the same to everybody.
 
     Args:

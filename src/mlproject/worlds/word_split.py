@@ -19,7 +19,7 @@ _HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011", "-"))
 _ASCII = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*|([^\w\s]|_)\1*")
 
 
-def tokens(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Words and punctuation marks in order, in compatible normal form (NFKC) and without case."""
     if text.isascii():
         return [match.group() for match in _ASCII.finditer(text.replace("`", "'").lower())]

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.config.rules import GOLD, NONE, gold_kind, is_function
-from mlproject.models.checkpoints import look_up, look_up_reward_model
+from mlproject.models.checkpoints import inspect_checkpoint, inspect_reward_model
 from mlproject.pipeline.step import Run, Step
 
 if TYPE_CHECKING:
     import torch
 
     from mlproject.config.schema import Config
-    from mlproject.models.prompt_format import Reader
+    from mlproject.models.prompt_format import PromptFormat
     from mlproject.models.scorers import Scorer
 
 PAIRS = "pairs.parquet"
@@ -26,7 +26,7 @@ UNIT_PAIRS = 1024
 """Training prompts on which units are measured, two responses each."""
 
 
-def adopted_gold(config: Config, policy: Step, test_rm: Step | None = None) -> Step:
+def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> Step:
     """The step that takes over a scorer and measures its units.
 
     Args:
@@ -47,7 +47,7 @@ def adopted_gold(config: Config, policy: Step, test_rm: Step | None = None) -> S
         name = size = config.gold
         params["function_sha256"] = _code_digest(config.gold)
     else:
-        found = look_up_reward_model(config.gold, "gold")
+        found = inspect_reward_model(config.gold, "gold")
         name, size, rm_params = f"gold RM {found.name}", found.name, found.parameters
         params |= {"gold": found.source, "gold_sha256": found.digest}
     return Step(
@@ -88,18 +88,18 @@ def import_gold(run: Run) -> None:
     from mlproject.pipeline.loading import (
         SAMPLE_BATCH,
         UNITS,
-        accelerator,
         load_policy,
-        load_reader,
+        load_prompt_format,
+        new_accelerator,
         open_world,
         save_scorer,
         torch_generator,
     )
 
     p = run.params
-    world, device = open_world(run), accelerator().device
-    reader, policy = load_reader(run, world), load_policy(run.input("initial-policy"), device)
-    scorer = _scorer(run, reader, device).with_units(0.0, 1.0)
+    world, device = open_world(run), new_accelerator().device
+    prompt_format, policy = load_prompt_format(run, world), load_policy(run.input("initial-policy"), device)
+    scorer = _scorer(run, prompt_format, device).with_units(0.0, 1.0)
     generator = torch_generator("gold responses", p["world_seed"], device=device)
     prompts = world.prompts("train", UNIT_PAIRS)
     parts = []
@@ -107,12 +107,12 @@ def import_gold(run: Run) -> None:
         texts = prompts[start : start + SAMPLE_BATCH // 2]
         samples = sample(
             policy,
-            reader.encode_prompts(texts).to(device),
-            max_new_tokens=reader.max_response_tokens,
+            prompt_format.encode_prompts(texts).to(device),
+            max_new_tokens=prompt_format.max_response_tokens,
             generator=generator,
             samples_per_prompt=2,
         )
-        responses = Responses.of_prompts(texts, samples.sequences, reader)
+        responses = Responses.of_prompts(texts, samples.sequences, prompt_format)
         raw_B = scorer.rate(responses)
         parts.append(
             pd.DataFrame(
@@ -133,23 +133,23 @@ def import_gold(run: Run) -> None:
         raise UserError(f"gold={p['gold']}: gives every response of the initial policy {centre:g}; it cannot be gold")
     pairs[["score_a", "score_b"]] = (raw - centre) / sd
     pairs.to_parquet(run.folder / PAIRS)
-    save_scorer(scorer.with_units(centre, 1 / sd), run.folder, reader)
+    save_scorer(scorer.with_units(centre, 1 / sd), run.folder, prompt_format)
     judged = world.judge(pairs.prompt.tolist(), pairs.response_a.tolist())
     human = {} if judged is None else {"human_mean": float(judged.mean()), "human_std": float(judged.std())}
     (run.folder / UNITS).write_text(json.dumps(human))
     run.log_metrics({"gold/centre": centre, "gold/sd": sd, "gold/ties": float(np.mean(raw[:, 0] == raw[:, 1]))})
 
 
-def _scorer(run: Run, reader: Reader, device: torch.device) -> Scorer:
-    from mlproject.models.checkpoints import load_reward_checkpoint, text_reader
+def _scorer(run: Run, prompt_format: PromptFormat, device: torch.device) -> Scorer:
+    from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
     from mlproject.models.reward_model import RewardModel
     from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function
     from mlproject.pipeline.loading import load_scorer
 
     gold = run.params["gold"]
     if gold == NONE:
-        return load_scorer(run.input("test-rm"), reader, device)
+        return load_scorer(run.input("test-rm"), prompt_format, device)
     if is_function(gold):
         return FunctionScorer(gold, load_function(gold))
-    model, tokenizer = load_reward_checkpoint(look_up(gold, "gold"), "gold")
-    return TextRewardModel(RewardModel(model.to(device)), text_reader(tokenizer, model))
+    model, tokenizer = load_reward_checkpoint(inspect_checkpoint(gold, "gold"), "gold")
+    return TextRewardModel(RewardModel(model.to(device)), prompt_format_of(tokenizer, model))

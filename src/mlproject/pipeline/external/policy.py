@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import look_up
+from mlproject.models.checkpoints import inspect_checkpoint
 from mlproject.pipeline.step import Run, Step
-from mlproject.worlds.files.snapshot import READING, source
+from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 SKIPPED = "skipped_rows.txt"
 
 
-def adopted_policy(config: Config) -> Step:
+def external_policy(config: Config) -> Step:
     """The step that takes over policy and prompts.
 
     Raises:
         UserError: for a checkpoint that cannot be a policy.
     """
-    found = look_up(config.policy, "policy")
+    found = inspect_checkpoint(config.policy, "policy")
     if found.is_reward_model:
         raise UserError(f"policy={config.policy}: is a reward model; a policy is a causal language model")
     name = "prompts" if config.prompts else "preferences"
-    files = {f"{name}_{key}": value for key, value in source(getattr(config, name)).items()}
+    files = {f"{name}_{key}": value for key, value in path_and_digest(getattr(config, name)).items()}
     return Step(
         name=f"initial policy {found.name}",
         kind="initial-policy",
         version=1,
         params={
-            **config.select("world", *READING),
+            **config.select("world", *READ_OPTIONS),
             **files,
             "policy_size": found.name,
             "policy": found.source,
@@ -48,23 +48,27 @@ def import_policy(run: Run) -> None:
     """Artifacts: `model/`, `prompts/`, and `skipped_rows.txt` where rows were left out."""
     from mlproject.models.checkpoints import load_policy_checkpoint, longest_sequence
     from mlproject.models.init import parameter_count
-    from mlproject.models.prompt_format import Reader
+    from mlproject.models.prompt_format import PromptFormat
     from mlproject.pipeline.loading import MODEL_FOLDER, PROMPTS_FOLDER
-    from mlproject.worlds.files.snapshot import freeze
+    from mlproject.worlds.files.snapshot import take_snapshot
 
     p = run.params
-    model, tokenizer = load_policy_checkpoint(look_up(p["policy"], "policy"), "policy")
-    reader = Reader(tokenizer, p["max_response_tokens"])
-    frozen = freeze(p, p.get("prompts_path", ""), p.get("preferences_path", ""), reader.cut)
+    model, tokenizer = load_policy_checkpoint(inspect_checkpoint(p["policy"], "policy"), "policy")
+    prompt_format = PromptFormat(tokenizer, p["max_response_tokens"])
+    frozen = take_snapshot(p, p.get("prompts_path", ""), p.get("preferences_path", ""), prompt_format.cut)
     counts = {split: len(frozen.world.all_prompts(split)) for split in ("train", "curve", "audit")}
-    longest = max(int(reader.encode_prompts(frozen.world.all_prompts(split)).lengths_P.max()) for split in counts)
+    longest = max(
+        int(prompt_format.encode_prompts(frozen.world.all_prompts(split)).lengths_P.max()) for split in counts
+    )
     most = longest_sequence(model)
     if most is not None and longest + p["max_response_tokens"] > most:
         raise UserError(
             f"max_response_tokens={p['max_response_tokens']}: with a prompt of {longest} tokens more than the {most} "
             f"that {p['policy_size']} can read; lower it or max_prompt_tokens={p['max_prompt_tokens']}"
         )
-    run.log_params({"policy_params": parameter_count(model), "vocabulary": len(tokenizer), "layout": reader.layout})
+    run.log_params(
+        {"policy_params": parameter_count(model), "vocabulary": len(tokenizer), "layout": prompt_format.layout}
+    )
     run.log_metrics(
         {
             **{f"prompts/{split}": count for split, count in counts.items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlproject.models.checkpoints import Checkpoint, look_up
+from mlproject.models.checkpoints import CheckpointInfo, inspect_checkpoint
 from mlproject.pipeline.external.gold import UNIT_PAIRS
 from mlproject.pipeline.step import Run, Step
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlproject.config.schema import Config
 
 
-def adopted_proxy(config: Config, found: Checkpoint, given: str, policy: Step, gold: Step, seed: int) -> Step:
+def external_proxy(config: Config, found: CheckpointInfo, given: str, policy: Step, gold: Step, seed: int) -> Step:
     """The step that takes over a finished reward model.
 
     Args:
@@ -46,17 +46,17 @@ def adopted_proxy(config: Config, found: Checkpoint, given: str, policy: Step, g
 
 def import_proxy(run: Run) -> None:
     """Artifacts: `model/`, whose config.json holds centre and scale."""
-    from mlproject.models.checkpoints import load_reward_checkpoint, text_reader
+    from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
     from mlproject.models.reward_model import RewardModel, content_hash
     from mlproject.models.scorers import TextRewardModel
-    from mlproject.pipeline.calibrate import scaled, unit_pairs
-    from mlproject.pipeline.loading import accelerator, load_reader, open_world, save_scorer
+    from mlproject.pipeline.calibrate import calibrated, load_unit_pairs
+    from mlproject.pipeline.loading import load_prompt_format, new_accelerator, open_world, save_scorer
 
     p = run.params
-    reader = load_reader(run, open_world(run))
-    model, tokenizer = load_reward_checkpoint(look_up(p["rm_checkpoint"], "rm_sizes"), "rm_sizes")
-    own = text_reader(tokenizer, model)
-    proxy, metrics = scaled(RewardModel(model.to(accelerator().device)), unit_pairs(run, own))
+    prompt_format = load_prompt_format(run, open_world(run))
+    model, tokenizer = load_reward_checkpoint(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes")
+    own = prompt_format_of(tokenizer, model)
+    proxy, metrics = calibrated(RewardModel(model.to(new_accelerator().device)), load_unit_pairs(run, own))
     run.log_metrics(metrics)
     run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    save_scorer(TextRewardModel(proxy, own), run.folder, reader)
+    save_scorer(TextRewardModel(proxy, own), run.folder, prompt_format)

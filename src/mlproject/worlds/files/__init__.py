@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlproject.curve import Array
-from mlproject.worlds.text_stats import count_signs
+from mlproject.worlds.text_stats import response_stats
 
 _PROMPTS = "prompts.json"
 
@@ -49,9 +49,9 @@ class Files:
         """Nobody judges."""
         return None
 
-    def signs(self, responses: Sequence[str]) -> dict[str, Array]:
-        """Qualitative signs of over-optimization; see `count_signs`. Each of shape (B,)."""
-        return count_signs(responses)
+    def text_stats(self, responses: Sequence[str]) -> dict[str, Array]:
+        """Qualitative signs of over-optimization; see `response_stats`. Each of shape (B,)."""
+        return response_stats(responses)
 
     def save(self, folder: Path) -> None:
         """Write what was frozen: a study owns what it read."""

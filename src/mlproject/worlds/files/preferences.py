@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.errors import UserError
-from mlproject.worlds.files.prompts import checked_messages, conversation_text, prompt_text
+from mlproject.worlds.files.prompts import chat_prompt, checked_messages, prompt_text
 from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows, shown_kind
 
 
@@ -53,7 +53,7 @@ def _preference(row: Row, prompt: str, chosen: str, rejected: str) -> Preference
         made = _of_conversations(sides, chosen, rejected)
     else:
         asked = row.value(prompt)
-        text = conversation_text(prompt, asked) if isinstance(asked, list) else prompt_text(prompt, row.text(prompt))
+        text = chat_prompt(prompt, asked) if isinstance(asked, list) else prompt_text(prompt, row.text(prompt))
         made = Preference(text, *(_response(name, said) for name, said in sides.items()))
     if made.chosen == made.rejected:
         raise ValueError(f"fields {chosen} and {rejected}: are equal; a tie teaches nothing")
@@ -80,4 +80,4 @@ def _of_conversations(sides: dict[str, Any], chosen: str, rejected: str) -> Pref
         ends[name], begun[name] = messages[-1]["content"], messages[:-1]
     if begun[chosen] != begun[rejected]:
         raise ValueError(f"fields {chosen} and {rejected}: differ before the assistant's last turn; they answer unlike")
-    return Preference(conversation_text(chosen, begun[chosen]), ends[chosen], ends[rejected])
+    return Preference(chat_prompt(chosen, begun[chosen]), ends[chosen], ends[rejected])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlproject.errors import UserError
-from mlproject.worlds.chat import MARK
+from mlproject.worlds.chat import CHAT_PREFIX
 from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows
 
 SPLITS = ("train", "curve", "audit")
@@ -38,7 +38,7 @@ def read_prompts(path: Path, field: str, bad: BadLines) -> list[str]:
 def _prompt(row: Row, field: str) -> str:
     value = row.value(field)
     if isinstance(value, list):
-        return conversation_text(field, value)
+        return chat_prompt(field, value)
     return prompt_text(field, row.text(field))
 
 
@@ -50,16 +50,16 @@ def prompt_text(field: str, text: str) -> str:
     """
     if not text.strip():
         raise ValueError(f"field {field}: is empty")
-    if not text.startswith(MARK):
+    if not text.startswith(CHAT_PREFIX):
         return text
     try:
         messages = json.loads(text)
     except ValueError:
         return text
-    return conversation_text(field, messages)
+    return chat_prompt(field, messages)
 
 
-def conversation_text(field: str, messages: Any) -> str:
+def chat_prompt(field: str, messages: Any) -> str:
     """A prompt from messages that end with the user's turn: its text where that is all, else JSON.
 
     Raises:
@@ -68,7 +68,7 @@ def conversation_text(field: str, messages: Any) -> str:
     said = checked_messages(field, messages)
     if said[-1]["role"] != "user":
         raise ValueError(f"field {field}: ends with the {said[-1]['role']}'s turn; a prompt ends with the user's")
-    if len(said) == 1 and not said[0]["content"].startswith(MARK):
+    if len(said) == 1 and not said[0]["content"].startswith(CHAT_PREFIX):
         return said[0]["content"]
     return json.dumps(said, ensure_ascii=False)
 

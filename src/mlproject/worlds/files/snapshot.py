@@ -17,7 +17,7 @@ from mlproject.worlds.files.rows import BadLines
 Cut = Callable[[str, int], str | None]
 """(prompt, most tokens) -> the shortened prompt, or None where it is short enough."""
 
-READING = (
+READ_OPTIONS = (
     "world_seed", "prompt_field", "preference_fields", "bad_lines", "max_prompt_tokens", "max_response_tokens",
     "long_prompts", "curve_prompts", "audit_prompts",
 )  # fmt: skip
@@ -25,7 +25,7 @@ READING = (
 
 
 @dataclass(frozen=True)
-class Frozen:
+class PromptSnapshot:
     """What a study keeps of a user's files.
 
     Attributes:
@@ -39,18 +39,18 @@ class Frozen:
     long: int
 
 
-def source(path: str) -> dict[str, str]:
+def path_and_digest(path: str) -> dict[str, str]:
     """Absolute path of a file or folder, and the digest of what it holds: either makes another study."""
     found = Path(path).expanduser().resolve()
     files = found.rglob("*") if found.is_dir() else [found]
     return {"path": str(found), "sha256": digest_of_files(found.parent, files)}
 
 
-def freeze(options: Mapping[str, Any], prompts: str, preferences: str, cut: Cut) -> Frozen:
+def take_snapshot(options: Mapping[str, Any], prompts: str, preferences: str, cut: Cut) -> PromptSnapshot:
     """Read the prompts (those of the comparisons where there is no file of prompts) and deal them out.
 
     Args:
-        options: those of `READING`, by name.
+        options: those of `READ_OPTIONS`, by name.
         prompts, preferences: paths; one may be empty.
         cut: counts tokens as the policy does.
 
@@ -66,7 +66,7 @@ def freeze(options: Mapping[str, Any], prompts: str, preferences: str, cut: Cut)
     texts, long = fit_prompts(texts, options["max_prompt_tokens"], options["long_prompts"], cut)
     held_out = {"curve": options["curve_prompts"], "audit": options["audit_prompts"]}
     splits = split_prompts(texts, options["world_seed"], held_out)
-    return Frozen(Files(splits, options["max_response_tokens"]), bad.found, long)
+    return PromptSnapshot(Files(splits, options["max_response_tokens"]), bad.found, long)
 
 
 def train_preferences(

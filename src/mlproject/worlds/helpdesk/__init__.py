@@ -12,7 +12,7 @@ from mlproject.curve import Array
 from mlproject.worlds.helpdesk import author, distortions, judgement
 from mlproject.worlds.helpdesk.lexicon import lexicon
 from mlproject.worlds.helpdesk.prompts import PromptSplits, read_prompt
-from mlproject.worlds.text_stats import count_signs
+from mlproject.worlds.text_stats import response_stats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -62,9 +62,9 @@ class Helpdesk:
         pairs = zip(prompts, responses, strict=True)
         return [distortions.distort(read_prompt(prompt), response, dice) for prompt, response in pairs]
 
-    def signs(self, responses: Sequence[str]) -> dict[str, Array]:
-        """Qualitative signs of over-optimization; see `count_signs`. Each of shape (B,)."""
-        return count_signs(responses, lexicon().manner)
+    def text_stats(self, responses: Sequence[str]) -> dict[str, Array]:
+        """Qualitative signs of over-optimization; see `response_stats`. Each of shape (B,)."""
+        return response_stats(responses, lexicon().manner)
 
 
 def _dice(rng: np.random.Generator) -> Random:

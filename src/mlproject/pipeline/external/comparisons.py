@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from mlproject.pipeline.comparisons import HELD_OUT, TABLE
 from mlproject.pipeline.step import Run, Step
-from mlproject.worlds.files.snapshot import READING, source
+from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
 
 
-def preferences(config: Config, policy: Step) -> Step:
+def external_comparisons(config: Config, policy: Step) -> Step:
     """The step that takes over comparisons; the prompts that curves and audit hold out are left out of them."""
-    about = source(config.preferences)
+    about = path_and_digest(config.preferences)
     return Step(
         name="comparisons of your own",
         kind="comparisons",
         version=1,
         params={
-            **config.select("world", *READING, "n_comparisons", "label_noise"),
+            **config.select("world", *READ_OPTIONS, "n_comparisons", "label_noise"),
             "preferences_path": about["path"],
             "preferences_sha256": about["sha256"],
             "labels": "given",
@@ -36,17 +36,17 @@ def import_preferences(run: Run) -> None:
     A tenth of the prompts is held out; which response stands first is a coin's choice.
     """
     from mlproject.pipeline.external.policy import SKIPPED
-    from mlproject.pipeline.loading import PROMPTS_FOLDER, load_reader, numpy_generator
-    from mlproject.preferences.comparisons import given_comparisons
+    from mlproject.pipeline.loading import PROMPTS_FOLDER, load_prompt_format, numpy_generator
+    from mlproject.preferences.comparisons import comparisons_from_preferences
     from mlproject.worlds.files import Files
     from mlproject.worlds.files.snapshot import train_preferences
 
     p = run.params
     world = Files.load(run.input("initial-policy") / PROMPTS_FOLDER)
-    kept, skipped = train_preferences(p, p["preferences_path"], world, load_reader(run, world).cut)
+    kept, skipped = train_preferences(p, p["preferences_path"], world, load_prompt_format(run, world).cut)
     rng = numpy_generator("own comparisons", p["world_seed"])
     chosen = [kept[i] for i in rng.permutation(len(kept))[: p["n_comparisons"]]]
-    table = given_comparisons(
+    table = comparisons_from_preferences(
         [preference.prompt for preference in chosen],
         [preference.chosen for preference in chosen],
         [preference.rejected for preference in chosen],
