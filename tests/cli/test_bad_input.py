@@ -18,7 +18,7 @@ WRONG = {
     # presets, files, keys
     "unknown preset": (["main", "--preset", "huge"], ["preset", "huge", "smoke, laptop, overnight, gpu"]),
     "empty preset": (["main", "--preset", ""], ["preset"]),
-    "unknown option": (["main", "--rm_sise", "1k"], ["rm_sise", "did you mean rm_size"]),
+    "unknown option": (["main", "--rm_sise", "1k"], ["rm_sise", "Did you mean rm_size?"]),
     "unknown option without a likeness": (["main", "--zzz", "1"], ["zzz", "--help"]),
     "option of another entry point": (["main", "--proxy", "1k"], ["proxy"]),
     "missing proxy": (["ppo"], ["proxy", "needs it"]),
@@ -65,7 +65,7 @@ WRONG_FILES = {
     "no YAML": ("rm_size: [1k\n", ["not valid YAML", "line"]),
     "a list": ("- 1\n- 2\n", ["list", "option: value"]),
     "a text": ("hello\n", ["str", "option: value"]),
-    "unknown option": ("rm_sise: 1k\n", ["rm_sise", "did you mean rm_size"]),
+    "unknown option": ("rm_sise: 1k\n", ["rm_sise", "Did you mean rm_size?"]),
     "mapping for a number": ("seed: {a: 1}\n", ["seed", "whole number"]),
     "nothing for a number": ("seed:\n", ["seed", "whole number"]),
     "yes for a number": ("seed: yes\n", ["seed", "whole number"]),

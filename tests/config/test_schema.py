@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -95,8 +96,8 @@ def test_a_value_that_is_not_allowed_is_refused_in_one_line_that_names_the_optio
     with pytest.raises(UserError) as refused:
         load_config("smoke", given)
     message = str(refused.value)
+    assert re.fullmatch(r"(\w+)=.*: must .+\.", message)
     assert message.startswith(f"{next(iter(given))}=") or "gold_size=" in message
-    assert "allowed is" in message
     assert "\n" not in message
 
 
@@ -106,15 +107,15 @@ def test_an_infinite_whole_number_is_refused_in_one_line() -> None:
 
 
 def test_a_misspelt_option_is_met_with_its_nearest_neighbour() -> None:
-    with pytest.raises(UserError, match="did you mean kl_coef"):
+    with pytest.raises(UserError, match="Did you mean kl_coef"):
         load_config("smoke", {"kl_coeff": 1})
-    with pytest.raises(UserError, match="preset='huge': allowed are smoke, laptop, overnight, gpu"):
+    with pytest.raises(UserError, match=r"preset=huge: must be one of smoke, laptop, overnight, gpu\."):
         load_config("huge", {})
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("- 1\n- 2\n", "holds a list"), ("a: [1\n", "not valid YAML"), ("pp_updates: 3\n", "did you mean ppo_updates")],
+    [("- 1\n- 2\n", "holds a list"), ("a: [1\n", "not valid YAML"), ("pp_updates: 3\n", "Did you mean ppo_updates")],
 )
 def test_a_file_that_is_no_configuration_is_refused_in_one_line(content: str, said: str, tmp_path) -> None:
     file = tmp_path / "mine.yaml"

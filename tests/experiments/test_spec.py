@@ -88,11 +88,11 @@ MISTAKES = {
     "a value for a list": (GOOD | {"grids": [{"method": ["ppo"], "seed": 3}]}, ["seed", "[3]"]),
     "unknown option": (
         GOOD | {"grids": [{"method": ["ppo"], "rm_sizze": ["1k"]}]},
-        ["rm_sizze", "did you mean rm_size"],
+        ["rm_sizze", "Did you mean rm_size?"],
     ),
     "value of the wrong type": (GOOD | {"grids": [{"method": ["ppo"], "seed": ["two"]}]}, ["seed=two", "whole number"]),
     "a list of fixed options": (GOOD | {"options": ["seed"]}, ["options", "list", "key: value"]),
-    "unknown fixed option": (GOOD | {"options": {"sed": 1}}, ["sed", "did you mean seed?"]),
+    "unknown fixed option": (GOOD | {"options": {"sed": 1}}, ["sed", "Did you mean seed?"]),
 }
 
 

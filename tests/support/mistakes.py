@@ -202,36 +202,42 @@ FUNCTIONS = {
 
 # (options, words)
 CONFIGURATION = {
-    "no policy": ({"policy": None}, ["policy=", "a checkpoint (./FOLDER or OWNER/NAME) where world=files"]),
-    "no prompts": ({"prompts": None}, ["prompts=", "a file where world=files and preferences are none"]),
-    "gold trained": ({"gold": "trained"}, ["gold=trained", "PACKAGE.MODULE:FUNCTION or none where world=files"]),
+    "no policy": ({"policy": None}, ["policy=", "must be a checkpoint (./FOLDER or OWNER/NAME) when world=files"]),
+    "no prompts": ({"prompts": None}, ["prompts=", "must be a file when world=files and preferences is empty"]),
+    "gold trained": ({"gold": "trained"}, ["gold=trained", "PACKAGE.MODULE:FUNCTION or none when world=files"]),
     "gold not said": ({"gold": None}, ["gold=trained"]),
     "gold of no form": ({"gold": "mine"}, ["gold=mine", "trained, none, a checkpoint"]),
     "gold of two colons": ({"gold": "a:b:c"}, ["gold=a:b:c", "PACKAGE.MODULE:FUNCTION"]),
     "gold with an empty name": ({"gold": "mine:"}, ["gold=mine:", "PACKAGE.MODULE:FUNCTION"]),
-    "no gold and no comparisons": ({"gold": "none"}, ["preferences=", "gold=none: reward models learn from it"]),
+    "no gold and no comparisons": ({"gold": "none"}, ["preferences=", "must be a file when world=files and gold=none"]),
     "no gold and several rounds": (
-        {"gold": "none", "preferences": "{models}/preferences.jsonl", "rounds": "2"}, ["rounds=2", "1 where gold=none"],
+        {"gold": "none", "preferences": "{models}/preferences.jsonl", "rounds": "2"},
+        ["rounds=2", "must be 1 when gold=none"],
     ),
     "comparisons in the embedded world": (
         {"world": "helpdesk", "policy": None, "prompts": None, "gold": None, "preferences": "c.jsonl"},
-        ["preferences=c.jsonl", "nothing, but with world=files"],
+        ["preferences=c.jsonl", "must be empty when world=helpdesk", "use world=files"],
     ),
     "prompts in the embedded world": (
-        {"world": "helpdesk", "policy": None, "gold": None}, ["prompts=", "nothing, but with world=files"],
+        {"world": "helpdesk", "policy": None, "gold": None},
+        ["prompts=", "must be empty when world=helpdesk", "use world=files"],
     ),
     "policy in the embedded world": (
-        {"world": "helpdesk", "prompts": None, "gold": None}, ["policy=", "nothing, but with world=files"],
+        {"world": "helpdesk", "prompts": None, "gold": None},
+        ["policy=", "must be empty when world=helpdesk", "use world=files"],
     ),
     "a test RM that plays gold already": (
         {
             "gold": "none", "preferences": "{models}/preferences.jsonl", "gold_size": "13k", "test_rms": "same",
             "rm_size": "13k",
         },
-        ["test_rms=same", "others than gold_size=13k"],
+        ["test_rms=same", "must not include gold_size=13k when gold=none"],
     ),
     "two fields of a comparison": ({"preference_fields": "chosen,rejected"}, ["preference_fields", "three names"]),
-    "another policy for reward models": ({"rm_policy_size": "25k"}, ["rm_policy_size=25k", "same where world=files"]),
+    "another policy for reward models": (
+        {"rm_policy_size": "25k"},
+        ["rm_policy_size=25k: must be 'same' when world=files. Remove the option or use world=helpdesk."],
+    ),
     "gold_size a checkpoint beside gold": ({"gold_size": "{models}/gold"}, ["gold_size=", "unless world=files"]),
     "unknown rule for long prompts": ({"long_prompts": "drop"}, ["long_prompts=drop", "cut, skip, stop"]),
     "unknown rule for bad lines": ({"bad_lines": "ignore"}, ["bad_lines=ignore", "stop, skip"]),

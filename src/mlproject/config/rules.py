@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlproject.config.options import to_text
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.optimization import METHODS
+from mlproject.options.declaration import BrokenRule
+from mlproject.options.values import to_text
 from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
@@ -24,29 +26,30 @@ def check_rules(config: Config) -> None:
     """Check the options against each other.
 
     Raises:
-        UserError: for the first that does not go with the others; one line says what would.
+        UserError: for the first rule that does not hold.
     """
-    for name, wanted in _broken_rules(config):
-        raise UserError(f"{name}={to_text(getattr(config, name))}: allowed is {wanted}; change one of them")
+    for rule in _broken_rules(config):
+        value = to_text(getattr(config, rule.option))
+        raise UserError(f"{rule.option}={value}: must {rule.must}. {rule.action}")
 
 
 def warnings_for(config: Config) -> list[str]:
-    """What is allowed but unwise, a line each."""
-    unwise = []
+    """What is allowed but unwise, one line each."""
+    warnings = []
     if config.gold == NONE:
-        unwise.append(
-            f"gold={NONE}: a test RM ({config.gold_size}) plays gold; one no larger than a proxy is fooled where that "
-            "is, so make it the largest there is (docs/early_warning.md)"
+        warnings.append(
+            f"gold={NONE}: a test RM ({config.gold_size}) plays gold. A test RM that is no larger than a proxy is "
+            "fooled by the same responses, so use the largest that you can (docs/early_warning.md)."
         )
     if 4 * config.bon_n_max <= config.pool_samples:
-        return unwise
+        return warnings
     from mlproject.estimators import effective_sample_size
 
-    left = effective_sample_size(config.pool_samples, config.bon_n_max)
+    effective = effective_sample_size(config.pool_samples, config.bon_n_max)
     return [
-        *unwise,
-        f"bon_n_max={config.bon_n_max} with pool_samples={config.pool_samples}: only {left:.1f} effective samples per "
-        f"prompt stand behind the last point; pool_samples={4 * config.bon_n_max} would give about 7",
+        *warnings,
+        f"bon_n_max={config.bon_n_max} with pool_samples={config.pool_samples}: the last point rests on only "
+        f"{effective:.1f} effective samples per prompt. With pool_samples={4 * config.bon_n_max} it rests on about 7.",
     ]
 
 
@@ -68,75 +71,115 @@ def is_function(name: str) -> bool:
     return _FUNCTION.fullmatch(name) is not None
 
 
-def _broken_rules(config: Config) -> Iterator[tuple[str, str]]:
-    """(option, what would be allowed), for every rule that is broken."""
+def _broken_rules(config: Config) -> Iterator[BrokenRule]:
+    yield from _size_rules(config)
+    if config.bon_n_max > config.pool_samples:
+        yield BrokenRule(
+            "bon_n_max", f"be at most pool_samples={config.pool_samples}", "Lower it or raise pool_samples."
+        )
+    for method in METHODS.values():
+        yield from method.config_class.broken_rules(config)
+    yield from _search_rules(config)
+    yield from _name_rules(config)
+    yield from _gold_rules(config)
+    yield from _file_rules(config)
+
+
+def _size_rules(config: Config) -> Iterator[BrokenRule]:
     sizes = [name for name in (*config.rm_sizes, *config.search_rm_sizes, config.rm_size) if name in SIZES]
     if is_checkpoint(config.gold_size) and (config.gold != NONE or config.world != FILES):
-        yield "gold_size", f"a size of the ladder ({', '.join(SIZES)}) unless world={FILES} and gold={NONE}"
+        yield BrokenRule(
+            "gold_size",
+            f"be one of {', '.join(SIZES)} unless world={FILES} and gold={NONE}",
+            "Use gold=CHECKPOINT for a gold RM of your own.",
+        )
     elif config.gold == TRAINED and sizes:
         largest = max(sizes, key=_parameters)
         if _parameters(config.gold_size) < _parameters(largest):
-            yield "gold_size", f"at least the largest proxy, {largest}"
-    if config.bon_n_max > config.pool_samples:
-        yield "bon_n_max", f"at most pool_samples={config.pool_samples}"
-    if config.ppo_minibatches > config.ppo_batch_size:
-        yield "ppo_minibatches", f"at most ppo_batch_size={config.ppo_batch_size}"
-    if config.ppo_eval_every > config.ppo_updates:
-        yield "ppo_eval_every", f"at most ppo_updates={config.ppo_updates}"
-    if list(config.search_kl_coefs) != sorted(set(config.search_kl_coefs)):
-        yield "search_kl_coefs", "increasing values"
-    for name in ("search_n_comparisons", "search_ppo_lrs"):
+            yield BrokenRule(
+                "gold_size",
+                f"be at least the largest proxy RM, {largest}",
+                "Raise it, or leave that size out of rm_sizes, rm_size and search_rm_sizes.",
+            )
+
+
+def _search_rules(config: Config) -> Iterator[BrokenRule]:
+    action = "List the values from smallest to largest."
+    for name in ("search_kl_coefs", "search_n_comparisons", "search_ppo_lrs"):
         if list(getattr(config, name)) != sorted(getattr(config, name)):
-            yield name, "increasing values"
-    if _is_ladder(config.search_rm_sizes) and list(config.search_rm_sizes) != sorted(
-        config.search_rm_sizes, key=_parameters
-    ):
-        yield "search_rm_sizes", "increasing sizes"
+            yield BrokenRule(name, "be increasing", action)
+    sizes = config.search_rm_sizes
+    if all(size in SIZES for size in sizes) and list(sizes) != sorted(sizes, key=_parameters):
+        yield BrokenRule("search_rm_sizes", "be increasing", action)
+
+
+def _name_rules(config: Config) -> Iterator[BrokenRule]:
     if not config.experiment.strip() or "/" in config.experiment:
-        yield "experiment", "a name without '/'"
+        yield BrokenRule("experiment", "be a name without '/'", "Use another name.")
     if not config.registered_model or set(config.registered_model) & set("/:."):
-        yield "registered_model", "a name without '/', ':' or '.'"
+        yield BrokenRule("registered_model", "be a name without '/', ':' or '.'", "Use another name.")
     if not config.study.strip():
-        yield "study", "a name"
-    yield from _about_gold(config)
-    yield from _about_files(config)
+        yield BrokenRule("study", "be a name", "Remove the option or give a name.")
 
 
-def _about_gold(config: Config) -> Iterator[tuple[str, str]]:
+def _gold_rules(config: Config) -> Iterator[BrokenRule]:
     if config.gold not in (TRAINED, NONE) and not is_checkpoint(config.gold) and not is_function(config.gold):
-        yield "gold", "trained, none, a checkpoint (./FOLDER or OWNER/NAME), or PACKAGE.MODULE:FUNCTION"
-    watching = {config.rm_size if size == "same" else size for size in config.test_rms}
-    if config.gold == NONE and config.gold_size in watching:
-        yield "test_rms", f"others than gold_size={config.gold_size} where gold={NONE}: that one plays gold already"
+        yield BrokenRule(
+            "gold",
+            "be trained, none, a checkpoint (./FOLDER or OWNER/NAME), or PACKAGE.MODULE:FUNCTION",
+            "Write ./NAME for a folder here.",
+        )
+    test_rms = {config.rm_size if size == "same" else size for size in config.test_rms}
+    if config.gold == NONE and config.gold_size in test_rms:
+        yield BrokenRule(
+            "test_rms",
+            f"not include gold_size={config.gold_size} when gold={NONE}, since that RM plays gold",
+            "Remove that size.",
+        )
     if config.gold == NONE and config.rounds > 1:
-        yield "rounds", "1 where gold=none: nobody could label the comparisons of a later round"
+        yield BrokenRule(
+            "rounds",
+            f"be 1 when gold={NONE}, since nothing can label the comparisons of a later round",
+            "Remove the option or give a gold RM.",
+        )
 
 
-def _about_files(config: Config) -> Iterator[tuple[str, str]]:
+def _file_rules(config: Config) -> Iterator[BrokenRule]:
     if config.world != FILES:
         for name in ("prompts", "preferences", "policy"):
             if getattr(config, name):
-                yield name, f"nothing, but with world={FILES}"
+                yield BrokenRule(
+                    name, f"be empty when world={config.world}", f"Remove the option or use world={FILES}."
+                )
         return
     if not config.policy:
-        yield "policy", f"a checkpoint (./FOLDER or OWNER/NAME) where world={FILES}"
+        yield BrokenRule(
+            "policy", f"be a checkpoint (./FOLDER or OWNER/NAME) when world={FILES}", "Give policy=CHECKPOINT."
+        )
     if not config.prompts and not config.preferences:
-        yield "prompts", f"a file where world={FILES} and preferences are none"
+        yield BrokenRule(
+            "prompts",
+            f"be a file when world={FILES} and preferences is empty",
+            "Give prompts=FILE.",
+        )
     if config.gold == TRAINED:
-        yield (
+        yield BrokenRule(
             "gold",
-            f"a checkpoint, PACKAGE.MODULE:FUNCTION or none where world={FILES}: nobody judges there",
+            f"be a checkpoint, PACKAGE.MODULE:FUNCTION or none when world={FILES}, which has no human judgement",
+            "Give gold=CHECKPOINT, gold=PACKAGE.MODULE:FUNCTION or gold=none.",
         )
     if config.gold == NONE and not config.preferences:
-        yield "preferences", f"a file where world={FILES} and gold=none: reward models learn from it"
+        yield BrokenRule(
+            "preferences",
+            f"be a file when world={FILES} and gold={NONE}, since the reward models learn from it",
+            "Give preferences=FILE.",
+        )
     if len(config.preference_fields) != 3:
-        yield "preference_fields", "three names: prompt, chosen, rejected"
+        yield BrokenRule(
+            "preference_fields", "be three names: prompt, chosen, rejected", "Name the three fields in this order."
+        )
     if config.rm_policy_size != "same":
-        yield "rm_policy_size", f"same where world={FILES}"
-
-
-def _is_ladder(names: Sequence[str]) -> bool:
-    return all(name in SIZES for name in names)
+        yield BrokenRule("rm_policy_size", f"be 'same' when world={FILES}", "Remove the option or use world=helpdesk.")
 
 
 def _parameters(size: str) -> int:

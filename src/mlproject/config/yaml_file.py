@@ -1,4 +1,4 @@
-"""Reads what a user wrote as YAML, and says in one line what is wrong with it."""
+"""YAML files that a user wrote, read with one-line errors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,38 @@ import yaml
 from mlproject.errors import UserError
 
 
-def read_yaml(path: Path, given: str, form: str) -> Any:
+def read_yaml(path: Path, option: str, form: str) -> Any:
     """The content of a YAML file.
 
     Args:
-        path: of the file.
-        given: the option that named it.
-        form: what such a file looks like, for the message.
+        path: path of the file.
+        option: name of the option that gave the path.
+        form: what such a file must contain, for the message.
 
     Raises:
-        UserError: where it cannot be read, or is not YAML.
+        UserError: if the file cannot be read or is not YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UserError(f"{given}={path}: cannot be read ({reason}); give the path of a YAML file") from None
+        raise UserError(f"{option}={path}: cannot be read ({reason}). Give the path of a YAML file.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise UserError(f"{given}={path}: is not valid YAML{where}; {form}") from None
+        raise UserError(f"{option}={path}: is not valid YAML{where}. {form}") from None
+
+
+def read_options(path: str) -> dict[str, Any]:
+    """The options in a user's configuration file.
+
+    Raises:
+        UserError: if it cannot be read, or holds anything but options.
+    """
+    form = "It must have lines of the form `option: value`."
+    content = read_yaml(Path(path).expanduser(), "config", form)
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"config={path}: holds a {type(content).__name__}. {form}")
+    return {str(name): value for name, value in content.items()}

@@ -78,7 +78,7 @@ def load_experiment(name: str, quick: bool = False) -> Experiment:
         UserError: for a file that is missing or says something unknown; one line says what is allowed.
     """
     path = _find(name)
-    content = read_yaml(path, "name", "see experiments/README.md for the form")
+    content = read_yaml(path, "name", "See experiments/README.md for the form.")
     _keys(path, "the file", content, ("finding", "grids", "figure", "table"), _TOP)
     for part, (needed, possible) in _PARTS.items():
         if part in content:

@@ -5,10 +5,15 @@ A further method is one new file with a function `optimize(task) -> Iterator[Cur
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from mlproject.optimization.best_of_n import BestOfNConfig
+from mlproject.optimization.ppo_config import EARLY_STOPS, FORECAST, KL_BUDGET, STOPS, PPOConfig
+from mlproject.options.declaration import Options
 
 if TYPE_CHECKING:
     from mlproject.curve import CurvePoint
@@ -22,8 +27,7 @@ class Method:
     Attributes:
         name: value of the tag `mlproject.method`.
         module: module of this package that has `optimize`.
-        options: names of the configuration that its curve depends on.
-        further: likewise, but left out of the run's parameters where they have their default.
+        config_class: declares the options on which its curve depends.
         trains_policy: False where it only chooses among samples of the initial policy.
         shares_work: True where several processes can carry it out together, by `ppo_rollout_batch` and minibatches.
         version: raised when a change of the code changes its curves.
@@ -31,11 +35,20 @@ class Method:
 
     name: str
     module: str
-    options: tuple[str, ...]
-    further: tuple[str, ...] = ()
+    config_class: type[Options]
     trains_policy: bool = True
     shares_work: bool = False
     version: int = 1
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of its options that every preset gives a value."""
+        return tuple(field.name for field in dataclasses.fields(self.config_class) if field.default is MISSING)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Names of its options with a default of their own: parameters of a run only if they differ from it."""
+        return tuple(field.name for field in dataclasses.fields(self.config_class) if field.default is not MISSING)
 
     @property
     def optimize(self) -> Callable[[OptimizationTask], Iterator[CurvePoint]]:
@@ -44,22 +57,10 @@ class Method:
 
 
 _METHODS = (
-    Method("best-of-n", "best_of_n", ("bon_n_max", "bon_points"), trains_policy=False, version=2),
-    Method(
-        "ppo",
-        "ppo",
-        ("kl_coef", "ppo_updates", "ppo_batch_size", "ppo_epochs", "ppo_minibatches", "ppo_lr", "ppo_value_lr",
-         "ppo_clip", "ppo_gae_lambda", "ppo_eval_first", "ppo_eval_every", "eval_samples", "stop"),
-        further=("ppo_rollout_batch", "ppo_mixed_precision", "lora_rank"),
-        shares_work=True,
-        version=2,
-    ),
-)  # fmt: skip
+    Method("best-of-n", "best_of_n", BestOfNConfig, trains_policy=False, version=2),
+    Method("ppo", "ppo", PPOConfig, shares_work=True, version=2),
+)
 
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 
-FORECAST, KL_BUDGET = "forecast", "kl-budget"
-EARLY_STOPS = (FORECAST, KL_BUDGET)
-STOPS = ("budget", *EARLY_STOPS)
-"""What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
-peaked that were optimized against the same registered reward model before."""
+__all__ = ["EARLY_STOPS", "FORECAST", "KL_BUDGET", "METHODS", "STOPS", "Method"]

@@ -6,12 +6,27 @@ Every n is read from the same pool of N samples per prompt with the unbiased est
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from mlproject.curve import CurvePoint
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_sample_size, n_grid
-from mlproject.optimization.task import OptimizationTask
+from mlproject.options.declaration import Options, option
+
+if TYPE_CHECKING:
+    from mlproject.optimization.task import OptimizationTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfNConfig(Options):
+    """Options of best-of-n."""
+
+    HEADING: ClassVar[str] = "Best-of-n"
+
+    bon_n_max: int = option("largest n; at most pool_samples / 4 for a precise estimate", minimum=2)
+    bon_points: int = option("points of a curve", minimum=4, maximum=1000)
 
 
 def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:

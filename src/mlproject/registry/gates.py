@@ -133,7 +133,7 @@ def read_gates(path: Path | None = None) -> Gates:
         UserError: one line on what is wrong, in which gate.
     """
     path = packaged_or_local(FOLDER, "gates.yaml") if path is None else path.expanduser()
-    content = read_yaml(path, "gates", "see model_registry/gates.yaml for the form")
+    content = read_yaml(path, "gates", "See model_registry/gates.yaml for the form.")
     if not isinstance(content, dict) or set(content) != _FILE_FIELDS:
         raise UserError(
             f"gates={path}: wanted are the fields method and gates, nothing else; add or remove what differs"

@@ -1,0 +1,217 @@
+"""The options that belong to no method, in groups. Each method declares its own (`mlproject.optimization`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mlproject.models.sizes import POLICY_SIZES, SIZES, is_checkpoint
+from mlproject.optimization import METHODS
+from mlproject.options.declaration import Form, Options, option
+from mlproject.preferences import LABELS
+from mlproject.worlds import WORLDS
+
+CHECKPOINT = Form("a checkpoint (./FOLDER or OWNER/NAME)", is_checkpoint)
+
+OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons")
+"""Peak gold alone, or with a cost: policy updates to the peak, comparisons bought."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldOptions(Options):
+    """Prompts, and who judges the responses."""
+
+    HEADING: ClassVar[str] = "World and data"
+
+    world: str = option("helpdesk: embedded; files: your own prompts and models", choices=WORLDS)
+    world_seed: int = option("seed of corpus, initial policy, gold RM and comparisons", minimum=0)
+    prompts: str = option("world=files: your prompts (JSONL, CSV, Parquet, text or a datasets folder)", default="")
+    prompt_field: str = option("field that holds a prompt: a text, or a list of messages", default="prompt")
+    preferences: str = option(
+        "world=files: your comparisons, instead of gold-labelled ones; their prompts are used if prompts is empty",
+        default="",
+    )
+    preference_fields: tuple[str, ...] = option(
+        "fields of a comparison: prompt, chosen, rejected", default=("prompt", "chosen", "rejected")
+    )
+    bad_lines: str = option(
+        "what to do with an invalid row: stop with an error, or skip and list it",
+        choices=("stop", "skip"),
+        default="stop",
+    )
+    max_prompt_tokens: int = option("world=files: longest prompt, in tokens", minimum=1, default=256)
+    max_response_tokens: int = option(
+        "world=files: longest response, in tokens, end-of-sequence included", minimum=1, default=64
+    )
+    long_prompts: str = option(
+        "what to do with a longer prompt: cut its beginning, skip it, or stop with an error",
+        choices=("cut", "skip", "stop"),
+        default="cut",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyOptions(Options):
+    """The initial policy and its supervised training."""
+
+    HEADING: ClassVar[str] = "Initial policy"
+
+    policy: str = option("world=files: checkpoint of the initial policy, a causal LM (folder or hub name)", default="")
+    policy_size: str = option("size of the policy", choices=POLICY_SIZES)
+    rm_policy_size: str = option(
+        "size of the policy that writes the responses from which gold RM and proxy RMs learn; same: policy_size",
+        choices=("same", *POLICY_SIZES),
+    )
+    sft_examples: int = option("responses in the corpus of the initial policy", minimum=64)
+    sft_epochs: float = option("passes of the initial policy over its corpus", minimum=0.01, maximum=1000)
+    sft_batch_size: int = option("examples per gradient step of the initial policy", minimum=1)
+    sft_lr: float = option(
+        "learning rate of the initial policy at width 64 (inversely proportional to the width)",
+        minimum=1e-8,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldOptions(Options):
+    """The reward model that plays the ground truth."""
+
+    HEADING: ClassVar[str] = "Gold RM"
+
+    gold: str = option(
+        "what plays the ground truth: trained (on the embedded human), a reward model's checkpoint, "
+        "PACKAGE.MODULE:FUNCTION, or none (a test RM, trained on comparisons that the proxies never see)",
+        default="trained",
+    )
+    gold_size: str = option(
+        "size of the gold RM, at least the largest proxy's; if gold=none, of the test RM",
+        choices=tuple(SIZES),
+        form=CHECKPOINT,
+    )
+    gold_comparisons: int = option(
+        "human-labelled comparisons that the gold RM learns from", minimum=64, maximum=1_000_000
+    )
+    gold_epochs: float = option("passes of the gold RM over its comparisons", minimum=0.01, maximum=1000)
+    gold_batch_size: int = option("comparisons per gradient step of the gold RM", minimum=1)
+    gold_lr: float = option("learning rate of the gold RM at width 64", minimum=1e-8, maximum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyOptions(Options):
+    """Comparisons, and the proxy RMs that learn from them."""
+
+    HEADING: ClassVar[str] = "Comparisons and proxy RMs"
+
+    n_comparisons: int = option("gold-labelled comparisons; a tenth is held out", minimum=64, maximum=1_000_000)
+    labels: str = option(
+        "hard: the higher gold score wins; sampled: a coin with probability sigmoid(gold difference)", choices=LABELS
+    )
+    label_noise: float = option("share of the training labels that are flipped", minimum=0, maximum=0.5)
+    rm_sizes: tuple[str, ...] = option("proxy RMs of the study", choices=tuple(SIZES), form=CHECKPOINT)
+    rm_size: str = option("the one proxy RM that the entry point proxy trains", choices=tuple(SIZES), form=CHECKPOINT)
+    rm_epochs: float = option("passes of a proxy RM over its comparisons", minimum=0.01, maximum=1000)
+    rm_batch_size: int = option("comparisons per gradient step of a proxy RM", minimum=1)
+    rm_lr: float = option("learning rate of a proxy RM at width 64", minimum=1e-8, maximum=1)
+    rm_checkpoint_lr: float = option(
+        "learning rate of a proxy RM that starts from a checkpoint", minimum=1e-9, maximum=1, default=1e-5
+    )
+    seeds: tuple[int, ...] = option("seeds of the study, each for proxy training and policy optimization", minimum=0)
+    seed: int = option("the one seed of the entry points proxy, best_of_n, ppo and search", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuxiliaryOptions(Options):
+    """Reward models that score the policy's responses without being optimized."""
+
+    HEADING: ClassVar[str] = "Auxiliary RMs"
+
+    test_rms: tuple[str, ...] = option(
+        "sizes of test RMs; each learns from one half of the comparisons, and the proxy from the other",
+        choices=("same", *SIZES),
+        allow_empty=True,
+        form=CHECKPOINT,
+    )
+    ensemble: int = option("ensemble members: further proxies with the next seeds", minimum=0, maximum=32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveOptions(Options):
+    """Which curves a study has, and on which prompts they are measured."""
+
+    HEADING: ClassVar[str] = "Curves"
+
+    methods: tuple[str, ...] = option("methods by which the study optimizes the policy", choices=tuple(METHODS))
+    curve_prompts: int = option("held-out prompts on which every curve point is measured", minimum=4, maximum=4000)
+    audit_prompts: int = option("held-out prompts reserved for promotion", minimum=4, maximum=4000)
+    pool_samples: int = option("samples per curve prompt in the pool of the initial policy (N)", minimum=4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundOptions(Options):
+    """Iterated optimization: new comparisons from the policy, a new proxy, optimization again."""
+
+    HEADING: ClassVar[str] = "Rounds"
+
+    rounds: int = option("rounds of comparisons from the policy, a new proxy, optimization", minimum=1, maximum=20)
+    rounds_from: str = option("where the policy of each round starts", choices=("current", "initial"))
+    rounds_data: str = option("comparisons from which the proxy of a round learns", choices=("last", "all"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawOptions(Options):
+    """Fits of the laws."""
+
+    HEADING: ClassVar[str] = "Laws"
+
+    bootstrap: int = option(
+        "resamples of the prompts for the confidence intervals of the laws", minimum=10, maximum=1_000_000
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """The search for the KL coefficient and the RM with the highest peak."""
+
+    HEADING: ClassVar[str] = "Search"
+
+    study: str = option("name of the Optuna study")
+    n_trials: int = option("trials of the search in total, over all its restarts; 0: no search", minimum=0)
+    search_kl_coefs: tuple[float, ...] = option("increasing grid of KL coefficients", minimum=0, maximum=100)
+    search_rm_sizes: tuple[str, ...] = option("increasing grid of RM sizes", choices=tuple(SIZES), form=CHECKPOINT)
+    search_n_comparisons: tuple[int, ...] = option(
+        "increasing grid of comparison counts; empty: n_comparisons alone",
+        minimum=64,
+        maximum=1_000_000,
+        allow_empty=True,
+    )
+    search_ppo_lrs: tuple[float, ...] = option(
+        "increasing grid of learning rates; empty: ppo_lr alone", minimum=1e-9, maximum=1, allow_empty=True
+    )
+    search_objective: str = option("peak gold alone, or with a second objective, a cost", choices=OBJECTIVES)
+    search_sampler: str = option("sampler that proposes trials", choices=("tpe", "gp", "random"))
+    search_pruner: str = option("pruner that ends hopeless trials early", choices=("law", "median", "none"))
+    search_batch: int = option("trials proposed at a time", minimum=1, maximum=64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionOptions(Options):
+    """Where results go, and how steps are executed."""
+
+    HEADING: ClassVar[str] = "Tracking and execution"
+
+    experiment: str = option(
+        "name of the MLflow experiment for policy runs; models go to <name>/models, studies to <name>/studies"
+    )
+    registered_model: str = option("name under which reward models are registered")
+    storage: str = option("Optuna storage URL; empty: optuna.db beside the SQLite tracking store")
+    workers: int = option("steps that run side by side; 0: one per core", minimum=0, maximum=256)
+    mixed_precision: str = option("precision of supervised and RM training", choices=("no", "bf16", "fp16"))
+    accumulation: int = option(
+        "micro-batches into which the batch of a gradient step is split, to save memory",
+        default=1,
+        minimum=1,
+        maximum=4096,
+    )
+    gradient_checkpointing: str = option(
+        "recompute layers in the backward pass, to save memory", default="no", choices=("no", "yes")
+    )

@@ -1,0 +1,64 @@
+"""The options of PPO. Free of torch, so that the command line can show them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mlproject.options.declaration import BrokenRule, Options, option
+
+FORECAST, KL_BUDGET = "forecast", "kl-budget"
+EARLY_STOPS = (FORECAST, KL_BUDGET)
+STOPS = ("budget", *EARLY_STOPS)
+"""What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
+peaked that were optimized against the same registered reward model before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig(Options):
+    """Options of proximal policy optimization."""
+
+    HEADING: ClassVar[str] = "PPO"
+
+    kl_coef: float = option("KL penalty, gold standard deviations per nat", minimum=0, maximum=100)
+    ppo_updates: int = option("updates of a run: its budget", minimum=1)
+    ppo_batch_size: int = option("rollouts per update", minimum=2)
+    ppo_epochs: int = option("passes over the rollouts of an update", minimum=1, maximum=100)
+    ppo_minibatches: int = option("gradient steps per pass", minimum=1)
+    ppo_lr: float = option("learning rate of the policy", minimum=1e-9, maximum=1)
+    ppo_value_lr: float = option("learning rate of the value head", minimum=1e-9, maximum=1)
+    ppo_clip: float = option("clip range of the probability ratio", minimum=0.001, maximum=10)
+    ppo_gae_lambda: float = option("lambda of generalized advantage estimation", minimum=0, maximum=1)
+    ppo_eval_first: int = option("updates at the beginning of a run that are all measured", minimum=0)
+    ppo_eval_every: int = option("updates between two curve points after these", minimum=1)
+    eval_samples: int = option("responses per curve prompt at each curve point", minimum=1, maximum=1000)
+    stop: str = option(
+        "when a run ends: after ppo_updates (budget), once the forecast says that the peak is past (forecast), or at "
+        "the KL budget of the registered proxy (kl-budget)",
+        choices=STOPS,
+        heading="Stopping",
+    )
+    ppo_rollout_batch: int = option(
+        "rollouts sampled at a time, and shared between processes; 0: all at once, by one process", default=0, minimum=0
+    )
+    ppo_mixed_precision: str = option("precision of PPO's gradient passes", default="no", choices=("no", "bf16"))
+    lora_rank: int = option(
+        "rank of the adapters that PPO trains instead of the whole policy; 0: no adapters",
+        default=0,
+        minimum=0,
+        maximum=4096,
+    )
+
+    def broken_rules(self) -> Iterator[BrokenRule]:
+        """A minibatch needs a rollout, and a run a curve point."""
+        if self.ppo_minibatches > self.ppo_batch_size:
+            yield BrokenRule(
+                "ppo_minibatches",
+                f"be at most ppo_batch_size={self.ppo_batch_size}",
+                "Use fewer minibatches or a larger batch.",
+            )
+        if self.ppo_eval_every > self.ppo_updates:
+            yield BrokenRule(
+                "ppo_eval_every", f"be at most ppo_updates={self.ppo_updates}", "Measure more often or run longer."
+            )
