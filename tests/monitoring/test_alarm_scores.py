@@ -13,7 +13,6 @@ from mlproject.monitoring.alarm_scores import (
     GroundTruth,
     best_threshold,
     bootstrap_mean,
-    ground_truth_of,
     held_out_stops,
     threshold_for_false_alarms,
 )
@@ -21,9 +20,9 @@ from mlproject.monitoring.alarms import first_alarm
 
 KL = np.arange(11.0)
 PEAKED = GroundTruth(
-    KL, -np.abs(KL - 6) / 10, peak=6, fell=True
+    KL, -np.abs(KL - 6) / 10, peak=6, is_overoptimized=True
 )  # a tenth of a deviation for each nat away from the peak
-RISING = GroundTruth(KL, KL / 10, peak=10, fell=False)
+RISING = GroundTruth(KL, KL / 10, peak=10, is_overoptimized=False)
 
 
 def noisy_curve(gold_S: np.ndarray, prompts: int = 400) -> Curve:
@@ -32,10 +31,10 @@ def noisy_curve(gold_S: np.ndarray, prompts: int = 400) -> Curve:
 
 
 def test_a_run_that_lost_gold_is_told_from_one_that_did_not() -> None:
-    fell = ground_truth_of(noisy_curve(1 - (KL - 6) ** 2 / 36))
-    assert fell.fell and fell.peak in (5, 6, 7)
-    assert not ground_truth_of(noisy_curve(KL / 10)).fell
-    assert not ground_truth_of(noisy_curve(np.minimum(KL, 6) / 6)).fell  # a plateau
+    fell = GroundTruth.of(noisy_curve(1 - (KL - 6) ** 2 / 36))
+    assert fell.is_overoptimized and fell.peak in (5, 6, 7)
+    assert not GroundTruth.of(noisy_curve(KL / 10)).is_overoptimized
+    assert not GroundTruth.of(noisy_curve(np.minimum(KL, 6) / 6)).is_overoptimized  # a plateau
 
 
 def test_lead_is_counted_in_nats_before_the_peak_and_lag_behind_it() -> None:
@@ -47,13 +46,13 @@ def test_lead_is_counted_in_nats_before_the_peak_and_lag_behind_it() -> None:
 
 
 def test_false_alarms_are_those_of_runs_that_lost_nothing_and_those_far_too_early() -> None:
-    assert AlarmScores([RISING, RISING], [10, None]).false == (1, 2)
-    assert AlarmScores([PEAKED] * 4, [2, 3, 9, None]).false == (1, 4)  # before half of 6 nats
+    assert AlarmScores([RISING, RISING], [10, None]).false_alarms == (1, 2)
+    assert AlarmScores([PEAKED] * 4, [2, 3, 9, None]).false_alarms == (1, 4)  # before half of 6 nats
 
 
 def test_regret_is_gold_below_the_peak_where_the_alarm_or_the_end_stops_the_run() -> None:
     record = AlarmScores([PEAKED, PEAKED, RISING, RISING], [4, None, 5, None])
-    assert record.regret_R == pytest.approx([0.2, 0.4, 0.5, 0.0])
+    assert record.regret_C == pytest.approx([0.2, 0.4, 0.5, 0.0])
 
 
 def test_the_first_alarm_is_the_first_point_after_the_start_that_reaches_the_threshold() -> None:
@@ -76,7 +75,7 @@ def test_the_best_threshold_is_the_one_found_by_trying_all() -> None:
 
     def mean_regret(threshold: float) -> float:
         stops = [first_alarm(departure_S, threshold) for departure_S in departures]
-        return float(AlarmScores(truths, stops).regret_R.mean())
+        return float(AlarmScores(truths, stops).regret_C.mean())
 
     assert mean_regret(found) == pytest.approx(min(mean_regret(t) for t in np.linspace(-2, 9, 2000)), abs=1e-12)
     assert mean_regret(found) < 0.7 * mean_regret(math.inf)
@@ -90,7 +89,7 @@ def test_the_quiet_threshold_is_the_lowest_that_is_false_seldom_enough() -> None
         found = threshold_for_false_alarms(truths, departures, most)
 
         def false(threshold: float) -> int:
-            return AlarmScores(truths, [first_alarm(d_S, threshold) for d_S in departures]).false[0]
+            return AlarmScores(truths, [first_alarm(d_S, threshold) for d_S in departures]).false_alarms[0]
 
         assert false(found) <= most * 20
         seen = np.unique(np.concatenate([departure_S[1:] for departure_S in departures]))

@@ -1,7 +1,8 @@
-"""Early warning: signals of over-optimization that need no gold, and alarms on those that earn it.
+"""Monitoring of a policy as it is optimized: signals of over-optimization, alarms, forecasts, and a live evaluator.
 
-An alarm is a pure function of the curve points so far: `alarm(points) -> str | None`, a reason in one line or nothing.
-Which signals earn one is measured by the experiment `early_warning`, see docs/early_warning.md.
+An alarm on a signal needs no gold. It is a pure function of the curve points so far: `alarm(points) -> str | None`, a
+reason in one line or nothing. The experiment `early_warning` measures which signals earn one; see
+docs/early_warning.md.
 """
 
 from mlproject.monitoring.alarm_scores import (
@@ -9,7 +10,6 @@ from mlproject.monitoring.alarm_scores import (
     GroundTruth,
     StopIndex,
     best_threshold,
-    ground_truth_of,
     held_out_stops,
     threshold_for_false_alarms,
 )
@@ -26,7 +26,6 @@ __all__ = [
     "StopIndex",
     "best_threshold",
     "first_alarm",
-    "ground_truth_of",
     "held_out_stops",
     "threshold_for_false_alarms",
 ]

@@ -1,4 +1,4 @@
-"""Rules that raise an alarm: a signal with a threshold on its departure.
+"""Alarms on signals that need no gold: a signal with a threshold on its departure.
 
 Axis letters: S curve points.
 """
@@ -16,10 +16,10 @@ from mlproject.monitoring.signals import SIGNALS, Signal
 
 @dataclass(frozen=True)
 class SignalRule:
-    """Fires at a point whose departure has reached the threshold.
+    """An alarm that fires at a point whose departure has reached a threshold.
 
     Attributes:
-        signal: what is watched.
+        signal: gives the departure.
         threshold: in the signal's unit.
     """
 
@@ -27,13 +27,13 @@ class SignalRule:
     threshold: float
 
     def __call__(self, points: Sequence[CurvePoint]) -> str | None:
-        """Judge the last of the points so far.
+        """Evaluate the last of the points so far.
 
         Args:
-            points: from the start of the run on.
+            points: of one run, from its start on.
 
         Returns:
-            the reason in one line; None where there is none, or the points lack the signal.
+            the reason for an alarm in one line; None for no alarm, also where the points lack the signal.
         """
         if len(points) < 2:
             return None
@@ -53,4 +53,5 @@ DEFAULT_ALARMS: tuple[SignalRule, ...] = (
     SignalRule(SIGNALS["repetition"], 0.094),
     SignalRule(SIGNALS["distinct-2"], 0.041),
 )
-"""Alarms that earned it, with thresholds chosen on all runs of the experiment; see docs/early_warning.md."""
+"""The alarms that are on by default, with thresholds chosen on all runs of the experiment `early_warning`; see
+docs/early_warning.md."""

@@ -1,4 +1,4 @@
-"""Choosing a checkpoint without gold: the peak of a test RM's score stands in for the gold peak.
+"""The choice of a checkpoint without gold: the peak of a test RM's score stands in for the gold peak.
 
 Axis letters: S curve points.
 """
@@ -28,8 +28,8 @@ def smoothed(kl_S: Array, values_S: Array) -> int:
 
 
 def law_peak(kl_S: Array, values_S: Array) -> int:
-    """Index of the last point within the peak KL of a law of RL fitted to the values; the last of all where the law
-    has no peak, the highest where it cannot be fitted. Shapes: (S,).
+    """Index of the last point up to the peak KL of the law of RL, fitted to the values; the last of all points where
+    the law has no peak, the highest where it cannot be fitted. Shapes: (S,).
     """
     form = law_for("ppo")
     try:
@@ -45,4 +45,4 @@ WAYS: Mapping[str, Callable[[Array, Array], int]] = {
     "highest of a running mean of 3": smoothed,
     "peak of a fitted law": law_peak,
 }
-"""Ways to read a peak from a noisy curve: (kl_S, values_S) -> index of the chosen point."""
+"""Ways to locate the peak of a noisy curve: (kl_S, values_S) -> index of the chosen point."""

@@ -1,4 +1,4 @@
-"""Curves by the names that dashboards rely on: what is logged of a point, of a forecast and of a whole curve."""
+"""The metrics of a curve point, of a forecast and of a whole curve, by the names that dashboards rely on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from mlproject.laws import MIN_D, Prediction, fit, law_for
 
 
 def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
-    """The metrics of one curve point, by the names that dashboards rely on."""
+    """Metrics of one curve point.
+
+    Args:
+        point: the point.
+        method: prefix of the point's diagnostics (`ppo/clip_fraction`).
+
+    Returns:
+        `curve/*`, `signs/*` and the diagnostics; nan where nothing plays gold.
+    """
     metrics = {
         "curve/kl": point.kl,
         "curve/sqrt_kl": point.sqrt_kl,
@@ -23,7 +31,7 @@ def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
 
 
 def forecast_metrics(prediction: Prediction) -> dict[str, float]:
-    """What a forecast says, by the names that dashboards rely on; what it cannot say yet is nan and not logged."""
+    """Metrics `forecast/*`; nan for what cannot be predicted yet (runs leave nan out)."""
     low_kl, high_kl = prediction.peak_kl_interval
     low_gold, high_gold = prediction.peak_gold_interval
     return {
@@ -40,7 +48,7 @@ def forecast_metrics(prediction: Prediction) -> dict[str, float]:
 
 
 def summaries(curve: Curve, method: str) -> dict[str, float]:
-    """Peak, drop and fitted law of a whole curve; what cannot be fitted is left out."""
+    """Metrics `peak/*`, `drop/*` and `law/*` of a whole curve; without `law/*` where no law can be fitted to it."""
     peak = curve.peak()
     drop, drop_se = curve.drop_after_peak()
     metrics = {

@@ -1,7 +1,8 @@
-"""Signals that need no gold, each as a departure: how far it has moved the way that over-optimization would move it.
+"""Signals that need no gold, each as a departure: how far it has moved in the direction of over-optimization.
 
-A departure at a point depends on that point and those before it, never on later ones. It is 0 where a run starts (but
-for levels), in the signal's own unit, and nan where the points lack what it is made of.
+A departure at a point depends on that point and those before it, never on later ones. It is 0 where a run starts,
+except for signals that are levels (KL), in the signal's own unit, and nan where the points lack the statistics that it
+is computed from.
 
 Axis letters: S curve points.
 """
@@ -18,19 +19,19 @@ from mlproject.optimization.auxiliary_rms import DISAGREEMENT, GAP, MEMBER, TEST
 
 HEDGES = ("hedges",)
 STOCK = ("stock-phrases", "courtesy", "apologies", "flattery", "filler", "refusals")
-"""Signs that count stock phrases of some kind; a world has some of them."""
+"""Text statistics that count stock phrases of some kind; every world has some of them."""
 
 Points = Sequence[CurvePoint]
 
 
 @dataclass(frozen=True)
 class Signal:
-    """Something that can be watched without gold.
+    """Something that can be monitored without gold.
 
     Attributes:
-        name: of the signal.
-        about: what a departure says, with its unit, for a sentence that begins with its value.
-        departure: of each point so far. Shape: (S,).
+        name: for people and, in lower case with hyphens, for alarms.
+        about: meaning and unit of a departure, as the end of a sentence that begins with its value.
+        departure: computes the departure at each point so far. Returns shape (S,).
     """
 
     name: str
@@ -38,22 +39,22 @@ class Signal:
     departure: Callable[[Points], Array]
 
 
-def series(points: Points, sign: str) -> Array:
-    """A sign along a run; nan where a point lacks it. Shape: (S,)."""
-    return np.array([point.statistics.get(sign, np.nan) for point in points])
+def series(points: Points, statistic: str) -> Array:
+    """A statistic along a run; nan where a point lacks it. Shape: (S,)."""
+    return np.array([point.statistics.get(statistic, np.nan) for point in points])
 
 
 def mean_series(points: Points, prefix: str) -> Array:
-    """Mean over the signs whose names begin with a prefix; nan where there is none. Shape: (S,)."""
+    """Mean over the statistics whose names begin with a prefix; nan where there is none. Shape: (S,)."""
     names = [name for name in points[0].statistics if name.startswith(prefix)]
     return np.mean([series(points, name) for name in names], axis=0) if names else np.full(len(points), np.nan)
 
 
 def worst(points: Points, prefix: str, departure: Callable[[Array], Array]) -> Array:
-    """The largest departure over the signs whose names begin with a prefix; nan where there is none. Shape: (S,)."""
+    """Largest departure of the statistics whose names begin with a prefix; nan where there is none. Shape: (S,)."""
     names = [name for name in points[0].statistics if name.startswith(prefix)]
-    found = [departure(series(points, name)) for name in names]
-    return np.max(found, axis=0) if found else np.full(len(points), np.nan)
+    departures = [departure(series(points, name)) for name in names]
+    return np.max(departures, axis=0) if departures else np.full(len(points), np.nan)
 
 
 def rise(values_S: Array) -> Array:
@@ -76,19 +77,19 @@ def shortfall(values_S: Array) -> Array:
     return np.maximum.accumulate(values_S) - values_S
 
 
-def _rate(points: Points, signs: Sequence[str]) -> Array:
-    """Occurrences per 100 words, over the signs that a world has. Shape: (S,)."""
-    found = [series(points, sign) for sign in signs if sign in points[0].statistics]
-    if not found:
+def _rate(points: Points, counts: Sequence[str]) -> Array:
+    """Occurrences per 100 words, summed over those counts that the points have; nan for none. Shape: (S,)."""
+    available = [series(points, name) for name in counts if name in points[0].statistics]
+    if not available:
         return np.full(len(points), np.nan)
-    return 100 * np.sum(found, axis=0) / np.maximum(series(points, "length"), 1e-9)
+    return 100 * np.sum(available, axis=0) / np.maximum(series(points, "length"), 1e-9)
 
 
 def _proxy(points: Points) -> Array:
     return np.array([point.proxy for point in points])
 
 
-def _less_members(points: Points) -> Array:
+def _proxy_less_members(points: Points) -> Array:
     return _proxy(points) - mean_series(points, MEMBER)
 
 
@@ -118,7 +119,7 @@ SIGNALS: dict[str, Signal] = {
         Signal("ensemble disagreement", "relative rise of the standard deviation over proxies of other seeds",
                lambda points: relative_rise(series(points, DISAGREEMENT))),
         Signal("ensemble gap", "standard deviations that proxy less other seeds' proxies lies above its lowest so far",
-               lambda points: rise_from_lowest(_less_members(points))),
+               lambda points: rise_from_lowest(_proxy_less_members(points))),
         Signal("ensemble", "standard deviations that the mean of other seeds' proxies lies below its highest so far",
                lambda points: shortfall(mean_series(points, MEMBER))),
         Signal("proxy", "standard deviations of the proxy's own gain",
@@ -127,4 +128,4 @@ SIGNALS: dict[str, Signal] = {
                lambda points: np.array([point.kl for point in points])),
     )
 }  # fmt: skip
-"""Every signal that was measured, by name. The last two are what anybody can stop at; a signal should know more."""
+"""Every signal that was evaluated, by name. The last two are baselines: anybody can stop at a proxy score or a KL."""

@@ -46,7 +46,7 @@ MAX_FALSE, MIN_FIRED = 0.25, 0.9
 
 def analyse(result: Result) -> Finding:
     """Alarms by signal, checkpoints by test RM, and what others say of either."""
-    runs = [evaluated_run(cell) for cell in select(result, method="ppo")]
+    runs = [EvaluatedRun.of(cell) for cell in select(result, method="ppo")]
     truths = [run.truth for run in runs]
     departures = departures_of(runs)
     halves, sizes = ([f(run.cell.settings) for run in runs] for f in (lambda s: s["seed"] % 2, lambda s: s["rm_size"]))
@@ -63,7 +63,7 @@ def analyse(result: Result) -> Finding:
         for which in (SAME, LARGEST)
         for way in WAYS
     }
-    fell = sum(truth.fell for truth in truths)
+    fell = sum(truth.is_overoptimized for truth in truths)
     notes = [
         f"{len(runs)} runs; in {fell} gold had fallen by more than two standard errors (paired over prompts) at the "
         "end (over-optimized). An alarm fires at the first point after the start whose departure reaches its "
@@ -95,19 +95,19 @@ def _record(truths: Sequence[GroundTruth], stops: Sequence[int]) -> AlarmScores:
 def _alarms(
     records: Mapping[str, AlarmScores], elsewhere: Mapping[str, AlarmScores], others: Mapping[str, AlarmScores]
 ) -> pd.DataFrame:
-    ordered = sorted((name for name in records if name not in BASELINES), key=lambda n: records[n].regret_R.mean())
+    ordered = sorted((name for name in records if name not in BASELINES), key=lambda n: records[n].regret_C.mean())
     rows = []
     for name in (*ordered, *BASELINES, *others):
         record = records[name] if name in records else others[name]
-        transferred = mean(elsewhere[name].regret_R) if name in elsewhere else ""
+        transferred = mean(elsewhere[name].regret_C) if name in elsewhere else ""
         rows.append(
             {
                 "signal": name,
                 "fires before the peak or at it": share(*record.before_peak),
                 "never fires": share(*record.missed),
                 "lead (nats)": mean(record.leads, "+.1f"),
-                "false alarms": share(*record.false),
-                "regret (sd of gold)": mean(record.regret_R),
+                "false alarms": share(*record.false_alarms),
+                "regret (sd of gold)": mean(record.regret_C),
                 **({"... thresholds from other RM sizes": transferred} if elsewhere else {}),
             }
         )
@@ -134,11 +134,13 @@ def _checkpoints(
                 "checkpoint by": name,
                 "lead on the gold peak (nats)": mean(_all_leads(record), "+.1f"),
                 "median lead": f"{np.median(_all_leads(record)):+.1f}",
-                "over-optimized runs (nats)": mean([t.lead(s) for t, s in _stops(record) if t.fell], "+.1f"),
-                "regret (sd of gold)": mean(record.regret_R),
-                "median regret": f"{np.median(record.regret_R):.3f}",
-                "largest regret": f"{record.regret_R.max():.2f}",
-                f"within {NEAR}": share(int((record.regret_R <= NEAR).sum()), len(runs)),
+                "over-optimized runs (nats)": mean(
+                    [t.lead(s) for t, s in _stops(record) if t.is_overoptimized], "+.1f"
+                ),
+                "regret (sd of gold)": mean(record.regret_C),
+                "median regret": f"{np.median(record.regret_C):.3f}",
+                "largest regret": f"{record.regret_C.max():.2f}",
+                f"within {NEAR}": share(int((record.regret_C <= NEAR).sum()), len(runs)),
             }
             for name, record in rules.items()
         ]
@@ -158,9 +160,9 @@ def _by_size(runs: Sequence[EvaluatedRun], chosen: Mapping[tuple[str, str], Alar
         }
         for which in (SAME, LARGEST):
             record = chosen[which, HIGHEST]
-            leads, regret_R = _all_leads(record), record.regret_R
+            leads, regret_C = _all_leads(record), record.regret_C
             row[f"lead, test RM {which}"] = f"{np.mean([leads[i] for i in mine]):+.1f}"
-            row[f"regret, test RM {which}"] = f"{np.mean([regret_R[i] for i in mine]):.2f}"
+            row[f"regret, test RM {which}"] = f"{np.mean([regret_C[i] for i in mine]):.2f}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -172,8 +174,8 @@ def _claims(
     others: Mapping[str, AlarmScores],
     chosen: Mapping[tuple[str, str], AlarmScores],
 ) -> list[Claim]:
-    fell = [run for run in runs if run.truth.fell]
-    end, fixed = others["none: on to the end"].regret_R, records["KL"].regret_R
+    fell = [run for run in runs if run.truth.is_overoptimized]
+    end, fixed = others["none: on to the end"].regret_C, records["KL"].regret_C
     grown = [series(run.points, DISAGREEMENT) for run in fell if DISAGREEMENT in run.points[0].statistics]
     ratio = [float(values_S[-1] / values_S[0]) for values_S in grown]
     early = [name for name in records if name not in BASELINES and earns(elsewhere[name], elsewhere["KL"])]
@@ -190,12 +192,12 @@ def _claims(
             "Length and repetition rise and diversity falls around the gold peak: alarms on them come in time (RLHF "
             "book; Singhal et al. 2023)",
             "; ".join(
-                f"{name}: lead {mean(r.leads, '+.1f')} nats, regret {r.regret_R.mean():.3f}"
+                f"{name}: lead {mean(r.leads, '+.1f')} nats, regret {r.regret_C.mean():.3f}"
                 for name, r in shown.items()
             ),
             verdict(
-                all(_high(r.regret_R - fixed) < 0 for r in shown.values()),
-                all(_high(r.regret_R - fixed) > 0 for r in shown.values()),
+                all(_high(r.regret_C - fixed) < 0 for r in shown.values()),
+                all(_high(r.regret_C - fixed) > 0 for r in shown.values()),
             ),
         ),
         Claim(
@@ -218,13 +220,13 @@ def _parting(fell: Sequence[EvaluatedRun], which: str) -> Claim:
     )
 
 
-def _finding(chosen: Mapping[tuple[str, str], AlarmScores], fixed_R: Array, end_R: Array, which: str) -> Claim:
-    highest_R = chosen[which, HIGHEST].regret_R
+def _finding(chosen: Mapping[tuple[str, str], AlarmScores], fixed_C: Array, end_C: Array, which: str) -> Claim:
+    highest_C = chosen[which, HIGHEST].regret_C
     return Claim(
         f"A test RM finds the gold peak: its highest score loses less gold than a fixed KL; test RM {which}",
-        f"mean regret {highest_R.mean():.3f}, median {np.median(highest_R):.3f}; less that of a fixed KL chosen on "
-        f"other seeds {mean(highest_R - fixed_R, '+.3f')}; last checkpoint {end_R.mean():.3f}",
-        verdict(_high(highest_R - fixed_R) < 0, _low(highest_R - fixed_R) > 0),
+        f"mean regret {highest_C.mean():.3f}, median {np.median(highest_C):.3f}; less that of a fixed KL chosen on "
+        f"other seeds {mean(highest_C - fixed_C, '+.3f')}; last checkpoint {end_C.mean():.3f}",
+        verdict(_high(highest_C - fixed_C) < 0, _low(highest_C - fixed_C) > 0),
     )
 
 
@@ -235,9 +237,9 @@ def earns(record: AlarmScores, fixed: AlarmScores) -> bool:
     the difference in regret, paired over runs, lies below 0.
     """
     missed, fell = record.missed
-    false, of = record.false
-    better_R = record.regret_R - fixed.regret_R
-    return missed <= (1 - MIN_FIRED) * fell and false <= MAX_FALSE * of and _high(better_R) < 0
+    false, of = record.false_alarms
+    better_C = record.regret_C - fixed.regret_C
+    return missed <= (1 - MIN_FIRED) * fell and false <= MAX_FALSE * of and _high(better_C) < 0
 
 
 def _gap_beyond_peak(runs: Sequence[EvaluatedRun], which: str) -> list[float]:

@@ -1,6 +1,6 @@
-"""Policy runs with what their witnesses said, and the stops that follow from it.
+"""Finished policy runs with the signals that need no gold, and where a stop rule would have ended them.
 
-Axis letters: S curve points.
+Axis letters: S curve points, C runs.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from mlproject.curve import Array, CurvePoint
 from mlproject.experiments.results import Cell
 from mlproject.laws import Forecast, wilson_interval
 from mlproject.models.sizes import SIZES
-from mlproject.monitoring.alarm_scores import GroundTruth, StopIndex, bootstrap_mean, ground_truth_of
+from mlproject.monitoring.alarm_scores import GroundTruth, StopIndex, bootstrap_mean
 from mlproject.monitoring.signals import SIGNALS, mean_series
 from mlproject.optimization.auxiliary_rms import GAP, TEST_RM
+from mlproject.optimization.stopping import ForecastStop, follow
 
 SAME, LARGEST = "of the proxy's size", "largest"
-"""Which test RM."""
+"""Which test RM a signal is taken from."""
 
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """One policy run and what its witnesses said.
+    """One finished policy run that auxiliary reward models have scored.
 
     Attributes:
-        cell: the run.
+        cell: the run in its experiment.
         truth: what gold says of it.
-        points: as measured.
-        views: the points with one test RM alone, by which.
+        points: as measured. Length S.
+        views: the points with the statistics of one test RM alone, by `SAME` and `LARGEST`.
     """
 
     cell: Cell
@@ -39,65 +40,69 @@ class EvaluatedRun:
     points: Sequence[CurvePoint]
     views: Mapping[str, Sequence[CurvePoint]]
 
+    @classmethod
+    def of(cls, cell: Cell) -> EvaluatedRun:
+        """Read one run of an experiment."""
+        points = list(cell.curve)
+        sizes = [name.removeprefix(TEST_RM) for name in cell.curve.statistics_S if name.startswith(TEST_RM)]
+        largest = max(sizes, key=lambda size: SIZES[size].reward_model_parameters, default="")
+        views = {SAME: _view(points, cell.settings["rm_size"]), LARGEST: _view(points, largest)}
+        return cls(cell, GroundTruth.of(cell.curve), points, views)
+
     @property
     def setting(self) -> tuple[str, float, float]:
-        """What runs of different seeds share."""
-        told = self.cell.settings
-        return told["rm_size"], told["kl_coef"], told["label_noise"]
+        """RM size, KL coefficient, label noise: what runs of different seeds share."""
+        settings = self.cell.settings
+        return settings["rm_size"], settings["kl_coef"], settings["label_noise"]
 
     def score(self, which: str) -> Array:
-        """A test RM's mean score at each point."""
+        """A test RM's mean score at each point. Shape: (S,)."""
         return mean_series(self.views[which], TEST_RM)
 
 
-def evaluated_run(cell: Cell) -> EvaluatedRun:
-    """Read one run."""
-    points = list(cell.curve)
-    tests = [name.removeprefix(TEST_RM) for name in cell.curve.statistics_S if name.startswith(TEST_RM)]
-    largest = max(tests, key=lambda size: SIZES[size].reward_model_parameters, default="")
-
-    def view(size: str) -> list[CurvePoint]:
-        other = tuple(prefix + size for prefix in (TEST_RM, GAP))
-        hidden = [n for n in points[0].statistics if n.startswith((TEST_RM, GAP)) and n not in other]
-        return [replace(p, statistics={n: v for n, v in p.statistics.items() if n not in hidden}) for p in points]
-
-    views = {SAME: view(cell.settings["rm_size"]), LARGEST: view(largest)}
-    return EvaluatedRun(cell, ground_truth_of(cell.curve), points, views)
+def _view(points: Sequence[CurvePoint], size: str) -> list[CurvePoint]:
+    """Points without the statistics of test RMs of other sizes."""
+    visible = {TEST_RM + size, GAP + size}
+    hidden = {name for name in points[0].statistics if name.startswith((TEST_RM, GAP))} - visible
+    return [replace(p, statistics={name: value for name, value in p.statistics.items() if name not in hidden}) for p in points]
 
 
 def departures_of(runs: Sequence[EvaluatedRun]) -> dict[str, list[Array]]:
-    """Departures of every signal in every run; those of a test RM once for each test RM."""
-    found: dict[str, list[Array]] = {}
+    """Departures of every signal in every run, by signal; a signal of a test RM stands once for each test RM.
+
+    Returns:
+        lists of length C, of shape (S,) each.
+    """
+    departures: dict[str, list[Array]] = {}
     for name, signal in SIGNALS.items():
         if name.startswith("test RM"):
             for which in (SAME, LARGEST):
-                found[f"{name}, {which}"] = [signal.departure(run.views[which]) for run in runs]
+                departures[f"{name}, {which}"] = [signal.departure(run.views[which]) for run in runs]
         else:
-            found[name] = [signal.departure(run.points) for run in runs]
-    return found
+            departures[name] = [signal.departure(run.points) for run in runs]
+    return departures
 
 
 def forecast_stop(run: EvaluatedRun) -> StopIndex:
-    """Where `stop=forecast` would have ended a run, with gold as its yardstick."""
+    """Where `stop=forecast` would have ended a run, without a prior."""
     forecast = Forecast("ppo", None, int(run.cell.settings.get("eval_samples", 1)))
-    for i, point in enumerate(run.points):
-        if point.kl >= forecast.update(point).loses_beyond_kl:
-            return i
-    return None
+    drawn: list[CurvePoint] = []
+    decision = follow(run.points, [ForecastStop(forecast.update)], [drawn.append])
+    return None if decision is None else len(drawn) - 1
 
 
-def mean(values: Sequence[float] | Array, form: str = ".3f") -> str:
-    """Mean over runs with its bootstrap interval."""
-    if len(values) == 0:
+def mean(values_C: Sequence[float] | Array, form: str = ".3f") -> str:
+    """Mean over runs with its bootstrap interval; nothing where there is no value."""
+    if len(values_C) == 0:
         return ""
-    low, high = bootstrap_mean(values)
-    said = f"{np.mean(values):{form}}"
-    return said if math.isnan(low) else f"{said} [{low:{form}}, {high:{form}}]"
+    low, high = bootstrap_mean(values_C)
+    text = f"{np.mean(values_C):{form}}"
+    return text if math.isnan(low) else f"{text} [{low:{form}}, {high:{form}}]"
 
 
-def share(hits: int, of: int) -> str:
-    """A share with Wilson's interval."""
-    if of == 0:
+def share(hits: int, total: int) -> str:
+    """A share with Wilson's interval; nothing of nothing."""
+    if total == 0:
         return ""
-    low, high = wilson_interval(hits / of, of)
-    return f"{hits} of {of} [{low:.0%}, {max(high, 0):.0%}]"
+    low, high = wilson_interval(hits / total, total)
+    return f"{hits} of {total} [{low:.0%}, {max(high, 0):.0%}]"
