@@ -115,10 +115,11 @@ def test_the_saved_table_reads_back_as_the_same_curve(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"kl_budget": 0.0}, "kl_budget=0: allowed"), ({"p_past_peak": 1.5}, "p_past_peak=1.5: ")]
+    ("options", "message"),
+    [({"kl_budget": 0.0}, "kl_budget=0: must be above 0"), ({"p_past_peak": 1.5}, "p_past_peak=1.5: ")],
 )
-def test_impossible_thresholds_are_refused_in_one_line(options, said):
-    with pytest.raises(UserError, match=said):
+def test_impossible_thresholds_are_refused_in_one_line(options, message):
+    with pytest.raises(UserError, match=message):
         OveroptimizationMonitor(**options)
 
 

@@ -19,7 +19,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +30,7 @@ import torch
 import torch.distributed as dist
 
 from mlproject.errors import UserError
+from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Run, Step
 from mlproject.tracking.inputs import Inputs
 from mlproject.tracking.store import Store
@@ -67,6 +68,7 @@ class DiscardedRun:
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-worker-")
         self.folder = Path(self._scratch.name)
         self.input, self.checkpoint = self._inputs.folder, self._inputs.checkpoint
+        self.stop_rules: Sequence[StopRule] = ()  # the main process decides
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 
@@ -77,9 +79,6 @@ class DiscardedRun:
     def log_table(self, rows: Any, name: str) -> None: ...
 
     def log_checkpoint(self, name: str, step: int, metrics: Mapping[str, float], save: Any) -> None: ...
-
-    def should_continue(self, point: Any) -> bool:
-        return True  # the first process decides
 
     def progress(self, share: float) -> None: ...
 

@@ -9,7 +9,7 @@ Framework-neutral and numpy only. Feed it points from wherever they come:
             break
 
 `mlproject.monitoring.policy_evaluator` measures such points on a live policy, and `mlproject.integrations` does both
-from inside somebody else's trainer.
+inside another trainer.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
 from mlproject.monitoring import DEFAULT_ALARMS, SignalRule
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
+from mlproject.optimization import KL_BUDGET
+from mlproject.optimization.stopping import (
+    KLBudgetStop,
+    StopDecision,
+    beyond_forecast,
+    forecast_evidence,
+    is_beyond_forecast,
+)
 
-PEAK_BEHIND, KL_BUDGET = "peak-behind", "kl-budget"
+PEAK_BEHIND = "peak-behind"
 
-_DIAGNOSTICS = "meter"
-"""Prefix of the metrics in which the meter speaks about itself (KL estimated from sampled tokens alone)."""
+METER = "meter"
+"""Prefix of the metrics in which the evaluator reports on itself (KL estimated from sampled tokens alone)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class AlarmRule:
 
     Attributes:
         name: of the alarm and, as `alarms/<name>`, of its metric.
-        reason: (points so far, the last one included) -> one line saying why; nothing where all is well. A
+        reason: (points so far, the last one included) -> one line saying why; nothing for no alarm. A
             `mlproject.monitoring.SignalRule` is such a function.
         stops: whether the alarm asks for the end of the training; otherwise it only informs.
     """
@@ -55,23 +63,22 @@ def over_kl_budget(budget: float) -> AlarmRule:
     Raises:
         UserError: for a budget that is not above 0.
     """
-    if not budget > 0:
-        raise UserError(f"kl_budget={budget:g}: allowed is a number of nats above 0")
+    stop = KLBudgetStop(budget)
 
-    def reason(points: Sequence[CurvePoint]) -> str:
-        kl = points[-1].kl
-        return f"KL {kl:.3g} nats is beyond the budget of {budget:.3g}" if kl > budget else ""
+    def reason(points: Sequence[CurvePoint]) -> str | None:
+        decision = stop(points[-1])
+        return None if decision is None else decision.reason
 
     return AlarmRule(KL_BUDGET, reason, stops=True)
 
 
 def on_signal(rule: SignalRule) -> AlarmRule:
-    """An early warning as a rule of the monitor; it informs and does not ask for the end of the training."""
+    """An alarm on a signal as a rule of the monitor; it informs and does not ask for the end of the training."""
     return AlarmRule(rule.signal.name.lower().replace(" ", "-"), rule)
 
 
 DEFAULT_RULES: tuple[AlarmRule, ...] = tuple(on_signal(rule) for rule in DEFAULT_ALARMS)
-"""Rules on the points' statistics (`CurvePoint.statistics`) that are on by default; see docs/early_warning.md."""
+"""Rules on signals that need no gold and are on by default; docs/early_warning.md says how they were chosen."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,8 @@ class MonitorReading:
 
     Attributes:
         point: the point.
-        prediction: the forecast; nan where nothing can be said yet, or nothing plays gold.
-        alarms: those that are raised at this point.
-        should_stop: whether one of them asks for the end of the training.
+        prediction: the forecast; nan where nothing can be predicted yet, or nothing plays gold.
+        alarms: those raised at this point.
     """
 
     point: CurvePoint
@@ -105,40 +111,54 @@ class MonitorReading:
     alarms: tuple[Alarm, ...]
 
     @property
+    def decision(self) -> StopDecision | None:
+        """The first alarm that asks for the end of the training, with the forecast as its evidence; None: continue."""
+        for alarm in self.alarms:
+            if alarm.stops:
+                evidence = {"kl": self.point.kl, **forecast_evidence(self.prediction)}
+                return StopDecision(alarm.name, alarm.reason, self.point.step, evidence)
+        return None
+
+    @property
     def should_stop(self) -> bool:
-        return any(alarm.stops for alarm in self.alarms)
+        """Whether one of the alarms asks for the end of the training."""
+        return self.decision is not None
 
     def line(self, truth: str = "gold") -> str:
         """For people: where the policy is and what is expected."""
-        point, ahead = self.point, self.prediction
-        said = f"step {point.step}: KL {point.kl:.3g} nats, proxy {point.proxy:+.2f}"
+        point, prediction = self.point, self.prediction
+        text = f"step {point.step}: KL {point.kl:.3g} nats, proxy {point.proxy:+.2f}"
         if np.isfinite(point.gold):
-            said += f", {truth} {point.gold:+.2f} (se {point.gold_se:.2f})"
-        if np.isfinite(ahead.peak_kl):
-            low, high = ahead.peak_kl_interval
-            said += f"; peak expected at {ahead.peak_kl:.3g} nats [{low:.3g}, {high:.3g}]"
-            said += f", behind with probability {ahead.p_past_peak:.2f}"
-        return said
+            text += f", {truth} {point.gold:+.2f} (se {point.gold_se:.2f})"
+        if np.isfinite(prediction.peak_kl):
+            low, high = prediction.peak_kl_interval
+            text += f"; peak expected at {prediction.peak_kl:.3g} nats [{low:.3g}, {high:.3g}]"
+            text += f", P(past peak) = {prediction.p_past_peak:.2f}"
+        return text
 
 
 class OveroptimizationMonitor:
     """Follows one policy as it is optimized against a proxy.
 
+    A monitor is a stop rule (`mlproject.optimization.stopping`): called with a point, it takes the point in and returns
+    the decision of those alarms that stop.
+
     Args:
         method: "best-of-n", or any that trains a policy ("rl").
-        prior: from other reward models' curves (`Prior.from_curves`); without it next to nothing is assumed.
-        p_past_peak: the alarm `peak-behind` is raised once the peak is behind with at least this probability, or at the
-            KL from where on further optimization is expected to lose.
+        prior: from other reward models' curves (`Prior.from_curves`); None: a weak prior.
+        p_past_peak: the alarm `peak-behind` is raised once P(past peak) reaches this probability, or KL reaches the
+            value beyond which further optimization is expected to lose.
         kl_budget: nats; the alarm `kl-budget` is raised beyond it. None: no budget.
         rules: further rules; `DEFAULT_RULES` by default.
         truth: what plays gold, for messages: a held-out reward model, a test set, people.
         samples_per_prompt: responses per prompt behind a point's gold.
+        diagnostics: prefix of the metrics in a point's `diagnostics`.
 
     Attributes:
         readings: one for each point so far.
 
     Raises:
-        UserError: for a probability or a budget that cannot be.
+        UserError: for a probability outside (0, 1], or a budget that is not above 0.
     """
 
     def __init__(
@@ -151,12 +171,13 @@ class OveroptimizationMonitor:
         rules: Sequence[AlarmRule] | None = None,
         truth: str = "gold",
         samples_per_prompt: int = 1,
+        diagnostics: str = METER,
     ) -> None:
         if not 0 < p_past_peak <= 1:
-            raise UserError(f"p_past_peak={p_past_peak:g}: allowed is a probability above 0 and up to 1")
+            raise UserError(f"p_past_peak={p_past_peak:g}: must be above 0 and at most 1. Give a probability.")
         self.method, self.truth = method, truth
         self.readings: list[MonitorReading] = []
-        self._certain = p_past_peak
+        self._p_past_peak, self._diagnostics = p_past_peak, diagnostics
         self._forecast = Forecast(method, prior, samples_per_prompt)
         budget = () if kl_budget is None else (over_kl_budget(kl_budget),)
         self._rules = (*budget, *(DEFAULT_RULES if rules is None else rules))
@@ -177,22 +198,28 @@ class OveroptimizationMonitor:
             ValueError: for a single prompt, or other prompts than before.
         """
         points = [*self.points, point]
-        prediction = self._forecast.update(point) if np.isfinite(point.gold_P).all() else _nothing_said(len(points))
-        found: list[tuple[str, str | None, bool]] = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
-        found += [(rule.name, rule.reason(points), rule.stops) for rule in self._rules]
-        reading = MonitorReading(point, prediction, tuple(Alarm(name, why, stops) for name, why, stops in found if why))
+        prediction = self._forecast.update(point) if np.isfinite(point.gold_P).all() else _no_prediction(len(points))
+        reasons: list[tuple[str, str | None, bool]] = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
+        reasons += [(rule.name, rule.reason(points), rule.stops) for rule in self._rules]
+        reading = MonitorReading(
+            point, prediction, tuple(Alarm(name, why, stops) for name, why, stops in reasons if why)
+        )
         self.readings.append(reading)
         return reading
 
+    def __call__(self, point: CurvePoint) -> StopDecision | None:
+        """Take the next point in, and say whether the training should end there (see `StopRule`)."""
+        return self.update(point).decision
+
     def metrics(self, reading: MonitorReading) -> dict[str, float]:
-        """A reading by the names that dashboards rely on: `curve/*`, `signs/*`, `forecast/*`, `alarms/*` (0 or 1).
+        """A reading as metrics: `curve/*`, `signs/*`, `forecast/*`, `alarms/*` (0 or 1), and diagnostics.
 
         What is not known is nan.
         """
         raised = {alarm.name for alarm in reading.alarms}
         names = (PEAK_BEHIND, *(rule.name for rule in self._rules))
         return {
-            **point_metrics(reading.point, _DIAGNOSTICS),
+            **point_metrics(reading.point, self._diagnostics),
             **forecast_metrics(reading.prediction),
             **{f"alarms/{name}": float(name in raised) for name in names},
         }
@@ -212,17 +239,15 @@ class OveroptimizationMonitor:
             table.writerow(["step", "kl", "proxy", "gold", "gold_se"])
             table.writerows([p.step, p.kl, p.proxy, p.gold, p.gold_se] for p in self.points)
 
-    def _why_behind(self, point: CurvePoint, ahead: Prediction) -> str:
-        if ahead.p_past_peak >= self._certain:
+    def _why_behind(self, point: CurvePoint, prediction: Prediction) -> str:
+        if prediction.p_past_peak >= self._p_past_peak:
             return (
-                f"the peak of {self.truth}, expected at {ahead.peak_kl:.3g} nats, is behind with probability "
-                f"{ahead.p_past_peak:.2f}"
+                f"P(past peak) = {prediction.p_past_peak:.2f}, with the peak of {self.truth} expected at "
+                f"{prediction.peak_kl:.3g} nats"
             )
-        if point.kl >= ahead.loses_beyond_kl:
-            return f"KL {point.kl:.3g} nats has reached {ahead.loses_beyond_kl:.3g}, where {self.truth} is highest"
-        return ""
+        return beyond_forecast(point, prediction, self.truth) if is_beyond_forecast(point, prediction) else ""
 
 
-def _nothing_said(points: int) -> Prediction:
+def _no_prediction(points: int) -> Prediction:
     nan = float("nan")
     return Prediction(nan, (nan, nan), nan, (nan, nan), nan, nan, 0, points)

@@ -64,7 +64,7 @@ class ForecastStop:
 
     def __call__(self, point: CurvePoint) -> StopDecision | None:
         prediction = self.predict(point)
-        if not is_beyond(point, prediction):
+        if not is_beyond_forecast(point, prediction):
             return None
         return StopDecision(FORECAST, beyond_forecast(point, prediction), point.step, forecast_evidence(prediction))
 
@@ -93,14 +93,16 @@ class KLBudgetStop:
         return StopDecision(KL_BUDGET, reason, point.step, {"kl": point.kl, "kl_budget": self.budget})
 
 
-def is_beyond(point: CurvePoint, prediction: Prediction) -> bool:
+def is_beyond_forecast(point: CurvePoint, prediction: Prediction) -> bool:
     """Whether a policy has reached the KL where expected gold is highest; False where nothing can be predicted yet."""
     return point.kl >= prediction.loses_beyond_kl
 
 
 def beyond_forecast(point: CurvePoint, prediction: Prediction, truth: str = "gold") -> str:
     """One line saying that a policy has reached the KL where what plays gold is expected to be highest."""
-    return f"KL {point.kl:.3g} nats has reached {prediction.loses_beyond_kl:.3g}, where {truth} is highest"
+    return (
+        f"KL {point.kl:.3g} nats has reached {prediction.loses_beyond_kl:.3g}, where {truth} is expected to be highest"
+    )
 
 
 def forecast_evidence(prediction: Prediction) -> dict[str, float]:

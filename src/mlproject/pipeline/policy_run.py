@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlproject.config.rules import GOLD, gold_kind
 from mlproject.errors import UserError
-from mlproject.optimization import KL_BUDGET, METHODS, Method
-from mlproject.pipeline.pool import CURVE as CURVE_PROMPTS
+from mlproject.optimization import KL_BUDGET, METHODS
 from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, Run, RunRef, Step
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
-    from mlproject.curve import Curve, CurvePoint
-    from mlproject.laws import Forecast
 
 CURVE = "curve.npz"
 SAMPLES = "samples.json"
 TRAVELLED = "travelled.json"
 STAGES = ("start", "peak", "end")
-"""Points of a curve whose responses and weights are kept."""
+"""Points of a curve whose responses and weights are saved."""
 
 METHOD = "mlproject.method"
 """Tag that names the method of a policy run."""
 
 COMPLETE = "mlproject.complete"
 """Tag, `false` on a run that ended on purpose before its budget."""
+
+VERDICT = "mlproject.verdict"
+"""Tag of a run that a search ended before its budget: why. `mlproject.verdict.*` hold what that rests on."""
 
 _PROXY_PARAMS = (
     "rm_size",
@@ -129,83 +128,11 @@ def _process_limit(config: Config) -> ProcessLimit:
 
 
 def optimize_policy(run: Run) -> None:
-    """Artifacts: `curve.npz`, `samples.json`; where the method trains a policy, its last state (`model/`, for a next
+    """Execute a policy run.
+
+    Artifacts: `curve.npz`, `samples.json`; where the method trains a policy, its last state (`model/`, for a next
     round) and checkpoints.
     """
-    from mlproject.curve import Curve
-    from mlproject.laws import law_for
-    from mlproject.models.collectives import broadcast
-    from mlproject.monitoring.metrics import forecast_metrics, point_metrics, summaries
-    from mlproject.pipeline.loading import MODEL_FOLDER, open_world
-    from mlproject.pipeline.snapshots import SnapshotRecorder
-    from mlproject.pipeline.task import load_task
+    from mlproject.pipeline.policy_curve import execute
 
-    p = run.params
-    method = METHODS[p["method"]]
-    goes_on = p.get("rounds_from") == "current"
-    album = SnapshotRecorder(open_world(run).prompts(CURVE_PROMPTS, p["curve_prompts"]))
-    task = load_task(run, CURVE_PROMPTS, album.add)
-    forecast = _forecast(run, method) if method.trains_policy else None
-    points: list[CurvePoint] = []
-
-    def ends_at(point: CurvePoint) -> bool:
-        run.log_metrics(point_metrics(point, method.name), step=point.step)
-        if forecast is not None:
-            prediction = forecast.update(point)
-            run.log_metrics(forecast_metrics(prediction), step=point.step)
-            if p.get("stop") == "forecast" and point.kl >= prediction.loses_beyond_kl:
-                run.set_tags({COMPLETE: "false", "forecast/stopped_at": str(point.step)})
-                return True
-        if "kl_budget" in p and point.kl > p["kl_budget"]:
-            run.set_tags({COMPLETE: "false", "kl_budget.stopped_at": str(point.step)})
-            return True
-        if not run.should_continue(point):
-            run.set_tags({COMPLETE: "false"})
-            return True
-        return False
-
-    for point in method.optimize(task):
-        points.append(point)
-        if broadcast(task.accelerator, lambda: ends_at(points[-1])):
-            break
-    if not task.accelerator.is_main_process:
-        return
-    curve = Curve.from_points(points)
-    curve.save(run.folder / CURVE)
-    run.log_metrics(summaries(curve, method.name))
-    run.set_tags({"law/form": law_for(method.name).name})
-    run.log_table(album.rows(), SAMPLES)
-    travelled = _travelled(curve, points[-1], run.input("earlier") if goes_on else None)
-    run.log_metrics({"round/sqrt_kl_sum": travelled})
-    (run.folder / TRAVELLED).write_text(json.dumps(travelled))
-    for checkpoint in album.checkpoints(task.initial_policy):
-        if checkpoint.name == STAGES[-1]:
-            checkpoint.save(run.folder / MODEL_FOLDER)
-        point = checkpoint.point
-        metrics = {"gold": point.gold, "gold_se": point.gold_se, "proxy": point.proxy, "kl": point.kl}
-        run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
-
-
-def _forecast(run: Run, method: Method) -> Forecast:
-    """A forecast for this run, with what curves of other reward models say where a law run was given."""
-    from mlproject.laws import Forecast, Prior
-    from mlproject.pipeline.law import PRIORS
-
-    p, prior = run.params, None
-    if "forecast_prior" in p:
-        known = json.loads((run.input("law") / PRIORS).read_text())
-        if str(p["rm_params"]) not in known.get(method.name, {}):
-            raise UserError(
-                f"forecast_prior={p['forecast_prior']}: says nothing of {method.name} against an RM of "
-                f"{p['rm_params']} parameters; give the law run of a study that has such curves"
-            )
-        prior = Prior.from_dict(known[method.name][str(p["rm_params"])])
-    return Forecast(method.name, prior, p.get("eval_samples", 1))
-
-
-def _travelled(curve: Curve, last: CurvePoint, earlier: Path | None) -> float:
-    """Distance of all rounds so far, each from the policy that it started from, square-root nats."""
-    if earlier is None:
-        return float(curve.sqrt_kl_S[-1])
-    before: float = json.loads((earlier / TRAVELLED).read_text())
-    return before + max(last.diagnostics["round_kl"], 0.0) ** 0.5
+    execute(run)

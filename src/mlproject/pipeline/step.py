@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
-    from mlproject.curve import CurvePoint
+    from mlproject.optimization.stopping import StopRule
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,13 @@ class Run(Protocol):
         params: the step's parameters.
         execution_options: the step's options that change no more than the last digits of the result.
         folder: an empty folder; files left in it become the run's artifacts.
+        stop_rules: rules from outside the step that may end a policy run before its budget.
     """
 
     params: Mapping[str, Any]
     execution_options: Mapping[str, Any]
     folder: Path
+    stop_rules: Sequence[StopRule]
 
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input."""
@@ -135,10 +137,6 @@ class Run(Protocol):
     def log_checkpoint(
         self, name: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
     ) -> None: ...
-
-    def should_continue(self, point: CurvePoint) -> bool:
-        """Called with every curve point; False ends a policy run before its budget."""
-        ...
 
     def progress(self, share: float) -> None: ...
 

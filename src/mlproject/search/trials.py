@@ -13,14 +13,14 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.config.schema import Config
-from mlproject.pipeline.policy_run import COMPLETE
+from mlproject.pipeline.policy_run import COMPLETE, VERDICT
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve
 from mlproject.search.law_pruner import GOLD_SE, KL, PEAK_IS_BEHIND, RM_PARAMS
 from mlproject.search.pruning_callback import PruningCallback
 from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import new_pruner, new_sampler
-from mlproject.tracking.runs import MADE_BY, VERDICT, curve_of
+from mlproject.tracking.runs import MADE_BY, curve_of
 from mlproject.tracking.store import all_runs
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from mlproject.curve import Curve, CurvePoint
+from mlproject.curve import Curve
 from mlproject.errors import UserError, first_line
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.policy_run import CURVE
@@ -27,9 +27,6 @@ from mlproject.tracking.views import RUN_COLOR_TAG, run_color
 
 FINGERPRINT, KIND, MADE_BY = "mlproject.fingerprint", "mlproject.kind", "mlproject.made_by"
 INPUTS = "mlproject.inputs"
-VERDICT = "mlproject.verdict"
-"""Tag of a run that ended before its budget: why; what that rests on stands in `mlproject.verdict.*`."""
-
 HOW = "mlproject.how"
 """Beginning of tags that name what changes no more than the last digits of a result: micro-batches, processes."""
 
@@ -110,7 +107,8 @@ class StepRun:
         self.params, self.execution_options, self.progress = step.params, step.execution_options, on_progress
         self.tracking_seconds = 0.0
         self.client, self.inputs = store.client(), dict(inputs)
-        self._step, self._stop_rule = step, stop_rule
+        self._step = step
+        self.stop_rules: Sequence[StopRule] = () if stop_rule is None else (stop_rule,)
         self._metrics: list[Metric] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
@@ -143,14 +141,6 @@ class StepRun:
         """Folder with the artifacts of an input, downloaded once where the store is remote."""
         with self._timed():
             return self._folders.folder(role)
-
-    def should_continue(self, point: CurvePoint) -> bool:
-        """Whether the stop rule, if there is one, lets the run continue; otherwise the run's tags say why it ended."""
-        decision = None if self._stop_rule is None else self._stop_rule(point)
-        if decision is not None:
-            evidence = {f"{VERDICT}.{name}": str(value) for name, value in decision.evidence.items()}
-            self.set_tags({VERDICT: decision.reason, **evidence})
-        return decision is None
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         with self._timed():

@@ -18,7 +18,6 @@ from mlproject.experiments.findings.evaluated_runs import (
     SAME,
     EvaluatedRun,
     departures_of,
-    evaluated_run,
     forecast_stop,
     mean,
     share,

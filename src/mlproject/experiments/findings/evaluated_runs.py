@@ -64,7 +64,10 @@ def _view(points: Sequence[CurvePoint], size: str) -> list[CurvePoint]:
     """Points without the statistics of test RMs of other sizes."""
     visible = {TEST_RM + size, GAP + size}
     hidden = {name for name in points[0].statistics if name.startswith((TEST_RM, GAP))} - visible
-    return [replace(p, statistics={name: value for name, value in p.statistics.items() if name not in hidden}) for p in points]
+    return [
+        replace(p, statistics={name: value for name, value in p.statistics.items() if name not in hidden})
+        for p in points
+    ]
 
 
 def departures_of(runs: Sequence[EvaluatedRun]) -> dict[str, list[Array]]:

@@ -1,0 +1,151 @@
+"""A policy run as it is executed: its curve points are logged, monitored, ended where a rule says so, and saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from mlproject.curve import Curve, CurvePoint
+from mlproject.errors import UserError
+from mlproject.laws import Prior, law_for
+from mlproject.models.collectives import broadcast
+from mlproject.monitoring.metrics import point_metrics, summaries
+from mlproject.monitoring.monitor import OveroptimizationMonitor
+from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
+from mlproject.optimization.stopping import ForecastStop, KLBudgetStop, StopDecision, StopRule, follow
+from mlproject.optimization.task import OptimizationTask
+from mlproject.pipeline.law import PRIORS
+from mlproject.pipeline.loading import MODEL_FOLDER, open_world
+from mlproject.pipeline.policy_run import COMPLETE, CURVE, SAMPLES, STAGES, TRAVELLED, VERDICT
+from mlproject.pipeline.pool import CURVE as CURVE_PROMPTS
+from mlproject.pipeline.snapshots import SnapshotRecorder
+from mlproject.pipeline.step import Run
+from mlproject.pipeline.task import load_task
+
+Agree = Callable[[Callable[[], StopDecision | None]], StopDecision | None]
+
+
+def execute(run: Run) -> None:
+    """Optimize the policy, and save curve, samples and checkpoints (see `policy_run.optimize_policy`)."""
+    method = METHODS[run.params["method"]]
+    recorder = SnapshotRecorder(open_world(run).prompts(CURVE_PROMPTS, run.params["curve_prompts"]))
+    task = load_task(run, CURVE_PROMPTS, recorder.add)
+    prior = load_prior(run, method)
+    points = draw_curve(run, method, method.optimize(task), prior, partial(broadcast, task.accelerator))
+    if task.accelerator.is_main_process:
+        save(run, method, task, points, recorder)
+
+
+def draw_curve(
+    run: Run,
+    method: Method,
+    stream: Iterable[CurvePoint],
+    prior: Prior | None = None,
+    agree: Agree = lambda decision: decision(),
+) -> list[CurvePoint]:
+    """Draw the points of a policy run, log each, and end the run where one of its stop rules says so.
+
+    A method that trains a policy is monitored; alarms of the monitor inform, and do not stop a run.
+
+    Args:
+        run: takes metrics, and tags that say where and why it was ended before its budget.
+        method: whose points these are.
+        stream: yields the points.
+        prior: what the forecast starts from.
+        agree: see `follow`.
+
+    Returns:
+        the points; none in a process that does not decide.
+    """
+    p = run.params
+    points: list[CurvePoint] = []
+    rules: list[StopRule] = []
+    monitor: OveroptimizationMonitor | None = None
+    if method.trains_policy:
+        monitor = OveroptimizationMonitor(
+            method.name,
+            prior,
+            kl_budget=p.get("kl_budget"),
+            samples_per_prompt=p.get("eval_samples", 1),
+            diagnostics=method.name,
+        )
+        if p.get("stop") == FORECAST:
+            rules.append(ForecastStop(lambda point: monitor.readings[-1].prediction))
+    if "kl_budget" in p:
+        rules.append(KLBudgetStop(p["kl_budget"]))
+
+    def log(point: CurvePoint) -> None:
+        points.append(point)
+        metrics = monitor.metrics(monitor.update(point)) if monitor else point_metrics(point, method.name)
+        run.log_metrics(metrics, step=point.step)
+
+    decision = follow(stream, [*rules, *run.stop_rules], [log], agree)
+    if decision is not None:
+        run.set_tags(stop_tags(decision))
+    return points
+
+
+def stop_tags(decision: StopDecision) -> dict[str, str]:
+    """Tags of a run that was ended before its budget: by its forecast, its KL budget, or the rule of a search."""
+    tags = {COMPLETE: "false"}
+    if decision.rule == FORECAST:
+        return tags | {"forecast/stopped_at": str(decision.step)}
+    if decision.rule == KL_BUDGET:
+        return tags | {"kl_budget.stopped_at": str(decision.step)}
+    evidence = {f"{VERDICT}.{name}": str(value) for name, value in decision.evidence.items()}
+    return tags | {VERDICT: decision.reason, **evidence}
+
+
+def save(
+    run: Run, method: Method, task: OptimizationTask, points: Sequence[CurvePoint], recorder: SnapshotRecorder
+) -> None:
+    """Save curve, summary metrics, sample table and checkpoints of a policy run."""
+    curve = Curve.from_points(points)
+    curve.save(run.folder / CURVE)
+    run.log_metrics(summaries(curve, method.name))
+    run.set_tags({"law/form": law_for(method.name).name})
+    run.log_table(recorder.rows(), SAMPLES)
+    earlier = run.input("earlier") if run.params.get("rounds_from") == "current" else None
+    distance = total_distance(curve, points[-1], earlier)
+    run.log_metrics({"round/sqrt_kl_sum": distance})
+    (run.folder / TRAVELLED).write_text(json.dumps(distance))
+    for checkpoint in recorder.checkpoints(task.initial_policy):
+        if checkpoint.name == STAGES[-1]:
+            checkpoint.save(run.folder / MODEL_FOLDER)
+        point = checkpoint.point
+        metrics = {"gold": point.gold, "gold_se": point.gold_se, "proxy": point.proxy, "kl": point.kl}
+        run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
+
+
+def load_prior(run: Run, method: Method) -> Prior | None:
+    """What curves of other reward models say about the peak; None where the run was given no law run.
+
+    Raises:
+        UserError: for a law run that has no such curves.
+    """
+    p = run.params
+    if not method.trains_policy or "forecast_prior" not in p:
+        return None
+    priors = json.loads((run.input("law") / PRIORS).read_text()).get(method.name, {})
+    if str(p["rm_params"]) not in priors:
+        raise UserError(
+            f"forecast_prior={p['forecast_prior']}: must hold a prior for {method.name} against an RM of "
+            f"{p['rm_params']} parameters. Give the law run of a study that has such curves."
+        )
+    return Prior.from_dict(priors[str(p["rm_params"])])
+
+
+def total_distance(curve: Curve, last: CurvePoint, earlier: Path | None) -> float:
+    """Sum of the distances of all rounds so far, each from the policy that it started from, square-root nats.
+
+    Args:
+        curve: of this round.
+        last: point of this round.
+        earlier: artifacts of the round before, where this round started from its last policy; otherwise None.
+    """
+    if earlier is None:
+        return float(curve.sqrt_kl_S[-1])
+    before: float = json.loads((earlier / TRAVELLED).read_text())
+    return before + max(last.diagnostics["round_kl"], 0.0) ** 0.5
