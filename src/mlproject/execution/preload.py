@@ -1,11 +1,4 @@
-"""Imported once by the server that workers are forked from: everything that is slow to import (7 s together)."""
+"""Imported once by the server that workers are forked from: everything that steps need and that is slow to import."""
 
-import mlproject.models.init
-import mlproject.models.reward_model
-import mlproject.optimization.best_of_n
-import mlproject.optimization.ppo
-import mlproject.pipeline.loading
-import mlproject.preferences.bradley_terry
-import mlproject.preferences.metrics
-import mlproject.tracking.runs
-import mlproject.worlds.helpdesk  # noqa: F401
+import mlproject.pipeline.study
+import mlproject.tracking.runs  # noqa: F401

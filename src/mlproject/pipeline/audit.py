@@ -5,15 +5,14 @@ The peak is where the curve of the policy run, on the `curve` prompts, is highes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from mlproject.config.schema import Config
+from mlproject.curve import Curve
 from mlproject.optimization import METHODS
+from mlproject.pipeline.loading import load_checkpoint
 from mlproject.pipeline.policy_run import CURVE, METHOD
 from mlproject.pipeline.pool import AUDIT
 from mlproject.pipeline.step import Run, RunRef, Step
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
+from mlproject.pipeline.task import load_task
 
 FILE = "audit.npz"
 
@@ -48,10 +47,6 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
 
 def measure_audit(run: Run) -> None:
     """Artifacts: `audit.npz`, a curve of one point."""
-    from mlproject.curve import Curve
-    from mlproject.pipeline.loading import load_checkpoint
-    from mlproject.pipeline.task import load_task
-
     method = METHODS[run.params["method"]]
     peak = Curve.load(run.input("policy-run") / CURVE).peak()
     task = load_task(run, AUDIT)

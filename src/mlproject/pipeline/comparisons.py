@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
+from mlproject.config.schema import Config
+from mlproject.errors import UserError
+from mlproject.models.generation import sample
+from mlproject.models.prompt_format import Responses
+from mlproject.pipeline.loading import (
+    load_gold,
+    load_policy,
+    load_prompt_format,
+    new_accelerator,
+    numpy_generator,
+    open_world,
+    torch_generator,
+)
 from mlproject.pipeline.step import Run, Step
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
+from mlproject.preferences.comparisons import label_comparisons
 
 HELD_OUT = 0.1
 TABLE = "comparisons.parquet"
@@ -44,21 +55,6 @@ def collect_comparisons(run: Run) -> None:
 
     Pairs are drawn in chunks with seeds of their own, so that fewer comparisons are a prefix of more.
     """
-    import pandas as pd
-
-    from mlproject.errors import UserError
-    from mlproject.models.generation import sample
-    from mlproject.models.prompt_format import Responses
-    from mlproject.pipeline.loading import (
-        load_gold,
-        load_policy,
-        load_prompt_format,
-        new_accelerator,
-        numpy_generator,
-        open_world,
-        torch_generator,
-    )
-    from mlproject.preferences.comparisons import label_comparisons
 
     p = run.params
     world = open_world(run)

@@ -7,16 +7,36 @@ policy's own size starts from the policy's weights, as reward models usually do;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+
+import numpy as np
+import pandas as pd
 
 from mlproject.config.rules import GOLD, TRAINED
+from mlproject.config.schema import Config
+from mlproject.models.collectives import broadcast
+from mlproject.models.generation import sample
+from mlproject.models.init import new_reward_model, parameter_count
+from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sizes import SIZES
+from mlproject.models.training import Schedule
+from mlproject.pipeline.loading import (
+    MODEL_FOLDER,
+    SAMPLE_BATCH,
+    UNITS,
+    load_policy,
+    load_prompt_format,
+    memory_options,
+    new_accelerator,
+    numpy_generator,
+    stream_seed,
+    torch_generator,
+)
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from mlproject.config.schema import Config
+from mlproject.preferences.bradley_terry import train_reward_model
+from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
+from mlproject.preferences.metrics import pairwise_metrics
+from mlproject.worlds import load_world
 
 MIX = {("own", "own"): 0.4, ("own", "distorted"): 0.35, ("own", "hot"): 0.1, ("hot", "distorted"): 0.15}
 """Shares of the kinds of pairs; a distorted response is made from the other one of its pair."""
@@ -47,31 +67,6 @@ def gold_rm(config: Config, policy: Step) -> Step:
 
 def train_gold_rm(run: Run) -> None:
     """Artifacts: `model/`, `units.json` (human mean and standard deviation on the initial policy)."""
-    import json
-
-    import numpy as np
-
-    from mlproject.models.collectives import broadcast
-    from mlproject.models.generation import sample
-    from mlproject.models.init import new_reward_model, parameter_count
-    from mlproject.models.reward_model import RewardModel, content_hash
-    from mlproject.models.training import Schedule
-    from mlproject.pipeline.loading import (
-        MODEL_FOLDER,
-        SAMPLE_BATCH,
-        UNITS,
-        load_policy,
-        load_prompt_format,
-        memory_options,
-        new_accelerator,
-        numpy_generator,
-        stream_seed,
-        torch_generator,
-    )
-    from mlproject.preferences.bradley_terry import train_reward_model
-    from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
-    from mlproject.preferences.metrics import pairwise_metrics
-    from mlproject.worlds import load_world
 
     p = run.params
     seed = p["world_seed"]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from mlproject.config.schema import Config
+from mlproject.models.init import new_policy, parameter_count
+from mlproject.models.sequences import encode
+from mlproject.models.sft import train_sft
 from mlproject.models.sizes import SIZES
+from mlproject.models.training import Schedule
+from mlproject.pipeline.loading import (
+    MODEL_FOLDER,
+    memory_options,
+    new_accelerator,
+    numpy_generator,
+    stream_seed,
+    torch_generator,
+)
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
+from mlproject.worlds import load_world
 
 
 def initial_policy(config: Config) -> Step:
@@ -30,20 +39,6 @@ def initial_policy(config: Config) -> Step:
 
 def train_initial_policy(run: Run) -> None:
     """Artifacts: `model/`."""
-    from mlproject.models.init import new_policy, parameter_count
-    from mlproject.models.sequences import encode
-    from mlproject.models.sft import train_sft
-    from mlproject.models.training import Schedule
-    from mlproject.pipeline.loading import (
-        MODEL_FOLDER,
-        memory_options,
-        new_accelerator,
-        numpy_generator,
-        stream_seed,
-        torch_generator,
-    )
-    from mlproject.worlds import load_world
-
     p = run.params
     world = load_world(p["world"], p["world_seed"])
     tokenizer = world.tokenizer()

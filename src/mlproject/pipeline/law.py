@@ -12,14 +12,16 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from mlproject.config.schema import Config
+from mlproject.curve import Curve, mean_and_se
+from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, compare, fit, law_for, spearman, trend
 from mlproject.models.sizes import SIZES
+from mlproject.pipeline.policy_run import CURVE
 from mlproject.pipeline.step import Run, Step
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
-    from mlproject.curve import Curve
 
 FILE = "laws.json"
 PRIORS = "priors.json"
@@ -44,10 +46,6 @@ def law(config: Config, policy_runs: Sequence[Step]) -> Step:
 
 def fit_laws(run: Run) -> None:
     """Artifacts: `laws.json`, `priors.json`."""
-    from mlproject.curve import Curve
-    from mlproject.laws import Prior, spearman, trend
-    from mlproject.pipeline.policy_run import CURVE
-
     curves: dict[tuple[str, int, str], dict[int, Curve]] = defaultdict(dict)
     for i, about in enumerate(json.loads(run.params["curves"])):
         key = (about["method"], about["rm_params"], about["rm_size"])
@@ -99,10 +97,6 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
     Coefficients are fitted to the seeds' curves together (they share their prompts). How well a form fits (`r2`,
     `rmse`, `rmse_by_form`) is the mean over fits to each seed's curve alone: seeds that differ are no misfit.
     """
-    import numpy as np
-
-    from mlproject.curve import Curve, mean_and_se
-    from mlproject.laws import FORMS, MIN_D, bootstrap_fit, compare, fit, law_for
 
     form = law_for(method)
     min_d = MIN_D[form.name]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
+from mlproject.config.schema import Config
+from mlproject.models.sequences import unique
+from mlproject.optimization.sample_pool import draw_pool
+from mlproject.pipeline.loading import (
+    SAMPLE_BATCH,
+    human_units,
+    load_gold,
+    load_policy,
+    load_prompt_format,
+    new_accelerator,
+    open_world,
+    torch_generator,
+)
 from mlproject.pipeline.step import Run, RunRef, Step
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
 
 FILE = "pool.safetensors"
 CURVE, AUDIT = "curve", "audit"
@@ -32,20 +42,6 @@ def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str 
 
 def sample_pool(run: Run) -> None:
     """Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
-    import numpy as np
-
-    from mlproject.models.sequences import unique
-    from mlproject.optimization.sample_pool import draw_pool
-    from mlproject.pipeline.loading import (
-        SAMPLE_BATCH,
-        human_units,
-        load_gold,
-        load_policy,
-        load_prompt_format,
-        new_accelerator,
-        open_world,
-        torch_generator,
-    )
 
     p = run.params
     split = p.get("split", CURVE)

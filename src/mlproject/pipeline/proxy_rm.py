@@ -6,20 +6,35 @@ Kind `test-rm`: the same on the half of the comparisons that the proxies never s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from mlproject.config.rules import NONE
-from mlproject.models.checkpoints import inspect_checkpoint
+from mlproject.config.schema import Config
+from mlproject.models.checkpoints import inspect_checkpoint, load_with_reward_head, prompt_format_of
+from mlproject.models.init import new_reward_model
+from mlproject.models.reward_model import RewardModel, content_hash
+from mlproject.models.scorers import TextRewardModel
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.models.training import Schedule
+from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
+from mlproject.pipeline.comparisons import TABLE
+from mlproject.pipeline.loading import (
+    load_prompt_format,
+    memory_options,
+    new_accelerator,
+    open_world,
+    save_scorer,
+    stream_seed,
+    torch_generator,
+)
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_limit
 from mlproject.preferences import HALF, HALVES
+from mlproject.preferences.bradley_terry import train_reward_model
+from mlproject.preferences.comparisons import encode_comparisons
 from mlproject.worlds import FILES
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from mlproject.config.schema import Config
-
 
 TRAIN, TEST = HALVES
 """Halves of the comparisons, where they are split: the first is for proxies, the second for test RMs."""
@@ -91,27 +106,6 @@ def _known(config: Config, comparisons: Step, policy: Step | RunRef, gold: Step 
 
 def train_proxy_rm(run: Run) -> None:
     """Artifacts: `model/`, whose config.json holds centre and scale."""
-    import numpy as np
-    import pandas as pd
-
-    from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
-    from mlproject.models.init import new_reward_model
-    from mlproject.models.reward_model import RewardModel, content_hash
-    from mlproject.models.scorers import TextRewardModel
-    from mlproject.models.training import Schedule
-    from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
-    from mlproject.pipeline.comparisons import TABLE
-    from mlproject.pipeline.loading import (
-        load_prompt_format,
-        memory_options,
-        new_accelerator,
-        open_world,
-        save_scorer,
-        stream_seed,
-        torch_generator,
-    )
-    from mlproject.preferences.bradley_terry import train_reward_model
-    from mlproject.preferences.comparisons import encode_comparisons
 
     p = run.params
     policy_format = load_prompt_format(run, open_world(run))

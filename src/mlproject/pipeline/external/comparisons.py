@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from mlproject.config.schema import Config
 from mlproject.pipeline.comparisons import HELD_OUT, TABLE
+from mlproject.pipeline.external.policy import SKIPPED
+from mlproject.pipeline.loading import PROMPTS_FOLDER, load_prompt_format, numpy_generator
 from mlproject.pipeline.step import Run, Step
-from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
+from mlproject.preferences.comparisons import comparisons_from_preferences
+from mlproject.worlds.files import Files
+from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest, train_preferences
 
 
 def external_comparisons(config: Config, policy: Step) -> Step:
@@ -35,12 +35,6 @@ def import_preferences(run: Run) -> None:
 
     A tenth of the prompts is held out; which response stands first is a coin's choice.
     """
-    from mlproject.pipeline.external.policy import SKIPPED
-    from mlproject.pipeline.loading import PROMPTS_FOLDER, load_prompt_format, numpy_generator
-    from mlproject.preferences.comparisons import comparisons_from_preferences
-    from mlproject.worlds.files import Files
-    from mlproject.worlds.files.snapshot import train_preferences
-
     p = run.params
     world = Files.load(run.input("initial-policy") / PROMPTS_FOLDER)
     kept, skipped = train_preferences(p, p["preferences_path"], world, load_prompt_format(run, world).cut)

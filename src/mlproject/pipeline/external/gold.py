@@ -6,18 +6,40 @@ can be fooled where the proxies are, only less; the tag `mlproject.gold` says on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
 
 from mlproject.config.rules import GOLD, NONE, gold_kind, is_function
-from mlproject.models.checkpoints import inspect_checkpoint, inspect_reward_model
+from mlproject.config.schema import Config
+from mlproject.errors import UserError
+from mlproject.models.checkpoints import (
+    inspect_checkpoint,
+    inspect_reward_model,
+    load_reward_checkpoint,
+    prompt_format_of,
+)
+from mlproject.models.generation import sample
+from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function
+from mlproject.pipeline.loading import (
+    SAMPLE_BATCH,
+    UNITS,
+    load_policy,
+    load_prompt_format,
+    load_scorer,
+    new_accelerator,
+    open_world,
+    save_scorer,
+    torch_generator,
+)
 from mlproject.pipeline.step import Run, Step
-
-if TYPE_CHECKING:
-    import torch
-
-    from mlproject.config.schema import Config
-    from mlproject.models.prompt_format import PromptFormat
-    from mlproject.models.scorers import Scorer
 
 PAIRS = "pairs.parquet"
 """Artifact: pairs of responses of the initial policy with their gold scores, for the scale of proxies."""
@@ -64,11 +86,6 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
 
 def _code_digest(name: str) -> str:
     """Of the file that a function stands in: another function is another gold."""
-    import hashlib
-    import sys
-    from pathlib import Path
-
-    from mlproject.models.scorers import load_function
 
     load_function(name)
     file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
@@ -77,24 +94,6 @@ def _code_digest(name: str) -> str:
 
 def import_gold(run: Run) -> None:
     """Artifacts: the scorer (`model/` or `scorer.json`), `units.json` and `pairs.parquet`."""
-    import json
-
-    import numpy as np
-    import pandas as pd
-
-    from mlproject.errors import UserError
-    from mlproject.models.generation import sample
-    from mlproject.models.prompt_format import Responses
-    from mlproject.pipeline.loading import (
-        SAMPLE_BATCH,
-        UNITS,
-        load_policy,
-        load_prompt_format,
-        new_accelerator,
-        open_world,
-        save_scorer,
-        torch_generator,
-    )
 
     p = run.params
     world, device = open_world(run), new_accelerator().device
@@ -141,11 +140,6 @@ def import_gold(run: Run) -> None:
 
 
 def _scorer(run: Run, prompt_format: PromptFormat, device: torch.device) -> Scorer:
-    from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
-    from mlproject.models.reward_model import RewardModel
-    from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function
-    from mlproject.pipeline.loading import load_scorer
-
     gold = run.params["gold"]
     if gold == NONE:
         return load_scorer(run.input("test-rm"), prompt_format, device)

@@ -5,15 +5,14 @@ A study owns what it read: model and prompts lie among the run's artifacts, what
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from mlproject.config.schema import Config
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import inspect_checkpoint
+from mlproject.models.checkpoints import inspect_checkpoint, load_policy_checkpoint, longest_sequence
+from mlproject.models.init import parameter_count
+from mlproject.models.prompt_format import PromptFormat
+from mlproject.pipeline.loading import MODEL_FOLDER, PROMPTS_FOLDER
 from mlproject.pipeline.step import Run, Step
-from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
+from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest, take_snapshot
 
 SKIPPED = "skipped_rows.txt"
 
@@ -46,12 +45,6 @@ def external_policy(config: Config) -> Step:
 
 def import_policy(run: Run) -> None:
     """Artifacts: `model/`, `prompts/`, and `skipped_rows.txt` where rows were left out."""
-    from mlproject.models.checkpoints import load_policy_checkpoint, longest_sequence
-    from mlproject.models.init import parameter_count
-    from mlproject.models.prompt_format import PromptFormat
-    from mlproject.pipeline.loading import MODEL_FOLDER, PROMPTS_FOLDER
-    from mlproject.worlds.files.snapshot import take_snapshot
-
     p = run.params
     model, tokenizer = load_policy_checkpoint(inspect_checkpoint(p["policy"], "policy"), "policy")
     prompt_format = PromptFormat(tokenizer, p["max_response_tokens"])

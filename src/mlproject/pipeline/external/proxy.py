@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from mlproject.models.checkpoints import CheckpointInfo, inspect_checkpoint
+from mlproject.config.schema import Config
+from mlproject.models.checkpoints import CheckpointInfo, inspect_checkpoint, load_reward_checkpoint, prompt_format_of
+from mlproject.models.reward_model import RewardModel, content_hash
+from mlproject.models.scorers import TextRewardModel
+from mlproject.pipeline.calibrate import calibrated, load_unit_pairs
 from mlproject.pipeline.external.gold import UNIT_PAIRS
+from mlproject.pipeline.loading import load_prompt_format, new_accelerator, open_world, save_scorer
 from mlproject.pipeline.step import Run, Step
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
 
 
 def external_proxy(config: Config, found: CheckpointInfo, given: str, policy: Step, gold: Step, seed: int) -> Step:
@@ -46,12 +46,6 @@ def external_proxy(config: Config, found: CheckpointInfo, given: str, policy: St
 
 def import_proxy(run: Run) -> None:
     """Artifacts: `model/`, whose config.json holds centre and scale."""
-    from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
-    from mlproject.models.reward_model import RewardModel, content_hash
-    from mlproject.models.scorers import TextRewardModel
-    from mlproject.pipeline.calibrate import calibrated, load_unit_pairs
-    from mlproject.pipeline.loading import load_prompt_format, new_accelerator, open_world, save_scorer
-
     p = run.params
     prompt_format = load_prompt_format(run, open_world(run))
     model, tokenizer = load_reward_checkpoint(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes")
