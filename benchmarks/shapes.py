@@ -17,7 +17,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from mlproject.curve import Curve
-from mlproject.laws import FORMS, compare, spearman
+from mlproject.laws import FORMS, rmse_by_form, spearman
 from mlproject.tracking.store import all_runs, tracking_uri
 
 
@@ -63,7 +63,7 @@ def claims(method: str, rows: list[Row]) -> Iterator[str]:
         yield f"seed {seed}: rank correlation {rho:+.1f}; smallest falls {drop:.2f} ({drop / se:.0f} se); peaks {shown}"
     yield "R2 of the law: " + "  ".join(f"{row.rm_size}/{row.seed} {row.r2:.3f}" for row in rows)
     own, rival = ("best-of-n", "rl") if method == "best-of-n" else ("rl", "best-of-n")
-    errors = [compare([FORMS[own], FORMS[rival]], row.curve.sqrt_kl_S, row.curve.gold_S) for row in rows]
+    errors = [rmse_by_form([FORMS[own], FORMS[rival]], row.curve.sqrt_kl_S, row.curve.gold_S) for row in rows]
     yield f"form {own} fits better than {rival} on {sum(e[own] < e[rival] for e in errors)} of {len(errors)} curves"
 
 

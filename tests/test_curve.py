@@ -1,4 +1,4 @@
-"""The common currency: peaks without optimism, paired drops, and files that give back what was saved."""
+"""Curves: unbiased peaks, paired drops, and files that restore what was saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def curve_of(gold_SP: np.ndarray, human: bool = False) -> Curve:
     )
 
 
-def test_peak_gold_is_unbiased_under_pure_noise_where_the_maximum_is_optimistic() -> None:
+def test_peak_gold_is_unbiased_under_pure_noise_and_the_maximum_is_not() -> None:
     rng = np.random.default_rng(0)
     peaks, maxima = [], []
     for _ in range(400):
@@ -76,7 +76,7 @@ def test_a_curve_is_read_back_as_it_was_saved(tmp_path: Path, human: bool) -> No
         assert loaded.human_SP is None
 
 
-def test_a_stream_of_points_and_its_curve_say_the_same() -> None:
+def test_a_stream_of_points_and_its_curve_agree() -> None:
     curve = curve_of(np.random.default_rng(0).normal(size=(5, 7)), human=True)
     points = list(curve)
     again = Curve.from_points(points)
@@ -97,7 +97,7 @@ def test_an_estimate_of_kl_below_zero_has_distance_zero() -> None:
     assert CurvePoint(1, -0.01, np.zeros(2), np.zeros(2)).sqrt_kl == 0.0
 
 
-def test_signs_that_every_point_has_are_kept_in_memory_and_on_disk(tmp_path: Path) -> None:
+def test_statistics_that_every_point_has_survive_in_memory_and_on_disk(tmp_path: Path) -> None:
     values_S = [0.5, -1.25, 3.0]
     points = [
         CurvePoint(i, float(i), np.ones(2), np.zeros(2), statistics={"rm_gap.3k": value, **({"odd": 1.0} if i else {})})
@@ -110,7 +110,7 @@ def test_signs_that_every_point_has_are_kept_in_memory_and_on_disk(tmp_path: Pat
         assert [point.statistics for point in each] == [{"rm_gap.3k": value} for value in values_S]
 
 
-def test_a_file_from_before_signs_were_kept_still_loads(tmp_path: Path) -> None:
+def test_a_file_without_statistics_still_loads(tmp_path: Path) -> None:
     gold_SP = np.ones((2, 3))
     np.savez_compressed(
         tmp_path / "old.npz", steps_S=np.arange(2), kl_S=np.arange(2.0), proxy_SP=gold_SP, gold_SP=gold_SP

@@ -1,4 +1,4 @@
-"""Intervals by the bootstrap over prompts: the same answer as resampling the long way. Coverage: test_planted.py."""
+"""Bootstrap intervals over prompts equal those of resampling and refitting one by one. Coverage: test_planted.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ D = np.linspace(0.0, 3.0, 25)
 
 
 def simulated(rng: np.random.Generator) -> Curve:
-    """A curve with prompts of their own alpha and beta, so the errors of all points move together."""
+    """A curve whose prompts differ in alpha and beta, so that the errors of its points are correlated."""
     alpha_P = ALPHA + rng.normal(scale=0.5, size=PROMPTS)
     beta_P = BETA + rng.normal(scale=0.15, size=PROMPTS)
     gold_SP = D[:, None] * (alpha_P - beta_P * D[:, None]) + rng.normal(scale=0.3, size=(len(D), PROMPTS))
@@ -28,10 +28,10 @@ def simulated(rng: np.random.Generator) -> Curve:
 def test_the_intervals_equal_those_of_resampling_and_refitting_one_by_one() -> None:
     curve, form = simulated(np.random.default_rng(1)), FORMS["rl"]
     interval = bootstrap_fit(form, curve, 50, np.random.default_rng(2), min_d=0.3)
-    counts_BP = np.random.default_rng(2).multinomial(PROMPTS, np.full(PROMPTS, 1 / PROMPTS), size=50)
+    counts_WP = np.random.default_rng(2).multinomial(PROMPTS, np.full(PROMPTS, 1 / PROMPTS), size=50)
     fits = []
     stretch = sqrt(150 / 149) * 1.976013 / 1.959964  # Student's t of 149 degrees of freedom over the normal
-    for counts_P in counts_BP:
+    for counts_P in counts_WP:
         resampled_SP = np.repeat(curve.gold_SP, counts_P, axis=1)
         moved_S = stretch * (resampled_SP.mean(axis=1) - curve.gold_S)
         fits.append(fit(form, D, curve.gold_S + moved_S, min_d=0.3))
@@ -54,21 +54,21 @@ def test_the_intervals_equal_those_of_resampling_and_refitting_one_by_one() -> N
 def test_resampled_means_of_gaussian_prompts_spread_as_students_t_interval_is_wide(prompts: int) -> None:
     scores_SP = np.random.default_rng(8).normal(size=(1, prompts))
     se = scores_SP.std(ddof=1) / np.sqrt(prompts)
-    means_B = resampled_means(scores_SP, 40_000, np.random.default_rng(9))[:, 0]
-    assert means_B.std() * 1.95996 == pytest.approx(t_975(prompts - 1) * se, rel=0.02)
-    assert means_B.mean() == pytest.approx(scores_SP.mean(), abs=5 * means_B.std() / 200)
+    means_W = resampled_means(scores_SP, 40_000, np.random.default_rng(9))[:, 0]
+    assert means_W.std() * 1.95996 == pytest.approx(t_975(prompts - 1) * se, rel=0.02)
+    assert means_W.mean() == pytest.approx(scores_SP.mean(), abs=5 * means_W.std() / 200)
 
 
-def test_one_prompt_bounds_nothing() -> None:
-    lone = bootstrap_fit(
+def test_a_single_prompt_has_nan_intervals() -> None:
+    single = bootstrap_fit(
         FORMS["best-of-n"], Curve(np.arange(25), D**2, D[:, None], D[:, None]), 50, np.random.default_rng()
     )
-    assert np.isnan([*lone.alpha, *lone.beta, *lone.peak_kl]).all()
+    assert np.isnan([*single.alpha, *single.beta, *single.peak_kl]).all()
 
 
 def test_percentiles_leave_out_two_and_a_half_percent_on_average_however_few_the_resamples() -> None:
     draws = np.random.default_rng(10).uniform(size=(4000, 60))
-    low, high = np.mean([interval_95(draw_B) for draw_B in draws], axis=0)
+    low, high = np.mean([interval_95(draw_W) for draw_W in draws], axis=0)
     assert (low, high) == (pytest.approx(0.025, abs=0.001), pytest.approx(0.975, abs=0.001))
 
 

@@ -1,4 +1,4 @@
-"""Fits: planted coefficients come back, and the right form wins on the toy whose form is known."""
+"""Fits: planted coefficients are recovered, and the right form wins on a toy whose form is known."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mlproject.estimators import best_of_n_kl_bound, n_grid
-from mlproject.laws import FORMS, MIN_D, compare, fit, score_forms
+from mlproject.laws import FORMS, MIN_D, fit, rmse_by_form, score_forms
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMS.items() if not form.with_exponent])
-def test_planted_coefficients_come_back_exactly_without_noise(name: str) -> None:
+def test_planted_coefficients_are_recovered_exactly_without_noise(name: str) -> None:
     d = np.linspace(0.0, 3.2, 30)
     planted = np.array([0.6, 0.11])[: FORMS[name].columns(d).shape[-1]]
     law = fit(FORMS[name], d, FORMS[name].value(d, planted), min_d=MIN_D[name])
@@ -23,7 +23,7 @@ def test_planted_coefficients_come_back_exactly_without_noise(name: str) -> None
 
 
 @pytest.mark.parametrize(("alpha", "beta", "g"), [(0.6, 0.11, 1.37), (1.1, 0.2, 3.0), (2.0, 1.5, 0.21)])
-def test_a_planted_exponent_comes_back(alpha: float, beta: float, g: float) -> None:
+def test_a_planted_exponent_is_recovered(alpha: float, beta: float, g: float) -> None:
     d = np.linspace(0.1, 3.2, 30)
     gold = d * (alpha - beta * d**g)
     law = fit(FORMS["power"], d, gold)
@@ -50,7 +50,8 @@ def test_the_power_form_never_fits_worse_than_the_best_of_n_law_which_it_contain
     rng = np.random.default_rng(1)
     d = np.linspace(0.1, 3.0, 20)
     for _ in range(20):
-        rmse = compare([FORMS["best-of-n"], FORMS["power"]], d, d * (0.5 - 0.1 * d) + rng.normal(scale=0.1, size=20))
+        gold = d * (0.5 - 0.1 * d) + rng.normal(scale=0.1, size=20)
+        rmse = rmse_by_form([FORMS["best-of-n"], FORMS["power"]], d, gold)
         assert rmse["power"] <= rmse["best-of-n"] + 1e-12
 
 
@@ -81,7 +82,7 @@ def test_fewer_than_three_distinct_points_are_refused(d: list[float]) -> None:
         fit(FORMS["best-of-n"], d, np.ones(len(d)))
 
 
-def test_a_fit_without_a_peak_says_nan_and_never_infinity() -> None:
+def test_the_peak_of_a_fit_without_one_is_nan_and_never_infinite() -> None:
     d = np.linspace(0.5, 3.0, 10)
     assert np.isnan(fit(FORMS["best-of-n"], d, d + 0.1 * d**2).peak()).all()
     barely = fit(FORMS["rl"], d, FORMS["rl"].value(d, [0.5, 1e-4])).peak()
@@ -89,7 +90,7 @@ def test_a_fit_without_a_peak_says_nan_and_never_infinity() -> None:
 
 
 def quadratic_toy() -> tuple[np.ndarray, np.ndarray]:
-    """science.md 1.13: proxy x ~ N(0,1), gold = .5 x - .06 (x^2 - 1); the exact law of the maximum of n."""
+    """proxy x ~ N(0,1), gold = .5 x - .06 (x^2 - 1); the exact law of the maximum of n."""
     from math import erf
 
     x = np.linspace(-9.0, 9.0, 18_001)
@@ -103,7 +104,7 @@ def quadratic_toy() -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_quadratic_toy_prefers_the_best_of_n_form() -> None:
     d, gold = quadratic_toy()
-    rmse = compare([form for form in FORMS.values() if form.dof <= 2], d, gold, min_d=0.0)
+    rmse = rmse_by_form([form for form in FORMS.values() if form.dof <= 2], d, gold, min_d=0.0)
     assert min(rmse, key=lambda name: rmse[name]) == "best-of-n"
     assert rmse["best-of-n"] == pytest.approx(0.0019, abs=0.0006)
     assert rmse["rl"] == pytest.approx(0.027, abs=0.007)
@@ -113,20 +114,20 @@ def test_the_quadratic_toy_prefers_the_best_of_n_form() -> None:
     assert (peak_kl, peak_gold) == (pytest.approx(9.7, abs=0.4), pytest.approx(1.097, abs=0.01))
 
 
-def test_the_quadratic_toy_is_foretold_beyond_six_nats_by_the_best_of_n_form_only() -> None:
+def test_only_the_best_of_n_form_predicts_the_quadratic_toy_beyond_six_nats() -> None:
     d, gold = quadratic_toy()
-    rmse = compare([FORMS["best-of-n"], FORMS["rl"]], d, gold, min_d=0.0, max_d=np.sqrt(6.0))
+    rmse = rmse_by_form([FORMS["best-of-n"], FORMS["rl"]], d, gold, min_d=0.0, max_d=np.sqrt(6.0))
     assert rmse["best-of-n"] < 0.016
     assert rmse["rl"] > 0.06
 
 
 def test_the_logarithmic_law_is_recognised_on_its_own_curve() -> None:
-    """RL data, 50 points even in KL up to 60; rivals miss by .040 and .0096 (science.md 1.13).
+    """RL data, 50 points even in KL up to 60; alternatives have RMSE .040 and .0096.
 
-    The errors hang on the grid: points even in d instead give .055 and .017.
+    The errors depend on the grid: points even in d instead give .055 and .017.
     """
     d = np.sqrt(np.linspace(60 / 50, 60, 50))
-    rmse = compare(FORMS.values(), d, FORMS["rl"].value(d, [0.35, 0.147]))
+    rmse = rmse_by_form(FORMS.values(), d, FORMS["rl"].value(d, [0.35, 0.147]))
     assert rmse["rl"] < 1e-12
     assert rmse["best-of-n"] == pytest.approx(0.040, abs=0.002)
     assert rmse["log1p"] == pytest.approx(0.0096, abs=0.0005)
@@ -137,8 +138,8 @@ def test_forms_are_compared_on_identical_points() -> None:
     d = np.array([0.1, 0.5, 1.0, 2.0, 3.0])
     gold = FORMS["best-of-n"].value(d, [0.5, 0.1])
     gold[0] = 9.0
-    assert compare([FORMS["best-of-n"], FORMS["rl"]], d, gold)["best-of-n"] < 1e-12
-    assert compare([FORMS["best-of-n"]], d, gold)["best-of-n"] > 1.0
+    assert rmse_by_form([FORMS["best-of-n"], FORMS["rl"]], d, gold)["best-of-n"] < 1e-12
+    assert rmse_by_form([FORMS["best-of-n"]], d, gold)["best-of-n"] > 1.0
 
 
 def test_aic_charges_two_for_every_coefficient_and_ranks_by_the_likelihood_of_gaussian_errors() -> None:
@@ -153,17 +154,17 @@ def test_aic_charges_two_for_every_coefficient_and_ranks_by_the_likelihood_of_ga
     assert fit(FORMS["linear"], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]).aic == -np.inf
 
 
-def test_standings_are_the_errors_of_the_two_fits_made_apart() -> None:
+def test_form_scores_are_the_errors_of_two_separate_fits() -> None:
     d, gold = quadratic_toy()
     forms, cut = [FORMS["best-of-n"], FORMS["rl"], FORMS["power"]], np.sqrt(6.0)
-    d, gold = d[d > 0.3], gold[d > 0.3]  # the strictest rule of the three
-    for name, standing in score_forms(forms, d, gold, cut).items():
-        everything, beginning = fit(FORMS[name], d, gold), fit(FORMS[name], d[d <= cut], gold[d <= cut])
-        assert (standing.rmse, standing.aic) == (everything.rmse, everything.aic)
+    d, gold = d[d > 0.3], gold[d > 0.3]  # the largest MIN_D of the three
+    for name, score in score_forms(forms, d, gold, cut).items():
+        full, beginning = fit(FORMS[name], d, gold), fit(FORMS[name], d[d <= cut], gold[d <= cut])
+        assert (score.rmse, score.aic) == (full.rmse, full.aic)
         beyond = gold[d > cut] - beginning.value(d[d > cut])
-        assert standing.held_out_rmse == pytest.approx(np.sqrt(np.mean(beyond**2)))
+        assert score.held_out_rmse == pytest.approx(np.sqrt(np.mean(beyond**2)))
 
 
 def test_a_comparison_beyond_the_last_point_is_refused() -> None:
     with pytest.raises(ValueError, match="max_d"):
-        compare([FORMS["linear"]], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0], max_d=3.0)
+        rmse_by_form([FORMS["linear"]], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0], max_d=3.0)

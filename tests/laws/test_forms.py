@@ -9,7 +9,7 @@ from mlproject.laws import FORMS, law_for
 
 POWER = FORMS["power"].with_exponent
 assert POWER
-SOLID = {name: form for name, form in FORMS.items() if not form.with_exponent}  # those that have columns
+SOLID = {name: form for name, form in FORMS.items() if not form.with_exponent}  # all but families
 SOLID |= {f"power {g}": POWER(g) for g in (0.5, 1.0, 2.5)}
 PEAKED = [name for name, form in SOLID.items() if form.peak_d is not None]
 
@@ -31,13 +31,13 @@ def test_the_forms_compute_their_formulas() -> None:
     assert POWER(0.4).value(d, [a, b]) == pytest.approx(d * (a - b * d**0.4))
 
 
-def test_a_family_tells_whoever_takes_it_for_one_form() -> None:
+def test_a_family_cannot_be_evaluated_without_an_exponent() -> None:
     with pytest.raises(TypeError, match="exponent"):
         FORMS["power"].value(1.0, [0.5, 0.1])
 
 
 @pytest.mark.parametrize("name", SOLID)
-def test_a_form_learns_as_many_numbers_as_it_has_columns_and_exponents(name: str) -> None:
+def test_dof_counts_columns_and_exponents(name: str) -> None:
     columns = SOLID[name].columns(np.ones(1)).shape[-1]
     assert SOLID[name].dof == columns + name.startswith("power")
 
@@ -48,14 +48,14 @@ def test_peaks_equal_the_maximum_over_a_dense_grid(name: str, alpha: float, beta
     d = np.linspace(0.0, 40.0, 2_000_001)
     gold = SOLID[name].value(d, [alpha, beta])
     best = int(gold.argmax())
-    assert best < len(d) - 1  # the grid holds the peak
+    assert best < len(d) - 1  # the grid contains the peak
     peak_kl, peak_gold = SOLID[name].peak([alpha, beta])
     assert np.sqrt(peak_kl) == pytest.approx(d[best], abs=4e-5)
     assert peak_gold == pytest.approx(gold[best], rel=1e-8)
 
 
 def test_the_optima_are_those_of_the_closed_forms() -> None:
-    """Science.md 1.6: (a/2b)^2, a^2/4b, 0 again at 4 KL*; RL: exp(2a/b - 2), b d*, 0 again at e^2 KL*."""
+    """(a/2b)^2, a^2/4b, 0 again at 4 KL*; RL: exp(2a/b - 2), b d*, 0 again at e^2 KL*."""
     a, b = 0.513, 0.12
     kl, gold = FORMS["best-of-n"].peak([a, b])
     assert (kl, gold) == (pytest.approx((a / (2 * b)) ** 2), pytest.approx(a**2 / (4 * b)))
@@ -67,7 +67,7 @@ def test_the_optima_are_those_of_the_closed_forms() -> None:
 
 
 @pytest.mark.parametrize("name", PEAKED)
-def test_a_law_that_does_not_bend_down_or_bends_too_late_has_no_peak(name: str) -> None:
+def test_a_law_that_has_no_downward_curvature_or_too_little_has_no_peak(name: str) -> None:
     peak_kl, peak_gold = SOLID[name].peak([[0.5, 0.0], [0.5, -0.1], [0.5, 1e-320], [0.5, np.nan], [0.5, 0.2]])
     assert np.isnan(peak_kl).tolist() == [True, True, True, True, False]
     assert np.isnan(peak_gold).tolist() == [True, True, True, True, False]

@@ -1,4 +1,4 @@
-"""Goodhart's parts: planted differences, gamma by hand, the Gaussian baseline by closed forms and another integral."""
+"""Goodhart components: planted differences, gamma by hand, the Gaussian baseline by closed forms and quadrature."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BON, RL = FORMS["best-of-n"], FORMS["rl"]
 
 
 def curve(rng: np.random.Generator, gold: list[float], proxy: list[float], prompts: int = 100) -> Curve:
-    """Prompts with an alpha of their own, the same for proxy and gold, and noise."""
-    own_SP = D[:, None] * rng.normal(scale=0.4, size=prompts)
-    gold_SP, proxy_SP = (BON.value(D[:, None], coef) + own_SP for coef in (gold, proxy))
+    """Prompts differ in alpha, equally for proxy and gold, and gold has noise."""
+    prompt_SP = D[:, None] * rng.normal(scale=0.4, size=prompts)
+    gold_SP, proxy_SP = (BON.value(D[:, None], coef) + prompt_SP for coef in (gold, proxy))
     noise_SP = rng.normal(scale=0.2, size=(25, prompts))
     return Curve(np.arange(25), D**2, proxy_SP, gold_SP + noise_SP)
 
@@ -32,27 +32,27 @@ def test_intervals_hold_the_planted_parts_in_about_95_percent_of_curves() -> Non
         "gamma": (0.2 * 9 / 2 + 0.1 * 9) / (0.5 * 9 / 2 - 0.12 * 9),  # areas up to d = 3
     }
     held = dict.fromkeys(truth, 0)
-    for _ in range(400):
-        found = decompose(BON, curve(rng, [0.5, 0.12], [0.7, 0.02]), 200, rng)
+    for _ in range(200):
+        parts = decompose(BON, curve(rng, [0.5, 0.12], [0.7, 0.02]), 200, rng)
         for name, value in truth.items():
-            estimate = getattr(found, name)
+            estimate = getattr(parts, name)
             assert estimate.low < estimate.value < estimate.high
             held[name] += estimate.low <= value <= estimate.high
-    assert all(0.92 <= count / 400 <= 0.98 for count in held.values()), held
+    assert all(0.91 <= count / 200 <= 0.99 for count in held.values()), held
 
 
-def test_proxy_and_gold_are_resampled_together_so_that_what_they_share_leaves_no_doubt() -> None:
-    own_SP = D[:, None] * np.random.default_rng(1).normal(0.5, 0.4, size=50)
-    shared = Curve(np.arange(25), D**2, own_SP + 0.3 * D[:, None], own_SP)
-    found = decompose(BON, shared, 100, np.random.default_rng(2))
-    assert found.regressional == (pytest.approx(0.3), pytest.approx(0.3), pytest.approx(0.3))
-    assert found.extremal_excess == (pytest.approx(0, abs=1e-12),) * 3
+def test_proxy_and_gold_are_resampled_together_so_that_shared_noise_cancels() -> None:
+    prompt_SP = D[:, None] * np.random.default_rng(1).normal(0.5, 0.4, size=50)
+    shared = Curve(np.arange(25), D**2, prompt_SP + 0.3 * D[:, None], prompt_SP)
+    parts = decompose(BON, shared, 100, np.random.default_rng(2))
+    assert parts.regressional == (pytest.approx(0.3), pytest.approx(0.3), pytest.approx(0.3))
+    assert parts.extremal_excess == (pytest.approx(0, abs=1e-12),) * 3
 
 
 def test_a_proxy_that_is_gold_has_no_goodhart() -> None:
     same = curve(np.random.default_rng(3), [0.5, 0.0], [0.5, 0.0])
-    found = decompose(RL, Curve(same.steps_S, same.kl_S, same.gold_SP, same.gold_SP), 50, np.random.default_rng(4), 0.3)
-    for part in (found.regressional, found.extremal_excess, found.gamma):
+    parts = decompose(RL, Curve(same.steps_S, same.kl_S, same.gold_SP, same.gold_SP), 50, np.random.default_rng(4), 0.3)
+    for part in (parts.regressional, parts.extremal_excess, parts.gamma):
         assert part == (0.0, 0.0, 0.0)
 
 
@@ -83,12 +83,12 @@ def test_gamma_of_the_rl_law_is_the_ratio_of_its_areas() -> None:
     assert gamma(RL, [0.6, 0.25], [0.9, 0.05], 4.0) == pytest.approx(expected, rel=1e-5)
 
 
-def test_gamma_is_unknown_and_never_infinite_where_gold_loses_as_much_as_it_gains() -> None:
+def test_gamma_is_nan_and_never_infinite_if_gold_loses_as_much_as_it_gains() -> None:
     """The area under d (a - b d) is 0 again at 3 a / 2 b, here d = 3."""
-    coef_Bk = np.array([[0.4, 0.2], [0.4, 0.21], [-0.1, 0.0], [0.4, 0.19]])
-    found_B = gamma(BON, coef_Bk, [0.6, 0.0], 3.001)
-    assert np.isnan(found_B).tolist() == [True, True, True, False]
-    assert found_B[3] > 1
+    coef_WA = np.array([[0.4, 0.2], [0.4, 0.21], [-0.1, 0.0], [0.4, 0.19]])
+    gamma_W = gamma(BON, coef_WA, [0.6, 0.0], 3.001)
+    assert np.isnan(gamma_W).tolist() == [True, True, True, False]
+    assert gamma_W[3] > 1
 
 
 def test_the_gaussian_baseline_equals_the_closed_forms_of_the_normal_maximum() -> None:
@@ -119,7 +119,7 @@ def upper_tail(x: np.ndarray) -> np.ndarray:
 
 
 def test_the_gaussian_baseline_is_the_published_table() -> None:
-    """science.md 1.12: n, d = sqrt(KL), E[max]."""
+    """Columns: n, d = sqrt(KL), E[max]."""
     n = np.array([2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 4096, 12_500, 60_000])
     d = [0.44, 0.80, 1.10, 1.36, 1.58, 1.78, 1.97, 2.13, 2.29, 2.43, 2.71, 2.90, 3.16]
     highest = [0.56, 1.03, 1.42, 1.77, 2.07, 2.34, 2.60, 2.83, 3.04, 3.24, 3.63, 3.91, 4.27]

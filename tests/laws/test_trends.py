@@ -1,4 +1,4 @@
-"""Trends over reward-model size: regression the long way, Student's t, Spearman by hand."""
+"""Trends over RM size: regression by the normal equations, Student's t by quadrature, Spearman by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlproject.laws import plane, spearman, trend
 from mlproject.laws.intervals import t_975
 
 
-def test_a_planted_line_over_log10_parameters_comes_back() -> None:
+def test_a_planted_line_over_log10_parameters_is_recovered() -> None:
     params = np.array([3e6, 12e6, 85e6, 300e6, 3e9])
     line = trend(0.49 + 0.065 * np.log10(params / 3e6), params)
     assert line.slope == pytest.approx(0.065)
@@ -36,11 +36,11 @@ def test_slope_error_and_interval_equal_a_textbook_example() -> None:
 def test_slope_intervals_hold_the_planted_slope_in_95_percent_of_trends() -> None:
     rng = np.random.default_rng(0)
     params = np.repeat([1e4, 1e5, 1e6], 3)
-    held = 0
+    covered = 0
     for _ in range(1000):
         low, high = trend(0.3 - 0.02 * np.log10(params) + rng.normal(scale=0.05, size=9), params).slope_interval
-        held += low <= -0.02 <= high
-    assert 0.925 <= held / 1000 <= 0.975
+        covered += low <= -0.02 <= high
+    assert 0.925 <= covered / 1000 <= 0.975
 
 
 @pytest.mark.parametrize("params", [[1e5, 1e6], [1e5, 1e5, 1e5]])
@@ -49,11 +49,11 @@ def test_a_trend_over_too_few_runs_or_one_size_is_refused(params: list[float]) -
         trend(np.arange(len(params)), params)
 
 
-def test_a_planted_plane_over_parameters_and_data_comes_back_from_scattered_runs() -> None:
+def test_a_planted_plane_over_parameters_and_data_is_recovered_from_scattered_runs() -> None:
     params, data = np.array([1e3, 3e3, 1e5, 2e4, 5e5]), np.array([500, 4e3, 1e3, 3e4, 9e4])
-    found = plane(0.4 + 0.06 * np.log10(params) - 0.02 * np.log10(data), params, data)
-    assert found.slopes == (pytest.approx(0.06), pytest.approx(-0.02))
-    assert (found.intercept, found.r2, found.points) == (pytest.approx(0.4), pytest.approx(1.0), 5)
+    surface = plane(0.4 + 0.06 * np.log10(params) - 0.02 * np.log10(data), params, data)
+    assert surface.slopes == (pytest.approx(0.06), pytest.approx(-0.02))
+    assert (surface.intercept, surface.r2, surface.points) == (pytest.approx(0.4), pytest.approx(1.0), 5)
 
 
 def test_a_planes_intervals_and_r2_are_those_of_the_normal_equations() -> None:
@@ -63,12 +63,12 @@ def test_a_planes_intervals_and_r2_are_those_of_the_normal_equations() -> None:
     coef = np.linalg.solve(X.T @ X, X.T @ y)
     rss = np.sum((y - X @ coef) ** 2)
     margin = 2.570582 * np.sqrt(rss / 5 * np.diag(np.linalg.inv(X.T @ X)))  # t of 8 - 3 degrees of freedom
-    found = plane(y, 10**x, 10**z)
-    np.testing.assert_allclose([found.intercept, *found.slopes], coef)
+    surface = plane(y, 10**x, 10**z)
+    np.testing.assert_allclose([surface.intercept, *surface.slopes], coef)
     np.testing.assert_allclose(
-        found.slope_intervals, [[c - m, c + m] for c, m in zip(coef[1:], margin[1:], strict=True)]
+        surface.slope_intervals, [[c - m, c + m] for c, m in zip(coef[1:], margin[1:], strict=True)]
     )
-    assert found.r2 == pytest.approx(1 - rss / np.sum((y - y.mean()) ** 2))
+    assert surface.r2 == pytest.approx(1 - rss / np.sum((y - y.mean()) ** 2))
 
 
 def test_on_a_full_grid_of_sizes_and_data_the_plane_has_the_slopes_of_the_two_trends() -> None:
@@ -80,11 +80,11 @@ def test_on_a_full_grid_of_sizes_and_data_the_plane_has_the_slopes_of_the_two_tr
     )
 
 
-def test_a_plane_needs_data_that_do_not_follow_the_parameters() -> None:
+def test_a_plane_refuses_collinear_sizes_and_too_few_runs() -> None:
     params = np.array([1e3, 1e4, 1e5, 1e6])
-    with pytest.raises(ValueError, match="vary apart"):
+    with pytest.raises(ValueError, match="not collinear"):
         plane(np.arange(4), params, params**2)
-    with pytest.raises(ValueError, match="at least 4 runs"):
+    with pytest.raises(ValueError, match="at least 4, with"):
         plane(np.arange(3), params[:3], [1e3, 5e3, 2e3])
 
 

@@ -127,7 +127,7 @@ def test_the_true_kl_follows_exact_enumeration_where_the_bound_is_too_high() -> 
     probability_Y, reward_Y = rng.dirichlet(np.ones(40)), rng.permutation(40)
     drawn_PN = rng.choice(40, size=(200, 1024), p=probability_Y)
     select, n = BestOfN(reward_Y[drawn_PN].astype(float), [256]), 256
-    estimate = select(beirami_kl(np.log(probability_Y)[drawn_PN], n), only=0).mean()
+    estimate = select(beirami_kl(np.log(probability_Y)[drawn_PN], n), index=0).mean()
     order = reward_Y.argsort()
     below_Y = np.concatenate([[0.0], np.cumsum(probability_Y[order])])
     chosen_Y = np.diff(below_Y**n)

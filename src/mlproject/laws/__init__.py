@@ -1,8 +1,8 @@
-"""Laws of over-optimization: functional forms, fits, peaks with intervals, trends over RM size, and forecasts."""
+"""Laws of over-optimization: functional forms, fits, peaks with intervals, trends over RM size, forecasts."""
 
 from mlproject.laws.bootstrap import FitInterval, bootstrap_fit, interval_95, resampled_means
 from mlproject.laws.extrapolation import LAST_VALUE, Extrapolation, extrapolate
-from mlproject.laws.fits import MIN_D, Fit, FormScore, compare, fit, score_forms
+from mlproject.laws.fits import MIN_D, Fit, FormScore, fit, rmse_by_form, score_forms
 from mlproject.laws.forecast import Forecast, Prediction
 from mlproject.laws.forms import FORMS, Form, law_for
 from mlproject.laws.goodhart import Goodhart, decompose, gamma, gaussian_best_of_n
@@ -32,7 +32,6 @@ __all__ = [
     "Prior",
     "Trend",
     "bootstrap_fit",
-    "compare",
     "decompose",
     "extrapolate",
     "fit",
@@ -44,6 +43,7 @@ __all__ = [
     "plane",
     "points_from_summaries",
     "resampled_means",
+    "rmse_by_form",
     "score_forms",
     "spearman",
     "t_975",

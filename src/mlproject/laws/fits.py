@@ -19,15 +19,15 @@ Array = NDArray[np.float64]
 MIN_POINTS = 3
 
 MIN_D: dict[str, float] = {name: 0.3 if name == "rl" else 0.0 for name in FORMS}
-"""Points with d at or below this are left out of a fit, square-root nats, by form.
+"""Points with d at or below this are excluded from a fit, square-root nats, by form.
 
-The RL form has infinite slope at d = 0 and cannot hold there (Gao et al. 2022, section 3.1), so its fits
-leave out d <= 0.3 (KL <= 0.09 nats); the others only d = 0, which they pass through by construction.
+The RL form has infinite slope at d = 0 and cannot hold there (Gao et al. 2022, section 3.1), so its fits exclude
+d <= 0.3 (KL <= 0.09 nats); the others exclude only d = 0, which they pass through by construction.
 """
 
 
 EXPONENTS = 2.0 ** np.linspace(-4, 2, 13)
-"""Where a fit of "power" looks for its exponent: from 1/16, almost the logarithm, over 1, the best-of-n law, to 4."""
+"""Grid on which a fit of "power" searches its exponent: from 1/16 (almost logarithmic) over 1 (best-of-n) to 4."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,12 @@ class Fit:
     """A functional form with fitted coefficients.
 
     Attributes:
-        form: the functional form; of a family, the member that fits best.
+        form: the functional form; for a family, its member that fits best.
         alpha: standard deviations of gold per square-root nat (per nat for "kl-quadratic").
-        beta: the bend downwards; 0 for "linear", which has none.
+        beta: the downward curvature; 0 for "linear", which has none.
         rmse: root mean squared residual over the fitted points, standard deviations.
-        r2: ordinary R^2, 1 - SS_residual / SS_total with SS_total about the mean of gold; nan where gold is
-            constant.
-        points: how many points were fitted.
+        r2: ordinary R^2, 1 - SS_residual / SS_total with SS_total about the mean of gold; nan if gold is constant.
+        points: number of fitted points.
     """
 
     form: Form
@@ -53,28 +52,28 @@ class Fit:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion over the fitted points (see `akaike`)."""
+        """Akaike's information criterion over the fitted points (see `akaike`)."""
         return akaike(self.rmse, self.points, self.form.dof)
 
     def value(self, d: ArrayLike) -> Array:
-        """Gold that the law gives at d (square-root nats), standard deviations. Shape of `d`."""
+        """Gold at d (square-root nats), standard deviations. Shape of `d`."""
         columns = self.form.columns(np.asarray(d, dtype=np.float64))
         return np.sum(columns * np.array([self.alpha, self.beta])[: columns.shape[-1]], axis=-1)
 
     def peak(self) -> tuple[float, float]:
-        """(peak KL, nats; peak gold, standard deviations); nan where there is no peak, never infinite."""
+        """(peak KL, nats; peak gold, standard deviations); nan if there is no peak, never infinite."""
         kl, gold = self.form.peak([self.alpha, self.beta])
         return float(kl), float(gold)
 
 
 @dataclass(frozen=True)
 class FormScore:
-    """How a form stands among its rivals.
+    """How well a form describes a curve, in range and held out.
 
     Attributes:
         rmse: root mean squared residual of the fit to all points, standard deviations.
-        aic: Akaike's criterion of that fit.
-        held_out_rmse: root mean squared error beyond the cut of the fit to the points before it, standard deviations.
+        aic: Akaike's information criterion of that fit.
+        held_out_rmse: root mean squared error, beyond the cut, of the fit to the points before it, standard deviations.
     """
 
     rmse: float
@@ -83,15 +82,15 @@ class FormScore:
 
 
 def akaike(rmse: float, points: int, dof: int) -> float:
-    """Akaike's criterion of a least-squares fit, n log(RSS / n) + 2 dof; less is better.
+    """Akaike's information criterion of a least-squares fit, n log(RSS / n) + 2 dof; less is better.
 
-    The points of one curve share their prompts, so that they are worth fewer independent ones: use it to rank
-    forms on identical points, and do not read its differences as odds.
+    The points of one curve share their prompts and are not independent: use it to rank forms on identical points, but
+    do not read its differences as odds.
 
     Args:
         rmse: root mean squared residual, sqrt(RSS / n).
-        points: n.
-        dof: coefficients learned from them.
+        points: number of fitted points, n.
+        dof: number of fitted coefficients.
 
     Returns:
         the criterion; -inf for a perfect fit.
@@ -103,22 +102,22 @@ def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fi
     """Fit a form by least squares through the origin.
 
     Args:
-        form: the functional form; of a family, the member of least rmse is taken.
+        form: the functional form; for a family, the member of least rmse is returned.
         d_S: square-root nats. Shape: (S,).
-        gold_S: gold, standard deviations above the initial policy. Shape: (S,).
-        min_d: points with d <= min_d are left out (`MIN_D` has the rule of each form).
+        gold_S: gold relative to the initial policy, standard deviations. Shape: (S,).
+        min_d: points with d <= min_d are excluded (see `MIN_D`).
 
     Returns:
-        the fit, with errors over the points that it used.
+        the fit, with errors over the points used.
 
     Raises:
-        ValueError: for fewer than 3 points with distinct d > min_d.
+        ValueError: if fewer than 3 points have distinct d > min_d.
     """
     d, gold = points_beyond(d_S, gold_S, min_d)
     if form.with_exponent is None:
         return _least_squares(form, d, gold)
     exponents = EXPONENTS
-    for _ in range(5):  # a grid, then finer ones between the neighbours of the best
+    for _ in range(5):  # refine the grid between the neighbours of the best exponent
         laws = [_least_squares(form.with_exponent(g), d, gold) for g in exponents.tolist()]
         best = int(np.argmin([law.rmse for law in laws]))
         low, high = exponents[max(best - 1, 0)], exponents[min(best + 1, len(exponents) - 1)]
@@ -126,7 +125,7 @@ def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fi
     return laws[best]
 
 
-def compare(
+def rmse_by_form(
     forms: Iterable[Form],
     d_S: ArrayLike,
     gold_S: ArrayLike,
@@ -136,26 +135,26 @@ def compare(
     """Root mean squared error of several forms on identical points.
 
     Args:
-        forms: what to compare.
+        forms: the forms to compare.
         d_S: square-root nats. Shape: (S,).
         gold_S: gold, standard deviations. Shape: (S,).
-        min_d: points with d <= min_d are left out for every form; by default the strictest rule of any.
-        max_d: fit only points with d <= max_d and score the forms on those beyond, never fitted; by default
-            fit and score all points. Forms that agree in range part company here (Gao et al. 2022, fig. 26).
+        min_d: points with d <= min_d are excluded for every form; by default the largest `MIN_D` of the forms.
+        max_d: fit only points with d <= max_d and score the forms on the points beyond; by default fit and score
+            all points. Forms that agree in range differ here (Gao et al. 2022, figure 26).
 
     Returns:
         rmse by form name, standard deviations.
 
     Raises:
-        ValueError: for fewer than 3 points to fit, or none to score.
+        ValueError: if there are fewer than 3 points to fit, or none to score.
     """
     forms = list(forms)
-    min_d = strictest_min_d(forms) if min_d is None else min_d
+    min_d = largest_min_d(forms) if min_d is None else min_d
     d, gold = points_beyond(d_S, gold_S, min_d)
     fitted = np.ones(len(d), dtype=bool) if max_d is None else d <= max_d
     scored = fitted if max_d is None else ~fitted
     if not scored.any():
-        raise ValueError(f"no point beyond max_d={max_d} to score the forms on")
+        raise ValueError(f"max_d={max_d}: no point lies beyond it to score the forms on")
     errors = {form.name: gold[scored] - fit(form, d[fitted], gold[fitted], min_d).value(d[scored]) for form in forms}
     return {name: float(np.sqrt(np.square(error).mean())) for name, error in errors.items()}
 
@@ -163,27 +162,27 @@ def compare(
 def score_forms(
     forms: Iterable[Form], d_S: ArrayLike, gold_S: ArrayLike, max_d: float, min_d: float | None = None
 ) -> dict[str, FormScore]:
-    """How several forms describe identical points, in range and held out.
+    """Score several forms on identical points, in range and held out.
 
     Args:
-        forms, d_S, gold_S, min_d: as for `compare`.
+        forms, d_S, gold_S, min_d: as for `rmse_by_form`.
         max_d: the cut; the held-out points are those beyond, square-root nats.
 
     Returns:
         by form name.
 
     Raises:
-        ValueError: as for `compare`.
+        ValueError: as for `rmse_by_form`.
     """
     forms = list(forms)
-    min_d = strictest_min_d(forms) if min_d is None else min_d
-    held_out = compare(forms, d_S, gold_S, min_d, max_d)
+    min_d = largest_min_d(forms) if min_d is None else min_d
+    held_out = rmse_by_form(forms, d_S, gold_S, min_d, max_d)
     laws = [fit(form, d_S, gold_S, min_d) for form in forms]
     return {law.form.name: FormScore(law.rmse, law.aic, held_out[law.form.name]) for law in laws}
 
 
-def strictest_min_d(forms: Iterable[Form]) -> float:
-    """The largest `MIN_D` of several forms, so that all of them may use the points beyond, square-root nats."""
+def largest_min_d(forms: Iterable[Form]) -> float:
+    """The largest `MIN_D` of several forms, square-root nats: all of them can be fitted to the points beyond it."""
     return max(MIN_D[form.name] for form in forms)
 
 
@@ -202,10 +201,10 @@ def _least_squares(form: Form, d: Array, gold: Array) -> Fit:
 
 
 def points_beyond(d_S: ArrayLike, gold_S: ArrayLike, min_d: float) -> tuple[Array, Array]:
-    """The (d, gold) that a fit may use: those with d > min_d.
+    """The points (d, gold) with d > min_d.
 
     Raises:
-        ValueError: where fewer than 3 of their d are distinct.
+        ValueError: if fewer than 3 of them have distinct d.
     """
     d, gold = np.asarray(d_S, dtype=np.float64), np.asarray(gold_S, dtype=np.float64)
     used = d > min_d

@@ -1,8 +1,8 @@
-"""The peak of a curve, predicted while the curve is being drawn.
+"""Forecast of a curve's peak while the policy is being optimized.
 
-`Forecast` reads curve points as they come and says after each where the peak is expected, how high, whether it is
-behind, and from where on further optimization is expected to lose. See `posterior` for how points are weighed and
-`prior` for what other reward models' curves add.
+After each curve point, `Forecast` predicts where the peak is, how high it is, whether it has been passed, and beyond
+which KL further optimization is expected to lose gold. See `posterior` for how the points are weighted and `prior` for
+what the curves of other reward models add.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from mlproject.laws.posterior import posterior
 from mlproject.laws.prior import Prior, points_of_law
 
 MAX_POINTS = 64
-"""Points that a forecast rests on."""
+"""The largest number of points that a forecast uses."""
 
 _NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known about the peak after some points. Never infinite; nan where nothing can be said yet.
+    """The predicted peak. Values are never infinite; nan if there are too few points for a prediction.
 
     Attributes:
-        peak_kl: median, nats.
-        peak_kl_interval: 95 %.
-        peak_gold: median, standard deviations.
-        peak_gold_interval: 95 %.
-        p_past_peak: chance that peak KL is less than the KL of the last point.
-        loses_beyond_kl: KL at which expected gold is highest, nats; a policy that is there should stop.
-        gold_responses: gold-scored responses so far.
-        points: curve points so far.
+        peak_kl: median of peak KL, nats.
+        peak_kl_interval: its 95 % interval.
+        peak_gold: median of peak gold, standard deviations.
+        peak_gold_interval: its 95 % interval.
+        p_past_peak: probability that the last point is past the peak.
+        loses_beyond_kl: KL at which expected gold is highest, nats; optimization should stop there.
+        gold_responses: number of gold-scored responses so far.
+        points: number of curve points so far.
     """
 
     peak_kl: float
@@ -50,13 +50,12 @@ class Prediction:
 
 
 class Forecast:
-    """Follows one policy run.
+    """Forecast of the peak of one policy run.
 
     Args:
-        method: "best-of-n", or any that trains a policy.
-        prior: from other reward models' curves; without it next to nothing is assumed, and nothing said before the
-            third point.
-        samples_per_prompt: responses per prompt behind a point's gold_P, for the count of gold-scored responses.
+        method: the optimization method, for its law.
+        prior: from the curves of other reward models; None uses a weak prior and predicts from the third point on.
+        samples_per_prompt: responses per prompt behind a point's `gold_P`, to count gold-scored responses.
     """
 
     def __init__(self, method: str, prior: Prior | None = None, samples_per_prompt: int = 1) -> None:
@@ -65,34 +64,34 @@ class Forecast:
         self._gold_responses = 0
 
     def update(self, point: CurvePoint) -> Prediction:
-        """Take the next point in and predict.
+        """Add the next point and predict.
 
         Args:
-            point: gold and proxy on 2 or more prompts, the same at every point. Its gold may be that of a few prompts.
+            point: gold and proxy on 2 or more prompts, the same at every point.
 
         Raises:
-            ValueError: for a single prompt, or other prompts than before.
+            ValueError: for a single prompt, or a different number of prompts than before.
         """
         prompts = len(point.gold_P)
         if prompts < 2 or (self._points and prompts != len(self._points[0].gold_P)):
-            raise ValueError(f"a forecast needs gold on the same 2+ prompts at every point, got {prompts}")
+            raise ValueError(f"got gold on {prompts} prompts; a forecast needs the same 2+ prompts at every point")
         self._points.append(point)
         self._gold_responses += prompts * self._samples_per_prompt
-        points = self._considered()
+        points = self._thinned()
         d_S, gold_SP = points_of_law(self._method, points)
         if self._prior is None and len(np.unique(d_S[d_S > 0])) < MIN_POINTS:
             return self._prediction(_NAN, (_NAN, _NAN), _NAN, (_NAN, _NAN), _NAN, _NAN)
         prior = (self._prior or Prior.weak()).conditioned_on(initial_agreement(self._method, points))
-        log_prior_H, gold_mean_H, gold_sd = prior.on_grid()
-        log_prior_H = log_prior_H + log_likelihood(self._method, points, log_prior_H)
-        found = posterior(d_S, gold_SP, log_prior_H, gold_mean_H, gold_sd)
-        kl, gold = found.peak_kl([0.025, 0.5, 0.975]).tolist(), found.peak_gold([0.025, 0.5, 0.975]).tolist()
+        log_prior_L, gold_mean_L, gold_sd = prior.on_grid()
+        log_prior_L = log_prior_L + log_likelihood(self._method, points, log_prior_L)
+        belief = posterior(d_S, gold_SP, log_prior_L, gold_mean_L, gold_sd)
+        kl, gold = belief.peak_kl([0.025, 0.5, 0.975]).tolist(), belief.peak_gold([0.025, 0.5, 0.975]).tolist()
         return self._prediction(
-            kl[1], (kl[0], kl[2]), gold[1], (gold[0], gold[2]), found.probability_past(point.sqrt_kl), found.best_kl()
+            kl[1], (kl[0], kl[2]), gold[1], (gold[0], gold[2]), belief.probability_past(point.sqrt_kl), belief.best_kl()
         )
 
-    def _considered(self) -> list[CurvePoint]:
-        """All points, or of very many an even choice with first and last: neighbours say the same."""
+    def _thinned(self) -> list[CurvePoint]:
+        """All points, or `MAX_POINTS` evenly spaced ones, first and last included: neighbours carry little more."""
         even = np.linspace(0, len(self._points) - 1, min(len(self._points), MAX_POINTS)).round().astype(int)
         return [self._points[i] for i in even]
 

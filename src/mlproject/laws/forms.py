@@ -1,7 +1,9 @@
-"""Functional forms of gold as a function of d = sqrt(KL): the two laws of Gao et al. 2022 and their rivals.
+"""Functional forms of gold as a function of d = sqrt(KL): the two laws of Gao et al. 2022, and alternatives.
 
-All are 0 at d = 0, and linear in their coefficients; only "power", which learns its exponent, is a family of
-forms that are. Axis letter: k coefficients (alpha, beta).
+All are 0 at d = 0 and linear in their coefficients, except for "power": its exponent is fitted, so it is a family of
+such forms.
+
+Axis letters: A coefficients (alpha, beta).
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ class Form:
     """One functional form R(d), linear in its coefficients.
 
     Attributes:
-        name: its key in `FORMS`.
-        formula: to be read by people; a is alpha, b is beta.
-        columns: what the coefficients multiply; (...) square-root nats -> (..., k).
-        peak_d: where R is highest over d >= 0, square-root nats, for arrays of alpha and of beta > 0; None
-            for a form without a peak.
-        dof: coefficients learned from the data, a learned exponent included.
-        with_exponent: for a family, the form with a given exponent: a fit finds the best one. The family itself
-            has neither columns nor a peak.
+        name: key in `FORMS`.
+        formula: for display; a is alpha, b is beta.
+        columns: design matrix at d: (...) square-root nats -> (..., A).
+        peak_d: the d >= 0 with the highest R, square-root nats, for arrays of alpha and of beta > 0; None for a form
+            without a peak.
+        dof: number of fitted coefficients, a fitted exponent included.
+        with_exponent: for a family, returns its member with that exponent. The family itself has neither columns nor
+            a peak.
     """
 
     name: str
@@ -44,7 +46,7 @@ class Form:
 
         Args:
             d: square-root nats, 0 or more. Shape: (...).
-            coef: alpha, or alpha and beta. Shape: (k,), or (..., k) for coefficients of every d's own.
+            coef: alpha, or alpha and beta. Shape: (A,), or (..., A) for different coefficients at every d.
 
         Returns:
             gold, standard deviations. Shape: (...).
@@ -52,14 +54,14 @@ class Form:
         return np.sum(self.columns(np.asarray(d, dtype=np.float64)) * np.asarray(coef, dtype=np.float64), axis=-1)
 
     def peak(self, coef: ArrayLike) -> tuple[Array, Array]:
-        """Where gold is highest, and how high.
+        """Peak KL and peak gold.
 
         Args:
-            coef: alpha, or alpha and beta. Shape: (..., k).
+            coef: alpha, or alpha and beta. Shape: (..., A).
 
         Returns:
-            (peak KL, nats; peak gold, standard deviations), nan where there is no peak (beta not positive, or
-            the peak too far away for a float), and 0 where the law only falls. Shape: (...) each.
+            (peak KL, nats; peak gold, standard deviations): nan if there is no peak (beta not positive, or the peak
+            beyond the range of a float), 0 if the law only falls. Shape: (...) each.
         """
         coef = np.asarray(coef, dtype=np.float64)
         if self.peak_d is None:
@@ -78,15 +80,15 @@ def law_for(method: str) -> Form:
 
 
 def _log(d: Array) -> Array:
-    """log d, and 0 at d = 0, where every form multiplies it by 0."""
+    """log d; 0 at d = 0, where every form multiplies it by 0."""
     return np.log(np.where(d > 0, d, 1.0))
 
 
 def _log1p_peak(alpha: Array, beta: Array) -> Array:
     """Solve a/b = log(1+d) + d/(1+d) for d by Newton's method in y = log(1+d).
 
-    The right side, y + 1 - exp(-y), is increasing and concave and 0 at y = 0, so the steps rise to the
-    solution without overshooting.
+    The right-hand side, y + 1 - exp(-y), is increasing, concave, and 0 at y = 0, so the steps increase to the solution
+    without overshooting.
     """
     ratio = np.maximum(alpha / beta, 0.0)
     y = np.zeros_like(ratio)
@@ -106,7 +108,7 @@ def _power(g: float) -> Form:
 
 
 def _no_columns(d: Array) -> Array:
-    raise TypeError("a family of forms has no columns: fit it, or give it an exponent")
+    raise TypeError("a family of forms has no columns; fit it, or use with_exponent")
 
 
 FORMS: dict[str, Form] = {
@@ -135,4 +137,4 @@ FORMS: dict[str, Form] = {
         Form("power", "d (a - b d^g)", _no_columns, dof=3, with_exponent=_power),
     )
 }
-"""By name: "best-of-n" and "rl" are the laws of Gao et al. 2022, section 3.1; the others are rivals."""
+"""By name: "best-of-n" and "rl" are the laws of Gao et al. 2022, section 3.1; the others are alternatives."""

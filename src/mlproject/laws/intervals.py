@@ -36,9 +36,9 @@ class Estimate(NamedTuple):
 
 
 def t_975(dof: int) -> float:
-    """97.5th percentile of Student's t: a table up to 10 degrees of freedom, then the expansion in 1/dof.
+    """97.5th percentile of Student's t: from a table up to 10 degrees of freedom, then by an expansion in 1/dof.
 
-    The expansion about the normal quantile (Abramowitz and Stegun 1964, 26.7.5) is good to 1e-5 beyond.
+    The expansion about the normal quantile (Abramowitz and Stegun 1964, 26.7.5) is accurate to 1e-5 beyond 10.
 
     Args:
         dof: degrees of freedom, 1 or more.

@@ -1,6 +1,6 @@
-"""Several curves fitted together, with one alpha for all or an alpha each (Gao et al. 2022, section 3.2).
+"""Joint fits of several curves, with a shared alpha or one alpha each (Gao et al. 2022, section 3.2).
 
-Axis letters: G curves, S curve points.
+Axis letters: C curves, S curve points.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class JointFit:
     """One form fitted to several curves at once.
 
     Attributes:
-        alpha_G, beta_G: units of `Fit`; all alphas are equal where they are shared. Shape: (G,).
+        alpha_C, beta_C: units of `Fit`; all alphas are equal if shared. Shape: (C,).
         rmse: root mean squared residual over the points of all curves, standard deviations.
-        aic: Akaike's criterion, with 1 + G or 2 G coefficients (see `akaike`).
+        aic: Akaike's information criterion, with 1 + C or 2 C coefficients (see `akaike`).
     """
 
-    alpha_G: Array
-    beta_G: Array
+    alpha_C: Array
+    beta_C: Array
     rmse: float
     aic: float
 
@@ -38,26 +38,23 @@ def joint_fit(
 ) -> JointFit:
     """Fit a form of alpha and beta to several curves by least squares over all their points.
 
-    Gao et al. find that alpha of the RL law can be shared over RM sizes at little cost, which makes beta a clean
-    trend: compare `rmse` and `aic` with `share_alpha` and without, where each curve is fitted alone.
+    Gao et al. find that alpha of the RL law can be shared over RM sizes at little cost, which makes the trend of beta
+    clean: compare `rmse` and `aic` with and without `share_alpha`; without it, each curve is fitted on its own.
 
     Args:
-        form: a form of two coefficients.
-        curves: (d_S, gold_S) of each curve, as for `fit`; they may differ in length.
-        share_alpha: one alpha for all curves, or one each.
-        min_d: points with d <= min_d are left out (see `MIN_D`).
-
-    Returns:
-        the fit.
+        form: a form with coefficients alpha and beta alone.
+        curves: (d_S, gold_S) of each curve, as for `fit`; lengths may differ.
+        share_alpha: whether all curves share one alpha.
+        min_d: points with d <= min_d are excluded (see `MIN_D`).
 
     Raises:
-        ValueError: for a form without two coefficients, or a curve of fewer than 3 points with distinct d > min_d.
+        ValueError: for another form, or if a curve has fewer than 3 points with distinct d > min_d.
     """
     if form.dof != 2:
-        raise ValueError(f"a joint fit needs a form of alpha and beta alone, got {form.name}: {form.formula}")
+        raise ValueError(f"form={form.name}, {form.formula}: a joint fit needs alpha and beta alone")
     points = [points_beyond(d_S, gold_S, min_d) for d_S, gold_S in curves]
     gold = np.concatenate([gold for _, gold in points])
-    group = np.repeat(np.eye(len(points)), [len(d) for d, _ in points], axis=0)  # which curve a point is of
+    group = np.repeat(np.eye(len(points)), [len(d) for d, _ in points], axis=0)  # one-hot: the curve of each point
     rise, bend = (column[:, None] * group for column in form.columns(np.concatenate([d for d, _ in points])).T)
     alphas = rise.sum(axis=1, keepdims=True) if share_alpha else rise
     columns = np.hstack([alphas, bend])

@@ -1,8 +1,8 @@
-"""Curve points for runs of which only summaries were logged: mean gold, its standard error and KL at every step.
+"""Curve points for runs that logged only summaries: mean gold, its standard error and KL at every step.
 
-Laws and forecasts read gold per prompt. Pseudo-prompts stand in for it: scores whose mean, standard error and
-correlation between points are those given. They say nothing else; above all nothing about the proxy, whose score is
-the same on all of them, so that `agreement` stays silent.
+Laws and forecasts need gold per prompt. Pseudo-prompts replace it: scores with the logged mean, standard error and a
+typical correlation between points. They carry no other information; in particular, the proxy has the same score on all
+of them, so that `agreement` is uninformative.
 
 Axis letters: P pseudo-prompts, S curve points.
 """
@@ -16,8 +16,8 @@ import numpy as np
 from mlproject.curve import CurvePoint
 
 CORRELATION = 0.4
-"""Of the errors of two points, which share their prompts: the mean over pairs up to 1.5 times peak KL in 45 PPO curves
-of two worlds is .37, from .53 for neighbours to .15 for first and last."""
+"""Correlation of the errors of two points, which share their prompts. The mean over pairs up to 1.5 times peak KL in
+45 PPO curves of two worlds is .37, from .53 for neighbours to .15 for the first and last point."""
 
 
 def points_from_summaries(
@@ -30,40 +30,43 @@ def points_from_summaries(
     correlation: float = CORRELATION,
     prompts: int = 256,
 ) -> list[CurvePoint]:
-    """The points of a logged run, deterministic; a point is the same whatever points follow it.
+    """Curve points of a logged run; deterministic, and a point does not depend on the points after it.
 
-    Each point's scores are its mean, plus its error times a direction common to all points and one of its own: the
-    cosines cos(pi k (p + 1/2) / P), which are orthogonal and of mean 0 (the discrete cosine transform).
+    A point's scores are its mean plus its error times a direction: a mix of one shared by all points and one of its
+    own. The directions are the cosines cos(pi k (p + 1/2) / P), which are orthogonal with mean 0 (the discrete cosine
+    transform).
 
     Args:
-        steps: of each point, increasing or not.
+        steps: step of each point, in any order. Shape: (S,).
         kl_S: nats. Shape: (S,).
-        gold_S, gold_se_S: mean gold above the initial policy's and its standard error, in the standard deviation of the
-            initial policy's gold scores. Shape: (S,).
-        proxy_S: mean proxy score, same unit; 0 where it is not known. Shape: (S,).
-        correlation: of the errors of any two points, 0 to 1.
-        prompts: pseudo-prompts, at least two more than points; as many as gold was measured on, for a true count of
-            gold-scored responses.
+        gold_S, gold_se_S: mean gold relative to the initial policy's and its standard error, in standard deviations of
+            the initial policy's gold scores. Shape: (S,).
+        proxy_S: mean proxy score, same unit; 0 if unknown. Shape: (S,).
+        correlation: correlation of the errors of any two points, 0 to 1.
+        prompts: number of pseudo-prompts, at least two more than points. Use the number of prompts that gold was
+            measured on to get a correct count of gold-scored responses.
 
     Raises:
-        ValueError: for lengths that differ, a negative or missing error, a correlation outside 0 to 1, few prompts.
+        ValueError: if lengths differ, an error is negative or missing, the correlation is outside 0 to 1, or there are
+            too few prompts.
     """
     columns = [kl_S, gold_S, gold_se_S, np.zeros(len(steps)) if proxy_S is None else proxy_S]
     if any(len(column) != len(steps) for column in columns):
-        raise ValueError(f"every step needs its KL, gold and error, got {[len(steps), *map(len, columns)]} of them")
+        lengths = [len(steps), *map(len, columns)]
+        raise ValueError(f"steps, KL, gold, its error and proxy have lengths {lengths}; they must be equal")
     kl, gold, gold_se, proxy = (np.asarray(column, dtype=np.float64) for column in columns)
     if not (np.isfinite([kl, gold, gold_se, proxy]).all() and (gold_se >= 0).all()):
-        raise ValueError("KL, gold and its standard error must be finite, and the error not negative")
+        raise ValueError("KL, gold, its standard error and proxy must be finite, and the error not negative")
     if not 0 <= correlation <= 1:
-        raise ValueError(f"correlation must lie in 0 to 1, got {correlation}")
+        raise ValueError(f"correlation={correlation}: must be between 0 and 1")
     if prompts < len(steps) + 2:
-        raise ValueError(f"{len(steps)} points need {len(steps) + 2} or more pseudo-prompts, got {prompts}")
+        raise ValueError(f"prompts={prompts}: must be at least {len(steps) + 2} for {len(steps)} points")
     angle_P = np.pi * (np.arange(prompts) + 0.5) / prompts
     common_P = np.sqrt(correlation) * np.cos(angle_P)
     points = []
     for index, step in enumerate(steps):
-        own_P = np.sqrt(1 - correlation) * np.cos((index + 2) * angle_P)
-        error_P = gold_se[index] * np.sqrt(2 * (prompts - 1)) * (common_P + own_P)
+        single_P = np.sqrt(1 - correlation) * np.cos((index + 2) * angle_P)
+        error_P = gold_se[index] * np.sqrt(2 * (prompts - 1)) * (common_P + single_P)
         proxy_P = np.full(prompts, proxy[index])
         points.append(CurvePoint(int(step), float(kl[index]), proxy_P, gold[index] + error_P))
     return points

@@ -42,7 +42,7 @@ def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
     select = BestOfN(proxy_PN, ns)
     diagnostics_G = [
         {
-            "kl_true": float(select(beirami_kl(task.log_prob_PN, n), only=g).mean()),
+            "kl_true": float(select(beirami_kl(task.log_prob_PN, n), index=g).mean()),
             "effective_samples": effective_sample_size(task.samples_per_prompt, n),
         }
         for g, n in enumerate(ns.tolist())

@@ -18,7 +18,7 @@ import numpy as np
 
 from mlproject.config.schema import Config
 from mlproject.curve import Curve, mean_and_se
-from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, compare, fit, law_for, spearman, trend
+from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, fit, law_for, rmse_by_form, spearman, trend
 from mlproject.models.sizes import SIZES
 from mlproject.pipeline.policy_run import CURVE
 from mlproject.pipeline.step import Run, Step
@@ -124,7 +124,7 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         interval = bootstrap_fit(form, together, resamples, np.random.default_rng(0), min_d)
         proxy = fit(form, together.sqrt_kl_S, together.proxy_S, min_d)
         alone = [fit(form, curve.sqrt_kl_S, curve.gold_S, min_d) for curve in curves]
-        rmse_by_seed = [compare(FORMS.values(), curve.sqrt_kl_S, curve.gold_S) for curve in curves]
+        rmse_by_seed = [rmse_by_form(FORMS.values(), curve.sqrt_kl_S, curve.gold_S) for curve in curves]
     except ValueError:  # too few points away from the origin
         missing = (
             *fitted_names,

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlproject.curve import Curve
 from mlproject.errors import UserError
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
-from mlproject.laws.fits import strictest_min_d
+from mlproject.laws.fits import largest_min_d
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
 from mlproject.pipeline.policy_run import CURVE
 from mlproject.pipeline.step import Step
@@ -83,7 +83,7 @@ def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     curve, form = Curve.from_points(logged.points), law_for(method)
     law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     interval = bootstrap_fit(form, curve, RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
-    strict = strictest_min_d(FORMS.values())
+    strict = largest_min_d(FORMS.values())
     rmse = {name: fit(each, curve.sqrt_kl_S, curve.gold_S, strict).rmse for name, each in FORMS.items()}
     forecast = Forecast(method)
     prediction = [forecast.update(point) for point in logged.points][-1]

@@ -35,7 +35,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws.fits import MIN_POINTS
-from mlproject.laws.posterior import EXPONENT_H, LOG_D_H, Posterior, posterior, rise
+from mlproject.laws.posterior import EXPONENT_L, LOG_D_L, Posterior, posterior, rise
 from mlproject.laws.prior import Prior, points_of_law
 from mlproject.laws.summaries import points_from_summaries
 
@@ -171,8 +171,8 @@ class LawPruner(BasePruner):
         return Judgement(kind, median, upper, best, past)
 
     def _weigh(self, points: Sequence[CurvePoint], prior: Prior) -> Posterior:
-        log_prior_H, gold_mean_H, gold_sd = prior.on_grid()
-        return posterior(*points_of_law(self._method, points), log_prior_H, gold_mean_H, gold_sd)
+        log_prior_L, gold_mean_L, gold_sd = prior.on_grid()
+        return posterior(*points_of_law(self._method, points), log_prior_L, gold_mean_L, gold_sd)
 
     def _size(self, trial: FrozenTrial) -> float:
         if callable(self._rm_params):
@@ -198,15 +198,15 @@ class LawPruner(BasePruner):
         if not any(whole.values()):
             return None
         trend = Prior.from_curves(self._method, whole, size)  # type: ignore[arg-type]
-        belief_22 = np.linalg.inv(trend.covariance_kk[1:, 1:])  # inverse of a covariance, of (log peak d, peak gold)
-        sum_2 = belief_22 @ trend.mean_k[1:]
+        belief_22 = np.linalg.inv(trend.covariance_33[1:, 1:])  # inverse of a covariance, of (log peak d, peak gold)
+        sum_2 = belief_22 @ trend.mean_3[1:]
         for points in curves.get(size, []):
             mean_2, variance_2 = self._weigh(points, Prior.weak()).moments()
             told_22 = np.diag(1 / (np.square(_SCATTER) + variance_2))
             belief_22, sum_2 = belief_22 + told_22, sum_2 + told_22 @ mean_2
-        covariance_kk = np.diag(np.diag(trend.covariance_kk))
-        covariance_kk[1:, 1:] = np.linalg.inv(belief_22) + (np.diag(np.square(_SCATTER)) if curves.get(size) else 0.0)
-        return Prior(np.append(trend.mean_k[0], np.linalg.solve(belief_22, sum_2)), covariance_kk, trend.exponent_E)
+        covariance_33 = np.diag(np.diag(trend.covariance_33))
+        covariance_33[1:, 1:] = np.linalg.inv(belief_22) + (np.diag(np.square(_SCATTER)) if curves.get(size) else 0.0)
+        return Prior(np.append(trend.mean_3[0], np.linalg.solve(belief_22, sum_2)), covariance_33, trend.exponent_E)
 
     def _within_reach(self, found: Posterior, points: Sequence[CurvePoint]) -> Posterior:
         """The laws with their gold at the furthest d that the trial can reach, where that is before their peak.
@@ -221,10 +221,10 @@ class LawPruner(BasePruner):
             return found
         speed = max(last.sqrt_kl - half.sqrt_kl, 0.0) / (last.step - half.step)
         reach = last.sqrt_kl + speed * max(self._budget - last.step, 0)
-        share_H = rise(np.minimum(reach / np.exp(LOG_D_H), 1.0), EXPONENT_H)
-        creep_H = _CREEP * np.sqrt(max(1 - last.step / self._budget, 0.0)) * (share_H < 1)
-        gold_sd_MH = np.hypot(found.gold_sd_MH * share_H, creep_H)
-        return replace(found, gold_MH=found.gold_MH * share_H, gold_sd_MH=gold_sd_MH)
+        share_L = rise(np.minimum(reach / np.exp(LOG_D_L), 1.0), EXPONENT_L)
+        creep_L = _CREEP * np.sqrt(max(1 - last.step / self._budget, 0.0)) * (share_L < 1)
+        gold_sd_FL = np.hypot(found.gold_sd_FL * share_L, creep_L)
+        return replace(found, gold_FL=found.gold_FL * share_L, gold_sd_FL=gold_sd_FL)
 
 
 def _best(finished: Sequence[FrozenTrial]) -> tuple[float, float]:

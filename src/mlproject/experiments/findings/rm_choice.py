@@ -52,7 +52,7 @@ def analyse(result: Result) -> Finding:
                 chosen = rule(known, rng)
                 regret[name, pool][b] = 1 - (0.0 if chosen is None else truth[chosen]) / oracle
     rows = [
-        {"chosen by": rule, "among": pool, **_summary(values_B)} for (rule, pool), values_B in sorted(regret.items())
+        {"chosen by": rule, "among": pool, **_summary(values_W)} for (rule, pool), values_W in sorted(regret.items())
     ]
     ours, accuracy, proxy = (
         regret[rule, next(iter(pools))]
@@ -91,11 +91,11 @@ def analyse(result: Result) -> Finding:
     return Finding(claims=claims, tables=tables, notes=notes)
 
 
-def _summary(regret_B: NDArray[np.float64]) -> dict[str, str]:
+def _summary(regret_W: NDArray[np.float64]) -> dict[str, str]:
     return {
-        "mean regret": f"{regret_B.mean():.1%}",
-        "95th percentile": f"{np.percentile(regret_B, 95):.1%}",
-        f"within {NEAR:.0%}": f"{(regret_B <= NEAR).mean():.0%}",
+        "mean regret": f"{regret_W.mean():.1%}",
+        "95th percentile": f"{np.percentile(regret_W, 95):.1%}",
+        f"within {NEAR:.0%}": f"{(regret_W <= NEAR).mean():.0%}",
     }
 
 

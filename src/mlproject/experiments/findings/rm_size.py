@@ -90,7 +90,7 @@ def _trends(method: str, cells: Sequence[Cell]) -> list[Claim]:
         claims.append(Claim("beta of best-of-n falls (fig. 3b)", f"slope {beta}", sign_verdict(beta, -1)))
         return claims
     shared, free = _joint(method, cells)
-    shared_beta = slope_interval(np.concatenate([fit.beta_G for fit in shared]).tolist(), _params_by_seed(cells))
+    shared_beta = slope_interval(np.concatenate([fit.beta_C for fit in shared]).tolist(), _params_by_seed(cells))
     rmse = [np.mean([fit.rmse for fit in fits]) for fits in (shared, free)]
     aic = float(np.mean([a.aic - b.aic for a, b in zip(shared, free, strict=True)]))
     return [

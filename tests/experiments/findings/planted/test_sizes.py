@@ -146,12 +146,12 @@ def test_a_shared_alpha_is_one_column_for_all_sizes_of_a_seed(sizes: dict, long_
             for row, (i, d, _) in zip(X, points, strict=True):
                 row[i] = -d * np.log(d)
                 row[4 if shared else 4 + i] = d
-            found_k = np.linalg.lstsq(X, gold, rcond=None)[0]
-            squares = ((gold - X @ found_k) ** 2).sum()
+            coef_A = np.linalg.lstsq(X, gold, rcond=None)[0]
+            squares = ((gold - X @ coef_A) ** 2).sum()
             errors[shared].append(np.sqrt(squares / len(gold)))
             aic.append((1 if shared else -1) * (len(gold) * np.log(squares / len(gold)) + 2 * X.shape[1]))
             if shared:
-                betas |= {(c.settings["rm_params"], seed): beta for c, beta in zip(mine, found_k, strict=False)}
+                betas |= {(c.settings["rm_params"], seed): beta for c, beta in zip(mine, coef_A, strict=False)}
     expected = long_way.slope([params for params, _ in betas], list(betas.values()))
     assert long_way.numbers(shared_beta.split(";")[0]) == pytest.approx(expected, abs=0.0051)
     quoted = long_way.numbers(sharing)
