@@ -9,7 +9,7 @@ import yaml
 from mlflow.projects._project_spec import load_project
 from mlflow.utils.environment import _PythonEnv
 
-from mlproject.cli.parser import DEFAULT_PRESET, ENTRY_POINTS, PRESET
+from mlproject.cli.entry_points import DEFAULT_PRESET, ENTRY_POINTS, PRESET
 
 ROOT = Path(__file__).parents[1]
 

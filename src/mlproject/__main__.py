@@ -13,6 +13,7 @@ from mlproject.config.rules import warnings_for
 from mlproject.errors import RefusedError, UserError
 from mlproject.pipeline import preflight
 
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # `mlflow run` forwards Ctrl-C as both; clusters send SIGTERM
 EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
 
 
@@ -21,11 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         exit code: 0, 2 for a mistake of the user's (one line on standard error, no traceback), 3 for a promotion that
-        was refused, 130 after Ctrl-C.
-        Anything unexpected leaves as an exception, which Python turns into 1.
+        was refused, 130 after Ctrl-C. Anything unexpected is raised, which Python turns into 1.
     """
     is_first = int(os.environ.get("RANK", "0")) == 0  # of several processes that a launcher started together
-    for ending in (signal.SIGINT, signal.SIGTERM):  # `mlflow run` hands Ctrl-C on as both; schedulers send the second
+    for ending in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # `mlflow run` forwards Ctrl-C as both; cluster schedulers send SIGTERM
         signal.signal(ending, _interrupt)
     try:
         command = parse_command_line(sys.argv[1:] if arguments is None else arguments)
@@ -33,10 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_OK
         for warning in warnings_for(command.config) if is_first else []:
             print(f"mlproject: {warning}", file=sys.stderr)
+        if command.entry_point.text:
+            print(command.entry_point.text(command.config, command.preset), end="")
+            return EXIT_OK
         preflight.check(command.config, command.arguments.get("proxy", ""))
-        entry_point = getattr(
-            import_module("mlproject.cli.commands"), command.entry_point.name
-        )  # the whole stack, only now
+        commands = import_module("mlproject.cli.commands")  # heavy imports, only now
+        entry_point = getattr(commands, command.entry_point.name)
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             entry_point(command)
             return EXIT_OK
@@ -53,15 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mlproject: {refusal}", file=sys.stderr)
         return EXIT_REFUSED
     except KeyboardInterrupt:
-        print("mlproject: interrupted; the same command goes on from here", file=sys.stderr)
+        print("mlproject: interrupted. Run the same command to continue.", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_OK
 
 
 def _interrupt(*signal_and_frame: object) -> None:
-    """Treat every polite request to end as Ctrl-C, once: the study closes its runs and ends."""
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.SIG_IGN)
+    """Treat SIGTERM as Ctrl-C, and only the first signal: the study closes its runs and ends."""
+    for signal_number in _ENDING_SIGNALS:
+        signal.signal(signal_number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -10,9 +10,9 @@ from mlproject.__main__ import main
 
 WRONG = {
     # entry points and the form of options
-    "unknown entry point": (["mian"], ["mian", "did you mean main"]),
+    "unknown entry point": (["mian"], ["mian", "Did you mean main?"]),
     "option without dashes": (["main", "preset"], ["preset", "--name value"]),
-    "option without a value": (["main", "--seed"], ["seed", "no value"]),
+    "option without a value": (["main", "--seed"], ["seed", "must have a value"]),
     "option given twice": (["main", "--seed", "1", "--seed", "2"], ["seed", "twice"]),
     "bare dashes": (["main", "--", "x"], ["--name value"]),
     # presets, files, keys
@@ -129,12 +129,3 @@ def test_help_and_mistakes_are_answered_at_once(arguments, tmp_path):
     assert min(seconds) < 1.5
     assert answer.returncode == (0 if "--help" in arguments else 2)
     assert "Traceback" not in answer.stderr
-
-
-def test_help_lists_every_option_with_what_is_allowed(capsys):
-    from mlproject.config.schema import option_names
-
-    assert main(["ppo", "--help"]) == 0
-    text = capsys.readouterr().out
-    assert all(f"--{name} " in text for name in (*option_names(), "proxy", "preset", "config"))
-    assert "required" in text

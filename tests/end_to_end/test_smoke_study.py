@@ -410,7 +410,7 @@ def test_an_interrupted_study_says_so_in_one_line_and_closes_its_runs(client, st
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert said.splitlines()[-1] == "mlproject: interrupted; the same command goes on from here"
+    assert said.splitlines()[-1] == "mlproject: interrupted. Run the same command to continue."
     assert client.get_run(run.info.run_id).info.status == "KILLED"
     study = runs(client, "overoptimization/studies", "tags.`mlproject.entry_point` = 'ppo'")[0]
     assert study.info.status == "KILLED"

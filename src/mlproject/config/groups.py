@@ -194,16 +194,24 @@ class SearchOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionOptions(Options):
-    """Where results go, and how steps are executed."""
+class TrackingOptions(Options):
+    """Where results go."""
 
-    HEADING: ClassVar[str] = "Tracking and execution"
+    HEADING: ClassVar[str] = "Tracking"
 
     experiment: str = option(
         "name of the MLflow experiment for policy runs; models go to <name>/models, studies to <name>/studies"
     )
     registered_model: str = option("name under which reward models are registered")
     storage: str = option("Optuna storage URL; empty: optuna.db beside the SQLite tracking store")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionOptions(Options):
+    """How steps are executed."""
+
+    HEADING: ClassVar[str] = "Execution"
+
     workers: int = option("steps that run side by side; 0: one per core", minimum=0, maximum=256)
     mixed_precision: str = option("precision of supervised and RM training", choices=("no", "bf16", "fp16"))
     accumulation: int = option(

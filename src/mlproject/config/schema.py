@@ -45,6 +45,7 @@ class Config(
     groups.RoundOptions,
     groups.LawOptions,
     groups.SearchOptions,
+    groups.TrackingOptions,
     groups.ExecutionOptions,
 ):
     """Every option there is. Options without a default get their value from the preset.

@@ -57,20 +57,24 @@ def check(option: Field, value: Any) -> None:
 def requirement(option: Field) -> str:
     """What a value must be, for people: `a whole number of at least 1`."""
     meta = option.metadata
-    text = {int: "a whole number", float: "a number", str: "a text"}[_kind(option)]
+    text = {int: "a whole number", float: "a number", str: "text"}[_kind(option)]
     if meta["choices"]:
         text = "one of " + ", ".join(meta["choices"])
         text += f", or {meta['form'].name}" if meta["form"] else ""
     elif meta["minimum"] is not None and meta["maximum"] is not None:
-        text += f" from {meta['minimum']:g} to {meta['maximum']:g}"
+        text += f" from {_number(meta['minimum'])} to {_number(meta['maximum'])}"
     elif meta["minimum"] is not None:
-        text += f" of at least {meta['minimum']:g}"
+        text += f" of at least {_number(meta['minimum'])}"
     return f"a comma-separated list without repeats, each {text}" if option.type in _LISTS else text
 
 
 def to_text(value: Any) -> str:
     """A value as it is written on the command line."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10_000 else f"{value:g}"
 
 
 def _is_choice(meta: Mapping[str, Any], item: Any) -> bool:

@@ -1,0 +1,157 @@
+"""The entry points: their names, their parameters, and the options that make a difference to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlproject.config import groups
+from mlproject.config.schema import PRESETS, Config
+from mlproject.optimization import METHODS
+from mlproject.options.commented_yaml import commented_yaml
+from mlproject.options.declaration import Options
+
+DEFAULT_PRESET = "laptop"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an entry point besides the options of the configuration.
+
+    Attributes:
+        name: its name on the command line and in MLproject.
+        help: one line.
+        default: its default, as text; None if it must be given.
+        is_switch: whether `--name` alone means `--name true`.
+    """
+
+    name: str
+    help: str
+    default: str | None
+    is_switch: bool = False
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """Something a user runs: `mlflow run . -e NAME`, `python -m mlproject NAME`.
+
+    Attributes:
+        name: its name, and that of its function in `mlproject.cli.commands`.
+        help: one line.
+        parameters: those besides `preset`, `config` and the options.
+        groups: options that make a difference to it, listed by its `--help`. Any other option is accepted too.
+        text: what it prints, if that is all it does; from the configuration and the name of the preset.
+    """
+
+    name: str
+    help: str
+    parameters: tuple[Parameter, ...] = ()
+    groups: tuple[type[Options], ...] = (Config,)
+    text: Callable[[Config, str], str] | None = None
+
+
+PRESET = Parameter("preset", f"one of {', '.join(PRESETS)}", DEFAULT_PRESET)
+CONFIG = Parameter("config", "YAML file with lines `option: value`, which override the preset", "")
+
+_PROXY_FORMS = "a size (trained if necessary), a checkpoint (./FOLDER or OWNER/NAME), a run id, or models:/NAME@ALIAS"
+_PROXY = Parameter("proxy", f"proxy RM: {_PROXY_FORMS}", None)
+_FORECAST_PRIOR = Parameter(
+    "forecast_prior", "law run (its run id, or `latest`) whose curves give the forecast its prior", ""
+)
+
+_TRACKING = (groups.TrackingOptions,)
+_EXECUTION = (*_TRACKING, groups.ExecutionOptions)
+_TRAINING = (groups.WorldOptions, groups.PolicyOptions, groups.GoldOptions, groups.ProxyOptions)
+_CURVE = (*_TRAINING, groups.AuxiliaryOptions, groups.CurveOptions)
+_SEARCH = (*_CURVE, METHODS["ppo"].config_class, groups.SearchOptions, *_EXECUTION)
+
+
+def _configuration_file(config: Config, preset: str) -> str:
+    header = f"""\
+Configuration of mlproject: preset {preset} and the options given.
+Edit it and run: python -m mlproject main --config FILE, or mlflow run . --env-manager local -P config=FILE
+An option on the command line overrides this file. Options that you delete here get their value from the preset."""
+    return commented_yaml(config, header)
+
+
+ENTRY_POINTS: dict[str, EntryPoint] = {
+    entry_point.name: entry_point
+    for entry_point in (
+        EntryPoint("main", "run a whole over-optimization study"),
+        EntryPoint("proxy", "train one proxy reward model, of size rm_size", groups=(*_TRAINING, *_EXECUTION)),
+        EntryPoint(
+            "best_of_n",
+            "optimize the policy against a proxy RM by best-of-n",
+            (_PROXY,),
+            (*_CURVE, METHODS["best-of-n"].config_class, *_EXECUTION),
+        ),
+        EntryPoint(
+            "ppo",
+            "optimize the policy against a proxy RM by PPO",
+            (_PROXY, _FORECAST_PRIOR),
+            (*_CURVE, METHODS["ppo"].config_class, groups.RoundOptions, *_EXECUTION),
+        ),
+        EntryPoint(
+            "search", "search KL coefficient and RM size for the highest gold peak, with Optuna", groups=_SEARCH
+        ),
+        EntryPoint(
+            "worker", "run trials of a search together with other workers, on any number of machines", groups=_SEARCH
+        ),
+        EntryPoint(
+            "promote",
+            "evaluate a proxy RM by the gates; if it passes all, it becomes champion, else exit code 3",
+            (
+                Parameter("proxy", f"candidate: {_PROXY_FORMS}; empty: the highest peak that passes", ""),
+                Parameter("gates", "YAML file of gates; empty: model_registry/gates.yaml", ""),
+                Parameter("dry_run", "true: report the result and leave the registry as it is", "false", True),
+            ),
+            (*_CURVE, *(method.config_class for method in METHODS.values()), *_EXECUTION),
+        ),
+        EntryPoint(
+            "rollback",
+            "return the alias champion to the version that held it before",
+            (Parameter("why", "the reason, recorded with the move", None),),
+            _TRACKING,
+        ),
+        EntryPoint("history", "list every move of the alias champion: when, from, to, who, why", groups=_TRACKING),
+        EntryPoint(
+            "experiment",
+            "measure a finding over a grid of policy runs, as described by a YAML file in experiments/",
+            (
+                Parameter("name", "one or several experiments, separated by commas, `all`, or a YAML file", None),
+                Parameter("quick", "true: the experiment's small grid, with preset smoke", "false", True),
+                Parameter("results", "folder in which curves and table are also kept", ""),
+            ),
+        ),
+        EntryPoint(
+            "fit",
+            "fit law and forecast to a curve that was logged elsewhere",
+            (
+                Parameter("curve", "CSV, TSV or Parquet file, or the id of any MLflow run", None),
+                Parameter("columns", "columns or metrics by meaning: kl=NAME,gold=NAME,gold_se=NAME,...", ""),
+                Parameter("method", "what optimized the policy: ppo (any RL) or best-of-n", "ppo"),
+                Parameter("gold_sd", "standard deviation of the initial policy's gold scores", "1"),
+                Parameter("gold_start", "mean of those scores; empty: gold of the points at KL 0", ""),
+            ),
+            _TRACKING,
+        ),
+        EntryPoint(
+            "findings",
+            "write the findings page from kept results",
+            (
+                Parameter("results", "folder with kept results", "experiments/results"),
+                Parameter("page", "file to write; figures go beside it", "docs/findings.md"),
+            ),
+            (),
+        ),
+        EntryPoint(
+            "report",
+            "write the report of a study again",
+            (Parameter("study_run", "run id of the study", "latest"),),
+            _TRACKING,
+        ),
+        EntryPoint(
+            "config", "print the whole configuration as YAML with comments, ready to edit", text=_configuration_file
+        ),
+    )
+}
