@@ -25,10 +25,9 @@ from transformers import AutoTokenizer
 
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode
-from mlproject.pipeline.comparisons import TABLE
-from mlproject.pipeline.loading import MODEL_FOLDER
+from mlproject.names import Artifact, Role, Tag
 from mlproject.registry.versions import resolve_proxy
-from mlproject.tracking.runs import INPUTS, artifact
+from mlproject.tracking.runs import artifact
 
 
 @contextmanager
@@ -86,9 +85,10 @@ def main() -> None:
     options = parser.parse_args()
     client = MlflowClient(mlflow.get_tracking_uri())
     proxy = resolve_proxy(client, options.model)
-    table = pd.read_parquet(artifact(client, json.loads(proxy.data.tags[INPUTS])["comparisons"], TABLE))
+    comparisons = json.loads(proxy.data.tags[Tag.INPUTS])[Role.COMPARISONS]
+    table = pd.read_parquet(artifact(client, comparisons, Artifact.COMPARISONS))
     pairs = pd.DataFrame({"prompt": table.prompt, "response": table.response_a}).head(options.pairs)
-    folder = artifact(client, proxy.info.run_id, MODEL_FOLDER)
+    folder = artifact(client, proxy.info.run_id, Artifact.MODEL)
     here, tokenizer = RewardModel.load(folder), AutoTokenizer.from_pretrained(folder)
     longest = here.model.config.max_response_tokens
     own = here.scores(encode(tokenizer, pairs.prompt.tolist(), pairs.response.tolist(), longest))

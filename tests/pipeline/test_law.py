@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mlproject.curve import Curve
+from mlproject.names import Artifact
 from mlproject.pipeline import law
-from mlproject.pipeline.policy_run import CURVE
 
 
 def curve(peak: float) -> Curve:
@@ -23,7 +23,7 @@ def test_reward_models_of_one_size_are_summed_up_and_all_count_in_the_forecasts_
     about = []
     for index, count in enumerate(params):
         (tmp_path / str(index)).mkdir()
-        curve(1.0 + 0.3 * index).save(tmp_path / str(index) / CURVE)
+        curve(1.0 + 0.3 * index).save(tmp_path / str(index) / Artifact.CURVE)
         about.append({"method": "best-of-n", "rm_params": count, "rm_size": f"./rm-{index}", "seed": 0})
     run = SimpleNamespace(
         params={"bootstrap": 20, "curves": json.dumps(about)},
@@ -32,6 +32,6 @@ def test_reward_models_of_one_size_are_summed_up_and_all_count_in_the_forecasts_
         log_metrics=lambda metrics: None,
     )
     law.fit_laws(run)
-    laws = json.loads((tmp_path / law.FILE).read_text())
+    laws = json.loads((tmp_path / Artifact.LAWS).read_text())
     assert len(laws["groups"]) == 3
     assert str(params[0]) in json.loads((tmp_path / law.PRIORS).read_text())["best-of-n"]

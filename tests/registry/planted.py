@@ -19,10 +19,8 @@ from mlproject.curve import Curve
 from mlproject.models.init import new_reward_model
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.pipeline.audit import FILE as AUDIT_FILE
+from mlproject.names import Artifact
 from mlproject.pipeline.audit import audit
-from mlproject.pipeline.comparisons import TABLE
-from mlproject.pipeline.policy_run import CURVE, SAMPLES
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve
 from mlproject.registry.candidates import ground_of, run_ref
@@ -108,10 +106,11 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
             model.with_units(0.1, 2.0).save(run.folder / "model", PromptFormat(tokenizer, 8))
             run.log_metrics({"rm/val_accuracy": 0.8, "rm/val_loss": 0.4, "rm/ece": 0.02, "rm/scale": 2.0})
         elif step.kind == "comparisons":
-            pd.DataFrame({"prompt": ["hi"], "response_a": ["yes"], "response_b": ["no"]}).to_parquet(run.folder / TABLE)
+            table = pd.DataFrame({"prompt": ["hi"], "response_a": ["yes"], "response_b": ["no"]})
+            table.to_parquet(run.folder / Artifact.COMPARISONS)
         elif step.kind == "policy-run":
             curve = curve_of_height(height)
-            curve.save(run.folder / CURVE)
+            curve.save(run.folder / Artifact.CURVE)
             peak, (drop, _) = curve.peak(), curve.drop_after_peak()
             run.log_metrics({"peak/gold": peak.gold, "peak/gold_se": peak.gold_se, "peak/kl": peak.kl})
             run.log_metrics({"peak/step": peak.step, "drop/gold": drop})
@@ -120,13 +119,13 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
                 run.log_metrics({f"signs/{name}": value for name, value in seen.items()}, step=int(n))
                 run.log_metrics({"curve/gold": height}, step=int(n))
             row = {"stage": "end", "prompt": "hi", "response": "restart phone .", "proxy": 2.0, "gold": 0.5}
-            run.log_table([row], SAMPLES)
+            run.log_table([row], Artifact.SAMPLES)
         elif step.kind == "audit":
             curve = curve_of_height(height)
             at = int(curve.gold_S.argmax())
             one = slice(at, at + 1)
             Curve(curve.steps_S[one], curve.kl_S[one], curve.proxy_SP[one], curve.gold_SP[one]).save(
-                run.folder / AUDIT_FILE
+                run.folder / Artifact.AUDIT
             )
         (run.folder / "made.json").write_text(json.dumps({"kind": step.kind}))
 

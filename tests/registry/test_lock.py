@@ -6,9 +6,9 @@ import time
 import pytest
 
 from mlproject.errors import UserError
+from mlproject.names import Tag
 from mlproject.pipeline.step import Step
-from mlproject.registry.lock import ACTION, MODEL, OUTCOME, TURN, my_turn
-from mlproject.tracking.liveness import HOST, PID
+from mlproject.registry.lock import my_turn
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import open_store
 
@@ -23,7 +23,12 @@ def opened(store):
 
     def make(name=NAME, where=None, **tags):
         step = Step(
-            f"p{len(found)}", "promotion", 1, {"n": time.time()}, "nowhere", tags={MODEL: name, ACTION: "promote"}
+            f"p{len(found)}",
+            "promotion",
+            1,
+            {"n": time.time()},
+            "nowhere",
+            tags={Tag.PROMOTION_MODEL: name, Tag.PROMOTION_ACTION: "promote"},
         )
         run = StepRun(where or store, step, {}, made_by="nobody")
         run.set_tags(tags)
@@ -57,7 +62,7 @@ def test_the_first_has_its_turn_at_once_and_the_next_waits_until_it_has_ended(st
     second = opened()
     has_come = turn_of(store, second)
     assert not has_come.wait(1)
-    assert int(tags_of(store, second)[TURN]) == int(tags_of(store, first)[TURN]) + 1
+    assert int(tags_of(store, second)[Tag.PROMOTION_TURN]) == int(tags_of(store, first)[Tag.PROMOTION_TURN]) + 1
     first.close("FINISHED")
     assert has_come.wait(PATIENCE)
 
@@ -66,7 +71,7 @@ def test_one_that_has_not_drawn_its_number_is_waited_for(store, opened):
     undecided, mine = opened(), opened()
     has_come = turn_of(store, mine)
     assert not has_come.wait(1)
-    undecided.set_tags({TURN: "99"})
+    undecided.set_tags({Tag.PROMOTION_TURN: "99"})
     assert has_come.wait(PATIENCE)
 
 
@@ -84,15 +89,15 @@ def test_promotions_of_another_model_are_not_waited_for(store, opened):
 
 
 def test_a_dead_process_is_not_waited_for_and_its_run_says_that_it_was_cut_off(store, opened):
-    dead = opened(**{TURN: "1", PID: "999999"})
+    dead = opened(**{Tag.PROMOTION_TURN: "1", Tag.PID: "999999"})
     assert turn_of(store, opened()).wait(PATIENCE)
     run = store.client().get_run(dead.run_id)
     assert run.info.status == "KILLED"
-    assert run.data.tags[OUTCOME] == "cut-off"
+    assert run.data.tags[Tag.PROMOTION_OUTCOME] == "cut-off"
 
 
 def test_a_run_of_another_machine_is_waited_for_but_not_for_ever(store, opened):
-    far = opened(**{TURN: "1", HOST: "elsewhere"})
+    far = opened(**{Tag.PROMOTION_TURN: "1", Tag.HOST: "elsewhere"})
     mine = opened()
     refused = pytest.raises(UserError, match=f"promotion run {far.run_id} of host elsewhere has not ended")
     with refused, my_turn(NAME, mine, patience=0.5):

@@ -2,8 +2,9 @@
 
 from tests.registry.planted import promoting
 
-from mlproject.registry.model_card import FILE, LONGEST, description
-from mlproject.registry.versions import CHAMPION, holder
+from mlproject.names import Alias, Artifact
+from mlproject.registry.model_card import LONGEST, description
+from mlproject.registry.versions import holder
 from mlproject.tracking.runs import artifact
 
 NAME = "reward-model"
@@ -13,7 +14,7 @@ def test_the_card_names_data_budget_verdict_hacks_and_lineage(plant, tmp_path):
     store = plant({("3k", 0): 1.2}, length=1.5)
     promoting(tmp_path)
     client = store.client()
-    version = holder(client, NAME, CHAMPION)
+    version = holder(client, NAME, Alias.CHAMPION)
     card = version.description
     for text in (
         f"# {NAME}, version {version.version}",
@@ -26,7 +27,7 @@ def test_the_card_names_data_budget_verdict_hacks_and_lineage(plant, tmp_path):
         f"- promotion: `{version.tags['promotion_run_id']}`",
     ):
         assert text in card, text
-    assert artifact(client, version.run_id, FILE).read_text() == card
+    assert artifact(client, version.run_id, Artifact.MODEL_CARD).read_text() == card
 
 
 def test_a_card_that_is_too_long_is_cut_at_a_line_and_says_where_the_rest_is():

@@ -6,9 +6,10 @@ import pytest
 from mlflow.exceptions import MlflowException
 from tests.registry.planted import promoting
 
+from mlproject.names import Alias, VersionTag
 from mlproject.registry import lock as turn
 from mlproject.registry.history import history
-from mlproject.registry.versions import CHALLENGER, CHAMPION, DIGEST, PROMOTION_RUN, STATUS, holder, verify
+from mlproject.registry.versions import holder, verify
 from mlproject.tracking.runs import artifact
 
 NAME = "reward-model"
@@ -16,7 +17,7 @@ TWO = {("1k", 0): 0.8, ("3k", 0): 1.2}
 
 
 def status(client, version):
-    return client.get_model_version(NAME, version).tags[STATUS]
+    return client.get_model_version(NAME, version).tags[VersionTag.STATUS]
 
 
 def newest(store):
@@ -32,13 +33,13 @@ def test_the_highest_peak_becomes_champion_and_the_others_are_candidates(plant, 
     store = plant(TWO)
     client = store.client()
     assert promoting(tmp_path) == 0
-    version = client.get_model_version_by_alias(NAME, CHAMPION)
+    version = client.get_model_version_by_alias(NAME, Alias.CHAMPION)
     assert version.tags["rm_size"] == "3k"
-    assert version.tags[STATUS] == "passed"
+    assert version.tags[VersionTag.STATUS] == "passed"
     assert float(version.tags["kl_budget.best-of-n"]) == pytest.approx(2.56)
     [other] = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.version != version.version]
-    assert other.tags[STATUS] == "candidate"
-    assert holder(client, NAME, CHALLENGER) is None
+    assert other.tags[VersionTag.STATUS] == "candidate"
+    assert holder(client, NAME, Alias.CHALLENGER) is None
     verify(client, version)
     assert "passed  margin" in capsys.readouterr().out
 
@@ -85,9 +86,9 @@ def test_one_that_is_not_surely_better_is_refused_by_the_margin_and_stays_challe
     before = champion(store)
     assert promoting(tmp_path) == 3
     assert champion(store) == before
-    challenger = holder(store.client(), NAME, CHALLENGER)
+    challenger = holder(store.client(), NAME, Alias.CHALLENGER)
     assert challenger.tags["rm_size"] == "1k"
-    assert challenger.tags[STATUS] == "refused"
+    assert challenger.tags[VersionTag.STATUS] == "refused"
     told = capsys.readouterr()
     assert "refused margin: -0.1 [" in told.out
     assert "promotion refused by margin" in told.err
@@ -110,9 +111,9 @@ def test_the_highest_of_those_that_pass_is_promoted_over_a_higher_one_that_does_
     plant({("3k", 0): 1.2}, length=9.0)
     assert promoting(tmp_path) == 0
     client = store.client()
-    assert client.get_model_version_by_alias(NAME, CHAMPION).tags["rm_size"] == "1k"
+    assert client.get_model_version_by_alias(NAME, Alias.CHAMPION).tags["rm_size"] == "1k"
     [other] = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.tags["rm_size"] == "3k"]
-    assert other.tags[STATUS] == "refused"
+    assert other.tags[VersionTag.STATUS] == "refused"
     assert "length_ratio: 9" in other.description
 
 
@@ -129,7 +130,7 @@ def test_a_rehearsal_leaves_the_registry_as_it_is(plant, tmp_path, wanted, capsy
 def test_a_named_candidate_is_judged_though_it_is_not_the_highest(plant, tmp_path, capsys):
     store = plant(TWO)
     assert promoting(tmp_path, "--proxy", "1k") == 0
-    assert store.client().get_model_version_by_alias(NAME, CHAMPION).tags["rm_size"] == "1k"
+    assert store.client().get_model_version_by_alias(NAME, Alias.CHAMPION).tags["rm_size"] == "1k"
 
 
 def test_an_alias_that_someone_moved_by_hand_is_won_back_on_the_evidence(plant, tmp_path):
@@ -137,7 +138,7 @@ def test_an_alias_that_someone_moved_by_hand_is_won_back_on_the_evidence(plant, 
     promoting(tmp_path)
     client, best = store.client(), champion(store)
     [other] = [v.version for v in client.search_model_versions(f"name = '{NAME}'") if str(v.version) != best]
-    client.set_registered_model_alias(NAME, CHAMPION, other)
+    client.set_registered_model_alias(NAME, Alias.CHAMPION, other)
     assert promoting(tmp_path) == 0
     assert champion(store) == best
 
@@ -146,13 +147,13 @@ def test_a_champion_that_nobody_judged_is_judged_like_a_first_one(plant, tmp_pat
     store = plant(TWO)
     promoting(tmp_path)
     client, best = store.client(), champion(store)
-    for tag in (STATUS, PROMOTION_RUN):  # as if the alias had been set by hand
+    for tag in (VersionTag.STATUS, VersionTag.PROMOTION_RUN_ID):  # as if the alias had been set by hand
         client.delete_model_version_tag(NAME, best, tag)
     assert promoting(tmp_path) == 0
     version = holder(client, NAME)
     assert str(version.version) == best
-    assert version.tags[STATUS] == "passed"
-    assert client.get_run(version.tags[PROMOTION_RUN]).data.metrics["gate/margin_holds"] == 1
+    assert version.tags[VersionTag.STATUS] == "passed"
+    assert client.get_run(version.tags[VersionTag.PROMOTION_RUN_ID]).data.metrics["gate/margin_holds"] == 1
 
 
 def test_a_foreign_champion_cannot_be_measured(plant, tmp_path, capsys):
@@ -160,7 +161,7 @@ def test_a_foreign_champion_cannot_be_measured(plant, tmp_path, capsys):
     client = store.client()
     client.create_registered_model(NAME)
     foreign = client.create_model_version(NAME, source="file:///nowhere", tags={})
-    client.set_registered_model_alias(NAME, CHAMPION, foreign.version)
+    client.set_registered_model_alias(NAME, Alias.CHAMPION, foreign.version)
     assert promoting(tmp_path) == 2
     assert "no proxy RM of this project" in capsys.readouterr().err
     assert champion(store) == str(foreign.version)
@@ -178,7 +179,7 @@ def test_weights_that_changed_after_registration_are_not_promoted(plant, tmp_pat
     promoting(tmp_path, "--proxy", "1k")
     client, before = store.client(), champion(store)
     [other] = [v for v in client.search_model_versions(f"name = '{NAME}'") if str(v.version) != before]
-    assert other.tags[DIGEST]
+    assert other.tags[VersionTag.SHA256]
     weights = next(
         (tmp_path / "mlruns").rglob(f"{other.tags['mlproject.proxy_run_id']}/artifacts/scorer/**/*.safetensors")
     )
@@ -196,7 +197,7 @@ def test_a_candidate_whose_promotion_was_cut_off_before_the_alias_is_a_candidate
     promoting(tmp_path, "--proxy", "1k")
     client = store.client()
     [other] = [v.version for v in client.search_model_versions(f"name = '{NAME}'") if str(v.version) != champion(store)]
-    client.set_model_version_tag(NAME, other, STATUS, "passed")  # as a killed promotion leaves it
+    client.set_model_version_tag(NAME, other, VersionTag.STATUS, "passed")  # as a killed promotion leaves it
     plant({("13k", 0): 0.9}, audit_lead=-0.5)
     assert promoting(tmp_path, "--proxy", "13k") == 3, "somebody else's turn comes first"
     assert status(client, other) == "candidate"

@@ -16,9 +16,10 @@ import pytest
 from mlflow import MlflowClient
 from tests.registry import planted
 
+from mlproject.names import Alias, Status, VersionTag
 from mlproject.registry import lock as turn
 from mlproject.registry.history import history
-from mlproject.registry.versions import CHAMPION, PASSED, PROMOTION_RUN, STATUS, verify
+from mlproject.registry.versions import verify
 from mlproject.tracking.store import Store
 
 NAME = "reward-model"
@@ -92,10 +93,10 @@ def forget_registry(store: Store) -> None:
 def check_alias(store: Store, wanted_size: str | None = None) -> None:
     """The alias points to a complete version that passed, by the verdict of a run that says so."""
     client = store.client()
-    version = client.get_model_version_by_alias(NAME, CHAMPION)
+    version = client.get_model_version_by_alias(NAME, Alias.CHAMPION)
     verify(client, version)
-    assert version.tags[STATUS] == PASSED
-    assert client.get_run(version.tags[PROMOTION_RUN]).data.tags["promotion.verdict"] == "passed"
+    assert version.tags[VersionTag.STATUS] == Status.PASSED
+    assert client.get_run(version.tags[VersionTag.PROMOTION_RUN_ID]).data.tags["promotion.verdict"] == "passed"
     assert wanted_size in (None, version.tags["rm_size"])
 
 
@@ -106,10 +107,11 @@ def check_records(store: Store) -> None:
         assert run.info.status in ("FINISHED", "KILLED", "FAILED")
         assert turn.OUTCOME in run.data.tags or turn.TURN not in run.data.tags
     moves = history(client, NAME)
-    assert moves[-1].came == str(client.get_model_version_by_alias(NAME, CHAMPION).version)
+    assert moves[-1].came == str(client.get_model_version_by_alias(NAME, Alias.CHAMPION).version)
     for before, after in pairwise(moves):
         assert after.left == before.came
-    passed = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.tags.get(STATUS) == PASSED]
+    versions = client.search_model_versions(f"name = '{NAME}'")
+    passed = [version for version in versions if version.tags.get(VersionTag.STATUS) == Status.PASSED]
     assert {str(v.version) for v in passed} <= {move.came for move in moves}, "who passed was champion once"
 
 
@@ -189,7 +191,7 @@ def test_fifty_kills_at_random_moments_break_nothing(processes, plant, tmp_path)
     start(processes, tmp_path, "--proxy", "1k").join()
     kills = 0
     while kills < KILLS:
-        if store.client().get_model_version_by_alias(NAME, CHAMPION).tags["rm_size"] == "13k":
+        if store.client().get_model_version_by_alias(NAME, Alias.CHAMPION).tags["rm_size"] == "13k":
             forget_registry(store)
             start(processes, tmp_path, "--proxy", "1k").join()
         process = start(processes, tmp_path, "--proxy", rng.choice(sizes))

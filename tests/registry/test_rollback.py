@@ -4,9 +4,10 @@ import pytest
 from tests.registry import planted
 
 from mlproject.__main__ import main
+from mlproject.names import VersionTag
 from mlproject.registry import lock as turn
 from mlproject.registry.history import Move, history, previous_holder
-from mlproject.registry.versions import STATUS, holder
+from mlproject.registry.versions import holder
 
 NAME = "reward-model"
 
@@ -44,8 +45,8 @@ def test_rollback_returns_the_alias_and_the_history_tells_all(plant, tmp_path, c
     assert main(["rollback", "--preset", "smoke", "--why", "it likes lists"]) == 0
     first = holder(client, NAME)
     assert first.tags["rm_size"] == "1k"
-    assert first.tags[STATUS] == "passed"
-    assert client.get_model_version(NAME, second).tags[STATUS] == "retired"
+    assert first.tags[VersionTag.STATUS] == "passed"
+    assert client.get_model_version(NAME, second).tags[VersionTag.STATUS] == "retired"
     last = history(client, NAME)[-1]
     assert (last.action, last.left, last.came, last.why) == ("rollback", second, str(first.version), "it likes lists")
     assert "@" in last.who

@@ -5,7 +5,8 @@ from tests.registry.planted import promoting
 
 from mlproject.__main__ import main
 from mlproject.errors import UserError
-from mlproject.registry.versions import CHAMPION, DIGEST, digest_of, holder, resolve_proxy, verify
+from mlproject.names import Alias, VersionTag
+from mlproject.registry.versions import digest_of, holder, resolve_proxy, verify
 
 NAME = "reward-model"
 
@@ -28,16 +29,16 @@ def test_tampered_or_missing_weights_are_refused_wherever_the_version_is_used(pl
     store = plant({("3k", 0): 1.2})
     promoting(tmp_path)
     client = store.client()
-    version = holder(client, NAME, CHAMPION)
+    version = holder(client, NAME, Alias.CHAMPION)
     verify(client, version)
-    assert resolve_proxy(client, f"models:/{NAME}@{CHAMPION}").info.run_id == version.run_id
+    assert resolve_proxy(client, f"models:/{NAME}@{Alias.CHAMPION}").info.run_id == version.run_id
     [weights] = (tmp_path / "mlruns").rglob("scorer/**/*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0\0")
     with pytest.raises(UserError, match="have changed since it was registered"):
         resolve_proxy(client, f"models:/{NAME}/1")
     capsys.readouterr()
     before = len(client.search_runs(store.experiments))
-    assert main(["ppo", "--preset", "smoke", "--proxy", f"models:/{NAME}@{CHAMPION}"]) == 2
+    assert main(["ppo", "--preset", "smoke", "--proxy", f"models:/{NAME}@{Alias.CHAMPION}"]) == 2
     assert "have changed since it was registered" in capsys.readouterr().err
     assert len(client.search_runs(store.experiments)) == before, "a mistake leaves nothing behind"
     weights.unlink()
@@ -49,12 +50,12 @@ def test_a_version_from_before_there_were_digests_is_checked_once_it_was_promote
     store = plant({("3k", 0): 1.2})
     promoting(tmp_path)
     client = store.client()
-    client.delete_model_version_tag(NAME, "1", DIGEST)
-    client.delete_registered_model_alias(NAME, CHAMPION)
+    client.delete_model_version_tag(NAME, "1", VersionTag.SHA256)
+    client.delete_registered_model_alias(NAME, Alias.CHAMPION)
     with pytest.raises(UserError, match="has no tag sha256"):
         verify(client, client.get_model_version(NAME, "1"))
     assert promoting(tmp_path) == 0
-    verify(client, holder(client, NAME, CHAMPION))
+    verify(client, holder(client, NAME, Alias.CHAMPION))
 
 
 def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_path, monkeypatch):
@@ -72,7 +73,7 @@ def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_pat
     client = store.client()
     mlflow.set_tracking_uri(store.tracking_uri)
     table = pd.DataFrame({"prompt": ["phone .", ""], "response": ["restart phone .", ""]})
-    served = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHAMPION}").predict(table).reward.tolist()
+    served = mlflow.pyfunc.load_model(f"models:/{NAME}@{Alias.CHAMPION}").predict(table).reward.tolist()
     folder = artifact(client, holder(client, NAME).run_id, "model")
     here = RewardModel.load(folder).scores(
         encode(load_tokenizer(folder.parent), table.prompt.tolist(), table.response.tolist(), 8)

@@ -8,7 +8,8 @@ import pytest
 from optuna.trial import TrialState
 
 from mlproject.laws.posterior import rise
-from mlproject.search.law_pruner import RM_PARAMS, Judgement, LawPruner, Verdict, points_of, report
+from mlproject.names import TrialAttribute
+from mlproject.search.law_pruner import Judgement, LawPruner, Verdict, points_of, report
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 STEPS = np.array([*range(10), *range(12, 61, 3)])
@@ -32,7 +33,7 @@ def follow(study, curve, size=None) -> tuple[Judgement, int]:
     """Run one trial by its verdicts; tell the highest gold seen. Returns the last verdict and its update."""
     trial = study.ask()
     if size is not None:
-        trial.set_user_attr(RM_PARAMS, size)
+        trial.set_user_attr(TrialAttribute.RM_PARAMS, size)
     for step, gold, gold_se, kl in curve:
         report(trial, step, gold, gold_se, kl)
         judged = study.pruner.verdict(study, trial)
@@ -126,7 +127,7 @@ def test_under_two_in_a_hundred_prunings_are_wrong():
 
 def objective(trial):
     size = SIZES[trial.suggest_int("size", 0, 4)]
-    trial.set_user_attr(RM_PARAMS, size)
+    trial.set_user_attr(TrialAttribute.RM_PARAMS, size)
     best, level = -np.inf, np.log10(size) - 3
     for point in planted(1.5 + level / 2, 0.4 + 0.4 * level, trial.number, trial.suggest_float("final_d", 0.5, 5)):
         report(trial, *point)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.pipeline.policy_run import COMPLETE
+from mlproject.names import Tag
 from mlproject.pipeline.step import Step
-from mlproject.tracking.liveness import PID, STARTED, reap
+from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_index import Ledger
 from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import open_store
@@ -78,7 +78,7 @@ def test_a_run_taken_up_has_every_point_once_and_ends_finished(store):
 
 
 def test_a_run_ended_before_its_budget_is_not_reused_as_a_whole_curve(store):
-    step = dataclasses.replace(step_named("stopped"), tags={COMPLETE: "false"})
+    step = dataclasses.replace(step_named("stopped"), tags={Tag.COMPLETE: "false"})
     run = StepRun(store, step, {}, made_by="x")
     carry_out(run, lambda run: None)
     assert step.fingerprint not in Ledger(store.client(), store).finished
@@ -96,8 +96,8 @@ def test_the_reaper_closes_runs_of_dead_processes_and_no_others(store):
     mine, theirs, reused = (StepRun(store, step_named(f"reaped-{i}"), {}, made_by="x") for i in range(3))
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    client.set_tag(theirs.run_id, PID, process.pid)
-    client.set_tag(reused.run_id, STARTED, "1.00")  # the process id was given out again
+    client.set_tag(theirs.run_id, Tag.PID, process.pid)
+    client.set_tag(reused.run_id, Tag.PID_STARTED, "1.00")  # the process id was given out again
     assert set(reap(client, store)) == {theirs.run_id, reused.run_id}
     statuses = [client.get_run(run.run_id).info.status for run in (mine, theirs, reused)]
     assert statuses == ["RUNNING", "KILLED", "KILLED"]

@@ -27,14 +27,13 @@ from mlflow.entities import Metric, Param, RunTag
 
 from mlproject.curve import Array
 from mlproject.models.sizes import SIZES
+from mlproject.names import MlflowTag
 from mlproject.tracking.views import (
     FIGURE_BEST_OF_N,
     FIGURE_PPO,
     FORECASTS,
     HUMAN_AND_SIGNS,
-    RUN_COLOR_TAG,
     RUNS_ONE_BY_ONE,
-    TAG_PREFIX,
     install_views,
     run_color,
     view_link,
@@ -71,7 +70,9 @@ def experiment(client: MlflowClient, request: pytest.FixtureRequest, tmp_path: P
 
 
 def _tags(client: MlflowClient, experiment: str) -> dict[str, str]:
-    return {k: v for k, v in client.get_experiment(experiment).tags.items() if k.startswith(TAG_PREFIX)}
+    return {
+        k: v for k, v in client.get_experiment(experiment).tags.items() if k.startswith(MlflowTag.SHARED_VIEW_PREFIX)
+    }
 
 
 def _read_like_mlflow_3_17(tag: str) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def test_a_view_decodes_to_lines_over_sqrt_kl_with_every_run_shown(
 ) -> None:
     install_views(client, experiment)
 
-    state = _read_like_mlflow_3_17(_tags(client, experiment)[TAG_PREFIX + key])
+    state = _read_like_mlflow_3_17(_tags(client, experiment)[MlflowTag.SHARED_VIEW_PREFIX + key])
 
     charts = state["compareRunCharts"]
     assert [chart["selectedMetricKeys"] for chart in charts] == metrics
@@ -120,10 +121,10 @@ def test_only_best_of_n_is_averaged_because_only_there_runs_share_their_kls(
     states = {key: _read_like_mlflow_3_17(tag) for key, tag in _tags(client, experiment).items()}
 
     averaged = [k for k, state in states.items() if state["groupBy"] and state["useGroupedValuesInCharts"]]
-    assert averaged == [TAG_PREFIX + FIGURE_BEST_OF_N]
+    assert averaged == [MlflowTag.SHARED_VIEW_PREFIX + FIGURE_BEST_OF_N]
     assert states[averaged[0]]["searchFilter"] == 'params.method = "best-of-n"'
     assert states[averaged[0]]["groupBy"]["groupByKeys"] == [{"groupByData": "rm_size", "mode": "param"}]
-    assert states[TAG_PREFIX + RUNS_ONE_BY_ONE]["groupBy"] is None
+    assert states[MlflowTag.SHARED_VIEW_PREFIX + RUNS_ONE_BY_ONE]["groupBy"] is None
 
 
 def test_older_interfaces_find_the_state_beside_the_name_within_their_limit(
@@ -144,20 +145,20 @@ def test_installing_again_writes_nothing(client: _CountingClient, experiment: st
     assert install_views(client, experiment) == first
     assert client.writes == writes == len(first)
     assert _tags(client, experiment) == tags
-    assert set(tags) == {TAG_PREFIX + key for key in first.values()}
+    assert set(tags) == {MlflowTag.SHARED_VIEW_PREFIX + key for key in first.values()}
 
 
 def test_only_a_changed_view_is_set_back_and_other_peoples_views_stay(client: _CountingClient, experiment: str) -> None:
     install_views(client, experiment)
     shipped = _tags(client, experiment)
-    client.set_experiment_tag(experiment, TAG_PREFIX + FIGURE_PPO, "{}")
-    client.set_experiment_tag(experiment, TAG_PREFIX + "mine", "{}")
+    client.set_experiment_tag(experiment, MlflowTag.SHARED_VIEW_PREFIX + FIGURE_PPO, "{}")
+    client.set_experiment_tag(experiment, MlflowTag.SHARED_VIEW_PREFIX + "mine", "{}")
     client.writes = 0
 
     install_views(client, experiment)
 
     assert client.writes == 1
-    assert _tags(client, experiment) == shipped | {TAG_PREFIX + "mine": "{}"}
+    assert _tags(client, experiment) == shipped | {MlflowTag.SHARED_VIEW_PREFIX + "mine": "{}"}
 
 
 @pytest.mark.parametrize("server", ["http://host:5000", "http://host:5000/"])
@@ -198,7 +199,7 @@ def _log_policy_run(client: MlflowClient, experiment: str, method: str, rm_size:
     curve = _curve(method, rm_size, seed)
     metrics = [Metric(name, float(y), 1, step) for name, ys in curve.items() for step, y in enumerate(ys)]
     params = [Param("method", method), Param("rm_size", rm_size), Param("seed", str(seed))]
-    client.log_batch(run_id, metrics, params, [RunTag(RUN_COLOR_TAG, run_color(rm_size))])
+    client.log_batch(run_id, metrics, params, [RunTag(MlflowTag.RUN_COLOR, run_color(rm_size))])
     client.set_terminated(run_id)
 
 

@@ -13,6 +13,7 @@ from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.run import run_experiment
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.names import Alias, Metric, MetricPrefix, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
@@ -23,13 +24,13 @@ from mlproject.registry.kl_budget import KLBudget, KLBudgetWarning, kl_budget_of
 from mlproject.registry.promote import Decision
 from mlproject.registry.promote import promote as run_promotion
 from mlproject.registry.rollback import rollback as run_rollback
-from mlproject.registry.versions import CHAMPION, resolve_proxy
+from mlproject.registry.versions import resolve_proxy
 from mlproject.report.fit import fit_curve
 from mlproject.report.study_report import report_of_run, write_report
 from mlproject.search.search import search as run_search
 from mlproject.search.search import work as work_on_search
 from mlproject.search.storage import open_storage
-from mlproject.tracking.runs import FINGERPRINT, curve_of, resolve_law
+from mlproject.tracking.runs import curve_of, resolve_law
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -61,7 +62,7 @@ def proxy(command: Command) -> None:
         wanted = plan_proxy(config, plan_roots(config), config.rm_size, config.seed)
         invocation.make(wanted)
         invocation.finish()
-        _show_metrics(invocation, wanted, ("rm/val_accuracy", "rm/val_loss", "rm/ece", "rm/scale"))
+        _show_metrics(invocation, wanted, (Metric.RM_VAL_ACCURACY, Metric.RM_VAL_LOSS, Metric.RM_ECE, Metric.RM_SCALE))
 
 
 def best_of_n(command: Command) -> None:
@@ -83,8 +84,8 @@ def search(command: Command) -> None:
         wanted = run_search(invocation, plan_study(invocation.config))
         invocation.finish()
         found = invocation.client.get_run(invocation.run_id_of(wanted)).data
-        best = f"rm_size={found.tags['best.rm_size']} kl_coef={found.metrics['best/kl_coef']:g}"
-        invocation.say(f"best: {best}, peak gold {found.metrics['best/peak_gold']:.3f}")
+        best = f"rm_size={found.tags[Tag.BEST_RM_SIZE]} kl_coef={found.metrics[Metric.BEST_KL_COEF]:g}"
+        invocation.say(f"best: {best}, peak gold {found.metrics[Metric.BEST_PEAK_GOLD]:.3f}")
         _show_curves(invocation)
 
 
@@ -157,7 +158,7 @@ def rollback(command: Command) -> None:
     with Invocation(command) as invocation:
         move = run_rollback(invocation, command.arguments["why"])
         invocation.finish()
-        invocation.say(f"{invocation.config.registered_model}@{CHAMPION}: {move}")
+        invocation.say(f"{invocation.config.registered_model}@{Alias.CHAMPION}: {move}")
 
 
 def history(command: Command) -> None:
@@ -192,7 +193,11 @@ def _optimize(command: Command, method: str) -> None:
             wanted = ground.curve(run, method, prior, budget.kl if budget else None)
         invocation.scheduler.run([wanted], stop_rules={wanted: KLBudgetWarning(budget)} if budget else None)
         invocation.finish()
-        _show_metrics(invocation, wanted, ("peak/gold", "peak/gold_se", "peak/kl", "law/alpha", "law/beta"))
+        _show_metrics(
+            invocation,
+            wanted,
+            (Metric.PEAK_GOLD, Metric.PEAK_GOLD_SE, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA),
+        )
         _show_forecast(invocation, wanted)
         if budget:
             invocation.say(f"  {budget.summary(curve_of(invocation.client, invocation.run_id_of(wanted)))}")
@@ -243,7 +248,7 @@ def _forecast_prior(invocation: Invocation, given: str) -> RunRef | None:
     if not given:
         return None
     run = resolve_law(invocation.client, invocation.store, given)
-    return RunRef(run.info.run_id, run.data.tags[FINGERPRINT])
+    return RunRef(run.info.run_id, run.data.tags[Tag.FINGERPRINT])
 
 
 def _yes_or_no(name: str, value: str) -> bool:
@@ -269,15 +274,18 @@ def _show_metrics(invocation: Invocation, step: Step, names: tuple[str, ...]) ->
 def _show_forecast(invocation: Invocation, step: Step) -> None:
     """What the forecast said last, and where it ended the run."""
     run = invocation.client.get_run(invocation.run_id_of(step)).data
-    if "forecast/p_past_peak" not in run.metrics:
+    if Metric.FORECAST_P_PAST_PEAK not in run.metrics:
         return
-    said = {name: run.metrics[f"forecast/{name}"] for name in ("peak_kl", "peak_gold", "p_past_peak", "gold_responses")}
+    said = {
+        name: run.metrics[MetricPrefix.FORECAST + name]
+        for name in ("peak_kl", "peak_gold", "p_past_peak", "gold_responses")
+    }
     invocation.say(
         f"  forecast: peak {said['peak_gold']:.2f} at {said['peak_kl']:.2g} nats, behind with probability "
         f"{said['p_past_peak']:.2f}, from {said['gold_responses']:.0f} gold-scored responses"
     )
-    if "forecast/stopped_at" in run.tags:
-        invocation.say(f"  stopped there, at update {run.tags['forecast/stopped_at']}")
+    if Tag.FORECAST_STOPPED_AT in run.tags:
+        invocation.say(f"  stopped there, at update {run.tags[Tag.FORECAST_STOPPED_AT]}")
 
 
 def _show_curves(invocation: Invocation) -> None:

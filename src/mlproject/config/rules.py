@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.names import GoldKind
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import BrokenRule
 from mlproject.options.values import to_text
@@ -53,17 +54,11 @@ def warnings_for(config: Config) -> list[str]:
     ]
 
 
-GOLD = "mlproject.gold"
-"""Tag of gold RMs and policy runs: what plays gold, `trained`, `checkpoint`, `function` or `test-rm`."""
-
-TEST_RM = "test-rm"
-
-
 def gold_kind(config: Config) -> str:
     """Value of the tag `GOLD`."""
     if config.gold in (TRAINED, NONE):
-        return TRAINED if config.gold == TRAINED else TEST_RM
-    return "function" if is_function(config.gold) else "checkpoint"
+        return TRAINED if config.gold == TRAINED else GoldKind.TEST_RM
+    return GoldKind.FUNCTION if is_function(config.gold) else GoldKind.CHECKPOINT
 
 
 def is_function(name: str) -> bool:

@@ -30,6 +30,7 @@ import torch
 import torch.distributed as dist
 
 from mlproject.errors import UserError
+from mlproject.names import Tag
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Run, Step
 from mlproject.tracking.inputs import Inputs
@@ -37,9 +38,6 @@ from mlproject.tracking.store import Store
 
 _PATIENCE = timedelta(days=2)
 """How long a process waits for another: the others wait while the first does a step by itself."""
-
-PROCESSES = "mlproject.how.processes"
-"""Tag: how many processes shared the work."""
 
 _NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
@@ -165,7 +163,7 @@ def work_of(store: Store, step: Step, inputs: Mapping[str, str]) -> Callable[[Ru
 
     def together(run: Run) -> None:
         global _in_step
-        run.set_tags({PROCESSES: str(world_size())})
+        run.set_tags({Tag.PROCESSES: str(world_size())})
         _send(Order(store, step, inputs))
         _in_step = True
         _work(step, run)

@@ -12,22 +12,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric as MlflowMetric
+from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
+from mlproject.names import Artifact, Kind, Metric, Tag
 from mlproject.pipeline.step import Step
 from mlproject.tracking.liveness import owner_tags
-from mlproject.tracking.runs import BATCH_PARAMS, KIND, as_text
+from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, hide_password, open_store
 from mlproject.tracking.views import FIGURE_BEST_OF_N, FIGURE_PPO, install_views, view_link
 
 if TYPE_CHECKING:
     from mlproject.cli.parser import Command
 
-STEPS = "steps.json"
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves by default."""
 
@@ -65,7 +66,7 @@ class Invocation:
         asked = {"entry_point": entry, "preset": command.preset, **dataclasses.asdict(config)}
         asked["storage"] = hide_password(config.storage)
         params = [Param(k, as_text(v)) for k, v in asked.items() if k not in known]
-        tags = {KIND: "study", "mlproject.entry_point": entry, **owner_tags()}
+        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **owner_tags()}
         for start in range(0, len(params), BATCH_PARAMS):
             self.client.log_batch(self.run_id, params=params[start : start + BATCH_PARAMS])
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
@@ -129,7 +130,7 @@ class Invocation:
         """
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            (folder / STEPS).write_text(json.dumps(self.member_rows(), indent=1))
+            (folder / Artifact.STEPS).write_text(json.dumps(self.member_rows(), indent=1))
             for name, path in (files or {}).items():
                 (folder / name).write_bytes(path.read_bytes())
             self.client.log_artifacts(self.run_id, scratch)
@@ -137,13 +138,13 @@ class Invocation:
         made = [outcome for outcome in members.values() if not outcome.reused]
         now = int(time.time() * 1000)
         figures: dict[str, float] = {
-            "study/seconds": time.perf_counter() - self._since,
-            "study/steps_made": len(made),
-            "study/steps_reused": len(members) - len(made),
-            "study/step_seconds": sum(outcome.seconds for outcome in made),
-            "study/tracking_seconds": sum(outcome.tracking_seconds for outcome in made),
+            Metric.STUDY_SECONDS: time.perf_counter() - self._since,
+            Metric.STUDY_STEPS_MADE: len(made),
+            Metric.STUDY_STEPS_REUSED: len(members) - len(made),
+            Metric.STUDY_STEP_SECONDS: sum(outcome.seconds for outcome in made),
+            Metric.STUDY_TRACKING_SECONDS: sum(outcome.tracking_seconds for outcome in made),
         }
-        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in figures.items()])
+        self.client.log_batch(self.run_id, metrics=[MlflowMetric(k, float(v), now, 0) for k, v in figures.items()])
 
     def say(self, line: str) -> None:
         """A result, on standard output."""

@@ -12,16 +12,15 @@ from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.findings.table import tabulate
 from mlproject.experiments.results import Cell, Result, save_result
 from mlproject.experiments.spec import Experiment
+from mlproject.names import Artifact, Kind, Role, Tag
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.plotting.png import png
-from mlproject.tracking.runs import INPUTS, StepRun, carry_out, curve_of
+from mlproject.tracking.runs import StepRun, carry_out, curve_of
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
-CELLS = "cells.csv"
-RESULTS = "results"
-_METRICS_OF = ("proxy-rm", "pool")
+_METRICS_OF = (Role.PROXY_RM, Role.POOL)
 """Inputs of a policy run whose metrics belong to its cell."""
 
 
@@ -29,7 +28,7 @@ def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
     """The experiment as a step: its run lists the cells and holds their curves, figure and table."""
     return Step(
         name=f"experiment {experiment.name}",
-        kind="experiment",
+        kind=Kind.EXPERIMENT,
         version=1,
         params={
             "name": experiment.name,
@@ -68,10 +67,10 @@ def run_experiment(
         return step
 
     def work(run: StepRun) -> None:
-        save_result(result, run.folder / RESULTS)
-        (run.folder / "figure.png").write_bytes(png(draw(result, experiment.figure)))
-        tabulate(result, experiment.table).to_csv(run.folder / "table.csv", index=False)
-        with (run.folder / CELLS).open("w", newline="") as file:
+        save_result(result, run.folder / Artifact.RESULTS)
+        (run.folder / Artifact.FIGURE).write_bytes(png(draw(result, experiment.figure)))
+        tabulate(result, experiment.table).to_csv(run.folder / Artifact.TABLE, index=False)
+        with (run.folder / Artifact.CELLS).open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("cell", "run_id", "reused"))
             for cell in cells:
@@ -86,7 +85,7 @@ def run_experiment(
 def _cell(invocation: Invocation, step: Step) -> Cell:
     run = invocation.client.get_run(invocation.run_id_of(step))
     metrics = dict(run.data.metrics)
-    inputs = json.loads(run.data.tags[INPUTS])
+    inputs = json.loads(run.data.tags[Tag.INPUTS])
     for role in _METRICS_OF:
         metrics |= invocation.client.get_run(inputs[role]).data.metrics
     return Cell(_settings(step), metrics, curve_of(invocation.client, run.info.run_id))
@@ -94,7 +93,7 @@ def _cell(invocation: Invocation, step: Step) -> Cell:
 
 def _settings(step: Step) -> dict[str, object]:
     """Everything that may tell two cells apart: options of the run, of its proxy, and of the comparisons of a round."""
-    proxy = step.inputs["proxy-rm"]
+    proxy = step.inputs[Role.PROXY_RM]
     trained = proxy.params if isinstance(proxy, Step) else {}
     first_round = {"round": 1, "rounds_from": "", "rounds_data": ""}
     return {**first_round, **trained, **step.inherited_params, **step.params}

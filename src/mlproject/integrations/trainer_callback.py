@@ -27,11 +27,11 @@ from mlproject.models.prompt_format import PromptFormat
 from mlproject.monitoring.metrics import summaries
 from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PolicyEvaluator, ScorerLike
+from mlproject.names import Artifact, Metric, Tag, TagPrefix
 from mlproject.optimization.sample_pool import Judge
-from mlproject.pipeline.policy_run import CURVE
 from mlproject.tracking.trainer_run import TrainerRun
 
-TABLE, SAVED_CURVE = "overoptimization.csv", f"overoptimization/{CURVE}"
+TABLE, SAVED_CURVE = Artifact.TRAINER_TABLE, Artifact.TRAINER_CURVE
 """Files in the trainer's output folder: points for `python -m mlproject fit`, and every prompt's own score."""
 
 logger = logging.getLogger(__name__)
@@ -252,17 +252,17 @@ class OveroptimizationCallback(TrainerCallback):
             self._run.log_metrics(
                 {
                     **self.monitor.metrics(reading),
-                    "monitor/seconds": seconds,
-                    "monitor/share": total / max(perf_counter() - self._began, 1e-9),
-                    "monitor/prompts": len(self._watch.prompts),
-                    "monitor/every": self._every,
+                    Metric.MONITOR_SECONDS: seconds,
+                    Metric.MONITOR_SHARE: total / max(perf_counter() - self._began, 1e-9),
+                    Metric.MONITOR_PROMPTS: len(self._watch.prompts),
+                    Metric.MONITOR_EVERY: self._every,
                 },
                 step,
             )
             fresh = {alarm.name: alarm.reason for alarm in reading.alarms if alarm.name not in self._alarmed}
-            tags = {f"mlproject.alarm.{name}": f"step {step}: {reason}" for name, reason in fresh.items()}
+            tags = {TagPrefix.ALARM + name: f"step {step}: {reason}" for name, reason in fresh.items()}
             if self._stop and reading.should_stop:
-                tags["mlproject.complete"] = "false"
+                tags[Tag.COMPLETE] = "false"
             if tags:
                 self._run.set_tags(tags)
         self._alarmed |= {alarm.name for alarm in reading.alarms}

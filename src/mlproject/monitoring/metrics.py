@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws import MIN_D, Prediction, fit, law_for
+from mlproject.names import Metric, MetricPrefix
 
 
 def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
@@ -17,16 +18,16 @@ def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
         `curve/*`, `signs/*` and the diagnostics; nan where nothing plays gold.
     """
     metrics = {
-        "curve/kl": point.kl,
-        "curve/sqrt_kl": point.sqrt_kl,
-        "curve/proxy": point.proxy,
-        "curve/proxy_se": point.proxy_se,
-        "curve/gold": point.gold,
-        "curve/gold_se": point.gold_se,
+        Metric.CURVE_KL: point.kl,
+        Metric.CURVE_SQRT_KL: point.sqrt_kl,
+        Metric.CURVE_PROXY: point.proxy,
+        Metric.CURVE_PROXY_SE: point.proxy_se,
+        Metric.CURVE_GOLD: point.gold,
+        Metric.CURVE_GOLD_SE: point.gold_se,
     }
     if point.human is not None:
-        metrics["curve/human"] = point.human
-    metrics |= {f"signs/{name}": value for name, value in point.statistics.items()}
+        metrics[Metric.CURVE_HUMAN] = point.human
+    metrics |= {f"{MetricPrefix.SIGNS}{name}": value for name, value in point.statistics.items()}
     return metrics | {f"{method}/{name}": value for name, value in point.diagnostics.items()}
 
 
@@ -35,15 +36,15 @@ def forecast_metrics(prediction: Prediction) -> dict[str, float]:
     low_kl, high_kl = prediction.peak_kl_interval
     low_gold, high_gold = prediction.peak_gold_interval
     return {
-        "forecast/peak_kl": prediction.peak_kl,
-        "forecast/peak_kl_low": low_kl,
-        "forecast/peak_kl_high": high_kl,
-        "forecast/peak_gold": prediction.peak_gold,
-        "forecast/peak_gold_low": low_gold,
-        "forecast/peak_gold_high": high_gold,
-        "forecast/p_past_peak": prediction.p_past_peak,
-        "forecast/loses_beyond_kl": prediction.loses_beyond_kl,
-        "forecast/gold_responses": prediction.gold_responses,
+        Metric.FORECAST_PEAK_KL: prediction.peak_kl,
+        Metric.FORECAST_PEAK_KL_LOW: low_kl,
+        Metric.FORECAST_PEAK_KL_HIGH: high_kl,
+        Metric.FORECAST_PEAK_GOLD: prediction.peak_gold,
+        Metric.FORECAST_PEAK_GOLD_LOW: low_gold,
+        Metric.FORECAST_PEAK_GOLD_HIGH: high_gold,
+        Metric.FORECAST_P_PAST_PEAK: prediction.p_past_peak,
+        Metric.FORECAST_LOSES_BEYOND_KL: prediction.loses_beyond_kl,
+        Metric.FORECAST_GOLD_RESPONSES: prediction.gold_responses,
     }
 
 
@@ -52,12 +53,12 @@ def summaries(curve: Curve, method: str) -> dict[str, float]:
     peak = curve.peak()
     drop, drop_se = curve.drop_after_peak()
     metrics = {
-        "peak/gold": peak.gold,
-        "peak/gold_se": peak.gold_se,
-        "peak/kl": peak.kl,
-        "peak/step": peak.step,
-        "drop/gold": drop,
-        "drop/gold_se": drop_se,
+        Metric.PEAK_GOLD: peak.gold,
+        Metric.PEAK_GOLD_SE: peak.gold_se,
+        Metric.PEAK_KL: peak.kl,
+        Metric.PEAK_STEP: peak.step,
+        Metric.DROP_GOLD: drop,
+        Metric.DROP_GOLD_SE: drop_se,
     }
     form = law_for(method)
     try:
@@ -66,10 +67,10 @@ def summaries(curve: Curve, method: str) -> dict[str, float]:
         return metrics
     peak_kl, peak_gold = law.peak()
     return metrics | {
-        "law/alpha": law.alpha,
-        "law/beta": law.beta,
-        "law/rmse": law.rmse,
-        "law/r2": law.r2,
-        "law/peak_kl": peak_kl,
-        "law/peak_gold": peak_gold,
+        Metric.LAW_ALPHA: law.alpha,
+        Metric.LAW_BETA: law.beta,
+        Metric.LAW_RMSE: law.rmse,
+        Metric.LAW_R2: law.r2,
+        Metric.LAW_PEAK_KL: peak_kl,
+        Metric.LAW_PEAK_GOLD: peak_gold,
     }

@@ -26,6 +26,7 @@ from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
 from mlproject.monitoring import DEFAULT_ALARMS, SignalRule
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
+from mlproject.names import MetricPrefix
 from mlproject.optimization import KL_BUDGET
 from mlproject.optimization.stopping import (
     KLBudgetStop,
@@ -221,7 +222,7 @@ class OveroptimizationMonitor:
         return {
             **point_metrics(reading.point, self._diagnostics),
             **forecast_metrics(reading.prediction),
-            **{f"alarms/{name}": float(name in raised) for name in names},
+            **{f"{MetricPrefix.ALARMS}{name}": float(name in raised) for name in names},
         }
 
     def curve(self) -> Curve:

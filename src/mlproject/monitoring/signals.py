@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlproject.curve import Array, CurvePoint
-from mlproject.optimization.auxiliary_rms import DISAGREEMENT, GAP, MEMBER, TEST_RM
+from mlproject.names import Sign, SignPrefix
 
 HEDGES = ("hedges",)
 STOCK = ("stock-phrases", "courtesy", "apologies", "flattery", "filler", "refusals")
@@ -90,7 +90,7 @@ def _proxy(points: Points) -> Array:
 
 
 def _proxy_less_members(points: Points) -> Array:
-    return _proxy(points) - mean_series(points, MEMBER)
+    return _proxy(points) - mean_series(points, SignPrefix.MEMBER)
 
 
 SIGNALS: dict[str, Signal] = {
@@ -113,15 +113,15 @@ SIGNALS: dict[str, Signal] = {
         Signal("stock phrases", "more stock phrases per 100 words",
                lambda points: rise(_rate(points, STOCK))),
         Signal("test RM gap", "standard deviations that proxy less a test RM lies above its lowest so far",
-               lambda points: worst(points, GAP, rise_from_lowest)),
+               lambda points: worst(points, SignPrefix.RM_GAP, rise_from_lowest)),
         Signal("test RM", "standard deviations that a test RM lies below its highest score so far",
-               lambda points: worst(points, TEST_RM, shortfall)),
+               lambda points: worst(points, SignPrefix.TEST_RM, shortfall)),
         Signal("ensemble disagreement", "relative rise of the standard deviation over proxies of other seeds",
-               lambda points: relative_rise(series(points, DISAGREEMENT))),
+               lambda points: relative_rise(series(points, Sign.RM_DISAGREEMENT))),
         Signal("ensemble gap", "standard deviations that proxy less other seeds' proxies lies above its lowest so far",
                lambda points: rise_from_lowest(_proxy_less_members(points))),
         Signal("ensemble", "standard deviations that the mean of other seeds' proxies lies below its highest so far",
-               lambda points: shortfall(mean_series(points, MEMBER))),
+               lambda points: shortfall(mean_series(points, SignPrefix.MEMBER))),
         Signal("proxy", "standard deviations of the proxy's own gain",
                lambda points: rise(_proxy(points))),
         Signal("KL", "nats from the initial policy",

@@ -12,17 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mlproject.curve import Array
-
-TEST_RM = "test_rm."
-"""Prefix of a test RM's role; its size follows."""
-
-MEMBER = "member."
-"""Prefix of the role of an ensemble member; its seed follows."""
-
-GAP = "rm_gap."
-"""Prefix of the statistic `proxy less test RM`; the test RM's size follows."""
-
-DISAGREEMENT = "rm_disagreement"
+from mlproject.names import Sign, SignPrefix
 
 
 def auxiliary_signs(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, Array]:
@@ -39,9 +29,9 @@ def auxiliary_signs(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, A
     """
     signs = dict(auxiliary)
     for role, gain in auxiliary.items():
-        if role.startswith(TEST_RM):
-            signs[GAP + role.removeprefix(TEST_RM)] = proxy - gain
-    members = [gain for role, gain in auxiliary.items() if role.startswith(MEMBER)]
+        if role.startswith(SignPrefix.TEST_RM):
+            signs[SignPrefix.RM_GAP + role.removeprefix(SignPrefix.TEST_RM)] = proxy - gain
+    members = [gain for role, gain in auxiliary.items() if role.startswith(SignPrefix.MEMBER)]
     if members:
-        signs[DISAGREEMENT] = np.std([proxy, *members], axis=0, ddof=1)
+        signs[Sign.RM_DISAGREEMENT] = np.std([proxy, *members], axis=0, ddof=1)
     return signs

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from mlproject.config.schema import Config
 from mlproject.curve import Curve
+from mlproject.names import Artifact, Kind, Metric, Role, Split, Stage, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.loading import load_checkpoint
-from mlproject.pipeline.policy_run import CURVE, METHOD
-from mlproject.pipeline.pool import AUDIT
 from mlproject.pipeline.step import Run, RunRef, Step
 from mlproject.pipeline.task import load_task
-
-FILE = "audit.npz"
 
 
 def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method: str) -> Step:
@@ -30,7 +27,7 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
     known = {name: policy_run.params[name] for name in ("rm_size", "rm_params") if name in policy_run.params}
     return Step(
         name=f"audit of {method} against {known.get('rm_size', 'a proxy')} seed {policy_run.params['seed']}",
-        kind="audit",
+        kind=Kind.AUDIT,
         version=1,
         params={
             "method": method,
@@ -38,9 +35,9 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
             **config.select("world", "world_seed", "audit_prompts"),
             "seed": int(policy_run.params["seed"]),
         },
-        inputs={"policy-run": policy_run, "proxy-rm": proxy, "pool": pool, **pool.inputs},
+        inputs={Role.POLICY_RUN: policy_run, Role.PROXY_RM: proxy, Role.POOL: pool, **pool.inputs},
         inherited_params=known,
-        tags={METHOD: method},
+        tags={Tag.METHOD: method},
         fn=measure_audit,
     )
 
@@ -48,20 +45,20 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
 def measure_audit(run: Run) -> None:
     """Artifacts: `audit.npz`, a curve of one point."""
     method = METHODS[run.params["method"]]
-    peak = Curve.load(run.input("policy-run") / CURVE).peak()
-    task = load_task(run, AUDIT)
+    peak = Curve.load(run.input(Role.POLICY_RUN) / Artifact.CURVE).peak()
+    task = load_task(run, Split.AUDIT)
     if method.trains_policy:
-        policy = load_checkpoint(run.checkpoint("policy-run", "peak"), task.accelerator.device)
+        policy = load_checkpoint(run.checkpoint(Role.POLICY_RUN, Stage.PEAK), task.accelerator.device)
         point = task.evaluator.evaluate_policy(policy, peak.step)
     else:
         point = next(point for point in method.optimize(task) if point.step == peak.step)
-    Curve.from_points([point]).save(run.folder / FILE)
+    Curve.from_points([point]).save(run.folder / Artifact.AUDIT)
     run.log_metrics(
         {
-            "audit/gold": point.gold,
-            "audit/gold_se": point.gold_se,
-            "audit/proxy": point.proxy,
-            "audit/kl": point.kl,
-            "audit/step": point.step,
+            Metric.AUDIT_GOLD: point.gold,
+            Metric.AUDIT_GOLD_SE: point.gold_se,
+            Metric.AUDIT_PROXY: point.proxy,
+            Metric.AUDIT_KL: point.kl,
+            Metric.AUDIT_STEP: point.step,
         }
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.pipeline.external.gold import PAIRS
+from mlproject.names import Artifact, Metric, Role
 from mlproject.pipeline.step import Run
 from mlproject.preferences.calibration import calibration_scale
 from mlproject.preferences.comparisons import EncodedComparisons, encode_comparisons
@@ -23,7 +23,7 @@ def score_margins(raw: RewardModel, pairs: EncodedComparisons) -> NDArray[np.flo
 def label_agreement(margin_B: NDArray[np.float64], labelled: EncodedComparisons) -> dict[str, float]:
     """Accuracy and loss (nats per comparison) of raw margins against labels."""
     against_labels = pairwise_metrics(margin_B, labelled.prefers_a_B)
-    return {"rm/val_accuracy": against_labels["accuracy"], "rm/val_loss": against_labels["loss"]}
+    return {Metric.RM_VAL_ACCURACY: against_labels["accuracy"], Metric.RM_VAL_LOSS: against_labels["loss"]}
 
 
 def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel, dict[str, float]]:
@@ -42,15 +42,15 @@ def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel
     against_soft = pairwise_metrics(scale * margin_B, 1 / (1 + np.exp(-pairs.margin_B)))
     return raw.with_units((raw_a_B.mean() + raw_b_B.mean()) / 2, scale), {
         **label_agreement(margin_B, pairs),
-        "rm/val_loss_calibrated": against_soft["loss"],
-        "rm/ece": against_soft["ece"],
-        "rm/scale": scale,
+        Metric.RM_VAL_LOSS_CALIBRATED: against_soft["loss"],
+        Metric.RM_ECE: against_soft["ece"],
+        Metric.RM_SCALE: scale,
     }
 
 
 def load_unit_pairs(run: Run, prompt_format: PromptFormat) -> EncodedComparisons:
     """The pairs that the gold scorer was measured on, as a reward model reads them; ties are left out."""
-    pairs = pd.read_parquet(run.input("gold-rm") / PAIRS)
+    pairs = pd.read_parquet(run.input(Role.GOLD_RM) / Artifact.PAIRS)
     pairs = pairs[pairs.score_a != pairs.score_b].reset_index(drop=True)
     pairs["prefers_a"] = pairs.score_a > pairs.score_b
     return encode_comparisons(pairs, prompt_format)

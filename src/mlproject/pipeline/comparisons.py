@@ -8,6 +8,7 @@ from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.generation import sample
 from mlproject.models.prompt_format import Responses
+from mlproject.names import Artifact, Kind, Metric, Role
 from mlproject.pipeline.loading import (
     load_gold,
     load_policy,
@@ -21,7 +22,6 @@ from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import label_comparisons
 
 HELD_OUT = 0.1
-TABLE = "comparisons.parquet"
 _CHUNK = 2048
 
 
@@ -39,13 +39,13 @@ def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None
     about += ["sampled labels"] * (config.labels == "sampled") + [f"round {round}"] * (round > 1)
     return Step(
         name=", ".join([f"comparisons {config.n_comparisons}", *about]),
-        kind="comparisons",
+        kind=Kind.COMPARISONS,
         version=2,
         params={
             **config.select("world", "world_seed", "n_comparisons", "labels", "label_noise"),
             **({"round": round} if round > 1 else {}),
         },
-        inputs={"initial-policy": policy, "gold-rm": gold, **({"optimized": optimized} if optimized else {})},
+        inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold, **({Role.OPTIMIZED: optimized} if optimized else {})},
         fn=collect_comparisons,
     )
 
@@ -61,7 +61,7 @@ def collect_comparisons(run: Run) -> None:
     device = new_accelerator().device
     prompt_format = load_prompt_format(run, world)
     round = p.get("round", 1)
-    policy = load_policy(run.input("optimized" if round > 1 else "initial-policy"), device)
+    policy = load_policy(run.input(Role.OPTIMIZED if round > 1 else Role.INITIAL_POLICY), device)
     gold = load_gold(run, prompt_format, device)
     parts: list[pd.DataFrame] = []
     wanted, ties, chunk = p["n_comparisons"], 0, 0
@@ -92,11 +92,11 @@ def collect_comparisons(run: Run) -> None:
         chunk += 1
         run.progress(min(1.0, have / wanted))
     table = pd.concat(parts, ignore_index=True).head(wanted)
-    table.to_parquet(run.folder / TABLE)
+    table.to_parquet(run.folder / Artifact.COMPARISONS)
     run.log_metrics(
         {
-            "comparisons/ties_dropped": ties,
-            "comparisons/held_out": int(table.held_out.sum()),
-            "comparisons/count": len(table),
+            Metric.COMPARISONS_TIES_DROPPED: ties,
+            Metric.COMPARISONS_HELD_OUT: int(table.held_out.sum()),
+            Metric.COMPARISONS_COUNT: len(table),
         }
     )

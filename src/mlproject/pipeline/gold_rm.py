@@ -12,7 +12,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from mlproject.config.rules import GOLD, TRAINED
+from mlproject.config.rules import TRAINED
 from mlproject.config.schema import Config
 from mlproject.models.collectives import broadcast
 from mlproject.models.generation import sample
@@ -20,10 +20,9 @@ from mlproject.models.init import new_reward_model, parameter_count
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
+from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Role, Tag
 from mlproject.pipeline.loading import (
-    MODEL_FOLDER,
     SAMPLE_BATCH,
-    UNITS,
     load_policy,
     load_prompt_format,
     memory_options,
@@ -50,14 +49,14 @@ def gold_rm(config: Config, policy: Step) -> Step:
     """The step that trains and freezes the gold RM."""
     return Step(
         name=f"gold RM {config.gold_size}",
-        kind="gold-rm",
+        kind=Kind.GOLD_RM,
         version=1,
         params=config.select(
             "world", "world_seed", "policy_size", "gold_size", "gold_comparisons", "gold_epochs", "gold_batch_size",
             "gold_lr", "mixed_precision",
         ),
-        inputs={"initial-policy": policy},
-        tags={GOLD: TRAINED},
+        inputs={Role.INITIAL_POLICY: policy},
+        tags={Tag.GOLD: TRAINED},
         fn=train_gold_rm,
         threads=2,
         execution_options=config.changed(*EXECUTION_OPTIONS),
@@ -73,7 +72,7 @@ def train_gold_rm(run: Run) -> None:
     world = load_world(p["world"], seed)
     machine = new_accelerator(p["mixed_precision"])
     prompt_format = load_prompt_format(run, world)
-    policy = load_policy(run.input("initial-policy"), machine.device)
+    policy = load_policy(run.input(Role.INITIAL_POLICY), machine.device)
     generator = torch_generator("gold responses", seed, device=machine.device)
     rng = numpy_generator("gold comparisons", seed)
 
@@ -149,9 +148,11 @@ def train_gold_rm(run: Run) -> None:
         encoded = encode_comparisons(rows_of, prompt_format)
         margin_B = gold.scores(encoded.a) - gold.scores(encoded.b)
         for metric, value in pairwise_metrics(margin_B, encoded.prefers_a_B).items():
-            agreement[f"rm/{metric}_{name}"] = value
+            agreement[f"{MetricPrefix.RM}{metric}_{name}"] = value
     run.log_params({"rm_params": parameter_count(model)})
-    run.log_metrics({"rm/train_loss": loss, **agreement})
-    run.set_tags({"mlproject.weights_sha256": content_hash(model)})
-    gold.save(run.folder / MODEL_FOLDER, prompt_format)
-    (run.folder / UNITS).write_text(json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())}))
+    run.log_metrics({Metric.RM_TRAIN_LOSS: loss, **agreement})
+    run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
+    gold.save(run.folder / Artifact.MODEL, prompt_format)
+    (run.folder / Artifact.UNITS).write_text(
+        json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())})
+    )

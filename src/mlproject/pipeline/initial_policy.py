@@ -8,8 +8,8 @@ from mlproject.models.sequences import encode
 from mlproject.models.sft import train_sft
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
+from mlproject.names import Artifact, Kind, Metric
 from mlproject.pipeline.loading import (
-    MODEL_FOLDER,
     memory_options,
     new_accelerator,
     numpy_generator,
@@ -24,7 +24,7 @@ def initial_policy(config: Config) -> Step:
     """The step that trains the initial policy."""
     return Step(
         name=f"initial policy {config.policy_size}",
-        kind="initial-policy",
+        kind=Kind.INITIAL_POLICY,
         version=1,
         params=config.select(
             "world", "world_seed", "policy_size", "sft_examples", "sft_epochs", "sft_batch_size", "sft_lr",
@@ -62,6 +62,6 @@ def train_initial_policy(run: Run) -> None:
     if not machine.is_main_process:
         return
     run.log_params({"policy_params": parameter_count(policy), "vocabulary": len(tokenizer)})
-    run.log_metrics({"sft/loss": loss})
-    policy.save_pretrained(run.folder / MODEL_FOLDER)
-    tokenizer.save_pretrained(run.folder / MODEL_FOLDER)
+    run.log_metrics({Metric.SFT_LOSS: loss})
+    policy.save_pretrained(run.folder / Artifact.MODEL)
+    tokenizer.save_pretrained(run.folder / Artifact.MODEL)

@@ -20,12 +20,8 @@ from mlproject.config.schema import Config
 from mlproject.curve import Curve, mean_and_se
 from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, fit, law_for, rmse_by_form, spearman, trend
 from mlproject.models.sizes import SIZES
-from mlproject.pipeline.policy_run import CURVE
+from mlproject.names import Artifact, Kind, MetricPrefix
 from mlproject.pipeline.step import Run, Step
-
-FILE = "laws.json"
-PRIORS = "priors.json"
-"""What the curves say about the peak at every RM size, by method and parameters, for forecasts of further runs."""
 
 
 def law(config: Config, policy_runs: Sequence[Step]) -> Step:
@@ -36,7 +32,7 @@ def law(config: Config, policy_runs: Sequence[Step]) -> Step:
     ]
     return Step(
         name="laws",
-        kind="law",
+        kind=Kind.LAW,
         version=2,
         params={"bootstrap": config.bootstrap, "curves": json.dumps(about)},
         inputs={str(i): step for i, step in enumerate(policy_runs)},
@@ -49,7 +45,7 @@ def fit_laws(run: Run) -> None:
     curves: dict[tuple[str, int, str], dict[int, Curve]] = defaultdict(dict)
     for i, about in enumerate(json.loads(run.params["curves"])):
         key = (about["method"], about["rm_params"], about["rm_size"])
-        curves[key][about["seed"]] = Curve.load(run.input(str(i)) / CURVE)
+        curves[key][about["seed"]] = Curve.load(run.input(str(i)) / Artifact.CURVE)
     groups: list[dict[str, Any]] = []
     for (method, rm_params, rm_size), by_seed in sorted(curves.items()):
         known = {"method": method, "rm_size": rm_size, "rm_params": rm_params, "seeds": sorted(by_seed)}
@@ -74,7 +70,7 @@ def fit_laws(run: Run) -> None:
                 rho = spearman(*zip(*sized, strict=True))
                 correlations.append({"method": method, "seed": seed, "spearman": rho})
     laws = {"groups": groups, "trends": trends, "rank_correlations": correlations}
-    (run.folder / FILE).write_text(json.dumps(_finite(laws), indent=1))
+    (run.folder / Artifact.LAWS).write_text(json.dumps(_finite(laws), indent=1))
     priors: dict[str, dict[str, Any]] = {}
     for method in sorted({method for method, _, _ in curves}):
         known_curves: dict[int, list[Curve]] = {}
@@ -86,9 +82,9 @@ def fit_laws(run: Run) -> None:
             str(params): Prior.from_curves(method, known_curves, params).to_dict()
             for params in sorted(ladder | set(known_curves))
         }
-    (run.folder / PRIORS).write_text(json.dumps(priors))
-    run.log_metrics({f"trend/{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})
-    run.log_metrics({f"rank/{c['method']}_seed_{c['seed']}": c["spearman"] for c in correlations})
+    (run.folder / Artifact.PRIORS).write_text(json.dumps(priors))
+    run.log_metrics({f"{MetricPrefix.TREND}{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})
+    run.log_metrics({f"{MetricPrefix.RANK}{c['method']}_seed_{c['seed']}": c["spearman"] for c in correlations})
 
 
 def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str, Any]:

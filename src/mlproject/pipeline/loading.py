@@ -18,21 +18,10 @@ from mlproject.errors import UserError, first_line
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function, load_reward_model
+from mlproject.names import Artifact, Role
 from mlproject.pipeline.step import Run
 from mlproject.worlds import FILES, World, load_world
 from mlproject.worlds.files import Files
-
-MODEL_FOLDER = "model"
-"""Artifact folder of every model: a Hugging Face folder."""
-
-PROMPTS_FOLDER = "prompts"
-"""Artifact folder of an initial policy that was taken over: the prompts of its study."""
-
-FUNCTION = "scorer.json"
-"""Artifact of a gold RM that is a function: its name and units."""
-
-UNITS = "units.json"
-"""Artifact of a gold RM: mean and standard deviation of the human judgement of the initial policy's responses."""
 
 SAMPLE_BATCH = 2048
 """Responses sampled at a time."""
@@ -78,11 +67,11 @@ def memory_options(how: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:
-    return AutoTokenizer.from_pretrained(policy_artifacts / MODEL_FOLDER)
+    return AutoTokenizer.from_pretrained(policy_artifacts / Artifact.MODEL)
 
 
 def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
-    return load_checkpoint(policy_artifacts / MODEL_FOLDER, device)
+    return load_checkpoint(policy_artifacts / Artifact.MODEL, device)
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
@@ -92,25 +81,25 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrai
 def open_world(run: Run) -> World:
     """The world that a run takes place in."""
     if run.params["world"] == FILES:
-        return Files.load(run.input("initial-policy") / PROMPTS_FOLDER)
+        return Files.load(run.input(Role.INITIAL_POLICY) / Artifact.PROMPTS)
     return load_world(run.params["world"], run.params.get("world_seed", 0))  # a proxy asks for no prompts
 
 
 def load_prompt_format(run: Run, world: World) -> PromptFormat:
     """How the policy reads and writes."""
-    return PromptFormat(load_tokenizer(run.input("initial-policy")), world.max_response_tokens)
+    return PromptFormat(load_tokenizer(run.input(Role.INITIAL_POLICY)), world.max_response_tokens)
 
 
 def load_gold(run: Run, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
     """What plays the ground truth in a run, for responses of a policy that reads so."""
-    return load_scorer(run.input("gold-rm"), prompt_format, device)
+    return load_scorer(run.input(Role.GOLD_RM), prompt_format, device)
 
 
 def load_scorer(artifacts: Path, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
     """Read what `save_scorer` wrote, for responses of a policy that reads so."""
-    if not (artifacts / FUNCTION).exists():
-        return load_reward_model(artifacts / MODEL_FOLDER, prompt_format, device)
-    known = json.loads((artifacts / FUNCTION).read_text())
+    if not (artifacts / Artifact.SCORER_FUNCTION).exists():
+        return load_reward_model(artifacts / Artifact.MODEL, prompt_format, device)
+    known = json.loads((artifacts / Artifact.SCORER_FUNCTION).read_text())
     return FunctionScorer(known["function"], load_function(known["function"]), known["centre"], known["scale"])
 
 
@@ -124,16 +113,16 @@ def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) ->
     """
     if isinstance(scorer, FunctionScorer):
         known = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
-        (artifacts / FUNCTION).write_text(json.dumps(known))
+        (artifacts / Artifact.SCORER_FUNCTION).write_text(json.dumps(known))
     elif isinstance(scorer, TextRewardModel):
         scorer.reward_model.model.config.reads_texts = True
-        scorer.reward_model.save(artifacts / MODEL_FOLDER, scorer.prompt_format)
+        scorer.reward_model.save(artifacts / Artifact.MODEL, scorer.prompt_format)
     else:
         assert isinstance(scorer, RewardModel)
-        scorer.save(artifacts / MODEL_FOLDER, prompt_format)
+        scorer.save(artifacts / Artifact.MODEL, prompt_format)
 
 
 def human_units(run: Run) -> tuple[float, float]:
     """(mean, standard deviation) of the human judgement over the initial policy's responses."""
-    units = json.loads((run.input("gold-rm") / UNITS).read_text())
+    units = json.loads((run.input(Role.GOLD_RM) / Artifact.UNITS).read_text())
     return units.get("human_mean", 0.0), units.get("human_std", 1.0)

@@ -13,13 +13,11 @@ from mlproject.laws import Prior, law_for
 from mlproject.models.collectives import broadcast
 from mlproject.monitoring.metrics import point_metrics, summaries
 from mlproject.monitoring.monitor import OveroptimizationMonitor
+from mlproject.names import Artifact, Metric, Role, Split, Stage, Tag, TagPrefix
 from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
 from mlproject.optimization.stopping import ForecastStop, KLBudgetStop, StopDecision, StopRule, follow
 from mlproject.optimization.task import OptimizationTask
-from mlproject.pipeline.law import PRIORS
-from mlproject.pipeline.loading import MODEL_FOLDER, open_world
-from mlproject.pipeline.policy_run import COMPLETE, CURVE, SAMPLES, STAGES, TRAVELLED, VERDICT
-from mlproject.pipeline.pool import CURVE as CURVE_PROMPTS
+from mlproject.pipeline.loading import open_world
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run
 from mlproject.pipeline.task import load_task
@@ -30,8 +28,8 @@ Agree = Callable[[Callable[[], StopDecision | None]], StopDecision | None]
 def execute(run: Run) -> None:
     """Optimize the policy, and save curve, samples and checkpoints (see `policy_run.optimize_policy`)."""
     method = METHODS[run.params["method"]]
-    recorder = SnapshotRecorder(open_world(run).prompts(CURVE_PROMPTS, run.params["curve_prompts"]))
-    task = load_task(run, CURVE_PROMPTS, recorder.add)
+    recorder = SnapshotRecorder(open_world(run).prompts(Split.CURVE, run.params["curve_prompts"]))
+    task = load_task(run, Split.CURVE, recorder.add)
     prior = load_prior(run, method)
     points = draw_curve(run, method, method.optimize(task), prior, partial(broadcast, task.accelerator))
     if task.accelerator.is_main_process:
@@ -89,13 +87,13 @@ def draw_curve(
 
 def stop_tags(decision: StopDecision) -> dict[str, str]:
     """Tags of a run that was ended before its budget: by its forecast, its KL budget, or the rule of a search."""
-    tags = {COMPLETE: "false"}
+    tags = {Tag.COMPLETE: "false"}
     if decision.rule == FORECAST:
-        return tags | {"forecast/stopped_at": str(decision.step)}
+        return tags | {Tag.FORECAST_STOPPED_AT: str(decision.step)}
     if decision.rule == KL_BUDGET:
-        return tags | {"kl_budget.stopped_at": str(decision.step)}
-    evidence = {f"{VERDICT}.{name}": str(value) for name, value in decision.evidence.items()}
-    return tags | {VERDICT: decision.reason, **evidence}
+        return tags | {Tag.KL_BUDGET_STOPPED_AT: str(decision.step)}
+    evidence = {f"{TagPrefix.VERDICT}{name}": str(value) for name, value in decision.evidence.items()}
+    return tags | {Tag.VERDICT: decision.reason, **evidence}
 
 
 def save(
@@ -103,17 +101,17 @@ def save(
 ) -> None:
     """Save curve, summary metrics, sample table and checkpoints of a policy run."""
     curve = Curve.from_points(points)
-    curve.save(run.folder / CURVE)
+    curve.save(run.folder / Artifact.CURVE)
     run.log_metrics(summaries(curve, method.name))
-    run.set_tags({"law/form": law_for(method.name).name})
-    run.log_table(recorder.rows(), SAMPLES)
-    earlier = run.input("earlier") if run.params.get("rounds_from") == "current" else None
+    run.set_tags({Tag.LAW_FORM: law_for(method.name).name})
+    run.log_table(recorder.rows(), Artifact.SAMPLES)
+    earlier = run.input(Role.EARLIER) if run.params.get("rounds_from") == "current" else None
     distance = total_distance(curve, points[-1], earlier)
-    run.log_metrics({"round/sqrt_kl_sum": distance})
-    (run.folder / TRAVELLED).write_text(json.dumps(distance))
+    run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance})
+    (run.folder / Artifact.ROUND_DISTANCE).write_text(json.dumps(distance))
     for checkpoint in recorder.checkpoints(task.initial_policy):
-        if checkpoint.name == STAGES[-1]:
-            checkpoint.save(run.folder / MODEL_FOLDER)
+        if checkpoint.name == Stage.END:
+            checkpoint.save(run.folder / Artifact.MODEL)
         point = checkpoint.point
         metrics = {"gold": point.gold, "gold_se": point.gold_se, "proxy": point.proxy, "kl": point.kl}
         run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
@@ -128,7 +126,7 @@ def load_prior(run: Run, method: Method) -> Prior | None:
     p = run.params
     if not method.trains_policy or "forecast_prior" not in p:
         return None
-    priors = json.loads((run.input("law") / PRIORS).read_text()).get(method.name, {})
+    priors = json.loads((run.input(Role.LAW) / Artifact.PRIORS).read_text()).get(method.name, {})
     if str(p["rm_params"]) not in priors:
         raise UserError(
             f"forecast_prior={p['forecast_prior']}: must hold a prior for {method.name} against an RM of "
@@ -147,5 +145,5 @@ def total_distance(curve: Curve, last: CurvePoint, earlier: Path | None) -> floa
     """
     if earlier is None:
         return float(curve.sqrt_kl_S[-1])
-    before: float = json.loads((earlier / TRAVELLED).read_text())
+    before: float = json.loads((earlier / Artifact.ROUND_DISTANCE).read_text())
     return before + max(last.diagnostics["round_kl"], 0.0) ** 0.5

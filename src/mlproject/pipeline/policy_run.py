@@ -6,28 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.config.rules import GOLD, gold_kind
+from mlproject.config.rules import gold_kind
 from mlproject.errors import UserError
+from mlproject.names import Kind, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
 from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, Run, RunRef, Step
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
-
-CURVE = "curve.npz"
-SAMPLES = "samples.json"
-TRAVELLED = "travelled.json"
-STAGES = ("start", "peak", "end")
-"""Points of a curve whose responses and weights are saved."""
-
-METHOD = "mlproject.method"
-"""Tag that names the method of a policy run."""
-
-COMPLETE = "mlproject.complete"
-"""Tag, `false` on a run that ended on purpose before its budget."""
-
-VERDICT = "mlproject.verdict"
-"""Tag of a run that a search ended before its budget: why. `mlproject.verdict.*` hold what that rests on."""
 
 _PROXY_PARAMS = (
     "rm_size",
@@ -75,7 +61,7 @@ def policy_run(
     known: dict[str, Any] = (
         {**proxy.params} if isinstance(proxy, RunRef) else {**proxy.inherited_params, **proxy.params}
     )
-    optimized = pool.inputs["initial-policy"]
+    optimized = pool.inputs[Role.INITIAL_POLICY]
     if isinstance(optimized, Step):
         known["policy_size"] = optimized.params["policy_size"]
     options = config.of_method(method)
@@ -90,7 +76,7 @@ def policy_run(
     about += [f"round {round}"] if round > 1 else []
     return Step(
         name=", ".join(about),
-        kind="policy-run",
+        kind=Kind.POLICY_RUN,
         version=METHODS[method].version,
         params={
             "method": method,
@@ -103,15 +89,15 @@ def policy_run(
             **({"witnesses": ",".join(auxiliary_rms)} if auxiliary_rms else {}),
         },
         inputs={
-            "proxy-rm": proxy,
-            "pool": pool,
+            Role.PROXY_RM: proxy,
+            Role.POOL: pool,
             **pool.inputs,
-            **({"earlier": earlier} if earlier else {}),
-            **({"law": prior} if prior else {}),
+            **({Role.EARLIER: earlier} if earlier else {}),
+            **({Role.LAW: prior} if prior else {}),
             **(auxiliary_rms or {}),
         },
         inherited_params={name: known[name] for name in _PROXY_PARAMS if name in known},
-        tags={METHOD: method, GOLD: gold_kind(config)},
+        tags={Tag.METHOD: method, Tag.GOLD: gold_kind(config)},
         fn=optimize_policy,
         execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
         max_processes=_process_limit(config) if METHODS[method].shares_work else None,

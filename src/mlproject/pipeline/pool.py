@@ -6,6 +6,7 @@ import numpy as np
 
 from mlproject.config.schema import Config
 from mlproject.models.sequences import unique
+from mlproject.names import Artifact, Kind, Metric, Role, Split
 from mlproject.optimization.sample_pool import draw_pool
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
@@ -19,23 +20,19 @@ from mlproject.pipeline.loading import (
 )
 from mlproject.pipeline.step import Run, RunRef, Step
 
-FILE = "pool.safetensors"
-CURVE, AUDIT = "curve", "audit"
-"""Splits of held-out prompts: every curve point is measured on the first; the second serves promotion only."""
 
-
-def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str = CURVE) -> Step:
+def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str = Split.CURVE) -> Step:
     """The step that samples and scores the pool of the `curve` prompts, or of those of another split."""
     prompts = f"{split}_prompts"
     return Step(
-        name=f"{'' if split == CURVE else split + ' '}pool {getattr(config, prompts)} x {config.pool_samples}",
-        kind="pool",
+        name=f"{'' if split == Split.CURVE else split + ' '}pool {getattr(config, prompts)} x {config.pool_samples}",
+        kind=Kind.POOL,
         version=1,
         params={
             **config.select("world", "world_seed", prompts, "pool_samples"),
-            **({} if split == CURVE else {"split": split}),
+            **({} if split == Split.CURVE else {"split": split}),
         },
-        inputs={"initial-policy": policy, "gold-rm": gold},
+        inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold},
         fn=sample_pool,
     )
 
@@ -44,29 +41,31 @@ def sample_pool(run: Run) -> None:
     """Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
 
     p = run.params
-    split = p.get("split", CURVE)
+    split = p.get("split", Split.CURVE)
     world = open_world(run)
     device = new_accelerator().device
     prompt_format = load_prompt_format(run, world)
     made = draw_pool(
-        load_policy(run.input("initial-policy"), device),
+        load_policy(run.input(Role.INITIAL_POLICY), device),
         world.prompts(split, p[f"{split}_prompts"]),
         p["pool_samples"],
         prompt_format=prompt_format,
         gold=load_gold(run, prompt_format, device),
         world=world,
         human_units=human_units(run),
-        generator=torch_generator("pool" if split == CURVE else f"{split} pool", p["world_seed"], device=device),
+        generator=torch_generator("pool" if split == Split.CURVE else f"{split} pool", p["world_seed"], device=device),
         batch=SAMPLE_BATCH,
         progress=run.progress,
     )
-    made.save(run.folder / FILE)
+    made.save(run.folder / Artifact.POOL)
     metrics = {
-        "pool/gold_mean": float(made.gold_PN.mean()),
-        "pool/gold_std": float(made.gold_PN.std()),
-        "pool/distinct": len(unique(made.sequences)[0]) / len(made.sequences),
-        "pool/mean_length": float(made.sequences.response_lengths_B.double().mean()),
+        Metric.POOL_GOLD_MEAN: float(made.gold_PN.mean()),
+        Metric.POOL_GOLD_STD: float(made.gold_PN.std()),
+        Metric.POOL_DISTINCT: len(unique(made.sequences)[0]) / len(made.sequences),
+        Metric.POOL_MEAN_LENGTH: float(made.sequences.response_lengths_B.double().mean()),
     }
     if made.human_PN is not None:
-        metrics["pool/gold_human_correlation"] = float(np.corrcoef(made.gold_PN.ravel(), made.human_PN.ravel())[0, 1])
+        metrics[Metric.POOL_GOLD_HUMAN_CORRELATION] = float(
+            np.corrcoef(made.gold_PN.ravel(), made.human_PN.ravel())[0, 1]
+        )
     run.log_metrics(metrics)

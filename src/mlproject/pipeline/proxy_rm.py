@@ -19,8 +19,8 @@ from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.models.training import Schedule
+from mlproject.names import Artifact, Kind, Metric, Role, RolePrefix, Tag
 from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
-from mlproject.pipeline.comparisons import TABLE
 from mlproject.pipeline.loading import (
     load_prompt_format,
     memory_options,
@@ -65,11 +65,11 @@ def proxy_rm(
     trained = config.select("world", "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     if base:
         trained |= {"rm_lr": config.rm_checkpoint_lr, "rm_checkpoint": base.source, "rm_sha256": base.digest}
-    policy, scale_of = comparisons.inputs["initial-policy"], gold or comparisons.inputs.get("gold-rm")
+    policy, scale_of = comparisons.inputs[Role.INITIAL_POLICY], gold or comparisons.inputs.get(Role.GOLD_RM)
     plays_gold = config.gold == NONE and half == TEST and gold is None
     return Step(
         name=f"{'proxy' if half == TRAIN else 'test'} RM {base.name if base else size} seed {seed}",
-        kind="proxy-rm" if half == TRAIN else "test-rm",
+        kind=Kind.PROXY_RM if half == TRAIN else Kind.TEST_RM,
         version=1,
         params={
             **trained,
@@ -80,10 +80,10 @@ def proxy_rm(
             **({"gold": NONE, "plays_gold": plays_gold} if config.gold == NONE else {}),
         },
         inputs={
-            "comparisons": comparisons,
-            **{f"earlier-{i}": step for i, step in enumerate(earlier)},
-            "initial-policy": policy,
-            **({"gold-rm": scale_of} if scale_of and not plays_gold else {}),
+            Role.COMPARISONS: comparisons,
+            **{f"{RolePrefix.EARLIER}{i}": step for i, step in enumerate(earlier)},
+            Role.INITIAL_POLICY: policy,
+            **({Role.GOLD_RM: scale_of} if scale_of and not plays_gold else {}),
         },
         inherited_params={
             "rm_params": base.parameters if base else SIZES[size].reward_model_parameters,
@@ -109,8 +109,10 @@ def train_proxy_rm(run: Run) -> None:
 
     p = run.params
     policy_format = load_prompt_format(run, open_world(run))
-    roles, half = [*(f"earlier-{i}" for i in range(p.get("earlier", 0))), "comparisons"], p.get("half", "")
-    table = pd.concat([half_of(pd.read_parquet(run.input(role) / TABLE), half) for role in roles], ignore_index=True)
+    roles, half = [*(f"{RolePrefix.EARLIER}{i}" for i in range(p.get("earlier", 0))), "comparisons"], p.get("half", "")
+    table = pd.concat(
+        [half_of(pd.read_parquet(run.input(role) / Artifact.COMPARISONS), half) for role in roles], ignore_index=True
+    )
     streams = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
     machine, seed = new_accelerator(p["mixed_precision"]), stream_seed("proxy RM", *streams)
     if "rm_checkpoint" in p:
@@ -130,7 +132,7 @@ def train_proxy_rm(run: Run) -> None:
     if not machine.is_main_process:
         return
     held_out, proxy = encode_comparisons(table[table.held_out], prompt_format), RewardModel(model)
-    metrics = {"rm/train_loss": loss}
+    metrics = {Metric.RM_TRAIN_LOSS: loss}
     if p.get("gold") != NONE and not np.isnan(held_out.margin_B).any():
         proxy, agrees = calibrated(proxy, held_out)
         metrics |= agrees
@@ -139,10 +141,10 @@ def train_proxy_rm(run: Run) -> None:
     else:  # gold gives the scale; the labels, as they were given, the validation
         given = label_agreement(score_margins(proxy, held_out), held_out)
         proxy, agrees = calibrated(proxy, load_unit_pairs(run, prompt_format))
-        metrics |= {**agrees, "rm/gold_accuracy": agrees["rm/val_accuracy"], **given}
+        metrics |= {**agrees, Metric.RM_GOLD_ACCURACY: agrees[Metric.RM_VAL_ACCURACY], **given}
     run.log_params({"held_out": len(held_out)})
     run.log_metrics(metrics)
-    run.set_tags({"mlproject.weights_sha256": content_hash(model)})
+    run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
     save_scorer(TextRewardModel(proxy, prompt_format) if "rm_checkpoint" in p else proxy, run.folder, policy_format)
 
 

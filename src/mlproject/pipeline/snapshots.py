@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
 from mlproject.models.lora import merged_weights
+from mlproject.names import STAGES, Stage
 from mlproject.optimization.evaluator import Snapshot
-from mlproject.pipeline.policy_run import STAGES
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class SnapshotRecorder:
 
     def add(self, snapshot: Snapshot) -> None:
         """Remember a snapshot where it is the first, the best so far, or (always) the last."""
-        best = self._kept.get("peak")
-        stages = ["end"]
+        best = self._kept.get(Stage.PEAK)
+        stages = [Stage.END]
         if best is None:
-            stages.append("start")
+            stages.append(Stage.START)
         if best is None or snapshot.point.gold > best.point.gold:
-            stages.append("peak")
+            stages.append(Stage.PEAK)
         kept = replace(snapshot, policy=None)
         for stage in stages:
             self._kept[stage] = kept
@@ -87,6 +87,6 @@ class SnapshotRecorder:
         """The policy at its peak and at its end; none where the method trains no policy."""
         return [
             Checkpoint(stage, self._kept[stage].point, self._weights[stage], architecture)
-            for stage in ("peak", "end")
+            for stage in (Stage.PEAK, Stage.END)
             if stage in self._weights
         ]

@@ -11,8 +11,8 @@ from mlproject.config.rules import NONE, TRAINED
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
+from mlproject.names import RolePrefix
 from mlproject.optimization import METHODS
-from mlproject.optimization.auxiliary_rms import MEMBER, TEST_RM
 from mlproject.pipeline.comparisons import comparisons
 from mlproject.pipeline.external.comparisons import external_comparisons
 from mlproject.pipeline.external.gold import external_gold
@@ -168,16 +168,17 @@ def auxiliary_rms(config: Config, root: Roots, comparisons: Step, earlier: Seque
     sizes = dict.fromkeys(size if each == "same" else each for each in config.test_rms)
     tests = {}
     for each in sizes:
-        if TEST_RM + _role(each) in tests:
+        if RolePrefix.TEST_RM + _role(each) in tests:
             raise UserError(f"test_rms={each}: another one is called {_role(each)} too; rename a folder")
-        tests[TEST_RM + _role(each)] = (
+        tests[RolePrefix.TEST_RM + _role(each)] = (
             plan_proxy(config, root, each, seed)
             if _exists(each)
             else proxy_rm(config, comparisons, each, seed, earlier, half=TEST, gold=root.gold)
         )
     seeds = range(seed + 1, seed + 1 + config.ensemble)
     return tests | {
-        f"{MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier, gold=root.gold) for each in seeds
+        f"{RolePrefix.MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier, gold=root.gold)
+        for each in seeds
     }
 
 

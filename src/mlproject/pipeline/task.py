@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlproject.models.prompt_format import Responses
+from mlproject.names import Artifact, Role
 from mlproject.optimization.evaluator import Evaluator, Snapshot
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
@@ -19,7 +20,6 @@ from mlproject.pipeline.loading import (
     stream_seed,
     torch_generator,
 )
-from mlproject.pipeline.pool import FILE
 from mlproject.pipeline.step import Run
 
 TRAIN_PROMPTS = 20_000
@@ -39,15 +39,15 @@ def load_task(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda
     world = open_world(run)
     machine = new_accelerator()  # float32: a method says itself where less will do
     prompt_format = load_prompt_format(run, world)
-    initial_policy = load_policy(run.input("initial-policy"), machine.device)
+    initial_policy = load_policy(run.input(Role.INITIAL_POLICY), machine.device)
     round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
-    start_policy = load_policy(run.input("earlier"), machine.device) if goes_on else initial_policy
-    proxy = load_scorer(run.input("proxy-rm"), prompt_format, machine.device)
+    start_policy = load_policy(run.input(Role.EARLIER), machine.device) if goes_on else initial_policy
+    proxy = load_scorer(run.input(Role.PROXY_RM), prompt_format, machine.device)
     auxiliary_rms = {
         role: load_scorer(run.input(role), prompt_format, machine.device)
         for role in filter(None, p.get("witnesses", "").split(","))
     }
-    pool = Pool.load(run.input("pool") / FILE)
+    pool = Pool.load(run.input(Role.POOL) / Artifact.POOL)
     prompts = world.prompts(split, p[f"{split}_prompts"])
     evaluator = Evaluator(
         world=world,

@@ -12,14 +12,15 @@ from mlflow.entities import Run
 
 from mlproject.config.rules import NONE, TRAINED
 from mlproject.config.schema import parse
+from mlproject.names import Metric, MetricPrefix, Role, Split, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.comparisons import HELD_OUT
-from mlproject.pipeline.policy_run import COMPLETE, METHOD, policy_run
-from mlproject.pipeline.pool import AUDIT, pool
+from mlproject.pipeline.policy_run import policy_run
+from mlproject.pipeline.pool import pool
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_roots
 from mlproject.registry.metrics import SIGNS, Evidence
-from mlproject.tracking.runs import FINGERPRINT, INPUTS, PROXY_RUN, as_text, curve_of, values_by_step
+from mlproject.tracking.runs import as_text, curve_of, values_by_step
 from mlproject.tracking.store import Store, all_runs
 from mlproject.worlds import FILES
 from mlproject.worlds.files.snapshot import READ_OPTIONS
@@ -43,7 +44,7 @@ class Ground:
     @property
     def audit_pool(self) -> Step:
         """Likewise on the audit prompts."""
-        return pool(self.config, self.pool.inputs["initial-policy"], self.pool.inputs["gold-rm"], AUDIT)
+        return pool(self.config, self.pool.inputs[Role.INITIAL_POLICY], self.pool.inputs[Role.GOLD_RM], Split.AUDIT)
 
     def curve(self, proxy: Run, method: str, prior: RunRef | None = None, kl_budget: float | None = None) -> Step:
         """The policy run against a proxy RM that exists, also one of another world."""
@@ -59,10 +60,10 @@ def ground_of(config: Config) -> Ground:
 def ground_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> Ground:
     """A proxy RM's own world: the initial policy and gold RM that it was trained from."""
     p, sources = proxy.data.params, {}
-    for role, run_id in json.loads(proxy.data.tags[INPUTS]).items():
+    for role, run_id in json.loads(proxy.data.tags[Tag.INPUTS]).items():
         found = client.get_run(run_id)
-        sources[role] = RunRef(run_id, found.data.tags[FINGERPRINT], found.data.params)
-    policy, gold = sources["initial-policy"], sources["gold-rm"]
+        sources[role] = RunRef(run_id, found.data.tags[Tag.FINGERPRINT], found.data.params)
+    policy, gold = sources[Role.INITIAL_POLICY], sources[Role.GOLD_RM]
     own = {"world": p["world"], "world_seed": int(p["world_seed"]), **_files_of(sources), **_gold_of(gold.params)}
     config = config.replace(**own)
     return Ground(config, pool(config, policy, gold))
@@ -70,10 +71,10 @@ def ground_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> Ground:
 
 def _files_of(sources: Mapping[str, RunRef]) -> dict[str, Any]:
     """The options that a user's own policy and files were taken over with; of the embedded world none."""
-    policy = sources["initial-policy"].params
+    policy = sources[Role.INITIAL_POLICY].params
     if policy["world"] != FILES:
         return {"policy": "", "prompts": "", "preferences": ""}
-    labelled = sources["comparisons"].params if "comparisons" in sources else policy
+    labelled = sources[Role.COMPARISONS].params if Role.COMPARISONS in sources else policy
     return {
         **{name: parse(name, policy[name]) for name in READ_OPTIONS},
         "policy": policy["policy"],
@@ -90,7 +91,7 @@ def _gold_of(gold: Mapping[str, str]) -> dict[str, Any]:
 
 def run_ref(run: Run) -> RunRef:
     """A run as an input of a step."""
-    return RunRef(run.info.run_id, run.data.tags[FINGERPRINT], run.data.params)
+    return RunRef(run.info.run_id, run.data.tags[Tag.FINGERPRINT], run.data.params)
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,9 @@ def candidates_on(client: MlflowClient, store: Store, config: Config, pool_run_i
     found: dict[str, Candidate] = {}
     for run in all_runs(client, [store.policy_runs], "attributes.status = 'FINISHED'"):
         tags = run.data.tags
-        if json.loads(tags.get(INPUTS, "{}")).get("pool") != pool_run_id or tags.get(COMPLETE) == "false":
+        if json.loads(tags.get(Tag.INPUTS, "{}")).get(Role.POOL) != pool_run_id or tags.get(Tag.COMPLETE) == "false":
             continue
-        proxy_run_id, method = tags[PROXY_RUN], tags[METHOD]
+        proxy_run_id, method = tags[Tag.PROXY_RUN_ID], tags[Tag.METHOD]
         if proxy_run_id not in found:
             found[proxy_run_id] = Candidate(client.get_run(proxy_run_id))
         candidate = found[proxy_run_id]
@@ -136,7 +137,7 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
     run, proxy = candidate.curves[method], candidate.proxy.data
     curve = curve_of(client, run.info.run_id)
     start, peak = int(curve.steps_S[0]), curve.peak().step
-    signs = {name: values_by_step(client, run.info.run_id, f"signs/{name}") for name in SIGNS}
+    signs = {name: values_by_step(client, run.info.run_id, MetricPrefix.SIGNS + name) for name in SIGNS}
     return Evidence(
         trained=proxy.metrics,
         held_out=_held_out(proxy.params),
@@ -153,12 +154,12 @@ def _held_out(params: Mapping[str, str]) -> int:
 
 
 def _peak(run: Run) -> float:
-    return run.data.metrics["peak/gold"]
+    return run.data.metrics[Metric.PEAK_GOLD]
 
 
 def _has_options_of(config: Config, run: Run) -> bool:
     """Whether a curve was drawn with the configuration's own options of its method: others are another experiment."""
-    method = METHODS.get(run.data.tags.get(METHOD, ""))
+    method = METHODS.get(run.data.tags.get(Tag.METHOD, ""))
     if method is None:
         return False
     wanted = {name: as_text(value) for name, value in config.of_method(method.name).items()}

@@ -11,21 +11,17 @@ from mlflow.entities.model_registry import ModelVersion
 
 from mlproject.curve import Array, Curve
 from mlproject.errors import UserError
-from mlproject.pipeline.audit import FILE as AUDIT_FILE
+from mlproject.names import Alias, Artifact, Status, Tag, VersionTag
 from mlproject.pipeline.audit import audit
 from mlproject.registry.candidates import Candidate, Ground, candidates_on, evidence_of, run_ref
 from mlproject.registry.gates import Gates, Verdict
 from mlproject.registry.metrics import Evidence
 from mlproject.registry.ranking import choose
 from mlproject.registry.versions import (
-    CHAMPION,
-    PROMOTION_RUN,
-    RETIRED,
-    STATUS,
     holder,
     versions_by_proxy,
 )
-from mlproject.tracking.runs import PROXY_RUN, artifact, curve_of
+from mlproject.tracking.runs import artifact, curve_of
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -67,12 +63,12 @@ class Judgement:
     @property
     def is_champion(self) -> bool:
         """Whether the chosen one is champion already."""
-        return self.champion is not None and self.champion.tags.get(PROXY_RUN) == self.chosen
+        return self.champion is not None and self.champion.tags.get(Tag.PROXY_RUN_ID) == self.chosen
 
     @property
     def was_promoted(self) -> bool:
         """Whether it is champion by a promotion: somebody may have moved the alias by hand."""
-        return self.is_champion and self.champion is not None and PROMOTION_RUN in self.champion.tags
+        return self.is_champion and self.champion is not None and VersionTag.PROMOTION_RUN_ID in self.champion.tags
 
     @property
     def passed(self) -> bool:
@@ -102,9 +98,13 @@ def judge(invocation: Invocation, gates: Gates, ground: Ground, wanted: Run | No
     if wanted is not None:
         eligible = [wanted.info.run_id]
     else:
-        statuses = {run_id: version.tags.get(STATUS) for run_id, version in versions_by_proxy(client, name).items()}
+        statuses = {
+            run_id: version.tags.get(VersionTag.STATUS) for run_id, version in versions_by_proxy(client, name).items()
+        }
         eligible = sorted(
-            run_id for run_id, known in candidates.items() if method in known.curves and statuses.get(run_id) != RETIRED
+            run_id
+            for run_id, known in candidates.items()
+            if method in known.curves and statuses.get(run_id) != Status.RETIRED
         )
     if not eligible:
         raise UserError(
@@ -132,7 +132,7 @@ def _audited(invocation: Invocation, judgement: Judgement) -> Judgement:
     ]
     invocation.make(*audits)
     gold: list[Array] = [
-        Curve.load(artifact(client, invocation.run_id_of(step), AUDIT_FILE)).gold_SP[0] for step in audits
+        Curve.load(artifact(client, invocation.run_id_of(step), Artifact.AUDIT)).gold_SP[0] for step in audits
     ]
     evidence = replace(judgement.evidence[chosen], audit_P=gold[0], champion_audit_P=gold[1] if len(gold) > 1 else None)
     return replace(
@@ -145,11 +145,11 @@ def _audited(invocation: Invocation, judgement: Judgement) -> Judgement:
 
 def _champion(invocation: Invocation, judgement: Judgement, champion: ModelVersion) -> Candidate:
     """The champion's curve on this ground, made where there is none."""
-    proxy_run_id, method = champion.tags.get(PROXY_RUN), judgement.gates.method
+    proxy_run_id, method = champion.tags.get(Tag.PROXY_RUN_ID), judgement.gates.method
     if proxy_run_id is None:
         raise UserError(
-            f"{champion.name} version {champion.version}: is {CHAMPION} but no proxy RM of this project, so it cannot "
-            "be measured; take the alias away, or name another registered_model"
+            f"{champion.name} version {champion.version}: is {Alias.CHAMPION} but no proxy RM of this project, so it "
+            "cannot be measured; take the alias away, or name another registered_model"
         )
     known = judgement.candidates.get(proxy_run_id)
     if known is not None and method in known.curves:

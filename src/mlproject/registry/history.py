@@ -8,16 +8,8 @@ from datetime import UTC, datetime
 
 from mlflow import MlflowClient
 
+from mlproject.names import Action, Outcome, Tag
 from mlproject.registry.lock import (
-    ACTION,
-    FROM,
-    OUTCOME,
-    PROMOTED,
-    ROLLED_BACK,
-    TO,
-    TURN,
-    WHO,
-    WHY,
     promotions,
     settle_moved,
 )
@@ -57,18 +49,18 @@ def history(client: MlflowClient, name: str) -> list[Move]:
     settle_moved(client, name)
     moves = [
         Move(
-            turn=int(tags[TURN]),
+            turn=int(tags[Tag.PROMOTION_TURN]),
             when=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-            action=tags[ACTION],
-            left=tags.get(FROM, ""),
-            came=tags[TO],
-            who=tags.get(WHO, "unknown"),
-            why=tags.get(WHY, ""),
+            action=tags[Tag.PROMOTION_ACTION],
+            left=tags.get(Tag.PROMOTION_FROM, ""),
+            came=tags[Tag.PROMOTION_TO],
+            who=tags.get(Tag.PROMOTION_WHO, "unknown"),
+            why=tags.get(Tag.PROMOTION_WHY, ""),
             run_id=run.info.run_id,
         )
         for run in promotions(client, name)
         for tags in [run.data.tags]
-        if tags.get(OUTCOME) in (PROMOTED, ROLLED_BACK)
+        if tags.get(Tag.PROMOTION_OUTCOME) in (Outcome.PROMOTED, Outcome.ROLLED_BACK)
     ]
     return sorted(moves, key=lambda move: move.turn)
 
@@ -82,7 +74,7 @@ def previous_holder(moves: Sequence[Move], current: str) -> str | None:
     """
     line: list[str] = []
     for move in moves:
-        if move.action == "rollback" and move.came in line:
+        if move.action == Action.ROLLBACK and move.came in line:
             del line[_last(line, move.came) + 1 :]
         elif not line or line[-1] != move.came:
             line += [move.left] * bool(move.left and move.left not in line[-1:]) + [move.came]

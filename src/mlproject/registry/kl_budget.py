@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 
 from mlproject.curve import Curve, CurvePoint
+from mlproject.names import VersionTagPrefix
 from mlproject.optimization.stopping import StopDecision
-from mlproject.registry.record import KL_BUDGET
 from mlproject.registry.versions import resolve_version
 
 
@@ -53,7 +53,7 @@ def kl_budget_of(client: MlflowClient, proxy: str, method: str) -> KLBudget | No
         return None
     version = resolve_version(client, proxy)
     try:
-        kl = float(version.tags.get(f"{KL_BUDGET}.{method}", "nan"))
+        kl = float(version.tags.get(VersionTagPrefix.KL_BUDGET + method, "nan"))
     except ValueError:
         return None
     return KLBudget(kl, f"{version.name} version {version.version}") if math.isfinite(kl) and kl > 0 else None

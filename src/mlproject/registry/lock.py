@@ -17,25 +17,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlproject.errors import UserError
+from mlproject.names import Action, Kind, Outcome, Status, Tag, VersionTag
 from mlproject.registry.versions import (
-    CANDIDATE,
-    PASSED,
-    RETIRED,
-    STATUS,
     holder,
     set_tags,
     versions_by_proxy,
 )
-from mlproject.tracking.liveness import HOST, is_abandoned
-from mlproject.tracking.runs import KIND, StepRun
+from mlproject.tracking.liveness import is_abandoned
+from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import all_experiments, all_runs
-
-MODEL, TURN, ACTION = "promotion.registered_model", "promotion.turn", "promotion.action"
-FROM, TO, OUTCOME = "promotion.from", "promotion.to", "promotion.outcome"
-WHO, WHY = "promotion.who", "promotion.why"
-"""Tags of a promotion run; FROM and TO are versions, written before the alias moves; OUTCOME is written after."""
-
-PROMOTED, REFUSED, ROLLED_BACK, REHEARSED, CUT_OFF = "promoted", "refused", "rolled-back", "dry-run", "cut-off"
 
 PATIENCE_SECONDS = 900.0
 _POLL_SECONDS = 0.2
@@ -43,7 +33,11 @@ _POLL_SECONDS = 0.2
 
 def promotions(client: MlflowClient, name: str, more: str = "") -> list[Run]:
     """All promotion runs of a registered model, newest first, in whatever experiment: models are the server's."""
-    return all_runs(client, all_experiments(client), f"tags.`{KIND}` = 'promotion' and tags.`{MODEL}` = '{name}'{more}")
+    return all_runs(
+        client,
+        all_experiments(client),
+        f"tags.`{Tag.KIND}` = '{Kind.PROMOTION}' and tags.`{Tag.PROMOTION_MODEL}` = '{name}'{more}",
+    )
 
 
 @contextmanager
@@ -73,9 +67,13 @@ def _take_turn(client: MlflowClient, name: str, run_id: str, patience: float) ->
     Raises:
         UserError: when patience is at an end; whether a process of another machine lives cannot be known from here.
     """
-    drawn = [int(run.data.tags[TURN]) for run in promotions(client, name) if TURN in run.data.tags]
+    drawn = [
+        int(run.data.tags[Tag.PROMOTION_TURN])
+        for run in promotions(client, name)
+        if Tag.PROMOTION_TURN in run.data.tags
+    ]
     mine = max(drawn, default=0) + 1
-    client.set_tag(run_id, TURN, str(mine))
+    client.set_tag(run_id, Tag.PROMOTION_TURN, str(mine))
     since = time.monotonic()
     while True:
         ahead = [
@@ -83,14 +81,17 @@ def _take_turn(client: MlflowClient, name: str, run_id: str, patience: float) ->
             for run in promotions(client, name, " and attributes.status = 'RUNNING'")
             if run.info.run_id != run_id
             and not is_abandoned(run)
-            and (TURN not in run.data.tags or (int(run.data.tags[TURN]), run.info.run_id) < (mine, run_id))
+            and (
+                Tag.PROMOTION_TURN not in run.data.tags
+                or (int(run.data.tags[Tag.PROMOTION_TURN]), run.info.run_id) < (mine, run_id)
+            )
         ]
         if not ahead:
             break
         if time.monotonic() - since > patience:
             other = ahead[-1]
             raise UserError(
-                f"{name}: promotion run {other.info.run_id} of host {other.data.tags.get(HOST, 'unknown')} has not "
+                f"{name}: promotion run {other.info.run_id} of host {other.data.tags.get(Tag.HOST, 'unknown')} has not "
                 f"ended for {patience:.0f} s; if its process is gone, delete that run in MLflow and try again"
             )
         time.sleep(_POLL_SECONDS)
@@ -101,8 +102,13 @@ def settle_moved(client: MlflowClient, name: str) -> None:
     """Complete the record of a run that moved the alias and was cut off before it could say so. Needs no turn."""
     champion = holder(client, name)
     for run in promotions(client, name):
-        if champion and run.data.tags.get(TO) == str(champion.version) and _is_cut_off(run):
-            _close(client, run, ROLLED_BACK if run.data.tags.get(ACTION) == "rollback" else PROMOTED, "FINISHED")
+        if champion and run.data.tags.get(Tag.PROMOTION_TO) == str(champion.version) and _is_cut_off(run):
+            _close(
+                client,
+                run,
+                Outcome.ROLLED_BACK if run.data.tags.get(Tag.PROMOTION_ACTION) == Action.ROLLBACK else Outcome.PROMOTED,
+                "FINISHED",
+            )
 
 
 def _settle(client: MlflowClient, name: str, run_id: str) -> None:
@@ -114,21 +120,32 @@ def _settle(client: MlflowClient, name: str, run_id: str) -> None:
     settle_moved(client, name)
     runs = promotions(client, name)
     for run in runs:
-        if run.info.run_id != run_id and TURN in run.data.tags and _is_cut_off(run):
-            _close(client, run, CUT_OFF, "KILLED" if run.info.status == "RUNNING" else run.info.status)
+        if run.info.run_id != run_id and Tag.PROMOTION_TURN in run.data.tags and _is_cut_off(run):
+            _close(client, run, Outcome.INTERRUPTED, "KILLED" if run.info.status == "RUNNING" else run.info.status)
     champion = holder(client, name)
-    held = {run.data.tags[TO] for run in runs if run.data.tags.get(OUTCOME) in (PROMOTED, ROLLED_BACK)}
+    held = {
+        run.data.tags[Tag.PROMOTION_TO]
+        for run in runs
+        if run.data.tags.get(Tag.PROMOTION_OUTCOME) in (Outcome.PROMOTED, Outcome.ROLLED_BACK)
+    }
     for version in versions_by_proxy(client, name).values():
-        if version.tags.get(STATUS) == PASSED and (champion is None or version.version != champion.version):
+        if version.tags.get(VersionTag.STATUS) == Status.PASSED and (
+            champion is None or version.version != champion.version
+        ):
             was_champion = str(version.version) in held  # otherwise its promotion was cut off just before
-            set_tags(client, name, str(version.version), {STATUS: RETIRED if was_champion else CANDIDATE})
+            set_tags(
+                client,
+                name,
+                str(version.version),
+                {VersionTag.STATUS: Status.RETIRED if was_champion else Status.CANDIDATE},
+            )
 
 
 def _is_cut_off(run: Run) -> bool:
-    return OUTCOME not in run.data.tags and (run.info.status != "RUNNING" or is_abandoned(run))
+    return Tag.PROMOTION_OUTCOME not in run.data.tags and (run.info.status != "RUNNING" or is_abandoned(run))
 
 
 def _close(client: MlflowClient, run: Run, outcome: str, status: str) -> None:
-    client.set_tag(run.info.run_id, OUTCOME, outcome)
+    client.set_tag(run.info.run_id, Tag.PROMOTION_OUTCOME, outcome)
     if status != run.info.status:
         client.set_terminated(run.info.run_id, status)

@@ -12,19 +12,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlproject.config.packaged import packaged_or_local
-from mlproject.config.rules import GOLD, TRAINED
-from mlproject.pipeline.comparisons import TABLE
-from mlproject.pipeline.policy_run import SAMPLES
+from mlproject.config.rules import TRAINED
+from mlproject.names import Artifact, Metric, MetricPrefix, Role, Sign, Stage, Tag
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
-from mlproject.tracking.runs import INPUTS, artifact, values_by_step
+from mlproject.tracking.runs import artifact, values_by_step
 
 TEMPLATE = "model_card.md.jinja"
-FILE = "model_card.md"
 LONGEST = 5000
 """Characters of a description that MLflow's databases hold."""
 
-_SHOWN_SAMPLES, _SHOWN_SIGNS = 3, ("signs/length", "signs/repetition", "signs/distinct-2")
+_SHOWN_SAMPLES, _SHOWN_SIGNS = 3, (Sign.LENGTH, Sign.REPETITION, Sign.DISTINCT_2)
 
 
 def model_card(
@@ -45,11 +43,11 @@ def model_card(
         promotion_run_id: of the run that judged it; empty where there is none.
     """
     proxy = candidate.proxy
-    inputs = json.loads(proxy.data.tags[INPUTS])
-    gold = client.get_run(inputs["gold-rm"])
+    inputs = json.loads(proxy.data.tags[Tag.INPUTS])
+    gold = client.get_run(inputs[Role.GOLD_RM])
     lineage = {"proxy RM": proxy.info.run_id, **inputs}
     lineage |= {f"policy run, {method}": run.info.run_id for method, run in candidate.best.items()}
-    farthest = max(candidate.best.values(), key=lambda run: run.data.metrics["drop/gold"])
+    farthest = max(candidate.best.values(), key=lambda run: run.data.metrics[Metric.DROP_GOLD])
     source = packaged_or_local(FOLDER, TEMPLATE).read_text(encoding="utf-8")
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(source)
     return template.render(
@@ -57,10 +55,10 @@ def model_card(
         version=version,
         proxy=proxy.data.params,
         metrics=proxy.data.metrics,
-        data_digest=_data_digest(client, inputs["comparisons"]) if "comparisons" in inputs else "",
+        data_digest=_data_digest(client, inputs[Role.COMPARISONS]) if Role.COMPARISONS in inputs else "",
         gold={
             "size": gold.data.params["gold_size"],
-            "kind": gold.data.tags.get(GOLD, TRAINED),
+            "kind": gold.data.tags.get(Tag.GOLD, TRAINED),
             "run_id": gold.info.run_id,
         },
         uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],
@@ -75,23 +73,24 @@ def description(card: str) -> str:
     """A card that fits into a version's description; the whole one is an artifact of the proxy RM's run."""
     if len(card) <= LONGEST:
         return card
-    ending = f"\n\n(shortened: the whole card is the artifact `{FILE}` of the proxy RM's run)\n"
+    ending = f"\n\n(shortened: the whole card is the artifact `{Artifact.MODEL_CARD}` of the proxy RM's run)\n"
     return card[: LONGEST - len(ending)].rpartition("\n")[0] + ending
 
 
 def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
     m = run.data.metrics
     law = "none fitted"
-    if "law/alpha" in m:
-        law = f"{run.data.tags['law/form']}, alpha {m['law/alpha']:.3g}, beta {m['law/beta']:.3g}, R2 {m['law/r2']:.2f}"
+    if Metric.LAW_ALPHA in m:
+        alpha, beta, r2 = m[Metric.LAW_ALPHA], m[Metric.LAW_BETA], m[Metric.LAW_R2]
+        law = f"{run.data.tags[Tag.LAW_FORM]}, alpha {alpha:.3g}, beta {beta:.3g}, R2 {r2:.2f}"
     return {
         "method": method,
-        "kl": m["peak/kl"],
-        "still_rising": m["peak/step"] == max(values_by_step(client, run.info.run_id, "curve/gold")),
+        "kl": m[Metric.PEAK_KL],
+        "still_rising": m[Metric.PEAK_STEP] == max(values_by_step(client, run.info.run_id, Metric.CURVE_GOLD)),
         "kl_coef": run.data.params.get("kl_coef", "none"),
-        "gold": m["peak/gold"],
-        "gold_se": m["peak/gold_se"],
-        "drop": m["drop/gold"],
+        "gold": m[Metric.PEAK_GOLD],
+        "gold_se": m[Metric.PEAK_GOLD_SE],
+        "drop": m[Metric.DROP_GOLD],
         "law": law,
         "run_id": run.info.run_id,
     }
@@ -100,21 +99,21 @@ def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
 def _signs(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
     found = []
     for name in _SHOWN_SIGNS:
-        values = values_by_step(client, run.info.run_id, name)
+        values = values_by_step(client, run.info.run_id, MetricPrefix.SIGNS + name)
         if values:
-            start, end, peak = min(values), max(values), int(run.data.metrics["peak/step"])
+            start, end, peak = min(values), max(values), int(run.data.metrics[Metric.PEAK_STEP])
             figures = {"start": values[start], "peak": values[peak], "end": values[end]}
-            found.append({"name": name.removeprefix("signs/"), "method": run.data.params["method"], **figures})
+            found.append({"name": name, "method": run.data.params["method"], **figures})
     return found
 
 
 def _overrated(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
     """Sample responses at the end of a run, those first that the proxy rates most above gold."""
-    table = json.loads(artifact(client, run.info.run_id, SAMPLES).read_text())
+    table = json.loads(artifact(client, run.info.run_id, Artifact.SAMPLES).read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    ends = [{**row, "method": run.data.params["method"]} for row in rows if row["stage"] == "end"]
+    ends = [{**row, "method": run.data.params["method"]} for row in rows if row["stage"] == Stage.END]
     return sorted(ends, key=lambda row: row["gold"] - row["proxy"])[:_SHOWN_SAMPLES]
 
 
 def _data_digest(client: MlflowClient, comparisons_run_id: str) -> str:
-    return hashlib.sha256(artifact(client, comparisons_run_id, TABLE).read_bytes()).hexdigest()
+    return hashlib.sha256(artifact(client, comparisons_run_id, Artifact.COMPARISONS).read_bytes()).hexdigest()

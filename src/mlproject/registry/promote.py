@@ -16,31 +16,17 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Run
 
+from mlproject.names import Action, Alias, Kind, Outcome, Role, Status, Tag, VersionTag
 from mlproject.pipeline.step import Step
 from mlproject.registry.candidates import Candidate, Ground, run_ref
 from mlproject.registry.evaluate import Judgement, judge
 from mlproject.registry.gates import Gates, Verdict
 from mlproject.registry.lock import (
-    ACTION,
-    FROM,
-    MODEL,
-    OUTCOME,
-    PROMOTED,
-    REFUSED,
-    REHEARSED,
-    TO,
-    WHO,
     my_turn,
     settle_moved,
 )
 from mlproject.registry.record import record_verdict, record_versions
 from mlproject.registry.versions import (
-    CHALLENGER,
-    CHAMPION,
-    PASSED,
-    PROMOTION_RUN,
-    RETIRED,
-    STATUS,
     holder,
     set_tags,
     verify,
@@ -94,11 +80,14 @@ def promote(
         champion = judgement.champion
         if champion is not None and judgement.was_promoted:
             settle_moved(invocation.client, invocation.config.registered_model)
-            run_id = champion.tags[PROMOTION_RUN]
+            run_id = champion.tags[VersionTag.PROMOTION_RUN_ID]
             scheduler.reuse(step, run_id)
             return _decision(invocation, judgement, run_id)
         known = scheduler.find(step)
-        if known is not None and invocation.client.get_run(known).data.tags.get(OUTCOME) in (REFUSED, REHEARSED):
+        if known is not None and invocation.client.get_run(known).data.tags.get(Tag.PROMOTION_OUTCOME) in (
+            Outcome.REFUSED,
+            Outcome.DRY_RUN,
+        ):
             scheduler.reuse(step, known)
             return _decision(invocation, judgement, known)
         inputs = {role: source.run_id for role, source in _inputs(judgement).items()}
@@ -121,14 +110,14 @@ def who() -> str:
 
 def _inputs(judgement: Judgement) -> dict:
     candidate = judgement.candidate
-    return {"proxy-rm": run_ref(candidate.proxy), "policy-run": run_ref(candidate.curves[judgement.gates.method])}
+    return {Role.PROXY_RM: run_ref(candidate.proxy), Role.POLICY_RUN: run_ref(candidate.curves[judgement.gates.method])}
 
 
 def _step(invocation: Invocation, judgement: Judgement, dry_run: bool) -> Step:
     name, champion = invocation.config.registered_model, judgement.champion
     return Step(
         name=f"{'rehearsal' if dry_run else 'promotion'} of {judgement.candidate.name} in {name}",
-        kind="promotion",
+        kind=Kind.PROMOTION,
         version=2,
         params={
             "registered_model": name,
@@ -139,7 +128,7 @@ def _step(invocation: Invocation, judgement: Judgement, dry_run: bool) -> Step:
             **invocation.config.select("audit_prompts"),
         },
         inputs=_inputs(judgement),
-        tags={MODEL: name, ACTION: "promote", WHO: who()},
+        tags={Tag.PROMOTION_MODEL: name, Tag.PROMOTION_ACTION: Action.PROMOTE, Tag.PROMOTION_WHO: who()},
     )
 
 
@@ -148,22 +137,22 @@ def _act(run: StepRun, judgement: Judgement, name: str, dry_run: bool) -> None:
     client, champion = run.client, judgement.champion
     if dry_run:
         record_verdict(run, judgement, {})
-        run.set_tags({OUTCOME: REHEARSED})
+        run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.DRY_RUN})
         return
     versions = record_versions(client, name, judgement, run.run_id)
     version = versions[judgement.chosen]
     record_verdict(run, judgement, versions)
     if not judgement.passed:
         if judgement.failed_only_margin:
-            client.set_registered_model_alias(name, CHALLENGER, version)
-        run.set_tags({OUTCOME: REFUSED})
+            client.set_registered_model_alias(name, Alias.CHALLENGER, version)
+        run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.REFUSED})
         return
     verify(client, client.get_model_version(name, version))
-    client.set_registered_model_alias(name, CHALLENGER, version)
+    client.set_registered_model_alias(name, Alias.CHALLENGER, version)
     left = "" if champion is None or judgement.is_champion else str(champion.version)
     move_champion(run, name, version, left, run.run_id)
-    client.delete_registered_model_alias(name, CHALLENGER)
-    run.set_tags({OUTCOME: PROMOTED})
+    client.delete_registered_model_alias(name, Alias.CHALLENGER)
+    run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.PROMOTED})
 
 
 def move_champion(run: StepRun, name: str, version: str, left: str, promotion_run_id: str) -> None:
@@ -177,11 +166,11 @@ def move_champion(run: StepRun, name: str, version: str, left: str, promotion_ru
         promotion_run_id: of the run whose verdict says that it passed.
     """
     client = run.client
-    set_tags(client, name, version, {STATUS: PASSED, PROMOTION_RUN: promotion_run_id})
-    run.set_tags({TO: version, **({FROM: left} if left else {})})
-    client.set_registered_model_alias(name, CHAMPION, version)
+    set_tags(client, name, version, {VersionTag.STATUS: Status.PASSED, VersionTag.PROMOTION_RUN_ID: promotion_run_id})
+    run.set_tags({Tag.PROMOTION_TO: version, **({Tag.PROMOTION_FROM: left} if left else {})})
+    client.set_registered_model_alias(name, Alias.CHAMPION, version)
     if left:
-        set_tags(client, name, left, {STATUS: RETIRED})
+        set_tags(client, name, left, {VersionTag.STATUS: Status.RETIRED})
 
 
 def _decision(invocation: Invocation, judgement: Judgement, run_id: str) -> Decision:

@@ -7,27 +7,29 @@ from collections.abc import Mapping
 
 from mlflow import MlflowClient
 
-from mlproject.pipeline.policy_run import CURVE
+from mlproject.names import (
+    Artifact,
+    GateResult,
+    Metric,
+    MetricPrefix,
+    MlflowTag,
+    Status,
+    Tag,
+    VersionTag,
+    VersionTagPrefix,
+)
 from mlproject.registry import model_card as card
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.evaluate import Judgement
 from mlproject.registry.figure import evidence_figure
 from mlproject.registry.ranking import ranked
 from mlproject.registry.versions import (
-    CANDIDATE,
-    PROMOTION_RUN,
-    REFUSED,
-    STATUS,
     create_registered_model,
     register,
     set_tags,
     versions_by_proxy,
 )
 from mlproject.tracking.runs import StepRun
-
-VERDICTS, CANDIDATES = "verdicts.json", "candidates.json"
-KL_BUDGET = "kl_budget"
-"""Version tag `kl_budget.<method>`: KL at which gold peaks, nats."""
 
 
 def record_verdict(run: StepRun, judgement: Judgement, versions: Mapping[str, str]) -> None:
@@ -41,34 +43,34 @@ def record_verdict(run: StepRun, judgement: Judgement, versions: Mapping[str, st
     chosen, p = judgement.chosen, judgement.candidate.proxy.data.params
     evidence = judgement.evidence[chosen]
     for verdict in judgement.answer:
-        name, (value, low, high) = f"gate/{verdict.gate.name}", verdict.measured
+        name, (value, low, high) = f"{MetricPrefix.GATE}{verdict.gate.name}", verdict.measured
         run.log_metrics({name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_holds": verdict.holds})
     run.log_metrics(
         {
-            "gates/passed": judgement.passed,
-            "candidates": len(judgement.candidates),
-            "candidate/peak_gold": evidence.curve.peak().gold,
+            Metric.GATES_PASSED: judgement.passed,
+            Metric.CANDIDATES: len(judgement.candidates),
+            Metric.CANDIDATE_PEAK_GOLD: evidence.curve.peak().gold,
         }
     )
     run.set_tags(
         {
-            "promotion.verdict": "passed" if judgement.passed else "refused",
-            "candidate.version": versions.get(chosen, ""),
-            "candidate.rm_size": p["rm_size"],
-            "candidate.seed": p["seed"],
-            "mlflow.note.content": "\n\n".join(str(verdict) for verdict in judgement.answer),
+            Tag.PROMOTION_VERDICT: GateResult.PASSED if judgement.passed else GateResult.REFUSED,
+            Tag.CANDIDATE_VERSION: versions.get(chosen, ""),
+            Tag.CANDIDATE_RM_SIZE: p["rm_size"],
+            Tag.CANDIDATE_SEED: p["seed"],
+            MlflowTag.NOTE: "\n\n".join(str(verdict) for verdict in judgement.answer),
         }
     )
     rows = [
         {"gate": v.gate.name, "wanted": v.gate.condition, "holds": v.holds, **v.measured._asdict(), "says": str(v)}
         for v in judgement.answer
     ]
-    run.log_table(rows, VERDICTS)
-    (run.folder / CANDIDATES).write_text(json.dumps(_ranking(judgement, versions), indent=1))
-    evidence.curve.save(run.folder / CURVE)
-    (run.folder / "gates.yaml").write_bytes(judgement.gates.text)
+    run.log_table(rows, Artifact.GATE_RESULTS)
+    (run.folder / Artifact.CANDIDATES).write_text(json.dumps(_ranking(judgement, versions), indent=1))
+    evidence.curve.save(run.folder / Artifact.CURVE)
+    (run.folder / Artifact.GATES).write_bytes(judgement.gates.text)
     figure = evidence_figure(judgement.candidate.name, evidence.curve, judgement.champion_curve)
-    (run.folder / "evidence.png").write_bytes(figure)
+    (run.folder / Artifact.EVIDENCE).write_bytes(figure)
     run.publish()
 
 
@@ -84,15 +86,15 @@ def record_versions(client: MlflowClient, name: str, judgement: Judgement, promo
     for proxy_run_id, candidate in judgement.candidates.items():
         version = versions[proxy_run_id] = register(client, name, candidate.proxy, known)
         verdicts = judgement.verdicts.get(proxy_run_id, ())
-        status = known[proxy_run_id].tags.get(STATUS) if proxy_run_id in known else CANDIDATE
+        status = known[proxy_run_id].tags.get(VersionTag.STATUS) if proxy_run_id in known else Status.CANDIDATE
         tags = _figures(candidate)
-        if status in (CANDIDATE, REFUSED) and not all(verdict.holds for verdict in verdicts):
-            tags |= {STATUS: REFUSED, PROMOTION_RUN: promotion_run_id}
+        if status in (Status.CANDIDATE, Status.REFUSED) and not all(verdict.holds for verdict in verdicts):
+            tags |= {VersionTag.STATUS: Status.REFUSED, VersionTag.PROMOTION_RUN_ID: promotion_run_id}
         set_tags(client, name, version, tags)
         if proxy_run_id not in known or verdicts:
             lines = [str(verdict) for verdict in verdicts]
             whole = card.model_card(client, name, version, candidate, lines, promotion_run_id if lines else "")
-            client.log_text(proxy_run_id, whole, card.FILE)
+            client.log_text(proxy_run_id, whole, Artifact.MODEL_CARD)
             client.update_model_version(name, version, card.description(whole))
     return versions
 
@@ -114,15 +116,15 @@ def _figures(candidate: Candidate) -> dict[str, str]:
     """What dashboards and later runs read from a version's tags."""
     p, trained = candidate.proxy.data.params, candidate.proxy.data.metrics
     tags = {name: p[name] for name in ("rm_size", "rm_params", "seed", "n_comparisons") if name in p}
-    names = ("rm/val_accuracy", "rm/val_loss", "rm/ece", "rm/scale")
+    names = (Metric.RM_VAL_ACCURACY, Metric.RM_VAL_LOSS, Metric.RM_ECE, Metric.RM_SCALE)
     tags |= {name: f"{trained[name]:.4g}" for name in names if name in trained}
     for method, run in candidate.best.items():
         m = run.data.metrics
         tags |= {
-            f"{KL_BUDGET}.{method}": f"{m['peak/kl']:.6g}",
-            f"peak_gold.{method}": f"{m['peak/gold']:.4g}",
-            f"policy_run_id.{method}": run.info.run_id,
+            f"{VersionTagPrefix.KL_BUDGET}{method}": f"{m[Metric.PEAK_KL]:.6g}",
+            f"{VersionTagPrefix.PEAK_GOLD}{method}": f"{m[Metric.PEAK_GOLD]:.4g}",
+            f"{VersionTagPrefix.POLICY_RUN_ID}{method}": run.info.run_id,
         }
         if "kl_coef" in run.data.params:
-            tags[f"kl_coef.{method}"] = run.data.params["kl_coef"]
+            tags[f"{VersionTagPrefix.KL_COEF}{method}"] = run.data.params["kl_coef"]
     return tags

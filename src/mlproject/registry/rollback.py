@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlproject.errors import UserError
+from mlproject.names import Action, Kind, Outcome, Tag, VersionTag
 from mlproject.pipeline.step import Step
 from mlproject.registry.history import Move, history, previous_holder
-from mlproject.registry.lock import ACTION, MODEL, OUTCOME, ROLLED_BACK, WHO, WHY, my_turn
+from mlproject.registry.lock import my_turn
 from mlproject.registry.promote import move_champion, who
-from mlproject.registry.versions import PROMOTION_RUN, holder, verify
+from mlproject.registry.versions import holder, verify
 from mlproject.tracking.runs import StepRun, carry_out
 
 if TYPE_CHECKING:
@@ -25,10 +26,15 @@ def rollback(invocation: Invocation, why: str) -> Move:
     store, client, name = invocation.store, invocation.client, invocation.config.registered_model
     step = Step(
         name=f"rollback of {name}",
-        kind="promotion",
+        kind=Kind.PROMOTION,
         version=1,
         params={"registered_model": name, "invocation": invocation.run_id},
-        tags={MODEL: name, ACTION: "rollback", WHO: who(), WHY: why},
+        tags={
+            Tag.PROMOTION_MODEL: name,
+            Tag.PROMOTION_ACTION: Action.ROLLBACK,
+            Tag.PROMOTION_WHO: who(),
+            Tag.PROMOTION_WHY: why,
+        },
     )
     run = StepRun(store, step, {}, made_by=invocation.run_id)
 
@@ -41,8 +47,8 @@ def rollback(invocation: Invocation, why: str) -> Move:
             raise UserError(f"{name}: version {champion.version} is the first champion; there is none to return to")
         version = client.get_model_version(name, earlier)
         verify(client, version)
-        move_champion(run, name, earlier, str(champion.version), version.tags.get(PROMOTION_RUN, ""))
-        run.set_tags({OUTCOME: ROLLED_BACK})
+        move_champion(run, name, earlier, str(champion.version), version.tags.get(VersionTag.PROMOTION_RUN_ID, ""))
+        run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.ROLLED_BACK})
 
     with my_turn(name, run):
         try:

@@ -17,17 +17,9 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
-from mlproject.tracking.runs import KIND, PROXY_RUN, artifact
+from mlproject.names import Alias, Artifact, Kind, Status, Tag, VersionTag
+from mlproject.tracking.runs import artifact
 
-CHAMPION, CHALLENGER = "champion", "challenger"
-"""Aliases: the version in use, and the last one that passed every gate but the margin over it."""
-
-STATUS, DIGEST, PROMOTION_RUN = "status", "sha256", "promotion_run_id"
-"""Version tags: one of those below; of the files; the run whose verdict the status rests on."""
-
-CANDIDATE, PASSED, REFUSED, RETIRED = "candidate", "passed", "refused", "retired"
-
-_SCORER_FOLDER = "scorer"
 _EXAMPLE = pd.DataFrame(
     {"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]}
 )
@@ -45,7 +37,7 @@ def create_registered_model(client: MlflowClient, name: str) -> None:
             raise
 
 
-def holder(client: MlflowClient, name: str, alias: str = CHAMPION) -> ModelVersion | None:
+def holder(client: MlflowClient, name: str, alias: str = Alias.CHAMPION) -> ModelVersion | None:
     """The version that an alias belongs to; None where it belongs to none."""
     try:
         return client.get_model_version_by_alias(name, alias)
@@ -61,7 +53,7 @@ def versions_by_proxy(client: MlflowClient, name: str) -> dict[str, ModelVersion
     token = None
     while True:
         page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found |= {v.tags[PROXY_RUN]: v for v in page if PROXY_RUN in v.tags}
+        found |= {v.tags[Tag.PROXY_RUN_ID]: v for v in page if Tag.PROXY_RUN_ID in v.tags}
         token = page.token
         if not token:
             return found
@@ -81,15 +73,20 @@ def register(client: MlflowClient, name: str, proxy: Run, known: Mapping[str, Mo
     """
     if proxy.info.run_id in known:
         version = known[proxy.info.run_id]
-        if DIGEST not in version.tags:  # registered before versions had one
-            set_tags(client, name, str(version.version), {DIGEST: _digest_now(client, version), STATUS: CANDIDATE})
+        if VersionTag.SHA256 not in version.tags:  # registered before versions had one
+            set_tags(
+                client,
+                name,
+                str(version.version),
+                {VersionTag.SHA256: _digest_now(client, version), VersionTag.STATUS: Status.CANDIDATE},
+            )
         return str(version.version)
     digest = log_scorer(client, proxy.info.run_id)
     made = client.create_model_version(
         name,
-        source=f"{proxy.info.artifact_uri}/{_SCORER_FOLDER}",
+        source=f"{proxy.info.artifact_uri}/{Artifact.SCORER}",
         run_id=proxy.info.run_id,
-        tags={PROXY_RUN: proxy.info.run_id, STATUS: CANDIDATE, DIGEST: digest},
+        tags={Tag.PROXY_RUN_ID: proxy.info.run_id, VersionTag.STATUS: Status.CANDIDATE, VersionTag.SHA256: digest},
     )
     return str(made.version)
 
@@ -111,12 +108,10 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> str:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    from mlproject.pipeline.loading import MODEL_FOLDER
-
-    model = artifact(client, proxy_run_id, MODEL_FOLDER)
+    model = artifact(client, proxy_run_id, Artifact.MODEL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # says that it looks at the example
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / _SCORER_FOLDER
+        folder = Path(scratch) / Artifact.SCORER
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("pyfunc_scorer.py")),
@@ -128,7 +123,7 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> str:
             input_example=_EXAMPLE,
             pip_requirements=[f"{package}=={installed(package).partition('+')[0]}" for package in _REQUIREMENTS],
         )
-        client.log_artifacts(proxy_run_id, str(folder), _SCORER_FOLDER)
+        client.log_artifacts(proxy_run_id, str(folder), Artifact.SCORER)
         return digest_of(folder)
 
 
@@ -144,9 +139,11 @@ def verify(client: MlflowClient, version: ModelVersion) -> None:
     Raises:
         UserError: where they are gone or differ.
     """
-    named, expected = f"{version.name} version {version.version}", version.tags.get(DIGEST)
+    named, expected = f"{version.name} version {version.version}", version.tags.get(VersionTag.SHA256)
     if expected is None:
-        raise UserError(f"{named}: has no tag {DIGEST}, so its files cannot be checked; run `promote`, which adds it")
+        raise UserError(
+            f"{named}: has no tag {VersionTag.SHA256}, so its files cannot be checked; run `promote`, which adds it"
+        )
     try:
         found = _digest_now(client, version)
     except (MlflowException, OSError) as error:
@@ -201,14 +198,14 @@ def resolve_proxy(client: MlflowClient, given: str) -> Run:
     if given.startswith("models:/"):
         version = resolve_version(client, given)
         verify(client, version)
-        run_id = version.tags.get(PROXY_RUN) or version.run_id or ""
+        run_id = version.tags.get(Tag.PROXY_RUN_ID) or version.run_id or ""
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise UserError(
             f"proxy={given}: not found ({first_line(error)}); give a size, a run id or models:/NAME@ALIAS"
         ) from None
-    kind = run.data.tags.get(KIND)
-    if kind != "proxy-rm" or run.info.status != "FINISHED":
+    kind = run.data.tags.get(Tag.KIND)
+    if kind != Kind.PROXY_RM or run.info.status != "FINISHED":
         raise UserError(f"proxy={given}: is a {kind or 'foreign'} run, {run.info.status}; give a finished proxy-rm run")
     return run

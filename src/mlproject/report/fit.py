@@ -20,7 +20,7 @@ from mlproject.errors import UserError
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
 from mlproject.laws.fits import largest_min_d
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
-from mlproject.pipeline.policy_run import CURVE
+from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Tag
 from mlproject.pipeline.step import Step
 from mlproject.plotting.png import png
 from mlproject.plotting.theme import (
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from mlproject.execution.invocation import Invocation
 
-TABLE, RESULT, FIGURE = "points.csv", "fit.json", "fit.png"
 RESAMPLES = 2000
 
 
@@ -112,7 +111,7 @@ def fit_curve(
     digest = hashlib.sha256(logged.table.to_csv(index=False).encode()).hexdigest()
     step = Step(
         name=f"fit of {Path(given).name}",
-        kind="fit",
+        kind=Kind.FIT,
         version=1,
         params={"points": digest, "method": method, "gold_sd": gold_sd},
         inherited_params={"curve": given, "columns": columns, "gold_start": logged.gold_start},
@@ -136,7 +135,7 @@ def table_of_run(client: MlflowClient, run_id: str, names: dict[str, str]) -> pd
         raise UserError(f"curve={run_id}: neither a file nor a run of this store; give a path or a run id") from None
     table: dict[str, Mapping[int, float]] = {}
     for name in COLUMNS:
-        metric = names.get(name, f"curve/{name}")
+        metric = names.get(name, MetricPrefix.CURVE + name)
         if metric in run.data.metrics:
             table[names.get(name, name)] = values_by_step(client, run_id, metric)
         elif name in NEEDED:
@@ -158,14 +157,14 @@ def _log(run: StepRun, logged: LoggedCurve, fitted: CurveAnalysis, method: str) 
     law = fitted.law
     peak_kl, peak_gold = law.peak()
     found = {
-        "law/alpha": law.alpha, "law/beta": law.beta, "law/rmse": law.rmse, "law/r2": law.r2,
-        "law/peak_kl": peak_kl, "law/peak_gold": peak_gold,
+        Metric.LAW_ALPHA: law.alpha, Metric.LAW_BETA: law.beta, Metric.LAW_RMSE: law.rmse, Metric.LAW_R2: law.r2,
+        Metric.LAW_PEAK_KL: peak_kl, Metric.LAW_PEAK_GOLD: peak_gold,
         **forecast_metrics(fitted.prediction),
     }  # fmt: skip
     run.log_metrics(found)
-    run.set_tags({"law/form": law.form.name, "gold_se": "guessed" if logged.se_is_guessed else "given"})
-    logged.table.to_csv(run.folder / TABLE, index=False)
-    Curve.from_points(logged.points).save(run.folder / CURVE)
+    run.set_tags({Tag.LAW_FORM: law.form.name, Tag.GOLD_SE: "guessed" if logged.se_is_guessed else "given"})
+    logged.table.to_csv(run.folder / Artifact.POINTS, index=False)
+    Curve.from_points(logged.points).save(run.folder / Artifact.CURVE)
     interval = fitted.interval
     whole = found | {
         "form": law.form.name, "formula": law.form.formula, "gold_start": logged.gold_start,
@@ -173,8 +172,8 @@ def _log(run: StepRun, logged: LoggedCurve, fitted: CurveAnalysis, method: str) 
         "peak_kl_interval": interval.peak_kl, "peak_gold_interval": interval.peak_gold,
         "peak_share": interval.peak_share, "rmse_by_form": fitted.rmse,
     }  # fmt: skip
-    (run.folder / RESULT).write_text(json.dumps(whole, indent=1, default=float))
-    (run.folder / FIGURE).write_bytes(png(_figure(logged, fitted)))
+    (run.folder / Artifact.FIT).write_text(json.dumps(whole, indent=1, default=float))
+    (run.folder / Artifact.FIT_FIGURE).write_bytes(png(_figure(logged, fitted)))
 
 
 def _figure(logged: LoggedCurve, fitted: CurveAnalysis) -> Figure:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from mlproject.pipeline.policy_run import STAGES
+from mlproject.names import STAGES
 from mlproject.report.records import PolicyRunRecord, Report
 from mlproject.report.selection import (
     extremes,

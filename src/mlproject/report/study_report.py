@@ -11,15 +11,13 @@ import mlflow.artifacts
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
+from mlproject.names import Artifact, Kind, Tag
 from mlproject.pipeline.step import fingerprint
-from mlproject.tracking.runs import KIND
 from mlproject.tracking.store import all_experiments, all_runs
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
-PAGE = "report.html"
-STUDY_FINGERPRINT = "mlproject.study_fingerprint"
 _VERSION = 1
 
 
@@ -32,8 +30,8 @@ def write_report(invocation: Invocation) -> None:
         made = _same_study(invocation, mark)
         files = _copy(invocation, made) if made else render_report(invocation, members, folder)
         invocation.finish(files)
-    invocation.client.set_tag(invocation.run_id, STUDY_FINGERPRINT, mark)
-    invocation.say(f"report: {invocation.artifact(PAGE)}")
+    invocation.client.set_tag(invocation.run_id, Tag.STUDY_FINGERPRINT, mark)
+    invocation.say(f"report: {invocation.artifact(Artifact.REPORT)}")
 
 
 def report_of_run(invocation: Invocation, study_run: str, folder: Path) -> dict[str, Path]:
@@ -48,18 +46,20 @@ def report_of_run(invocation: Invocation, study_run: str, folder: Path) -> dict[
         UserError: where there is no such study.
     """
     if study_run == "latest":
-        marked = all_runs(invocation.client, all_experiments(invocation.client), f"tags.`{STUDY_FINGERPRINT}` != ''")
+        marked = all_runs(
+            invocation.client, all_experiments(invocation.client), f"tags.`{Tag.STUDY_FINGERPRINT}` != ''"
+        )
         if not marked:
             raise UserError("study_run=latest: no finished study in this store; run `main` first")
         study_run = marked[0].info.run_id
     try:
         path = mlflow.artifacts.download_artifacts(
-            run_id=study_run, artifact_path="steps.json", tracking_uri=invocation.store.tracking_uri
+            run_id=study_run, artifact_path=Artifact.STEPS, tracking_uri=invocation.store.tracking_uri
         )
         members = json.loads(Path(path).read_text())
     except (MlflowException, OSError):
         raise UserError(f"study_run={study_run}: has no steps.json; give the run id of a study") from None
-    if not any(row["kind"] == "law" for row in members):
+    if not any(row["kind"] == Kind.LAW for row in members):
         raise UserError(f"study_run={study_run}: is no whole study; give the run id of a run of `main`")
     return render_report(invocation, members, folder)
 
@@ -72,14 +72,14 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
 
     contents = collect(invocation.client, members, "Over-optimization study", invocation.curve_links()[-1])
     figures = save_figures(contents, folder)
-    page = folder / PAGE
+    page = folder / Artifact.REPORT
     page.write_text(render(contents, figures), encoding="utf-8")
-    return {PAGE: page, **{path.name: path for path in figures.values()}}
+    return {Artifact.REPORT: page, **{path.name: path for path in figures.values()}}
 
 
 def _same_study(invocation: Invocation, mark: str) -> str | None:
     """An earlier study with the same members, whose report can be taken over."""
-    query = f"tags.`{STUDY_FINGERPRINT}` = '{mark}' and tags.`{KIND}` = 'study'"
+    query = f"tags.`{Tag.STUDY_FINGERPRINT}` = '{mark}' and tags.`{Tag.KIND}` = '{Kind.STUDY}'"
     found = all_runs(invocation.client, all_experiments(invocation.client), query)
     return found[0].info.run_id if found else None
 

@@ -38,9 +38,7 @@ from mlproject.laws.fits import MIN_POINTS
 from mlproject.laws.posterior import EXPONENT_L, LOG_D_L, Posterior, posterior, rise
 from mlproject.laws.prior import Prior, points_of_law
 from mlproject.laws.summaries import points_from_summaries
-
-KL, GOLD_SE, RM_PARAMS = "curve/kl", "curve/gold_se", "rm_params"
-"""User attributes of a trial: KL (nats) and standard error of gold by update, and the size of its reward model."""
+from mlproject.names import TrialAttribute
 
 _SCATTER = np.array([0.25, 0.12])
 """Standard deviations of log peak d and peak gold among trials of one RM: .18, .11 over KL coefficients of a 3k RM."""
@@ -97,13 +95,16 @@ def report(trial: Trial, step: int, gold: float, gold_se: float, kl: float) -> N
         kl: from the initial policy, nats.
     """
     trial.report(gold, step)
-    for name, value in ((KL, kl), (GOLD_SE, gold_se)):
+    for name, value in ((TrialAttribute.CURVE_KL, kl), (TrialAttribute.CURVE_GOLD_SE, gold_se)):
         trial.set_user_attr(name, {**trial.user_attrs.get(name, {}), str(step): value})
 
 
 def points_of(trial: FrozenTrial) -> list[CurvePoint]:
     """The points that were reported with `report`, by update; others are left out."""
-    kl, gold_se = ({int(k): v for k, v in trial.user_attrs.get(name, {}).items()} for name in (KL, GOLD_SE))
+    kl, gold_se = (
+        {int(k): v for k, v in trial.user_attrs.get(name, {}).items()}
+        for name in (TrialAttribute.CURVE_KL, TrialAttribute.CURVE_GOLD_SE)
+    )
     steps = sorted(trial.intermediate_values.keys() & kl.keys() & gold_se.keys())
     rows = [(step, kl[step], trial.intermediate_values[step], gold_se[step]) for step in steps]
     rows = [row for row in rows if np.isfinite(row).all()]
@@ -128,7 +129,7 @@ class LawPruner(BasePruner):
     def __init__(
         self,
         budget: int | None = None,
-        rm_params: str | Callable[[FrozenTrial], float] = RM_PARAMS,
+        rm_params: str | Callable[[FrozenTrial], float] = TrialAttribute.RM_PARAMS,
         confidence: float = 0.95,
         certainty: float = 0.95,
         method: str = "ppo",

@@ -9,13 +9,13 @@ import optuna
 from optuna.trial import TrialState
 
 from mlproject.config.schema import Config
+from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.step import Step
 from mlproject.search.page import search_page
 from mlproject.search.queue import heartbeat, is_queue, mend, next_trial
 from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import directions, open_storage, policy_run_options
 from mlproject.search.trials import (
-    STUDY_NAME,
     batches,
     carry_out_trials,
     plan_trial,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from mlproject.pipeline.study import Plan
     from mlproject.tracking.store import Store
 
-TRIALS = "trials.csv"
-PAGE = "search.html"
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -40,10 +38,10 @@ def search_step(config: Config, plan: Plan) -> Step:
     """The search as a step: its run lists the trials."""
     return Step(
         name=f"search {config.study}",
-        kind="search",
+        kind=Kind.SEARCH,
         version=3,
         params={**_problem(config), "n_trials": config.n_trials},
-        inputs={"comparisons": plan.comparisons, "pool": plan.pool},
+        inputs={Role.COMPARISONS: plan.comparisons, Role.POOL: plan.pool},
     )
 
 
@@ -61,7 +59,7 @@ def search(invocation: Invocation, plan: Plan) -> Step:
 
     def fill(run: StepRun) -> None:
         study = open_study(config, step, invocation.store)
-        run.set_tags({STUDY_NAME: study.study_name})
+        run.set_tags({Tag.STUDY_NAME: study.study_name})
         if is_queue(study):
             work_off(invocation, study)
         for batch in batches(study, config):
@@ -105,22 +103,22 @@ def work_off(invocation: Invocation, study: optuna.Study) -> None:
 def sum_up(run: StepRun, study: optuna.Study, config: Config) -> None:
     """Artifacts, metrics and tags of a search's run."""
     rows = trial_rows(study, config)
-    write_trials(rows, run.folder / TRIALS)
+    write_trials(rows, run.folder / Artifact.TRIALS)
     complete = [row for row in rows if row["state"] == "COMPLETE"]
     run.log_metrics(
         {
-            "trials/complete": len(complete),
-            "trials/pruned": sum(row["state"] == "PRUNED" for row in rows),
-            "trials/updates": sum(row["updates"] for row in rows if row["updates"] and not row["reused"]),
+            Metric.TRIALS_COMPLETE: len(complete),
+            Metric.TRIALS_PRUNED: sum(row["state"] == "PRUNED" for row in rows),
+            Metric.TRIALS_UPDATES: sum(row["updates"] for row in rows if row["updates"] and not row["reused"]),
         }
     )
     curve, command = None, ""
     if complete:
         best = max(complete, key=lambda row: row["peak_gold"])
-        run.log_metrics({"best/peak_gold": best["peak_gold"], "best/kl_coef": best["kl_coef"]})
-        run.set_tags({"best.rm_size": best["rm_size"], "best.run_id": best["run_id"]})
+        run.log_metrics({Metric.BEST_PEAK_GOLD: best["peak_gold"], Metric.BEST_KL_COEF: best["kl_coef"]})
+        run.set_tags({Tag.BEST_RM_SIZE: best["rm_size"], Tag.BEST_RUN_ID: best["run_id"]})
         curve, command = curve_of(run.client, best["run_id"]), final_command(config, best)
-    (run.folder / PAGE).write_text(search_page(study, config, rows, curve, command))
+    (run.folder / Artifact.SEARCH_PAGE).write_text(search_page(study, config, rows, curve, command))
 
 
 def final_command(config: Config, best: Mapping[str, Any]) -> str:
@@ -136,7 +134,7 @@ def final_command(config: Config, best: Mapping[str, Any]) -> str:
 
 def open_study(config: Config, step: Step, store: Store) -> optuna.Study:
     """The Optuna study of a search: another problem is another study, whatever its name."""
-    problem = Step("", "search", step.version, _problem(config), inputs=step.inputs)
+    problem = Step("", Kind.SEARCH, step.version, _problem(config), inputs=step.inputs)
     return optuna.create_study(
         study_name=f"{config.study}-{problem.fingerprint[:8]}",
         storage=open_storage(config, store),

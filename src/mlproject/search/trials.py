@@ -13,30 +13,31 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.config.schema import Config
-from mlproject.pipeline.policy_run import COMPLETE, VERDICT
+from mlproject.names import Metric, Tag, TagPrefix, TrialAttribute
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve
-from mlproject.search.law_pruner import GOLD_SE, KL, PEAK_IS_BEHIND, RM_PARAMS
+from mlproject.search.law_pruner import PEAK_IS_BEHIND
 from mlproject.search.pruning_callback import PruningCallback
 from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import new_pruner, new_sampler
-from mlproject.tracking.runs import MADE_BY, curve_of
+from mlproject.tracking.runs import curve_of
 from mlproject.tracking.store import all_runs
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
-STUDY_NAME, TRIAL_NUMBER = "optuna.study_name", "optuna.trial_number"
-RUN_ID = "run_id"
-"""User attribute of a trial."""
-
-_KNOWN = ("verdict", "predicted_peak_gold", "predicted_upper", "best_peak_gold")
+_PREDICTIONS = (
+    TrialAttribute.PREDICTED_PEAK_GOLD,
+    TrialAttribute.PREDICTED_UPPER,
+    TrialAttribute.BEST_PEAK_GOLD,
+)
 COLUMNS = (
-    "number", "state", *GRIDS, "peak_gold", "peak_gold_se", "peak_kl", "cost", "updates", *_KNOWN, "run_id", "reused",
+    "number", "state", *GRIDS, "peak_gold", "peak_gold_se", "peak_kl", "cost",
+    TrialAttribute.UPDATES, TrialAttribute.VERDICT, *_PREDICTIONS, TrialAttribute.RUN_ID, TrialAttribute.REUSED,
 )  # fmt: skip
 """Of `trials.csv`: what was tried, what came of it, and why a trial ended before its budget."""
 
-_TEXTS = ("state", "rm_size", "verdict", "run_id")
+_TEXTS = ("state", "rm_size", TrialAttribute.VERDICT, TrialAttribute.RUN_ID)
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ def plan_trial(config: Config, trial: Trial, study_name: str) -> Planned:
     """The policy run that a trial asks for, marked with study and number."""
     cell = Space.of(config).cell(trial.params)
     step = plan_curve(config.replace(**cell), "ppo")
-    trial.set_user_attr(RM_PARAMS, step.inherited_params["rm_params"])
-    return Planned(trial, replace(step, tags={**step.tags, STUDY_NAME: study_name, TRIAL_NUMBER: str(trial.number)}))
+    trial.set_user_attr(TrialAttribute.RM_PARAMS, step.inherited_params["rm_params"])
+    return Planned(
+        trial, replace(step, tags={**step.tags, Tag.STUDY_NAME: study_name, Tag.TRIAL_NUMBER: str(trial.number)})
+    )
 
 
 def carry_out_trials(
@@ -128,7 +131,7 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
     def value(name: str, text: str) -> Any:
         if name in _TEXTS:
             return text
-        if name == "reused":
+        if name == TrialAttribute.REUSED:
             return text == "True"
         return float(text) if text else None
 
@@ -140,7 +143,7 @@ def _pruning_callback(config: Config, planned: Planned, known: Sequence[FrozenTr
     pruner, trial = new_pruner(config), planned.trial
     if pruner is None:
         return None
-    attributes = {RM_PARAMS: trial.user_attrs[RM_PARAMS]}
+    attributes = {TrialAttribute.RM_PARAMS: trial.user_attrs[TrialAttribute.RM_PARAMS]}
     return PruningCallback(pruner, known, trial.params, dict(trial.distributions), attributes)
 
 
@@ -151,13 +154,13 @@ def _made_already(
 
     A trial alike that was ended for good reasons would be ended again: what is known has only grown since.
     """
-    own = f"tags.`{STUDY_NAME}` = '{study.study_name}' and tags.`{TRIAL_NUMBER}` = '{planned.trial.number}'"
+    own = f"tags.`{Tag.STUDY_NAME}` = '{study.study_name}' and tags.`{Tag.TRIAL_NUMBER}` = '{planned.trial.number}'"
     found = all_runs(invocation.client, [invocation.store.policy_runs], f"attributes.status = 'FINISHED' and {own}")
     if found:
         return found[0]
     for trial in known:
-        if trial.params == planned.trial.params and RUN_ID in trial.user_attrs:
-            run = invocation.client.get_run(trial.user_attrs[RUN_ID])
+        if trial.params == planned.trial.params and TrialAttribute.RUN_ID in trial.user_attrs:
+            run = invocation.client.get_run(trial.user_attrs[TrialAttribute.RUN_ID])
             if run.info.status == "FINISHED":
                 return run
     return None
@@ -172,31 +175,34 @@ def _tell(invocation: Invocation, study: optuna.Study, trial: Trial, run: Run, m
         for point in curve:
             if point.step not in reported:
                 trial.report(point.gold, point.step)
-        for name, values in ((KL, curve.kl_S), (GOLD_SE, [point.gold_se for point in curve])):
+        for name, values in (
+            (TrialAttribute.CURVE_KL, curve.kl_S),
+            (TrialAttribute.CURVE_GOLD_SE, [point.gold_se for point in curve]),
+        ):
             trial.set_user_attr(name, dict(zip(map(str, curve.steps_S), map(float, values), strict=True)))
-    own = tags[MADE_BY] == made_by and tags.get(TRIAL_NUMBER, str(trial.number)) == str(trial.number)
+    own = tags[Tag.MADE_BY] == made_by and tags.get(Tag.TRIAL_NUMBER, str(trial.number)) == str(trial.number)
     told = {
-        RUN_ID: run.info.run_id,
-        "reused": not own,
-        "updates": int(curve.steps_S[-1]),
-        **{name: metrics[name] for name in ("peak/gold", "peak/gold_se", "peak/kl")},
-        **{name: tags[f"{VERDICT}.{name}"] for name in _KNOWN[1:] if f"{VERDICT}.{name}" in tags},
-        "verdict": tags.get(VERDICT, ""),
+        TrialAttribute.RUN_ID: run.info.run_id,
+        TrialAttribute.REUSED: not own,
+        TrialAttribute.UPDATES: int(curve.steps_S[-1]),
+        **{name: metrics[name] for name in (Metric.PEAK_GOLD, Metric.PEAK_GOLD_SE, Metric.PEAK_KL)},
+        **{name: tags[TagPrefix.VERDICT + name] for name in _PREDICTIONS if TagPrefix.VERDICT + name in tags},
+        TrialAttribute.VERDICT: tags.get(Tag.VERDICT, ""),
     }
     for name, value in told.items():
         trial.set_user_attr(name, value)
-    if tags.get(COMPLETE) == "false" and tags.get(VERDICT) != PEAK_IS_BEHIND:
+    if tags.get(Tag.COMPLETE) == "false" and tags.get(Tag.VERDICT) != PEAK_IS_BEHIND:
         study.tell(trial, state=TrialState.PRUNED)
     elif config.search_objective == "peak":
-        study.tell(trial, metrics["peak/gold"])
+        study.tell(trial, metrics[Metric.PEAK_GOLD])
     else:
-        study.tell(trial, [metrics["peak/gold"], _cost(config, run)])
+        study.tell(trial, [metrics[Metric.PEAK_GOLD], _cost(config, run)])
 
 
 def _cost(config: Config, run: Run) -> float:
     """The second objective: updates to the peak, or comparisons bought."""
     if config.search_objective == "peak-and-updates":
-        return run.data.metrics["peak/step"]
+        return run.data.metrics[Metric.PEAK_STEP]
     return float(run.data.params["n_comparisons"])
 
 
@@ -210,9 +216,9 @@ def _row(trial: FrozenTrial, config: Config) -> dict[str, Any]:
         "state": trial.state.name,
         **fixed,
         **cell,
-        "peak_gold": attributes.get("peak/gold"),
-        "peak_gold_se": attributes.get("peak/gold_se"),
-        "peak_kl": attributes.get("peak/kl"),
+        "peak_gold": attributes.get(Metric.PEAK_GOLD),
+        "peak_gold_se": attributes.get(Metric.PEAK_GOLD_SE),
+        "peak_kl": attributes.get(Metric.PEAK_KL),
         "cost": values[1] if len(values) > 1 else "",
-        **{name: attributes.get(name, "") for name in ("updates", *_KNOWN, "run_id", "reused")},
+        **{name: attributes.get(name, "") for name in COLUMNS[COLUMNS.index(TrialAttribute.UPDATES) :]},
     }

@@ -9,6 +9,8 @@ from pathlib import Path
 import mlflow.artifacts
 from mlflow import MlflowClient
 
+from mlproject.names import Tag
+
 
 class Inputs:
     """Folders with what a step reads.
@@ -43,7 +45,7 @@ class Inputs:
         [model] = [
             model
             for model in self._client.search_logged_models([experiment], f"source_run_id = '{source}'")
-            if model.tags.get("mlproject.stage") == name
+            if model.tags.get(Tag.STAGE) == name
         ]
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location))
 

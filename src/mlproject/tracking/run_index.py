@@ -7,10 +7,9 @@ from collections.abc import Collection
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mlproject.names import Tag
 from mlproject.optimization import EARLY_STOPS
-from mlproject.pipeline.policy_run import COMPLETE
 from mlproject.tracking.liveness import is_abandoned, owner_tags
-from mlproject.tracking.runs import FINGERPRINT
 from mlproject.tracking.store import Store, all_runs
 
 
@@ -49,7 +48,7 @@ class Ledger:
 
     def _enter(self, runs: list[Run]) -> None:
         for run in runs:
-            mark = run.data.tags.get(FINGERPRINT)
+            mark = run.data.tags.get(Tag.FINGERPRINT)
             if mark and _is_whole(run) and run.info.run_id not in self.forgotten:
                 self.finished.setdefault(mark, run.info.run_id)
             elif mark and run.info.status in ("FAILED", "KILLED"):
@@ -72,11 +71,11 @@ def is_first(client: MlflowClient, store: Store, fingerprint: str, run_id: str, 
 
 
 def _runs_of(client: MlflowClient, experiments: list[str], fingerprint: str) -> list[Run]:
-    return all_runs(client, experiments, f"tags.`{FINGERPRINT}` = '{fingerprint}'")
+    return all_runs(client, experiments, f"tags.`{Tag.FINGERPRINT}` = '{fingerprint}'")
 
 
 def _is_whole(run: Run) -> bool:
-    as_asked = run.data.tags.get(COMPLETE) != "false" or run.data.params.get("stop") in EARLY_STOPS
+    as_asked = run.data.tags.get(Tag.COMPLETE) != "false" or run.data.params.get("stop") in EARLY_STOPS
     return run.info.status == "FINISHED" and as_asked
 
 

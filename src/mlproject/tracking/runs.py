@@ -17,20 +17,14 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve
 from mlproject.errors import UserError, first_line
+from mlproject.names import Artifact, Kind, MlflowTag, Role, Tag, TagPrefix
 from mlproject.optimization.stopping import StopRule
-from mlproject.pipeline.policy_run import CURVE
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.tracking.inputs import Inputs
 from mlproject.tracking.liveness import owner_tags
 from mlproject.tracking.store import Store, all_runs
-from mlproject.tracking.views import RUN_COLOR_TAG, run_color
+from mlproject.tracking.views import run_color
 
-FINGERPRINT, KIND, MADE_BY = "mlproject.fingerprint", "mlproject.kind", "mlproject.made_by"
-INPUTS = "mlproject.inputs"
-HOW = "mlproject.how"
-"""Beginning of tags that name what changes no more than the last digits of a result: micro-batches, processes."""
-
-PROXY_RUN = "mlproject.proxy_run_id"
 _FLUSH_SECONDS = 2.0
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 
@@ -43,7 +37,7 @@ def artifact(client: MlflowClient, run_id: str, name: str) -> Path:
 
 def curve_of(client: MlflowClient, run_id: str) -> Curve:
     """The curve of a policy run."""
-    return Curve.load(artifact(client, run_id, CURVE))
+    return Curve.load(artifact(client, run_id, Artifact.CURVE))
 
 
 def values_by_step(client: MlflowClient, run_id: str, name: str) -> Mapping[int, float]:
@@ -58,7 +52,7 @@ def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
         UserError: where there is none.
     """
     if given == "latest":
-        laws = all_runs(client, [store.studies], f"attributes.status = 'FINISHED' and tags.`{KIND}` = 'law'")
+        laws = all_runs(client, [store.studies], f"attributes.status = 'FINISHED' and tags.`{Tag.KIND}` = '{Kind.LAW}'")
         if not laws:
             raise UserError("forecast_prior=latest: no finished law run in this store; run `main` first")
         return laws[0]
@@ -67,8 +61,8 @@ def resolve_law(client: MlflowClient, store: Store, given: str) -> Run:
     except MlflowException as error:
         reason = first_line(error)
         raise UserError(f"forecast_prior={given}: not found ({reason}); give the run id of a law run") from None
-    if run.data.tags.get(KIND) != "law" or run.info.status != "FINISHED":
-        kind = run.data.tags.get(KIND) or "foreign"
+    if run.data.tags.get(Tag.KIND) != Kind.LAW or run.info.status != "FINISHED":
+        kind = run.data.tags.get(Tag.KIND) or "foreign"
         raise UserError(f"forecast_prior={given}: is a {kind} run, {run.info.status}; give a finished law run")
     return run
 
@@ -115,14 +109,18 @@ class StepRun:
         self._folders = Inputs(self.client, self.inputs)
         self._flushed = time.monotonic()
         tags = {
-            KIND: step.kind,
-            FINGERPRINT: step.fingerprint,
-            MADE_BY: made_by,
-            INPUTS: json.dumps(self.inputs),
-            **({PROXY_RUN: inputs["proxy-rm"]} if "proxy-rm" in inputs else {}),
-            **({RUN_COLOR_TAG: run_color(step.inherited_params["rm_size"])} if step.kind == "policy-run" else {}),
+            Tag.KIND: step.kind,
+            Tag.FINGERPRINT: step.fingerprint,
+            Tag.MADE_BY: made_by,
+            Tag.INPUTS: json.dumps(self.inputs),
+            **({Tag.PROXY_RUN_ID: inputs[Role.PROXY_RM]} if Role.PROXY_RM in inputs else {}),
+            **(
+                {MlflowTag.RUN_COLOR: run_color(step.inherited_params["rm_size"])}
+                if step.kind == Kind.POLICY_RUN
+                else {}
+            ),
             **step.tags,
-            **{f"{HOW}.{name}": str(value) for name, value in step.execution_options.items()},
+            **{f"{TagPrefix.HOW}{name}": str(value) for name, value in step.execution_options.items()},
             **owner_tags(),
         }
         with self._timed():
@@ -164,7 +162,7 @@ class StepRun:
         columns = list(rows[0])
         table = {"columns": columns, "data": [[row[column] for column in columns] for row in rows]}
         (self.folder / name).write_text(json.dumps(table))
-        self.set_tags({"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"}])})
+        self.set_tags({MlflowTag.LOGGED_ARTIFACTS: json.dumps([{"path": name, "type": "table"}])})
 
     def log_checkpoint(self, name: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> None:
         """Keep a model as an MLflow LoggedModel with its scores on the prompts named `curve`."""
@@ -173,7 +171,7 @@ class StepRun:
                 self._experiment,
                 name=f"{self._step.params['method']}-{name}",
                 source_run_id=self.run_id,
-                tags={KIND: "checkpoint", "mlproject.stage": name},
+                tags={Tag.KIND: Kind.CHECKPOINT, Tag.STAGE: name},
                 params={"step": str(step)},
             )
             with tempfile.TemporaryDirectory() as folder:

@@ -15,6 +15,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError, first_line
+from mlproject.names import ExperimentSuffix, Kind
 
 _SQLITE = "sqlite:///"
 _PAGE = 500
@@ -43,9 +44,9 @@ class Store:
 
     def experiment_of(self, kind: str) -> str:
         """Policy runs lie flat in an experiment of their own, models and studies apart."""
-        if kind == "policy-run":
+        if kind == Kind.POLICY_RUN:
             return self.policy_runs
-        models = ("initial-policy", "gold-rm", "comparisons", "pool", "proxy-rm", "test-rm")
+        models = (Kind.INITIAL_POLICY, Kind.GOLD_RM, Kind.COMPARISONS, Kind.POOL, Kind.PROXY_RM, Kind.TEST_RM)
         return self.models if kind in models else self.studies
 
     @property
@@ -94,7 +95,8 @@ def open_store(experiment: str) -> Store:
     try:
         client = MlflowClient(uri)
         ids = [
-            _experiment(client, name, folder) for name in (experiment, f"{experiment}/models", f"{experiment}/studies")
+            _experiment(client, experiment + suffix, folder)
+            for suffix in (ExperimentSuffix.POLICY_RUNS, ExperimentSuffix.MODELS, ExperimentSuffix.STUDIES)
         ]
     except MlflowException as error:
         raise UserError(f"MLFLOW_TRACKING_URI={hide_password(uri)}: {first_line(error)}") from error

@@ -10,10 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
-from mlproject.tracking.runs import KIND
-
-TRAINER_RUN = "trainer-run"
-"""Value of the tag `mlproject.kind`: a run of somebody else's trainer, which no study reuses or compares."""
+from mlproject.names import Kind, Tag
 
 
 class TrainerRun:
@@ -47,7 +44,7 @@ class TrainerRun:
 
     def introduce(self, method: str) -> None:
         """Say what kind of run this is and what optimizes the policy."""
-        self.set_tags({KIND: TRAINER_RUN, "mlproject.method": method})
+        self.set_tags({Tag.KIND: Kind.TRAINER_RUN, Tag.METHOD: method})
 
     def log_artifact(self, path: Path) -> None:
         """Keep a file."""

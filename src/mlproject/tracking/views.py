@@ -28,12 +28,7 @@ from urllib.parse import quote, urlencode
 from mlflow import MlflowClient
 
 from mlproject.models.sizes import SIZES
-
-TAG_PREFIX = "mlflow.sharedViewState."
-"""Of the experiment tags that hold a view; the key of the view follows."""
-
-RUN_COLOR_TAG = "mlflow.runColor"
-"""Run tag that MLflow's charts take the colour of a run from."""
+from mlproject.names import Metric, MetricPrefix, MlflowTag, Sign
 
 FIGURE_BEST_OF_N = "overoptimization-best-of-n"
 """Key of the paper's figure for best-of-n."""
@@ -50,11 +45,10 @@ FORECASTS = "overoptimization-forecasts"
 HUMAN_AND_SIGNS = "overoptimization-human-signs"
 """Key of the view of human judgement and of the signs of over-optimization."""
 
-_SQRT_KL = "curve/sqrt_kl"
 _PREFIXES = ("curve", "forecast", "law", "peak", "ppo", "signs")
 _COLUMNS = (
     *(f"params.`{name}`" for name in ("rm_size", "method", "kl_coef", "seed")),
-    *(f"metrics.`{name}`" for name in ("peak/gold", "peak/kl", "law/alpha", "law/beta")),
+    *(f"metrics.`{name}`" for name in (Metric.PEAK_GOLD, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA)),
 )
 # A rainbow from the smallest to the largest, dark enough for thin lines on white.
 _SIZE_COLORS = (
@@ -104,7 +98,7 @@ def install_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
     tags = client.get_experiment(experiment_id).tags
     views = _views()
     for place, view in enumerate(views):
-        tag, value = TAG_PREFIX + view.key, _tag_value(view, _CREATED_MS - place)
+        tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - place)
         if tags.get(tag) != value:
             client.set_experiment_tag(experiment_id, tag, value)
     return {view.name: view.key for view in views}
@@ -142,7 +136,7 @@ def run_color(rm_size: str) -> str:
 
 
 def _views() -> list[_View]:
-    figure = _line_chart("gold-and-proxy", "figure", ["curve/gold", "curve/proxy"])
+    figure = _line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY])
     figure_section = _section("figure", "Gold (solid), proxy (dashed)", height=500)
     return [
         _View(
@@ -167,8 +161,8 @@ def _views() -> list[_View]:
             FORECASTS,
             "Forecasts, PPO",
             [
-                _line_chart("gold-and-forecast", "forecast", ["curve/gold", "forecast/peak_gold"]),
-                _line_chart("past-peak", "forecast", ["forecast/p_past_peak"]),
+                _line_chart("gold-and-forecast", "forecast", [Metric.CURVE_GOLD, Metric.FORECAST_PEAK_GOLD]),
+                _line_chart("past-peak", "forecast", [Metric.FORECAST_P_PAST_PEAK]),
             ],
             [
                 _section(
@@ -181,9 +175,9 @@ def _views() -> list[_View]:
             HUMAN_AND_SIGNS,
             "Human judgement and signs",
             [
-                _line_chart("gold-and-human", "human", ["curve/gold", "curve/human"]),
-                _line_chart("length", "counted", ["signs/length"]),
-                _line_chart("repetition", "counted", ["signs/repetition"]),
+                _line_chart("gold-and-human", "human", [Metric.CURVE_GOLD, Metric.CURVE_HUMAN]),
+                _line_chart("length", "counted", [MetricPrefix.SIGNS + Sign.LENGTH]),
+                _line_chart("repetition", "counted", [MetricPrefix.SIGNS + Sign.REPETITION]),
             ],
             [
                 _section("human", "Gold (solid), human (dashed)", height=400),
@@ -270,7 +264,7 @@ def _line_chart(uuid: str, section: str, metrics: Sequence[str]) -> dict[str, An
         "scaleType": "linear",
         "range": {},
         "xAxisKey": "metric",
-        "selectedXAxisMetricKey": _SQRT_KL,
+        "selectedXAxisMetricKey": Metric.CURVE_SQRT_KL,
         "displayPoints": False,
         "yAxisKey": "metric",
         "yAxisExpressions": [],

@@ -6,6 +6,7 @@ from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import mean_interval, select, values_of
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
+from mlproject.names import Metric
 
 
 def analyse(result: Result) -> Finding:
@@ -15,8 +16,8 @@ def analyse(result: Result) -> Finding:
     arms = {"1xD": (few, 1.0), f"{most:g}xD": (few, most), "1x4D": (many, 1.0)}
     claims = []
     for name, key, unit in (
-        ("validation loss", "rm/val_loss_calibrated", "nats"),
-        ("peak gold", "peak/gold", "standard deviations"),
+        ("validation loss", Metric.RM_VAL_LOSS_CALIBRATED, "nats"),
+        ("peak gold", Metric.PEAK_GOLD, "standard deviations"),
     ):
         passes, data = (_gain(result, arms["1xD"], arms[arm], key) for arm in (f"{most:g}xD", "1x4D"))
         better = -1 if name == "validation loss" else 1

@@ -11,6 +11,7 @@ from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import law_of, mean_interval, seeds_of
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
+from mlproject.names import Metric
 
 
 def analyse(result: Result) -> Finding:
@@ -88,12 +89,12 @@ def _gain(arm: dict[int, list[Cell]], k: int, seed: int) -> float:
 
 def _conjectured(arm: dict[int, list[Cell]], k: int, seed: int) -> float:
     """beta d log k, with beta of the single round and d added up over the k rounds."""
-    return law_of(_of(arm, 1, seed)).beta * _of(arm, k, seed).metrics["round/sqrt_kl_sum"] * float(np.log(k))
+    return law_of(_of(arm, 1, seed)).beta * _of(arm, k, seed).metrics[Metric.ROUND_SQRT_KL_SUM] * float(np.log(k))
 
 
 def _added_up(arm: dict[int, list[Cell]], k: int, seed: int) -> float:
     cell = _of(arm, k, seed)
-    return cell.metrics["round/sqrt_kl_sum"] / float(cell.curve.sqrt_kl_S[-1])
+    return cell.metrics[Metric.ROUND_SQRT_KL_SUM] / float(cell.curve.sqrt_kl_S[-1])
 
 
 def _arm_one(arm: dict[int, list[Cell]], seeds: list[int]) -> pd.DataFrame:
@@ -102,7 +103,7 @@ def _arm_one(arm: dict[int, list[Cell]], seeds: list[int]) -> pd.DataFrame:
             "rounds": k,
             "gold at the end": str(mean_interval(_end(cell) for cell in cells)),
             "d from the initial policy": f"{np.mean([cell.curve.sqrt_kl_S[-1] for cell in cells]):.2f}",
-            "d added up over rounds": f"{np.mean([cell.metrics['round/sqrt_kl_sum'] for cell in cells]):.2f}",
+            "d added up over rounds": f"{np.mean([cell.metrics[Metric.ROUND_SQRT_KL_SUM] for cell in cells]):.2f}",
             "gain over one round": "" if k == 1 else str(mean_interval(_gain(arm, k, seed) for seed in seeds)),
             "conjectured": "" if k == 1 else str(mean_interval(_conjectured(arm, k, seed) for seed in seeds)),
         }
@@ -117,7 +118,7 @@ def _arm_two(arm: dict[int, list[Cell]]) -> pd.DataFrame:
             "peak gold": str(mean_interval(cell.curve.peak().gold for cell in cells)),
             "peak KL (nats)": f"{np.mean([cell.curve.peak().kl for cell in cells]):.1f}",
             "gold at the end": str(mean_interval(_end(cell) for cell in cells)),
-            "validation accuracy": f"{np.mean([cell.metrics['rm/val_accuracy'] for cell in cells]):.3f}",
+            "validation accuracy": f"{np.mean([cell.metrics[Metric.RM_VAL_ACCURACY] for cell in cells]):.3f}",
         }
         for k, cells in arm.items()
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mlproject.models.sizes import SIZES
+from mlproject.names import Metric
 
 SCORE = "score above the initial policy\n(standard deviations)"
 """Label of an axis that gold, proxy and human share."""
@@ -17,15 +18,15 @@ _LABELS = {
     "sqrt_kl": "$\\sqrt{\\mathrm{KL}}$ from the initial policy (square-root nats)",
     "kl": "KL from the initial policy (nats)",
     "proxy": "proxy score above the initial policy (gold standard deviations)",
-    "peak/gold": "peak gold\n(standard deviations)",
-    "peak/kl": "peak KL (nats)",
-    "curve/gold": "gold at the last point\n(standard deviations)",
-    "curve/proxy": "proxy score at the last point\n(gold standard deviations)",
-    "curve/human": "human judgement at the last point\n(standard deviations)",
-    "curve/kl": "KL at the last point (nats)",
-    "drop/gold": "gold lost after the peak\n(standard deviations)",
-    "rm/val_loss": "validation loss (nats)",
-    "rm/val_accuracy": "validation accuracy",
+    Metric.PEAK_GOLD: "peak gold\n(standard deviations)",
+    Metric.PEAK_KL: "peak KL (nats)",
+    Metric.CURVE_GOLD: "gold at the last point\n(standard deviations)",
+    Metric.CURVE_PROXY: "proxy score at the last point\n(gold standard deviations)",
+    Metric.CURVE_HUMAN: "human judgement at the last point\n(standard deviations)",
+    Metric.CURVE_KL: "KL at the last point (nats)",
+    Metric.DROP_GOLD: "gold lost after the peak\n(standard deviations)",
+    Metric.RM_VAL_LOSS: "validation loss (nats)",
+    Metric.RM_VAL_ACCURACY: "validation accuracy",
     "rm_params": "reward model, by its parameters",
     "kl_coef": "KL coefficient (gold standard deviations per nat)",
 }

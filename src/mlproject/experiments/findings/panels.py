@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mlproject.curve import Curve
 from mlproject.experiments.findings.frame import CURVE_COLUMN, in_order
 from mlproject.experiments.findings.labels import value as value_label
+from mlproject.names import Metric
 from mlproject.plotting import theme
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ SIGN_LINE: theme.Style = {"linestyle": (0, (1, 1.2)), "linewidth": 1.5}
 RUN_LINE: theme.Style = {"linewidth": 0.7, "alpha": 0.5}
 """One run of several that a mean is taken over."""
 
-_LOGARITHMIC = ("n_comparisons", "rm_params", "kl_coef", "peak/kl", "curve/kl")
+_LOGARITHMIC = ("n_comparisons", "rm_params", "kl_coef", Metric.PEAK_KL, Metric.CURVE_KL)
 _REPEATS = ("seed", "world_seed", "witnesses")
 _GOLD_SHARE = 0.45  # of the height of a panel belongs to gold, at least; a proxy that rises higher leaves it
 

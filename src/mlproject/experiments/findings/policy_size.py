@@ -10,6 +10,7 @@ from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import gold_at, mean_interval, methods_of, proxy_at, select, values_of
 from mlproject.experiments.results import Cell, Result
 from mlproject.models.sizes import SIZES
+from mlproject.names import Metric
 
 Measure = Callable[[Cell], float]
 
@@ -28,7 +29,9 @@ def analyse(result: Result) -> Finding:
 
 
 def _start(result: Result, sizes: list[str]) -> Claim:
-    means = [float(np.mean([c.metrics["pool/gold_mean"] for c in select(result, policy_size=size)])) for size in sizes]
+    means = [
+        float(np.mean([c.metrics[Metric.POOL_GOLD_MEAN] for c in select(result, policy_size=size)])) for size in sizes
+    ]
     return Claim(
         "A larger policy starts from a higher gold score",
         "initial gold: " + ", ".join(f"{size} {mean:+.2f}" for size, mean in zip(sizes, means, strict=True)),

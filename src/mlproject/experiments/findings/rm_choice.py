@@ -13,6 +13,7 @@ from mlproject.curve import Curve
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import select
 from mlproject.experiments.results import Cell, Result
+from mlproject.names import Metric
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.registry.gates import Gates, read_gates
 from mlproject.registry.metrics import Evidence
@@ -35,8 +36,8 @@ def analyse(result: Result) -> Finding:
         "our gates, all candidates at once": lambda known, rng: _at_once(gates, known),
         "our gates, one candidate after another": lambda known, rng: _one_by_one(gates, known, rng),
         "peak gold, no gates": lambda known, rng: ranked(known)[0],
-        "validation accuracy": lambda known, rng: max(known, key=lambda i: known[i].trained["rm/val_accuracy"]),
-        "validation loss": lambda known, rng: min(known, key=lambda i: known[i].trained["rm/val_loss"]),
+        "validation accuracy": lambda known, rng: max(known, key=lambda i: known[i].trained[Metric.RM_VAL_ACCURACY]),
+        "validation loss": lambda known, rng: min(known, key=lambda i: known[i].trained[Metric.RM_VAL_LOSS]),
         "proxy score": lambda known, rng: max(known, key=lambda i: float(known[i].curve.proxy_S[-1])),
         "any": lambda known, rng: int(rng.choice(list(known))),
     }

@@ -20,6 +20,7 @@ from mlproject.experiments.findings.evidence import (
 )
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Plane, plane, trend
+from mlproject.names import Metric
 
 CHANCE = math.log(2)
 NEAR_CHANCE = 0.02
@@ -75,7 +76,7 @@ def analyse(result: Result) -> Finding:
         tables={"Peak gold, best-of-n (mean over seeds)": _matrix(cells, _peak)}
         | {
             "Validation loss (log 2 = .693 is chance)": _matrix(
-                cells, lambda cell: cell.metrics["rm/val_loss_calibrated"]
+                cells, lambda cell: cell.metrics[Metric.RM_VAL_LOSS_CALIBRATED]
             ),
             "Gold at the largest n": _matrix(cells, lambda cell: float(cell.curve.gold_S[-1])),
         },
@@ -88,7 +89,7 @@ def _peak(cell: Cell) -> float:
 
 
 def _near_chance(cell: Cell) -> bool:
-    return cell.metrics["rm/val_loss"] > CHANCE - NEAR_CHANCE
+    return cell.metrics[Metric.RM_VAL_LOSS] > CHANCE - NEAR_CHANCE
 
 
 def _threshold(result: Result, size: str) -> int | None:
@@ -96,7 +97,7 @@ def _threshold(result: Result, size: str) -> int | None:
     found = None
     for count in reversed(values_of(result, "n_comparisons")):
         cells = select(result, method="best-of-n", rm_size=size, n_comparisons=count)
-        if not cells or np.mean([cell.metrics["rm/val_loss"] for cell in cells]) > CHANCE - NEAR_CHANCE:
+        if not cells or np.mean([cell.metrics[Metric.RM_VAL_LOSS] for cell in cells]) > CHANCE - NEAR_CHANCE:
             break
         found = count
     return found

@@ -10,6 +10,7 @@ from mlproject.experiments.findings.evidence import select
 from mlproject.experiments.results import Result
 from mlproject.laws import MIN_D, gamma, law_for, spearman
 from mlproject.laws.fits import fit
+from mlproject.names import Metric
 
 
 def analyse(result: Result) -> Finding:
@@ -23,9 +24,9 @@ def analyse(result: Result) -> Finding:
         gammas.append(float(gamma(form, [gold.alpha, gold.beta], [proxy.alpha, proxy.beta], float(d_S.max()))))
     table = pd.DataFrame(
         {
-            "loss": [cell.metrics["rm/val_loss_calibrated"] for cell in cells],
-            "hard loss": [cell.metrics["rm/val_loss"] for cell in cells],
-            "accuracy": [cell.metrics["rm/val_accuracy"] for cell in cells],
+            "loss": [cell.metrics[Metric.RM_VAL_LOSS_CALIBRATED] for cell in cells],
+            "hard loss": [cell.metrics[Metric.RM_VAL_LOSS] for cell in cells],
+            "accuracy": [cell.metrics[Metric.RM_VAL_ACCURACY] for cell in cells],
             "gold": [float(cell.curve.gold_S[-1]) for cell in cells],
             "peak": [cell.curve.peak().gold for cell in cells],
             "gamma": gammas,

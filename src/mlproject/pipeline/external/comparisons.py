@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlproject.config.schema import Config
-from mlproject.pipeline.comparisons import HELD_OUT, TABLE
-from mlproject.pipeline.external.policy import SKIPPED
-from mlproject.pipeline.loading import PROMPTS_FOLDER, load_prompt_format, numpy_generator
+from mlproject.names import Artifact, Kind, Metric, Role
+from mlproject.pipeline.comparisons import HELD_OUT
+from mlproject.pipeline.loading import load_prompt_format, numpy_generator
 from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import comparisons_from_preferences
 from mlproject.worlds.files import Files
@@ -17,7 +17,7 @@ def external_comparisons(config: Config, policy: Step) -> Step:
     about = path_and_digest(config.preferences)
     return Step(
         name="comparisons of your own",
-        kind="comparisons",
+        kind=Kind.COMPARISONS,
         version=1,
         params={
             **config.select("world", *READ_OPTIONS, "n_comparisons", "label_noise"),
@@ -25,7 +25,7 @@ def external_comparisons(config: Config, policy: Step) -> Step:
             "preferences_sha256": about["sha256"],
             "labels": "given",
         },
-        inputs={"initial-policy": policy},
+        inputs={Role.INITIAL_POLICY: policy},
         fn=import_preferences,
     )
 
@@ -36,7 +36,7 @@ def import_preferences(run: Run) -> None:
     A tenth of the prompts is held out; which response stands first is a coin's choice.
     """
     p = run.params
-    world = Files.load(run.input("initial-policy") / PROMPTS_FOLDER)
+    world = Files.load(run.input(Role.INITIAL_POLICY) / Artifact.PROMPTS)
     kept, skipped = train_preferences(p, p["preferences_path"], world, load_prompt_format(run, world).cut)
     rng = numpy_generator("own comparisons", p["world_seed"])
     chosen = [kept[i] for i in rng.permutation(len(kept))[: p["n_comparisons"]]]
@@ -48,13 +48,13 @@ def import_preferences(run: Run) -> None:
         label_noise=p["label_noise"],
         rng=rng,
     )
-    table.to_parquet(run.folder / TABLE)
+    table.to_parquet(run.folder / Artifact.COMPARISONS)
     if skipped:
-        (run.folder / SKIPPED).write_text("\n".join(skipped) + "\n", encoding="utf-8")
+        (run.folder / Artifact.SKIPPED_ROWS).write_text("\n".join(skipped) + "\n", encoding="utf-8")
     run.log_metrics(
         {
-            "comparisons/rows_skipped": len(skipped),
-            "comparisons/held_out": int(table.held_out.sum()),
-            "comparisons/count": len(table),
+            Metric.COMPARISONS_ROWS_SKIPPED: len(skipped),
+            Metric.COMPARISONS_HELD_OUT: int(table.held_out.sum()),
+            Metric.COMPARISONS_COUNT: len(table),
         }
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mlproject.config.rules import GOLD, NONE, gold_kind, is_function
+from mlproject.config.rules import NONE, gold_kind, is_function
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import (
@@ -28,9 +28,9 @@ from mlproject.models.generation import sample
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function
+from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
-    UNITS,
     load_policy,
     load_prompt_format,
     load_scorer,
@@ -40,9 +40,6 @@ from mlproject.pipeline.loading import (
     torch_generator,
 )
 from mlproject.pipeline.step import Run, Step
-
-PAIRS = "pairs.parquet"
-"""Artifact: pairs of responses of the initial policy with their gold scores, for the scale of proxies."""
 
 UNIT_PAIRS = 1024
 """Training prompts on which units are measured, two responses each."""
@@ -74,12 +71,12 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
         params |= {"gold": found.source, "gold_sha256": found.digest}
     return Step(
         name=name,
-        kind="gold-rm",
+        kind=Kind.GOLD_RM,
         version=1,
         params={**config.select("world", "world_seed"), **params, "gold_size": size},
-        inputs={"initial-policy": policy, **({"test-rm": test_rm} if test_rm else {})},
+        inputs={Role.INITIAL_POLICY: policy, **({Role.TEST_RM: test_rm} if test_rm else {})},
         inherited_params={"rm_params": rm_params},
-        tags={GOLD: gold_kind(config)},
+        tags={Tag.GOLD: gold_kind(config)},
         fn=import_gold,
     )
 
@@ -97,7 +94,7 @@ def import_gold(run: Run) -> None:
 
     p = run.params
     world, device = open_world(run), new_accelerator().device
-    prompt_format, policy = load_prompt_format(run, world), load_policy(run.input("initial-policy"), device)
+    prompt_format, policy = load_prompt_format(run, world), load_policy(run.input(Role.INITIAL_POLICY), device)
     scorer = _scorer(run, prompt_format, device).with_units(0.0, 1.0)
     generator = torch_generator("gold responses", p["world_seed"], device=device)
     prompts = world.prompts("train", UNIT_PAIRS)
@@ -131,18 +128,20 @@ def import_gold(run: Run) -> None:
     if sd == 0:
         raise UserError(f"gold={p['gold']}: gives every response of the initial policy {centre:g}; it cannot be gold")
     pairs[["score_a", "score_b"]] = (raw - centre) / sd
-    pairs.to_parquet(run.folder / PAIRS)
+    pairs.to_parquet(run.folder / Artifact.PAIRS)
     save_scorer(scorer.with_units(centre, 1 / sd), run.folder, prompt_format)
     judged = world.judge(pairs.prompt.tolist(), pairs.response_a.tolist())
     human = {} if judged is None else {"human_mean": float(judged.mean()), "human_std": float(judged.std())}
-    (run.folder / UNITS).write_text(json.dumps(human))
-    run.log_metrics({"gold/centre": centre, "gold/sd": sd, "gold/ties": float(np.mean(raw[:, 0] == raw[:, 1]))})
+    (run.folder / Artifact.UNITS).write_text(json.dumps(human))
+    run.log_metrics(
+        {Metric.GOLD_CENTRE: centre, Metric.GOLD_SD: sd, Metric.GOLD_TIES: float(np.mean(raw[:, 0] == raw[:, 1]))}
+    )
 
 
 def _scorer(run: Run, prompt_format: PromptFormat, device: torch.device) -> Scorer:
     gold = run.params["gold"]
     if gold == NONE:
-        return load_scorer(run.input("test-rm"), prompt_format, device)
+        return load_scorer(run.input(Role.TEST_RM), prompt_format, device)
     if is_function(gold):
         return FunctionScorer(gold, load_function(gold))
     model, tokenizer = load_reward_checkpoint(inspect_checkpoint(gold, "gold"), "gold")

@@ -10,11 +10,9 @@ from mlproject.errors import UserError
 from mlproject.models.checkpoints import inspect_checkpoint, load_policy_checkpoint, longest_sequence
 from mlproject.models.init import parameter_count
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.pipeline.loading import MODEL_FOLDER, PROMPTS_FOLDER
+from mlproject.names import Artifact, Kind, Metric, MetricPrefix
 from mlproject.pipeline.step import Run, Step
 from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest, take_snapshot
-
-SKIPPED = "skipped_rows.txt"
 
 
 def external_policy(config: Config) -> Step:
@@ -30,7 +28,7 @@ def external_policy(config: Config) -> Step:
     files = {f"{name}_{key}": value for key, value in path_and_digest(getattr(config, name)).items()}
     return Step(
         name=f"initial policy {found.name}",
-        kind="initial-policy",
+        kind=Kind.INITIAL_POLICY,
         version=1,
         params={
             **config.select("world", *READ_OPTIONS),
@@ -64,13 +62,13 @@ def import_policy(run: Run) -> None:
     )
     run.log_metrics(
         {
-            **{f"prompts/{split}": count for split, count in counts.items()},
-            "prompts/rows_skipped": len(frozen.skipped),
-            "prompts/too_long": frozen.long,
+            **{MetricPrefix.PROMPTS + split: count for split, count in counts.items()},
+            Metric.PROMPTS_ROWS_SKIPPED: len(frozen.skipped),
+            Metric.PROMPTS_TOO_LONG: frozen.long,
         }
     )
     if frozen.skipped:
-        (run.folder / SKIPPED).write_text("\n".join(frozen.skipped) + "\n", encoding="utf-8")
-    frozen.world.save(run.folder / PROMPTS_FOLDER)
-    model.save_pretrained(run.folder / MODEL_FOLDER)
-    tokenizer.save_pretrained(run.folder / MODEL_FOLDER)
+        (run.folder / Artifact.SKIPPED_ROWS).write_text("\n".join(frozen.skipped) + "\n", encoding="utf-8")
+    frozen.world.save(run.folder / Artifact.PROMPTS)
+    model.save_pretrained(run.folder / Artifact.MODEL)
+    tokenizer.save_pretrained(run.folder / Artifact.MODEL)

@@ -6,6 +6,7 @@ from mlproject.config.schema import Config
 from mlproject.models.checkpoints import CheckpointInfo, inspect_checkpoint, load_reward_checkpoint, prompt_format_of
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel
+from mlproject.names import Kind, Role, Tag
 from mlproject.pipeline.calibrate import calibrated, load_unit_pairs
 from mlproject.pipeline.external.gold import UNIT_PAIRS
 from mlproject.pipeline.loading import load_prompt_format, new_accelerator, open_world, save_scorer
@@ -23,7 +24,7 @@ def external_proxy(config: Config, found: CheckpointInfo, given: str, policy: St
     """
     return Step(
         name=f"proxy RM {found.name} seed {seed}",
-        kind="proxy-rm",
+        kind=Kind.PROXY_RM,
         version=1,
         params={
             **config.select("world"),
@@ -32,7 +33,7 @@ def external_proxy(config: Config, found: CheckpointInfo, given: str, policy: St
             "rm_checkpoint": found.source,
             "rm_sha256": found.digest,
         },
-        inputs={"initial-policy": policy, "gold-rm": gold},
+        inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold},
         inherited_params={
             "rm_params": found.parameters,
             "world_seed": config.world_seed,
@@ -52,5 +53,5 @@ def import_proxy(run: Run) -> None:
     own = prompt_format_of(tokenizer, model)
     proxy, metrics = calibrated(RewardModel(model.to(new_accelerator().device)), load_unit_pairs(run, own))
     run.log_metrics(metrics)
-    run.set_tags({"mlproject.weights_sha256": content_hash(model)})
+    run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
     save_scorer(TextRewardModel(proxy, own), run.folder, prompt_format)

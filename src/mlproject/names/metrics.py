@@ -1,0 +1,126 @@
+"""Metrics of runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mlproject.names.runs import RolePrefix
+
+
+class Metric:
+    """Metrics of runs."""
+
+    CURVE_KL: Final = "curve/kl"
+    CURVE_SQRT_KL: Final = "curve/sqrt_kl"
+    CURVE_PROXY: Final = "curve/proxy"
+    CURVE_PROXY_SE: Final = "curve/proxy_se"
+    CURVE_GOLD: Final = "curve/gold"
+    CURVE_GOLD_SE: Final = "curve/gold_se"
+    CURVE_HUMAN: Final = "curve/human"
+    FORECAST_PEAK_KL: Final = "forecast/peak_kl"
+    FORECAST_PEAK_KL_LOW: Final = "forecast/peak_kl_low"
+    FORECAST_PEAK_KL_HIGH: Final = "forecast/peak_kl_high"
+    FORECAST_PEAK_GOLD: Final = "forecast/peak_gold"
+    FORECAST_PEAK_GOLD_LOW: Final = "forecast/peak_gold_low"
+    FORECAST_PEAK_GOLD_HIGH: Final = "forecast/peak_gold_high"
+    FORECAST_P_PAST_PEAK: Final = "forecast/p_past_peak"
+    FORECAST_LOSES_BEYOND_KL: Final = "forecast/loses_beyond_kl"
+    FORECAST_GOLD_RESPONSES: Final = "forecast/gold_responses"
+    PEAK_GOLD: Final = "peak/gold"
+    PEAK_GOLD_SE: Final = "peak/gold_se"
+    PEAK_KL: Final = "peak/kl"
+    PEAK_STEP: Final = "peak/step"
+    DROP_GOLD: Final = "drop/gold"
+    DROP_GOLD_SE: Final = "drop/gold_se"
+    LAW_ALPHA: Final = "law/alpha"
+    LAW_BETA: Final = "law/beta"
+    LAW_RMSE: Final = "law/rmse"
+    LAW_R2: Final = "law/r2"
+    LAW_PEAK_KL: Final = "law/peak_kl"
+    LAW_PEAK_GOLD: Final = "law/peak_gold"
+    ROUND_SQRT_KL_SUM: Final = "round/sqrt_kl_sum"
+    SFT_LOSS: Final = "sft/loss"
+    RM_TRAIN_LOSS: Final = "rm/train_loss"
+    RM_VAL_ACCURACY: Final = "rm/val_accuracy"
+    RM_VAL_LOSS: Final = "rm/val_loss"
+    RM_VAL_LOSS_CALIBRATED: Final = "rm/val_loss_calibrated"
+    RM_GOLD_ACCURACY: Final = "rm/gold_accuracy"
+    RM_ECE: Final = "rm/ece"
+    RM_SCALE: Final = "rm/scale"
+    RM_ACCURACY_BROAD: Final = "rm/accuracy_broad"
+    RM_LOSS_BROAD: Final = "rm/loss_broad"
+    RM_ECE_BROAD: Final = "rm/ece_broad"
+    RM_ACCURACY_INITIAL_POLICY: Final = "rm/accuracy_initial_policy"
+    RM_LOSS_INITIAL_POLICY: Final = "rm/loss_initial_policy"
+    RM_ECE_INITIAL_POLICY: Final = "rm/ece_initial_policy"
+    COMPARISONS_COUNT: Final = "comparisons/count"
+    COMPARISONS_HELD_OUT: Final = "comparisons/held_out"
+    COMPARISONS_TIES_DROPPED: Final = "comparisons/ties_dropped"
+    COMPARISONS_ROWS_SKIPPED: Final = "comparisons/rows_skipped"
+    POOL_GOLD_MEAN: Final = "pool/gold_mean"
+    POOL_GOLD_STD: Final = "pool/gold_std"
+    POOL_DISTINCT: Final = "pool/distinct"
+    POOL_MEAN_LENGTH: Final = "pool/mean_length"
+    POOL_GOLD_HUMAN_CORRELATION: Final = "pool/gold_human_correlation"
+    GOLD_CENTRE: Final = "gold/centre"
+    GOLD_SD: Final = "gold/sd"
+    GOLD_TIES: Final = "gold/ties"
+    PROMPTS_ROWS_SKIPPED: Final = "prompts/rows_skipped"
+    PROMPTS_TOO_LONG: Final = "prompts/too_long"
+    AUDIT_GOLD: Final = "audit/gold"
+    AUDIT_GOLD_SE: Final = "audit/gold_se"
+    AUDIT_PROXY: Final = "audit/proxy"
+    AUDIT_KL: Final = "audit/kl"
+    AUDIT_STEP: Final = "audit/step"
+    TRIALS_COMPLETE: Final = "trials/complete"
+    TRIALS_PRUNED: Final = "trials/pruned"
+    TRIALS_UPDATES: Final = "trials/updates"
+    BEST_PEAK_GOLD: Final = "best/peak_gold"
+    BEST_KL_COEF: Final = "best/kl_coef"
+    GATES_PASSED: Final = "gates/passed"
+    CANDIDATES: Final = "candidates"
+    CANDIDATE_PEAK_GOLD: Final = "candidate/peak_gold"
+    STUDY_SECONDS: Final = "study/seconds"
+    STUDY_STEP_SECONDS: Final = "study/step_seconds"
+    STUDY_TRACKING_SECONDS: Final = "study/tracking_seconds"
+    STUDY_STEPS_MADE: Final = "study/steps_made"
+    STUDY_STEPS_REUSED: Final = "study/steps_reused"
+    MONITOR_SECONDS: Final = "monitor/seconds"
+    MONITOR_SHARE: Final = "monitor/share"
+    MONITOR_PROMPTS: Final = "monitor/prompts"
+    MONITOR_EVERY: Final = "monitor/every"
+
+
+class MetricPrefix:
+    """What families of metrics begin with. The diagnostics of a method begin with its name and `/`."""
+
+    CURVE: Final = "curve/"
+    FORECAST: Final = "forecast/"
+    SIGNS: Final = "signs/"
+    ALARMS: Final = "alarms/"
+    EVALUATOR: Final = "meter/"
+    PROMPTS: Final = "prompts/"
+    RM: Final = "rm/"
+    TREND: Final = "trend/"
+    RANK: Final = "rank/"
+    GATE: Final = "gate/"
+
+
+class Sign:
+    """Text statistics and other quantities that need no gold; as metrics `signs/<name>`."""
+
+    LENGTH: Final = "length"
+    REPETITION: Final = "repetition"
+    DISTINCT_2: Final = "distinct-2"
+    DISTINCT_RESPONSES: Final = "distinct-responses"
+    COMPRESSION: Final = "compression"
+    ENTROPY: Final = "entropy"
+    RM_DISAGREEMENT: Final = "rm_disagreement"
+
+
+class SignPrefix:
+    """What the signs of auxiliary reward models begin with; the test RM's size or the member's seed follows."""
+
+    TEST_RM: Final = RolePrefix.TEST_RM
+    MEMBER: Final = RolePrefix.MEMBER
+    RM_GAP: Final = "rm_gap."
