@@ -35,7 +35,8 @@ from optuna.trial import Trial, TrialState
 from mlproject.curve import Curve
 from mlproject.experiments.results import load_result
 from mlproject.laws import Forecast, wilson_interval
-from mlproject.search.law_pruner import RM_PARAMS, Judgement, LawPruner, Verdict, report
+from mlproject.names import TrialAttribute
+from mlproject.search.law_pruner import Judgement, LawPruner, Verdict, report
 
 NEAR = 0.98  # of the grid's best peak gold
 MOST_TRIALS, RESAMPLES = 60, 2000
@@ -164,7 +165,7 @@ def search(grid: Grid, sampler: optuna.samplers.BaseSampler, arm: Arm) -> Search
     while found.trials < MOST_TRIALS and not found.arrived:
         trial = study.ask(space)
         cell = trial.params[COEF], trial.params[SIZE]
-        trial.set_user_attr(RM_PARAMS, grid.rm_params[cell[1]])
+        trial.set_user_attr(TrialAttribute.RM_PARAMS, grid.rm_params[cell[1]])
         if cell in known:
             for point in grid.points[cell][: known[cell].end + 1]:
                 report(trial, *point)

@@ -34,4 +34,4 @@ def test_reward_models_of_one_size_are_summed_up_and_all_count_in_the_forecasts_
     law.fit_laws(run)
     laws = json.loads((tmp_path / Artifact.LAWS).read_text())
     assert len(laws["groups"]) == 3
-    assert str(params[0]) in json.loads((tmp_path / law.PRIORS).read_text())["best-of-n"]
+    assert str(params[0]) in json.loads((tmp_path / Artifact.PRIORS).read_text())["best-of-n"]

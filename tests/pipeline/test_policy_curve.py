@@ -14,11 +14,10 @@ from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prior
 from mlproject.monitoring.metrics import forecast_metrics
+from mlproject.names import Artifact
 from mlproject.optimization import METHODS
 from mlproject.optimization.stopping import StopDecision, StopRule
-from mlproject.pipeline.law import PRIORS
 from mlproject.pipeline.policy_curve import draw_curve, load_prior, total_distance
-from mlproject.pipeline.policy_run import TRAVELLED
 
 PPO, BEST_OF_N = METHODS["ppo"], METHODS["best-of-n"]
 KL_S = np.linspace(0.0, 40.0, 41)
@@ -155,7 +154,7 @@ def test_what_a_method_says_about_itself_is_logged_under_its_name() -> None:
 
 def test_a_law_run_without_curves_of_this_rm_is_refused_in_one_line(tmp_path: Path) -> None:
     prior = Prior.from_curves("ppo", {100: [Curve.from_points(planted())]}, 100)
-    (tmp_path / PRIORS).write_text(json.dumps({"ppo": {"100": prior.to_dict()}}))
+    (tmp_path / Artifact.PRIORS).write_text(json.dumps({"ppo": {"100": prior.to_dict()}}))
     run = FakeRun(tmp_path, forecast_prior="abc", rm_params=100)
     assert load_prior(run, PPO).to_dict() == prior.to_dict()  # type: ignore[arg-type, union-attr]
     assert load_prior(FakeRun(tmp_path), PPO) is None  # type: ignore[arg-type]
@@ -168,5 +167,5 @@ def test_distances_of_rounds_that_start_from_the_last_policy_add_up(tmp_path: Pa
     curve = Curve.from_points(planted()[:5])
     last = CurvePoint(4, 4.0, np.zeros(2), np.zeros(2), diagnostics={"round_kl": 2.25})
     assert total_distance(curve, last, None) == 2.0
-    (tmp_path / TRAVELLED).write_text("1.25")
+    (tmp_path / Artifact.ROUND_DISTANCE).write_text("1.25")
     assert total_distance(curve, last, tmp_path) == 1.25 + 1.5

@@ -6,7 +6,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from tests.registry.planted import promoting
 
-from mlproject.names import Alias, VersionTag
+from mlproject.names import Alias, Tag, VersionTag
 from mlproject.registry import lock as turn
 from mlproject.registry.history import history
 from mlproject.registry.versions import holder, verify
@@ -49,7 +49,7 @@ def test_the_run_of_a_promotion_holds_verdict_evidence_and_gates(plant, tmp_path
     promoting(tmp_path)
     run = newest(store)
     assert run.info.status == "FINISHED"
-    assert run.data.tags[turn.OUTCOME] == "promoted"
+    assert run.data.tags[Tag.PROMOTION_OUTCOME] == "promoted"
     assert run.data.tags["mlproject.kind"] == "promotion"
     assert run.data.metrics["gate/peak_gold"] == pytest.approx(1.2)
     assert run.data.metrics["gate/peak_gold_low"] < 1.2 < run.data.metrics["gate/peak_gold_high"]
@@ -100,7 +100,7 @@ def test_one_that_fails_before_the_audit_never_sees_the_audit_prompts(plant, tmp
     store = plant({("3k", 0): 0.4})
     assert promoting(tmp_path) == 3
     run = newest(store)
-    assert run.data.tags[turn.OUTCOME] == "refused"
+    assert run.data.tags[Tag.PROMOTION_OUTCOME] == "refused"
     assert run.data.metrics["gate/peak_gold_holds"] == 0
     assert "gate/margin" not in run.data.metrics
     assert champion(store) is None
@@ -123,7 +123,7 @@ def test_a_rehearsal_leaves_the_registry_as_it_is(plant, tmp_path, wanted, capsy
     assert promoting(tmp_path, "--dry-run", *wanted) == 0
     with pytest.raises(MlflowException, match="not found"):
         store.client().get_registered_model(NAME)
-    assert newest(store).data.tags[turn.OUTCOME] == "dry-run"
+    assert newest(store).data.tags[Tag.PROMOTION_OUTCOME] == "dry-run"
     assert "passed all gates" in capsys.readouterr().out
 
 

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from tests.registry import planted
 
-from mlproject.names import Alias, Status, VersionTag
+from mlproject.names import Alias, Status, Tag, VersionTag
 from mlproject.registry import lock as turn
 from mlproject.registry.history import history
 from mlproject.registry.versions import verify
@@ -105,7 +105,7 @@ def check_records(store: Store) -> None:
     client = store.client()
     for run in turn.promotions(client, NAME):
         assert run.info.status in ("FINISHED", "KILLED", "FAILED")
-        assert turn.OUTCOME in run.data.tags or turn.TURN not in run.data.tags
+        assert Tag.PROMOTION_OUTCOME in run.data.tags or Tag.PROMOTION_TURN not in run.data.tags
     moves = history(client, NAME)
     assert moves[-1].came == str(client.get_model_version_by_alias(NAME, Alias.CHAMPION).version)
     for before, after in pairwise(moves):
