@@ -18,7 +18,7 @@ from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import decode_responses, encode
 from mlproject.optimization import METHODS, Method, best_of_n, ppo
-from mlproject.optimization.evaluator import Evaluator, Snapshot
+from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
 
@@ -51,7 +51,6 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         signs_PN={"length": rng.random((P, N))},
     )
     prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
-    shown: list[Snapshot] = []
     proxy = TokenReward(1)
     evaluator = Evaluator(
         world=SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {}),
@@ -64,7 +63,6 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         pool=pool,
         samples_per_prompt=1,
         seed=0,
-        observe=shown.append,
     )
     task = OptimizationTask(
         initial_policy=tiny_policy(),
@@ -81,9 +79,7 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         generator=torch.Generator().manual_seed(0),
     )
     proxy_PN = proxy.rate(task.samples).reshape(P, N)
-    return SimpleNamespace(
-        task=task, pool=pool, evaluator=evaluator, shown=shown, proxy_PN=proxy_PN, responses=responses
-    )
+    return SimpleNamespace(task=task, pool=pool, evaluator=evaluator, proxy_PN=proxy_PN, responses=responses)
 
 
 def best_of_every_subset(proxy_N: np.ndarray, value_N: np.ndarray, n: int) -> float:
@@ -145,9 +141,9 @@ def test_a_curve_starts_at_zero_and_its_proxy_only_rises(setting) -> None:
 
 
 def test_the_responses_shown_are_what_the_proxy_likes_best_among_the_first_n(setting) -> None:
-    list(best_of_n.optimize(setting.task))
-    assert len(setting.shown) == N
-    for snapshot in setting.shown:
+    for point in best_of_n.optimize(setting.task):
+        snapshot = setting.evaluator.snapshot
+        assert snapshot.point is point
         best = [p * N + int(np.argmax(setting.proxy_PN[p, : snapshot.point.step])) for p in range(P)]
         assert list(snapshot.responses) == [setting.responses[i] for i in best]
         gold = setting.pool.gold_PN

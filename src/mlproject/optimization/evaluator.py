@@ -69,9 +69,11 @@ class Evaluator:
         samples_per_prompt: responses drawn per prompt to measure a policy.
         seed: of these draws, the same at every point.
         round_start: where this round of an iterated run started; the distance from it is measured too.
-        observe: told every snapshot.
         auxiliary_rms: scorers that nobody optimizes, by role (see `mlproject.optimization.auxiliary_rms`). Each
             adds its mean gain over the initial policy to a point's signs.
+
+    Attributes:
+        snapshot: what the last curve point was measured on; None before the first.
     """
 
     def __init__(
@@ -88,7 +90,6 @@ class Evaluator:
         samples_per_prompt: int,
         seed: int,
         round_start: PreTrainedModel | None = None,
-        observe: Callable[[Snapshot], None] = lambda snapshot: None,
         auxiliary_rms: Mapping[str, Scorer] | None = None,
     ) -> None:
         self._auxiliary_rms = dict(auxiliary_rms or {})
@@ -96,7 +97,8 @@ class Evaluator:
         self._prompts: Prompts = prompt_format.encode_prompts(self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
         self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
-        self._round_start, self._observe = round_start, observe
+        self._round_start = round_start
+        self.snapshot: Snapshot | None = None
         prompts_in_pool, samples_in_pool = pool.shape
         baseline = min(_BASELINE_SAMPLES, samples_in_pool)
         first = Responses.of_prompts(self._texts, pool.first(baseline), prompt_format)
@@ -144,7 +146,7 @@ class Evaluator:
             diagnostics=said,
         )
         shown = slice(0, SHOWN_PMOMPTS)
-        self._show(
+        self._keep(
             point,
             responses.texts[:: self._samples][shown],
             proxy_PM[shown, 0],
@@ -194,7 +196,7 @@ class Evaluator:
             )
             chosen = choice_GP[g, shown]
             rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
-            self._show(
+            self._keep(
                 point,
                 self._prompt_format.decode(rows),
                 proxy_PN[shown, chosen],
@@ -238,7 +240,7 @@ class Evaluator:
     def _human_gain(self, human_P: Array | None) -> Array | None:
         return None if human_P is None or self._human_baseline_P is None else human_P - self._human_baseline_P
 
-    def _show(
+    def _keep(
         self,
         point: CurvePoint,
         responses: Sequence[str],
@@ -249,15 +251,13 @@ class Evaluator:
     ) -> None:
         if human is not None and self._human_baseline_P is not None:
             human = human - self._human_baseline_P.mean()
-        self._observe(
-            Snapshot(
-                point,
-                responses,
-                proxy - self._proxy_baseline_P.mean(),
-                gold - self._gold_baseline_P.mean(),
-                human,
-                policy,
-            )
+        self.snapshot = Snapshot(
+            point,
+            responses,
+            proxy - self._proxy_baseline_P.mean(),
+            gold - self._gold_baseline_P.mean(),
+            human,
+            policy,
         )
 
 

@@ -15,7 +15,7 @@ from mlproject.monitoring.metrics import point_metrics, summaries
 from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.names import Artifact, Metric, Role, Split, Stage, Tag, TagPrefix
 from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
-from mlproject.optimization.stopping import ForecastStop, KLBudgetStop, StopDecision, StopRule, follow
+from mlproject.optimization.stopping import Callback, ForecastStop, KLBudgetStop, StopDecision, StopRule, follow
 from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import open_world
 from mlproject.pipeline.snapshots import SnapshotRecorder
@@ -29,9 +29,14 @@ def execute(run: Run) -> None:
     """Optimize the policy, and save curve, samples and checkpoints (see `policy_run.optimize_policy`)."""
     method = METHODS[run.params["method"]]
     recorder = SnapshotRecorder(open_world(run).prompts(Split.CURVE, run.params["curve_prompts"]))
-    task = load_task(run, Split.CURVE, recorder.add)
-    prior = load_prior(run, method)
-    points = draw_curve(run, method, method.optimize(task), prior, partial(broadcast, task.accelerator))
+    task = load_task(run, Split.CURVE)
+
+    def record(point: CurvePoint) -> None:
+        assert task.evaluator.snapshot is not None, "a point is measured before it is drawn"
+        recorder.add(task.evaluator.snapshot)
+
+    agree = partial(broadcast, task.accelerator)
+    points = draw_curve(run, method, method.optimize(task), load_prior(run, method), [record], agree)
     if task.accelerator.is_main_process:
         save(run, method, task, points, recorder)
 
@@ -41,6 +46,7 @@ def draw_curve(
     method: Method,
     stream: Iterable[CurvePoint],
     prior: Prior | None = None,
+    callbacks: Sequence[Callback] = (),
     agree: Agree = lambda decision: decision(),
 ) -> list[CurvePoint]:
     """Draw the points of a policy run, log each, and end the run where one of its stop rules says so.
@@ -52,6 +58,7 @@ def draw_curve(
         method: whose points these are.
         stream: yields the points.
         prior: what the forecast starts from.
+        callbacks: called with every point, after it is logged.
         agree: see `follow`.
 
     Returns:
@@ -79,7 +86,7 @@ def draw_curve(
         metrics = monitor.metrics(monitor.update(point)) if monitor else point_metrics(point, method.name)
         run.log_metrics(metrics, step=point.step)
 
-    decision = follow(stream, [*rules, *run.stop_rules], [log], agree)
+    decision = follow(stream, [*rules, *run.stop_rules], [log, *callbacks], agree)
     if decision is not None:
         run.set_tags(stop_tags(decision))
     return points

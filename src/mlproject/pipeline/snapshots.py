@@ -1,4 +1,4 @@
-"""Keeps what sample tables and checkpoints of a policy run need: first, peak and last point, with texts and weights."""
+"""Snapshots of a policy run at its first, its peak and its last point, for sample tables and checkpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from mlproject.optimization.evaluator import Snapshot
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights of the policy at one curve point, to be saved as a Hugging Face folder."""
+    """The policy at one curve point.
+
+    Attributes:
+        name: the stage, "peak" or "end".
+        point: the curve point.
+        weights: the policy's parameters, on the CPU, by name; adapters are merged.
+        architecture: a model that can load them; it is not changed.
+    """
 
     name: str
     point: CurvePoint
@@ -27,13 +34,14 @@ class Checkpoint:
     architecture: PreTrainedModel
 
     def save(self, folder: Path) -> None:
+        """Save as a Hugging Face model."""
         model = copy.deepcopy(self.architecture)
         model.load_state_dict(self.weights)
         model.save_pretrained(folder)
 
 
 class SnapshotRecorder:
-    """Told every snapshot of a policy run; remembers the first, the one of highest gold, and the last.
+    """Keeps the first snapshot of a policy run, the one of highest gold, and the last.
 
     Args:
         prompts: the curve prompts; the snapshots' responses answer the first of them.
@@ -41,32 +49,30 @@ class SnapshotRecorder:
 
     def __init__(self, prompts: Sequence[str]) -> None:
         self._prompts = prompts
-        self._kept: dict[str, Snapshot] = {}
+        self._snapshots: dict[str, Snapshot] = {}
         self._weights: dict[str, Mapping[str, Tensor]] = {}
 
     def add(self, snapshot: Snapshot) -> None:
-        """Remember a snapshot where it is the first, the best so far, or (always) the last."""
-        best = self._kept.get(Stage.PEAK)
+        """Keep a snapshot as the last one, and as the first or the peak where it is that."""
+        peak = self._snapshots.get(Stage.PEAK)
         stages = [Stage.END]
-        if best is None:
+        if peak is None:
             stages.append(Stage.START)
-        if best is None or snapshot.point.gold > best.point.gold:
+        if peak is None or snapshot.point.gold > peak.point.gold:
             stages.append(Stage.PEAK)
-        kept = replace(snapshot, policy=None)
-        for stage in stages:
-            self._kept[stage] = kept
+        self._snapshots |= dict.fromkeys(stages, replace(snapshot, policy=None))
         if snapshot.policy is not None:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in merged_weights(snapshot.policy).items()}
             self._weights |= dict.fromkeys(stages, weights)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per prompt and stage, the same columns for every method.
+        """The sample table: one row per prompt and stage, the same columns for every method.
 
         MLflow's table view lays runs side by side by the first column and shows the second: hence their order.
         """
         rows = []
         for stage in STAGES:
-            snapshot = self._kept[stage]
+            snapshot = self._snapshots[stage]
             for i, response in enumerate(snapshot.responses):
                 rows.append(
                     {
@@ -84,9 +90,13 @@ class SnapshotRecorder:
         return rows
 
     def checkpoints(self, architecture: PreTrainedModel) -> list[Checkpoint]:
-        """The policy at its peak and at its end; none where the method trains no policy."""
+        """The policy at its peak and at its end; none where the method trains no policy.
+
+        Args:
+            architecture: a model of the same architecture.
+        """
         return [
-            Checkpoint(stage, self._kept[stage].point, self._weights[stage], architecture)
+            Checkpoint(stage, self._snapshots[stage].point, self._weights[stage], architecture)
             for stage in (Stage.PEAK, Stage.END)
             if stage in self._weights
         ]

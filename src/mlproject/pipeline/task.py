@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mlproject.models.prompt_format import Responses
 from mlproject.names import Artifact, Role
-from mlproject.optimization.evaluator import Evaluator, Snapshot
+from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import (
@@ -26,14 +24,13 @@ TRAIN_PROMPTS = 20_000
 """Training prompts that a method may sample responses for."""
 
 
-def load_task(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda snapshot: None) -> OptimizationTask:
+def load_task(run: Run, split: str) -> OptimizationTask:
     """Load policies, reward models and pool, and set up the evaluator.
 
     Args:
         run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, in a later round `earlier`, and those that
             its parameter `witnesses` names.
         split: of the prompts that the evaluator measures on.
-        observe: told what the evaluator sees.
     """
     p = run.params
     world = open_world(run)
@@ -61,7 +58,6 @@ def load_task(run: Run, split: str, observe: Callable[[Snapshot], None] = lambda
         samples_per_prompt=p.get("eval_samples", 1),
         seed=stream_seed(f"{split} responses", p["world_seed"]),
         round_start=start_policy if goes_on else None,
-        observe=observe,
         auxiliary_rms=auxiliary_rms,
     )
     return OptimizationTask(
