@@ -1,10 +1,13 @@
 """Local copies of packaged files win, and are named where they differ."""
 
+from pathlib import Path
+
 import pytest
 
 from mlproject.config import packaged
 from mlproject.config.packaged import DEFAULTS, folders, packaged_or_local
 
+ROOT = Path(__file__).parents[2]
 GATES = ("model_registry", "gates.yaml")
 
 
@@ -53,3 +56,14 @@ def test_the_current_folder_wins_over_the_checkout_and_the_checkout_over_the_pac
 def test_a_file_that_nobody_has_is_an_error(without_checkout):
     with pytest.raises(FileNotFoundError, match=r"nothing\.yaml"):
         packaged_or_local("model_registry", "nothing.yaml")
+
+
+@pytest.mark.parametrize("folder", ["model_registry", "experiments"])
+def test_the_package_holds_the_files_of_the_repository(folder):
+    repository = {
+        path.name: path.read_bytes()
+        for path in (ROOT / folder).iterdir()
+        if path.is_file() and path.name != "README.md"
+    }
+    assert repository
+    assert {path.name: path.read_bytes() for path in (DEFAULTS / folder).iterdir()} == repository

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlproject.config.packaged import folders, packaged_or_local
 from mlproject.config.schema import parse
 from mlproject.config.yaml_file import read_yaml
 from mlproject.errors import UserError
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from mlproject.config.schema import Config
     from mlproject.pipeline.step import Step
 
-FOLDER = Path(__file__).parents[3] / "experiments"
+FOLDER = "experiments"
+"""Name of the folders that hold experiments, in the current folder and inside the package."""
+
 CURVE_AXES = ("sqrt_kl", "kl", "proxy")
 """What curves may be drawn over."""
 
@@ -107,8 +110,8 @@ def load_experiment(name: str, quick: bool = False) -> Experiment:
 
 
 def experiment_names() -> list[str]:
-    """Names of the experiments that come with the project and of those in `experiments/` here."""
-    return sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")})
+    """Names of the experiments in `experiments/` of the current folder and of those that come with the package."""
+    return sorted({path.stem for folder in folders(FOLDER) for path in folder.glob("*.yaml")})
 
 
 def plan_cells(experiment: Experiment, config: Config, given: Collection[str] = ()) -> list[Step]:
@@ -135,20 +138,16 @@ def plan_cells(experiment: Experiment, config: Config, given: Collection[str] = 
     return list(cells.values())
 
 
-def _folders() -> list[Path]:
-    return [Path("experiments"), FOLDER]
-
-
 def _find(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
-            raise UserError(f"name={name}: no such file; give the path of a YAML file, or a name")
+            raise UserError(f"name={name}: there is no such file. Give the path of a YAML file, or a name.")
         return Path(name)
-    for folder in _folders():
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
-    known = ", ".join(experiment_names()) or f"none (no {FOLDER})"
-    raise UserError(f"name={name}: no such experiment; there are {known}, and any YAML file of yours")
+    try:
+        return packaged_or_local(FOLDER, f"{name}.yaml")
+    except FileNotFoundError:
+        names = ", ".join(experiment_names())
+        raise UserError(f"name={name}: must be one of {names}, or the path of a YAML file.") from None
 
 
 def _keys(path: Path, what: str, content: Any, needed: Sequence[str], possible: Sequence[str] | None = None) -> None:
