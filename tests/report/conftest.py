@@ -1,8 +1,9 @@
-"""An invented study that looks like a real one: 4 RM sizes, 2 seeds, 2 methods, with a few things missing."""
+"""A synthetic study: 4 RM sizes, 2 seeds, 2 methods, with a few values missing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from mlproject.curve import Curve
 from mlproject.laws.forms import FORMS
+from mlproject.report.figures import save_figures
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
 
 SIZES = {"1k": 968, "3k": 3376, "25k": 25408, "100k": 100160}
@@ -27,7 +29,7 @@ TEXTS = {
 
 
 def make_curve(method: str, index: int, seed: int, rng: np.random.Generator) -> Curve:
-    """A curve with the shape of the law, with noise that its prompts share."""
+    """A curve with the shape of the law, with noise that is correlated over points."""
     prompts = 64
     if method == "ppo":
         kl_S = np.concatenate([[0.0], np.cumsum(np.linspace(0.15, 1.6, 30) * (1.1 - 0.1 * index + 0.05 * seed))])
@@ -115,7 +117,7 @@ def make_group(method: str, size: str, runs: list[PolicyRunRecord]) -> dict[str,
 
 
 def make_report() -> Report:
-    """The whole invented study."""
+    """The whole synthetic study."""
     rng = np.random.default_rng(0)
     runs = []
     for method in ("ppo", "best-of-n"):
@@ -190,8 +192,14 @@ def report() -> Report:
 
 
 @pytest.fixture(scope="session")
+def figures(report: Report, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """All figures of the study as files, by name."""
+    return save_figures(report, tmp_path_factory.mktemp("figures") / "new")
+
+
+@pytest.fixture(scope="session")
 def bare_report(report: Report) -> Report:
-    """A study cut short: one method, no laws, no search, nobody promoted, no human, no link."""
+    """An incomplete study: one method, no laws, no search, no promotion, no human, no link."""
     runs = [
         replace(run, curve=replace(run.curve, human_SP=None), samples=[])
         for run in report.policy_runs

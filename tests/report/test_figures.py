@@ -18,8 +18,8 @@ from mlproject.report.figures import (
     headline_figure,
     human_figure,
     peaks_figure,
-    save_figures,
     search_figure,
+    study_figures,
 )
 from mlproject.report.records import Report
 
@@ -103,7 +103,7 @@ def test_the_headline_has_best_of_n_and_ppo_side_by_side(report: Report) -> None
     assert left.x1 <= right.x0
 
 
-def test_human_is_drawn_beside_gold_for_the_smallest_and_the_largest(report: Report) -> None:
+def test_human_judgement_is_drawn_with_gold_for_the_smallest_and_the_largest_rm(report: Report) -> None:
     figure = human_figure(report, "ppo")
     for axes, size in zip(figure.axes[:2], ("1k", "100k"), strict=True):
         assert size in axes.get_title(loc="left")
@@ -123,12 +123,12 @@ def test_coefficients_stand_over_the_parameters_with_their_trend(report: Report)
     assert (y[1] - y[0]) / np.log10(x[1] / x[0]) == pytest.approx(planted["slope"])
 
 
-def test_a_law_without_a_peak_leaves_its_hollow_mark_out(report: Report) -> None:
+def test_a_law_without_a_peak_has_no_hollow_marker(report: Report) -> None:
     hollow = [line for line in peaks_figure(report).axes[0].lines if line.get_markerfacecolor() == "white"]
     assert len(hollow) == 7  # of 8
 
 
-def test_the_search_draws_only_trials_that_came_to_a_peak(report: Report) -> None:
+def test_only_trials_with_a_peak_are_drawn(report: Report) -> None:
     axes = search_figure(report).axes[0]
     assert sorted(y for container in axes.containers for y in container[0].get_ydata()) == [
         1.11,
@@ -139,21 +139,22 @@ def test_the_search_draws_only_trials_that_came_to_a_peak(report: Report) -> Non
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.03", "0.1"]
 
 
-def test_all_figures_are_saved_as_png_and_pyplot_knows_none(report: Report, tmp_path: Path) -> None:
-    paths = save_figures(report, tmp_path / "figures")
-    assert set(paths) == ALL
-    assert all(path.read_bytes().startswith(b"\x89PNG\r\n") for path in paths.values())
+def test_all_figures_are_saved_as_png_without_pyplot(figures: dict[str, Path]) -> None:
+    assert set(figures) == ALL
+    assert all(path.read_bytes().startswith(b"\x89PNG\r\n") for path in figures.values())
     assert plt.get_fignums() == []
 
 
-def test_figures_without_data_are_left_out(bare_report: Report, tmp_path: Path) -> None:
-    assert set(save_figures(bare_report, tmp_path)) == {"headline", "curves-ppo"}
-    assert save_figures(replace(bare_report, policy_runs=[]), tmp_path) == {}
+def test_figures_without_data_are_left_out(bare_report: Report) -> None:
+    assert set(study_figures(bare_report)) == {"headline", "curves-ppo"}
+    assert study_figures(replace(bare_report, policy_runs=[])) == {}
 
 
-def test_nulls_everywhere_in_the_laws_still_draw_the_curves(report: Report, tmp_path: Path) -> None:
-    kept = {"method", "form", "rm_size", "rm_params", "seeds"}
-    groups = [{key: value if key in kept else None for key, value in g.items()} for g in report.laws["groups"]]
+def test_curves_are_drawn_without_laws(report: Report) -> None:
+    constant = {"method", "form", "rm_size", "rm_params", "seeds"}
+    groups = [{key: value if key in constant else None for key, value in g.items()} for g in report.laws["groups"]]
     trends = [{**trend, "slope": None, "slope_ci": None, "r2": None} for trend in report.laws["trends"]]
-    paths = save_figures(replace(report, laws={"groups": groups, "trends": trends}), tmp_path)
-    assert set(paths) == ALL - {"coefficients", "peaks"}
+    draw = study_figures(replace(report, laws={"groups": groups, "trends": trends}))
+    assert set(draw) == ALL - {"coefficients", "peaks"}
+    lines = draw["curves-ppo"]().axes[0].lines
+    assert len(lines) == 2 * 8 + 1  # gold and proxy of each run, and the zero line: neither laws nor peaks

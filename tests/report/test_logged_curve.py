@@ -1,4 +1,4 @@
-"""Curves of other people: read by column names of their own, and refused by row and column."""
+"""Curves logged elsewhere: read by arbitrary column names, and refused with row and column."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from mlproject.errors import UserError
 from mlproject.report.logged_curve import logged_curve, parse_columns, read_table
 
 D = np.linspace(0, 3, 13)
-GOLD = 5 + 2 * D * (1.2 - 0.3 * D)  # mean 5, spread 2: the law of best-of-n in the owner's own unit
+GOLD = 5 + 2 * D * (1.2 - 0.3 * D)  # the law of best-of-n with mean 5 and standard deviation 2
 
 
 def table(**changes):
@@ -26,44 +26,44 @@ def table(**changes):
 NAMES = {"kl": "objective/kl", "gold": "eval", "gold_se": "err", "proxy": "rm", "step": "iteration"}
 
 
-def read(frame, columns=NAMES, **more):
-    return logged_curve(frame, columns, "curve=mine.csv", "best-of-n", **more)
+def convert(frame, columns=NAMES, **options):
+    return logged_curve(frame, columns, "curve=mine.csv", "best-of-n", **options)
 
 
-def test_columns_are_found_by_the_owners_names_and_units_are_converted():
-    found = read(table(), gold_sd=2.0)
-    curve = Curve.from_points(found.points)
-    assert found.gold_start == 5.0
+def test_columns_are_mapped_and_units_are_converted():
+    logged = convert(table(), gold_sd=2.0)
+    curve = Curve.from_points(logged.points)
+    assert logged.gold_start == 5.0
     np.testing.assert_allclose(curve.kl_S, D**2)
     np.testing.assert_allclose(curve.gold_S, D * (1.2 - 0.3 * D), atol=1e-12)
-    np.testing.assert_allclose([point.gold_se for point in found.points], 0.05)
+    np.testing.assert_allclose([point.gold_se for point in logged.points], 0.05)
     np.testing.assert_array_equal(curve.steps_S, np.arange(13) * 10)
 
 
 def test_rows_may_come_in_any_order():
     shuffled = table().sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(read(shuffled).table, read(table()).table)
+    pd.testing.assert_frame_equal(convert(shuffled).table, convert(table()).table)
 
 
-def test_without_errors_the_scatter_about_the_law_stands_in():
+def test_missing_standard_errors_are_estimated_from_the_scatter_about_the_law():
     rng = np.random.default_rng(0)
-    many = np.sqrt(np.linspace(0, 9, 400))
-    frame = pd.DataFrame({"kl": many**2, "gold": many * (1.2 - 0.3 * many) + rng.normal(0, 0.05, 400) * (many > 0)})
-    found = read(frame, {})
-    assert found.se_is_guessed
-    assert found.points[-1].gold_se == pytest.approx(0.05, rel=0.1)
-    assert not read(table()).se_is_guessed
+    d = np.sqrt(np.linspace(0, 9, 400))
+    frame = pd.DataFrame({"kl": d**2, "gold": d * (1.2 - 0.3 * d) + rng.normal(0, 0.05, 400) * (d > 0)})
+    logged = convert(frame, {})
+    assert logged.se_is_guessed
+    assert logged.points[-1].gold_se == pytest.approx(0.05, rel=0.1)
+    assert not convert(table()).se_is_guessed
 
 
-def test_the_initial_policys_gold_can_be_told_where_the_curve_starts_later():
+def test_gold_start_is_needed_if_the_curve_starts_later():
     later = table().iloc[3:]
-    with pytest.raises(UserError, match="give gold_start=MEAN"):
-        read(later)
-    assert read(later, gold_start=5.0).points[0].gold == pytest.approx(GOLD[3] - 5)
+    with pytest.raises(UserError, match="Give gold_start=MEAN"):
+        convert(later)
+    assert convert(later, gold_start=5.0).points[0].gold == pytest.approx(GOLD[3] - 5)
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
-def test_every_kind_of_file_reads_the_same(tmp_path, form):
+def test_every_file_format_reads_the_same(tmp_path, form):
     path = tmp_path / f"mine.{form}"
     if form == "parquet":
         table().to_parquet(path)
@@ -74,20 +74,20 @@ def test_every_kind_of_file_reads_the_same(tmp_path, form):
 
 BAD_COLUMNS = {
     "no equals sign": ("kl", "name=column"),
-    "an unknown name": ("reward=x", "there is no reward"),
-    "nothing behind it": ("kl=", "name=column"),
-    "given twice": ("kl=a,kl=b", "given twice"),
+    "an unknown name": ("reward=x", "reward must be one of kl, gold"),
+    "nothing after it": ("kl=", "name=column"),
+    "repeated": ("kl=a,kl=b", "is repeated"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_COLUMNS)
-def test_a_wrong_mapping_is_refused(case):
-    text, words = BAD_COLUMNS[case]
-    with pytest.raises(UserError, match=words):
+def test_an_invalid_mapping_is_refused(case):
+    text, message = BAD_COLUMNS[case]
+    with pytest.raises(UserError, match=message):
         parse_columns(text)
 
 
-def test_a_mapping_is_read():
+def test_a_mapping_is_parsed():
     assert parse_columns("kl=objective/kl, gold=eval") == {"kl": "objective/kl", "gold": "eval"}
     assert parse_columns("") == {}
 
@@ -100,33 +100,33 @@ BAD_TABLES = {
     "a column that is not there": (table(), NAMES | {"kl": "KL"}, ["no column KL for kl", "objective/kl"]),
     "needed and not named": (table(), {"kl": "objective/kl"}, ["no column gold for gold", "columns=gold=COLUMN"]),
     "a word": (table(**{"objective/kl": at(4, "far")}), NAMES, ["row 5", "objective/kl", "'far'"]),
-    "a hole": (table(**{"objective/kl": at(2, np.nan)}), NAMES, ["row 3", "objective/kl", "nan"]),
+    "a missing value": (table(**{"objective/kl": at(2, np.nan)}), NAMES, ["row 3", "objective/kl", "nan"]),
     "an infinity": (table(**{"objective/kl": at(2, np.inf)}), NAMES, ["row 3", "inf"]),
     "a negative KL": (table(**{"objective/kl": at(2, -1.0)}), NAMES, ["row 3", "KL of at least 0"]),
-    "a negative error": (table(err=np.full(13, -0.1)), NAMES, ["gold_se holds -0.1"]),
+    "a negative error": (table(err=np.full(13, -0.1)), NAMES, ["gold_se contains -0.1"]),
     "two points": (table().iloc[:2], NAMES, ["3+ points"]),
     "no point": (table().iloc[:0], NAMES, ["mine.csv"]),
 }
 
 
 @pytest.mark.parametrize("case", BAD_TABLES)
-def test_a_wrong_table_is_refused_in_one_line(case):
-    frame, columns, words = BAD_TABLES[case]
-    with pytest.raises(UserError) as told:
-        read(frame, columns)
-    assert "\n" not in str(told.value)
-    assert all(word in str(told.value) for word in [*words, "curve=mine.csv"])
+def test_an_invalid_table_is_refused_in_one_line(case):
+    frame, columns, parts = BAD_TABLES[case]
+    with pytest.raises(UserError) as error:
+        convert(frame, columns)
+    assert "\n" not in str(error.value)
+    assert all(word in str(error.value) for word in [*parts, "curve=mine.csv"])
 
 
 @pytest.mark.parametrize("spread", [0.0, -1.0, float("nan")])
-def test_a_spread_that_is_none_is_refused(spread):
+def test_a_gold_sd_that_is_not_positive_is_refused(spread):
     with pytest.raises(UserError, match="gold_sd"):
-        read(table(), gold_sd=spread)
+        convert(table(), gold_sd=spread)
 
 
 BAD_FILES = {
     "no such file": ("gone.csv", None, "no such file"),
-    "another kind": ("mine.xlsx", b"", "allowed are .csv, .tsv, .parquet"),
+    "another kind": ("mine.xlsx", b"", "must be a .csv, .tsv, .parquet file"),
     "an empty file": ("mine.csv", b"", "cannot be read"),
     "no Parquet inside": ("mine.parquet", b"kl,gold\n1,2\n", "cannot be read"),
     "not text": ("mine.csv", b"\xff\xfe\x00\x01\x80", "cannot be read"),
@@ -134,12 +134,12 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_a_wrong_file_is_refused_in_one_line(tmp_path, case):
-    name, content, words = BAD_FILES[case]
+def test_an_invalid_file_is_refused_in_one_line(tmp_path, case):
+    name, content, message = BAD_FILES[case]
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         read_table(tmp_path / name)
-    assert "\n" not in str(told.value)
-    assert words in str(told.value)
-    assert name in str(told.value)
+    assert "\n" not in str(error.value)
+    assert message in str(error.value)
+    assert name in str(error.value)

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mlproject.report.figures import save_figures
 from mlproject.report.page import render, sample_blocks
 from mlproject.report.records import Report
 
 
-class Reader(HTMLParser):
+class PageParser(HTMLParser):
     """Collects what a browser would load, and the cells of every table."""
 
     def __init__(self, page: str) -> None:
@@ -54,22 +53,22 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return render(report, save_figures(report, tmp_path_factory.mktemp("figures")))
+def page(report: Report, figures: dict[str, Path]) -> str:
+    return render(report, figures)
 
 
-def test_nothing_is_loaded_from_anywhere(page: str, report: Report) -> None:
-    reader = Reader(page)
-    sources = [attrs["src"] or "" for _, attrs in reader.tags if "src" in attrs]
-    links = [attrs["href"] or "" for _, attrs in reader.tags if "href" in attrs]
+def test_the_page_loads_no_external_resources(page: str, report: Report) -> None:
+    parsed = PageParser(page)
+    sources = [attrs["src"] or "" for _, attrs in parsed.tags if "src" in attrs]
+    links = [attrs["href"] or "" for _, attrs in parsed.tags if "href" in attrs]
     assert sources and all(source.startswith("data:image/png;base64,") for source in sources)
     assert [link for link in links if not link.startswith("#")] == [report.link]
-    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in parsed.tags}
     assert "@import" not in page and "url(" not in page
 
 
-def test_links_within_the_page_lead_somewhere(page: str) -> None:
-    tags = Reader(page).tags
+def test_links_within_the_page_have_targets(page: str) -> None:
+    tags = PageParser(page).tags
     targets = {attrs["href"] for tag, attrs in tags if tag == "a" and (attrs["href"] or "").startswith("#")}
     assert targets <= {f"#{attrs['id']}" for _, attrs in tags if "id" in attrs}
 
@@ -84,14 +83,14 @@ def test_embedded_figures_are_whole_png_images(page: str) -> None:
 
 
 def test_every_size_has_its_row_in_the_peak_table(page: str, report: Report) -> None:
-    rows = [row for row in Reader(page).rows if row and "parameters" in row[0] and len(row) == 10]
+    rows = [row for row in PageParser(page).rows if row and "parameters" in row[0] and len(row) == 10]
     assert [row[0].split()[0] for row in rows] == ["1k", "3k", "25k", "100k"] * 2
     assert "25,408 parameters" in rows[2][0]
 
 
 def test_numbers_of_a_group_are_formatted_with_their_errors(page: str, report: Report) -> None:
     group = next(g for g in report.laws["groups"] if (g["method"], g["rm_size"]) == ("ppo", "1k"))
-    row = [row for row in Reader(page).rows if row and row[0].startswith("1k 968") and len(row) == 10][-1]
+    row = [row for row in PageParser(page).rows if row and row[0].startswith("1k 968") and len(row) == 10][-1]
     assert row[1].strip() == f"{group['measured_peak_gold']:.2f} ± {group['measured_peak_gold_se']:.2f}"
     assert row[3].split(" ", 1)[1].strip() == f"[{group['peak_gold_ci'][0]:.2f}, {group['peak_gold_ci'][1]:.2f}]"
     assert row[5].strip() == (
@@ -102,15 +101,15 @@ def test_numbers_of_a_group_are_formatted_with_their_errors(page: str, report: R
 
 
 def test_null_is_an_en_dash(page: str) -> None:
-    row = next(row for row in Reader(page).rows if row and row[0].startswith("100k 100,160") and len(row) == 10)
+    row = next(row for row in PageParser(page).rows if row and row[0].startswith("100k 100,160") and len(row) == 10)
     assert [row[3].strip(), row[4].strip()] == ["–", "–"]  # the law of best-of-n at 100k has no peak
-    assert Reader(page).row("3k", "3,376", "0")[5] == "–"  # no calibration error
-    assert Reader(page).row("4", "fail", "1k")[4:6] == ["–", "–"]
+    assert PageParser(page).row("3k", "3,376", "0")[5] == "–"  # no calibration error
+    assert PageParser(page).row("4", "fail", "1k")[4:6] == ["–", "–"]
     assert not re.search(r"\b(None|nan|inf|null)\b", re.sub(r"base64,[^\"]+", "", page))
 
 
 def test_negative_numbers_have_a_true_minus_sign(page: str) -> None:
-    slope = Reader(page).row("PPO", "β")[2]
+    slope = PageParser(page).row("PPO", "β")[2]
     assert slope.startswith("−0.0") and "-" not in slope
 
 
@@ -122,17 +121,17 @@ def test_text_from_a_study_is_escaped(page: str, report: Report) -> None:
 
 
 def test_the_summary_is_computed_from_the_data(page: str, report: Report) -> None:
-    summary = re.sub(r"<[^>]+>", "", page[page.index('id="found"') : page.index('id="curves"')])
+    summary = re.sub(r"<[^>]+>", "", page[page.index('id="summary"') : page.index('id="curves"')])
     groups = [g for g in report.laws["groups"] if g["method"] == "ppo"]
     best = max(groups, key=lambda g: g["measured_peak_gold"])
-    assert f"the {best['rm_size']} RM, with gold {best['measured_peak_gold']:.2f}" in summary
+    assert f"the {best['rm_size']} RM: peak gold {best['measured_peak_gold']:.2f}" in summary
     for group in groups:
         assert f"{group['rm_size']} at {group['measured_peak_kl']:.1f} nats" in summary
     assert f"falls by {groups[0]['drop']:.2f}" in summary
     assert "1.00 (seed 0), 0.80 (seed 1)" in summary
 
 
-def test_samples_lay_start_peak_and_end_side_by_side_for_smallest_and_largest(report: Report) -> None:
+def test_samples_show_start_peak_and_end_for_the_smallest_and_the_largest_rm(report: Report) -> None:
     blocks = sample_blocks(report)
     assert [block["title"].split(", seed")[0] for block in blocks] == [
         *("PPO, smallest RM (1k)", "PPO, largest RM (100k)"),
@@ -144,7 +143,7 @@ def test_samples_lay_start_peak_and_end_side_by_side_for_smallest_and_largest(re
             assert [card["stage"] for card in prompt["cards"]] == ["start", "peak", "end"]
 
 
-def test_a_card_says_when_the_proxy_was_fooled(report: Report, page: str) -> None:
+def test_a_card_marks_a_fooled_proxy(report: Report, page: str) -> None:
     start, peak, end = sample_blocks(report)[0]["prompts"][0]["cards"]
     assert (start["trend"], peak["trend"], end["trend"]) == ("flat", "rise", "fall")
     assert end["fooled"] and not peak["fooled"]
@@ -157,28 +156,30 @@ def test_a_card_says_when_the_proxy_was_fooled(report: Report, page: str) -> Non
 
 def test_sections_without_data_are_absent(bare_report: Report) -> None:
     page = render(bare_report, {})
-    for section in ("search", "promoted", "samples", "proxies", "peaks", "coefficients", "found"):
+    for section in ("search", "promotion", "samples", "proxies", "peaks", "coefficients", "summary"):
         assert f'id="{section}"' not in page and f'href="#{section}"' not in page
     assert "<img" not in page and "<h1>Bare</h1>" in page
 
 
-def test_promoted_and_search_are_present_where_there_is_something(page: str) -> None:
-    assert 'id="promoted"' in page and "1.43 ± 0.03" in page
-    assert [row[0].strip() for row in Reader(page).rows if len(row) == 7 and row[-1].strip() in ("reused", "made")] == [
+def test_promotion_and_search_have_sections_if_they_have_data(page: str) -> None:
+    assert 'id="promotion"' in page and "1.43 ± 0.03" in page
+    assert [
+        row[0].strip() for row in PageParser(page).rows if len(row) == 7 and row[-1].strip() in ("reused", "new")
+    ] == [
         *("0", "1", "3", "2", "4")  # best peak first, failed last
     ]
 
 
-def test_a_link_that_is_no_web_address_is_shown_but_cannot_be_clicked(report: Report) -> None:
+def test_a_link_that_is_not_a_web_address_is_not_clickable(report: Report) -> None:
     page = render(replace(report, link="javascript:alert(1)"), {})
     assert "javascript:alert(1)" in page and 'href="javascript' not in page
 
 
-def test_a_study_whose_laws_are_all_null_still_renders(report: Report, tmp_path: Path) -> None:
-    kept = {"method", "form", "rm_size", "rm_params", "seeds"}
-    groups = [{key: value if key in kept else None for key, value in g.items()} for g in report.laws["groups"]]
+def test_null_laws_render_as_dashes(report: Report) -> None:
+    constant = {"method", "form", "rm_size", "rm_params", "seeds"}
+    groups = [{key: value if key in constant else None for key, value in g.items()} for g in report.laws["groups"]]
     ranks = [{"method": "ppo", "seed": 0, "spearman": None}]
     page = render(replace(report, laws={"groups": groups, "rank_correlations": ranks}), {})
-    row = next(row for row in Reader(page).rows if row and row[0].startswith("1k 968"))
+    row = next(row for row in PageParser(page).rows if row and row[0].startswith("1k 968"))
     assert [cell.strip() for cell in row[1:]] == ["–"] * 8 + ["– / –"]
-    assert 'id="found"' not in page
+    assert 'id="summary"' not in page

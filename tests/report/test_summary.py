@@ -1,4 +1,4 @@
-"""The summary in plain words, and how numbers are written."""
+"""The sentences of the summary, and how numbers are formatted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mlproject.report.records import Report
 from mlproject.report.summary import past_peak, summarize, text, with_error
 
 
-def words(report: Report, topic: str, method: str = "PPO") -> str:
-    """What the summary says about a topic."""
-    return dict(next(finding.sentences for finding in summarize(report) if topic in finding.topic))[method]
+def sentence(report: Report, topic: str, method: str = "PPO") -> str:
+    """The sentence on a topic."""
+    return dict(next(item.sentences for item in summarize(report) if topic in item.topic))[method]
 
 
 def with_group(report: Report, index: int, **changes: Any) -> Report:
@@ -24,11 +24,11 @@ def with_group(report: Report, index: int, **changes: Any) -> Report:
 
 
 @pytest.mark.parametrize(
-    ("value", "written"),
+    ("value", "formatted"),
     [(None, "–"), (float("nan"), "–"), (float("inf"), "–"), (-0.001, "0.00"), (-1.234, "−1.23"), (2, "2.00")],
 )
-def test_a_number_is_written_for_people(value: float | None, written: str) -> None:
-    assert text(value) == written
+def test_numbers_are_formatted(value: float | None, formatted: str) -> None:
+    assert text(value) == formatted
 
 
 def test_an_unknown_error_is_left_out() -> None:
@@ -37,12 +37,12 @@ def test_an_unknown_error_is_left_out() -> None:
 
 def test_the_highest_peak_follows_the_data_not_the_size(report: Report) -> None:
     changed = with_group(report, 0, measured_peak_gold=9.0)
-    assert words(changed, "peaks highest").startswith("the 1k RM, with gold 9.00")
+    assert sentence(changed, "highest gold").startswith("the 1k RM: peak gold 9.00")
 
 
-def test_a_small_drop_is_not_called_a_loss(report: Report) -> None:
-    assert "falls by" in words(report, "costs")
-    assert "too little" in words(with_group(report, 0, drop=0.02, drop_se=0.01), "costs")
+def test_a_small_drop_is_called_not_significant(report: Report) -> None:
+    assert "falls by" in sentence(report, "costs")
+    assert "not significant" in sentence(with_group(report, 0, drop=0.02, drop_se=0.01), "costs")
 
 
 @pytest.mark.parametrize(
@@ -58,23 +58,23 @@ def test_sizes_that_have_not_fallen_are_named_where_to_stop(report: Report) -> N
     clear = report
     for index in range(4):
         clear = with_group(clear, index, drop=1.0, drop_se=0.1)
-    assert "may lie later" not in words(clear, "stop")
-    assert "With 100k gold" in words(with_group(clear, 3, drop=0.1), "stop")
+    assert "may be later" not in sentence(clear, "stop")
+    assert "With 100k, gold" in sentence(with_group(clear, 3, drop=0.1), "stop")
 
 
 @pytest.mark.parametrize(
-    ("values", "verdict"), [((1.0, 0.8), "yes"), ((-1.0, -0.4), "no,"), ((0.8, -0.2), "not in every seed")]
+    ("values", "answer"), [((1.0, 0.8), "yes"), ((-1.0, -0.4), "no,"), ((0.8, -0.2), "not with every seed")]
 )
-def test_the_verdict_on_size_follows_the_rank_correlations(
-    report: Report, values: tuple[float, float], verdict: str
+def test_the_answer_on_size_follows_the_rank_correlations(
+    report: Report, values: tuple[float, float], answer: str
 ) -> None:
     ranks = [{"method": "ppo", "seed": seed, "spearman": value} for seed, value in enumerate(values)]
     changed = replace(report, laws={**report.laws, "rank_correlations": ranks})
-    assert words(changed, "larger").startswith(verdict)
+    assert sentence(changed, "larger").startswith(answer)
 
 
 def test_the_laws_are_compared_by_their_error(report: Report) -> None:
-    assert "better than the quadratic form on 4 of 4" in words(report, "laws")
+    assert "better than the quadratic law for 4 of 4" in sentence(report, "laws")
     changed = with_group(report, 1, rmse_by_form={"rl": 0.5, "best-of-n": 0.1})
-    assert "better than the quadratic form on 3 of 4" in words(changed, "laws")
-    assert "better than the logarithmic form on 4 of 4" in words(report, "laws", "Best-of-n")
+    assert "better than the quadratic law for 3 of 4" in sentence(changed, "laws")
+    assert "better than the logarithmic law for 4 of 4" in sentence(report, "laws", "Best-of-n")

@@ -25,7 +25,7 @@ from mlproject.registry.promote import Decision
 from mlproject.registry.promote import promote as run_promotion
 from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
-from mlproject.report.fit import fit_curve
+from mlproject.report.fit import FitRequest, fit_curve
 from mlproject.report.study_report import report_of_run, write_report
 from mlproject.search.search import search as run_search
 from mlproject.search.search import work as work_on_search
@@ -122,15 +122,18 @@ def fit(command: Command) -> None:
         raise UserError(f"method={method}: allowed are {', '.join(METHODS)}")
     gold_sd = _number("gold_sd", given["gold_sd"])
     gold_start = _number("gold_start", given["gold_start"]) if given["gold_start"] else None
+    request = FitRequest(given["curve"], given["columns"], method, gold_sd, gold_start)
+    logged = request.load() if request.is_file else None  # a file is checked before a store is opened
     with Invocation(command) as invocation:
-        wanted, logged, fitted = fit_curve(invocation, given["curve"], given["columns"], method, gold_sd, gold_start)
+        logged = logged or request.load(invocation.client)
+        step, analysis = fit_curve(invocation, request, logged)
         invocation.finish()
         kl = logged.table.kl
-        guessed = "; its errors are guessed from the scatter" if logged.se_is_guessed else ""
-        invocation.say(f"{given['curve']}: {len(kl)} points, {kl.min():.3g} to {kl.max():.3g} nats{guessed}")
-        for line in fitted.lines():
+        guessed = "; its standard errors are estimated from the scatter" if logged.se_is_guessed else ""
+        invocation.say(f"{request.curve}: {len(kl)} points, {kl.min():.3g} to {kl.max():.3g} nats{guessed}")
+        for line in analysis.lines():
             invocation.say(line)
-        invocation.say(f"run {invocation.run_id_of(wanted)}: fit.png, fit.json, points.csv")
+        invocation.say(f"run {invocation.run_id_of(step)}: fit.png, fit.json, points.csv")
 
 
 def findings(command: Command) -> None:

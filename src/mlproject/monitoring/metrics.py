@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlproject.curve import Curve, CurvePoint
-from mlproject.laws import MIN_D, Prediction, fit, law_for
+from mlproject.laws import MIN_D, Fit, Prediction, fit, law_for
 from mlproject.names import Metric, MetricPrefix
 
 
@@ -65,8 +65,13 @@ def summaries(curve: Curve, method: str) -> dict[str, float]:
         law = fit(form, curve.sqrt_kl_S, curve.gold_S, min_d=MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         return metrics
+    return metrics | law_metrics(law)
+
+
+def law_metrics(law: Fit) -> dict[str, float]:
+    """Metrics `law/*` of a fitted law."""
     peak_kl, peak_gold = law.peak()
-    return metrics | {
+    return {
         Metric.LAW_ALPHA: law.alpha,
         Metric.LAW_BETA: law.beta,
         Metric.LAW_RMSE: law.rmse,

@@ -1,1 +1,1 @@
-"""The look of all figures."""
+"""Figures: colours, line styles, axes, legends, and the parts that figures of curves share."""

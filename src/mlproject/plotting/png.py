@@ -11,7 +11,7 @@ _DPI = 150
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG of at most 256 colours; the same figure gives the same bytes."""
+    """The figure as a PNG with at most 256 colours; equal figures give equal bytes."""
     raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, format="png", dpi=_DPI)
     with Image.open(raw) as image:

@@ -1,4 +1,4 @@
-"""The look of the figures: colours, line styles, axes and legends. Free of pyplot and of its global state."""
+"""Style of the figures: colours, line styles, axes and legends. Does not use pyplot or its global state."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ LAW_LINE: Style = {
     "linestyle": (0, (1, 1.8)),
     "linewidth": 1.6,
     "color": INK,
-    "path_effects": [withStroke(linewidth=2.8, foreground="white")],  # seen on dark curves too
+    "path_effects": [withStroke(linewidth=2.8, foreground="white")],  # visible on dark curves too
 }
 WIDTH = 8.4
-"""Width of a figure on the page, inches."""
+"""Width of a figure on a page, inches."""
+SQRT_KL_LABEL = "distance from the initial policy, $\\sqrt{\\mathrm{KL}}$ (square-root nats)"
 
-_SHADES = (0.0, 0.82)  # of viridis: beyond these it is too pale to be read on white
+_SHADES = (0.0, 0.82)  # range of viridis: lighter shades are illegible on white
 _NEAR_TICKS = (0, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8)
 _FAR_TICKS = (0, 1, 3, 5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 600, 1000, 1500, 2000, 3000)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure, inches, that draws itself without a display."""
+    """An empty white figure of this size (inches) that needs no display."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06, wspace=0.02, hspace=0.02)
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
@@ -49,7 +50,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def size_colours(sizes: Mapping[str, int]) -> dict[str, str]:
-    """A colour per RM size: dark for the smallest, light for the largest, even steps in between."""
+    """A colour per RM size, from dark for the smallest to light for the largest, in even steps.
+
+    Args:
+        sizes: number of parameters by name.
+    """
     names = sorted(sizes, key=lambda name: sizes[name])
     return dict(zip(names, shades(len(names)), strict=True))
 
@@ -60,7 +65,7 @@ def shades(count: int) -> list[str]:
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Title to the left, labels, a quiet grid, no frame above and to the right."""
+    """Left-aligned title, labels, a light grid, and no spines above and to the right."""
     axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=8)
     axes.set_xlabel(x, fontsize=10, color=INK)
     axes.set_ylabel(y, fontsize=10, color=INK)
@@ -75,7 +80,7 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def kl_axis(axes: Axes) -> None:
-    """A second axis above one in sqrt(KL), in nats."""
+    """A second x axis on top, in nats, for axes in sqrt(KL)."""
     end = axes.get_xlim()[1]
     ticks: list[float] = []
     for kl in _NEAR_TICKS if end**2 < 9 else _FAR_TICKS:
@@ -89,7 +94,7 @@ def kl_axis(axes: Axes) -> None:
 
 
 def size_axis(axes: Axes, sizes: Mapping[str, int]) -> None:
-    """A log axis in parameters whose ticks are the names of the RM sizes."""
+    """A log axis of parameters with the names of the RM sizes as ticks."""
     params = list(sizes.values())
     axes.set_xscale("log")
     axes.set_xticks(params, list(sizes))
@@ -98,12 +103,12 @@ def size_axis(axes: Axes, sizes: Mapping[str, int]) -> None:
 
 
 def legend_entry(label: str, **style: Any) -> Line2D:
-    """An entry of a legend that stands for a style, not for one line."""
+    """A legend entry for a style rather than for one line."""
     return Line2D([], [], **{"color": INK, "label": label, **style})
 
 
 def add_legends(axes: Axes, rows: Sequence[tuple[str, Sequence[Line2D]]]) -> None:
-    """Legends as rows, (heading or nothing, entries), in axes that hold nothing else."""
+    """Legend rows (heading or empty, entries) in axes that contain nothing else."""
     axes.set_axis_off()
     for index, (heading, entries) in enumerate(rows):
         head = [Line2D([], [], linestyle="none", label=heading)] if heading else []
@@ -122,5 +127,5 @@ def add_legends(axes: Axes, rows: Sequence[tuple[str, Sequence[Line2D]]]) -> Non
         legend.set_in_layout(False)
         for label in legend.get_texts()[: len(head)]:
             label.set_color(MUTED)
-        if index + 1 < len(rows):  # the axes themselves keep only the last
+        if index + 1 < len(rows):  # axes keep only their last legend
             axes.add_artist(legend)

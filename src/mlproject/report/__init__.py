@@ -1,1 +1,1 @@
-"""The report of a study: figures (PNG) and one self-contained page."""
+"""The report of a study (figures and one self-contained page), and fits of curves logged elsewhere."""

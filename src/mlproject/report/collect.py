@@ -1,8 +1,9 @@
-"""Reads a study back from its runs into the records that the report is made from."""
+"""Collects the data of a report from the runs of a study."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from mlproject.search.trials import read_trials
 
 
 def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: str, link: str) -> Report:
-    """Everything about a study.
+    """Collect everything about a study.
 
     Args:
         client: of the tracking server.
         members: rows of the study's `steps.json`.
-        title, link: of the report.
+        title: title of the report.
+        link: link to the curves in the tracking UI.
     """
     by_kind: dict[str, list[Run]] = {}
     for member in members:
@@ -71,61 +73,63 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
 def _facts(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     policy, gold = by_kind[Kind.INITIAL_POLICY][0].data, by_kind[Kind.GOLD_RM][0].data
     samples = next(run.data for run in by_kind[Kind.POOL] if "curve_prompts" in run.data.params)
-    made = [member for member in members if not member["reused"]]
+    new = [member for member in members if not member["reused"]]
     return {
         "World": f"{policy.params['world']}, world seed {policy.params['world_seed']}",
-        **_left_out(policy),
+        **_excluded_prompts(policy),
         "Initial policy": f"{policy.params['policy_size']} ({int(policy.params['policy_params']):,} parameters)",
         "Gold": _gold(gold, samples.metrics.get(Metric.POOL_GOLD_HUMAN_CORRELATION)),
         "Comparisons": _comparisons(by_kind.get(Kind.COMPARISONS, [])),
         "Curve prompts": f"{samples.params['curve_prompts']}, {samples.params['pool_samples']} pool samples each",
-        "Steps": f"{len(made)} made, {len(members) - len(made)} reused",
-        "Work": f"{sum(m['seconds'] for m in made):.0f} process seconds, of them "
-        f"{sum(m['tracking_seconds'] for m in made):.1f} for tracking",
+        "Steps": f"{len(new)} new, {len(members) - len(new)} reused",
+        "Compute": f"{sum(m['seconds'] for m in new):.0f} process seconds, "
+        f"{sum(m['tracking_seconds'] for m in new):.1f} of them for tracking",
     }
 
 
 def _gold(gold: RunData, correlation: float | None) -> str:
-    """What plays gold, and how far it is to be trusted."""
+    """What serves as gold, and how far it can be trusted."""
     kind, size = gold.tags.get(Tag.GOLD, TRAINED), gold.params["gold_size"]
     parameters = f" ({int(gold.params['rm_params']):,} parameters)" if int(gold.params.get("rm_params", 0)) else ""
     if kind == TRAINED:
-        agreement = gold.metrics[Metric.RM_ACCURACY_INITIAL_POLICY]
+        accuracy = gold.metrics[Metric.RM_ACCURACY_INITIAL_POLICY]
         return (
-            f"RM {size}{parameters}, agrees with the human on {agreement:.0%} of the "
-            f"initial policy's pairs; correlation of their scores {correlation if correlation else float('nan'):.2f}"
+            f"RM {size}{parameters}; agrees with the human on {accuracy:.0%} of pairs of initial-policy responses; "
+            f"their scores correlate at {correlation if correlation else math.nan:.2f}"
         )
     if kind == GoldKind.TEST_RM:
-        return f"there is none: test RM {size}{parameters}, trained on the half of the comparisons that no proxy saw"
+        return f"none; test RM {size}{parameters}, trained on the half of the comparisons that no proxy was trained on"
     return f"{kind} {size}{parameters}"
 
 
 def _comparisons(runs: Sequence[Run]) -> str:
     if not runs:
-        return "none: all proxies were taken over"
-    known = runs[0].data
-    return f"{known.metrics[Metric.COMPARISONS_COUNT]:.0f}, label noise {float(known.params['label_noise']):.0%}"
+        return "none: all proxies are external"
+    data = runs[0].data
+    return f"{data.metrics[Metric.COMPARISONS_COUNT]:.0f}, label noise {float(data.params['label_noise']):.0%}"
 
 
-def _left_out(policy: RunData) -> dict[str, str]:
-    """Rows of a user's file that were skipped, and prompts that were too long."""
+def _excluded_prompts(policy: RunData) -> dict[str, str]:
+    """Rows of the user's file that were skipped, and prompts that were too long."""
     skipped, long = (int(policy.metrics.get(MetricPrefix.PROMPTS + name, 0)) for name in ("rows_skipped", "too_long"))
     if not skipped and not long:
         return {}
-    return {"Prompts": f"{skipped} wrong rows left out, {long} too long ({policy.params['long_prompts']})"}
+    return {
+        "Prompts": f"{skipped} invalid rows skipped, {long} too long (long_prompts={policy.params['long_prompts']})"
+    }
 
 
 def _promotion(run: Run) -> dict[str, str]:
     tags, name = run.data.tags, run.data.params["registered_model"]
     passed = tags[Tag.PROMOTION_VERDICT] == GateResult.PASSED
     return {
-        "Model": f"models:/{name}@champion" if passed else f"{name}: the candidate was refused",
+        "Model": f"models:/{name}@champion" if passed else f"{name}: the candidate was rejected",
         "Version": tags[Tag.CANDIDATE_VERSION],
         "RM size": tags[Tag.CANDIDATE_RM_SIZE],
         "Seed": tags[Tag.CANDIDATE_SEED],
         "Peak gold": f"{run.data.metrics[Metric.CANDIDATE_PEAK_GOLD]:.2f} standard deviations, by "
         f"{run.data.params['method']}",
-        **({} if passed else {"Why": tags[MlflowTag.NOTE].replace("\n\n", "; ")}),
+        **({} if passed else {"Reason": tags[MlflowTag.NOTE].replace("\n\n", "; ")}),
     }
 
 

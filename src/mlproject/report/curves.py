@@ -1,4 +1,4 @@
-"""The paper's figure (Gao et al. 2022, figure 1), gold, proxy and law against sqrt(KL); gold beside human.
+"""Gold, proxy and law over sqrt(KL), as in Gao et al. 2022, figure 1; gold beside human judgement.
 
 Axis letters: S curve points, P prompts.
 """
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlproject.laws.forms import FORMS
 from mlproject.plotting import theme
+from mlproject.plotting.curve_figure import plot_gold_band, score_limits
 from mlproject.report.records import Report
 from mlproject.report.selection import (
     extremes,
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
-
-_DISTANCE = "distance from the initial policy, $\\sqrt{\\mathrm{KL}}$ (square-root nats)"
-_GOLD_SHARE = 0.45  # of the height of a panel belongs to gold, at least; a proxy that rises higher leaves it
 _HUMAN_LINE: Mapping[str, Any] = {
     "color": theme.HUMAN_COLOUR,
     "linestyle": (0, (4, 1.5, 1, 1.5)),
@@ -40,17 +36,17 @@ _HUMAN_LINE: Mapping[str, Any] = {
 
 
 def curves_figure(report: Report, method: str) -> Figure:
-    """The paper's figure: gold, proxy and fitted law against sqrt(KL), a colour per RM size."""
+    """Gold, proxy and fitted law of a method over sqrt(KL), a colour per RM size."""
     return _curves(report, [method], theme.WIDTH, 5.9)
 
 
 def headline_figure(report: Report) -> Figure:
-    """The paper's figure for two methods side by side: best-of-n and PPO where the study has them."""
+    """The same for the first two methods, side by side: best-of-n and PPO if the study has them."""
     return _curves(report, methods(report)[:2], 12.6, 5.6)
 
 
 def human_figure(report: Report, method: str) -> Figure:
-    """Gold against human judgement over sqrt(KL), for the smallest and the largest RM of a method."""
+    """Gold and human judgement over sqrt(KL), for the smallest and the largest RM of a method."""
     roles, colours = extremes(report, method), theme.size_colours(sizes(report))
     figure = theme.new_figure(theme.WIDTH, 4.1)
     grid = figure.add_gridspec(2, len(roles), height_ratios=[1, 0.09])
@@ -78,40 +74,38 @@ def _score(report: Report) -> str:
     return f"score above the initial policy\n({report.gold} standard deviations)"
 
 
-def _curves(report: Report, chosen: list[str], width: float, height: float) -> Figure:
-    """Panels of curves, one per method, over a legend of sizes and a legend of line styles."""
+def _curves(report: Report, shown: list[str], width: float, height: float) -> Figure:
+    """Panels of curves, one per method, above legends of RM sizes and of line styles."""
     colours = theme.size_colours(sizes(report))
     figure = theme.new_figure(width, height)
-    grid = figure.add_gridspec(2, max(len(chosen), 1), height_ratios=[1, 0.13])
-    for column, method in enumerate(chosen):
+    grid = figure.add_gridspec(2, max(len(shown), 1), height_ratios=[1, 0.13])
+    for column, method in enumerate(shown):
         axes = figure.add_subplot(grid[0, column])
         _curve_panel(axes, report, method, colours)
-        theme.style_axes(axes, method_name(method), _DISTANCE, "" if column else _score(report))
+        theme.style_axes(axes, method_name(method), theme.SQRT_KL_LABEL, "" if column else _score(report))
         theme.kl_axis(axes)
-    shown = {size for method in chosen for size in sizes(report, method)}
-    keys = [theme.legend_entry(name, color=colour, linewidth=4) for name, colour in colours.items() if name in shown]
+    drawn = {size for method in shown for size in sizes(report, method)}
+    keys = [theme.legend_entry(name, color=colour, linewidth=4) for name, colour in colours.items() if name in drawn]
     styles = [
-        theme.legend_entry(f"{report.gold} ±1 SE, a line per seed", **theme.GOLD_LINE),
+        theme.legend_entry(f"{report.gold} ±1 SE, one line per seed", **theme.GOLD_LINE),
         theme.legend_entry("proxy", **theme.PROXY_LINE),
         theme.legend_entry("fitted law", **theme.LAW_LINE),
         theme.legend_entry("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),
-        theme.legend_entry("its KL", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
+        theme.legend_entry("KL of the peak", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
     ]
     theme.add_legends(figure.add_subplot(grid[1, :]), [("RM size:", keys), ("", styles)])
     return figure
 
 
 def _curve_panel(axes: Axes, report: Report, method: str, colours: Mapping[str, str]) -> None:
-    """Gold, proxy, law and peak of every RM size of a method; x in square-root nats."""
+    """Gold, proxy, law and peak for every RM size of a method; x in square-root nats."""
     runs = runs_of(report, method)
     for run in runs:
         d_S, gold_S, colour = run.curve.sqrt_kl_S, run.curve.gold_S, colours[run.rm_size]
         axes.plot(d_S, run.curve.proxy_S, color=colour, **theme.PROXY_LINE)
-        if run.curve.gold_SP.shape[1] > 1:
-            se_S = run.curve.gold_SP.std(axis=1, ddof=1) / np.sqrt(run.curve.gold_SP.shape[1])
-            axes.fill_between(d_S, gold_S - se_S, gold_S + se_S, color=colour, alpha=0.15, linewidth=0)
+        plot_gold_band(axes, run.curve, d_S, colour)
         axes.plot(d_S, gold_S, color=colour, **theme.GOLD_LINE)
-    low, high = _frame([run.curve.gold_S for run in runs], [run.curve.proxy_S for run in runs])
+    low, high = score_limits([run.curve.gold_S for run in runs], [run.curve.proxy_S for run in runs])
     axes.set_ylim(low, high)
     axes.set_xlim(0, 1.03 * max(float(run.curve.sqrt_kl_S.max()) for run in runs) or 1.0)
     axes.axhline(0, color="#9aa0ac", linewidth=0.8, zorder=1)
@@ -119,18 +113,8 @@ def _curve_panel(axes: Axes, report: Report, method: str, colours: Mapping[str, 
         _law_and_peak(axes, group, colours.get(group["rm_size"], theme.INK), low)
 
 
-def _frame(gold: list[Array], proxy: list[Array]) -> tuple[float, float]:
-    """(low, high) of a panel: all of gold, and of proxy what leaves gold its share of the height."""
-    gold_low, gold_high = min(float(g.min()) for g in gold), max(float(g.max()) for g in gold)
-    low = min(gold_low, 0.0)
-    high = min(max(float(p.max()) for p in proxy), low + (gold_high - low) / _GOLD_SHARE)
-    high = max(high, gold_high)
-    margin = 0.05 * (high - low) or 1.0
-    return low - margin, high + margin
-
-
 def _law_and_peak(axes: Axes, group: Mapping[str, Any], colour: str, floor: float) -> None:
-    """The fitted law over the range it was fitted on; the measured peak, and its place on the x axis."""
+    """The fitted law over the range it was fitted on; the measured peak, and its position on the x axis."""
     coef = [number(group.get("alpha")), number(group.get("beta"))]
     low, high = number(group.get("min_d")), number(group.get("max_d"))
     form = FORMS[group["form"]]

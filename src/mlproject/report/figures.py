@@ -1,4 +1,4 @@
-"""The figures of a study (Gao et al. 2022, figures 1, 3 and kin): a report in, a matplotlib figure out."""
+"""The figures of a study (after Gao et al. 2022, figures 1 and 3): from a report to matplotlib figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DPI = 170
 
 
 def coefficients_figure(report: Report) -> Figure:
-    """The law's alpha and beta against the RM's parameters, with 95 % intervals and trend lines."""
+    """Alpha and beta of the law over RM parameters, with 95 % intervals and trend lines."""
     shown = [method for method in methods(report) if groups_of(report, method)]
     figure = theme.new_figure(theme.WIDTH, 5.8)
     panels = figure.subplots(2, len(shown), squeeze=False, sharex="col")
@@ -44,7 +44,7 @@ def coefficients_figure(report: Report) -> Figure:
         formula = form.formula.replace("a ", "α ").replace("b ", "β ").replace("-", "−").replace("^", "")
         for axes, coefficient in zip(panels[:, column], ("alpha", "beta"), strict=True):
             top = coefficient == "alpha"
-            symbol = "α (the rise)" if top else "β (the bend downwards)"
+            symbol = "α (initial slope)" if top else "β (downward curvature)"
             title = f"{method_name(method)}:  R = {formula}" if top else ""
             theme.style_axes(axes, title, "" if top else "RM parameters (log scale)", "" if column else symbol)
             _coefficient(axes, report, method, coefficient, colour)
@@ -52,7 +52,7 @@ def coefficients_figure(report: Report) -> Figure:
 
 
 def peaks_figure(report: Report) -> Figure:
-    """Peak gold against the RM's parameters: measured with standard errors, fitted with 95 % intervals."""
+    """Peak gold over RM parameters: measured with standard errors, fitted with 95 % intervals."""
     figure = theme.new_figure(theme.WIDTH, 4.7)
     grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.08])
     axes = figure.add_subplot(grid[0])
@@ -63,12 +63,12 @@ def peaks_figure(report: Report) -> Figure:
             "marker": theme.MARKERS[index % len(theme.MARKERS)],
         }
         keys.append(theme.legend_entry(method_name(method), linewidth=1.6, **style))
-        dodge = 1.05 ** (2 * index - len(methods(report)) + 1)  # so that error bars do not hide one another
+        dodge = 1.05 ** (2 * index - len(methods(report)) + 1)  # keeps error bars apart
         groups = groups_of(report, method)
         points = [(g["rm_params"] * dodge, number(g.get("measured_peak_gold")), g) for g in groups]
-        known = [(x, y, number(g.get("measured_peak_gold_se")) or 0.0) for x, y, g in points if y is not None]
-        if known:
-            x, y, se = np.array(known).T
+        measured = [(x, y, number(g.get("measured_peak_gold_se")) or 0.0) for x, y, g in points if y is not None]
+        if measured:
+            x, y, se = np.array(measured).T
             axes.errorbar(x, y, yerr=se, markersize=6, linewidth=1.6, capsize=3, zorder=3, **style)
         for x_fit, _, group in points:
             _fitted_peak(axes, x_fit * 1.05, group, style)
@@ -82,20 +82,19 @@ def peaks_figure(report: Report) -> Figure:
 
 
 def search_figure(report: Report) -> Figure:
-    """The search's trials: peak gold by KL coefficient, a colour per RM size."""
+    """Peak gold of the search's trials by KL coefficient, a colour per RM size."""
     trials = _scored(report)
-    ladder = {trial["rm_size"]: 0 for trial in trials} | sizes(report)
-    tried = {trial["rm_size"] for trial in trials}
-    colours = {name: colour for name, colour in theme.size_colours(ladder).items() if name in tried}
+    tried = {trial["rm_size"]: 0 for trial in trials}
+    colours = {name: colour for name, colour in theme.size_colours(tried | sizes(report)).items() if name in tried}
     coefficients = sorted({float(trial["kl_coef"]) for trial in trials})
     figure = theme.new_figure(theme.WIDTH, 4.3)
     grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.09])
     axes = figure.add_subplot(grid[0])
     for index, (rm_size, colour) in enumerate(colours.items()):
-        own = sorted((t for t in trials if t["rm_size"] == rm_size), key=lambda t: float(t["kl_coef"]))
-        x = [coefficients.index(float(t["kl_coef"])) + 0.06 * (index - (len(colours) - 1) / 2) for t in own]
-        y = [float(t["peak_gold"]) for t in own]
-        se = [number(t.get("peak_gold_se")) or 0.0 for t in own]
+        points = sorted((t for t in trials if t["rm_size"] == rm_size), key=lambda t: float(t["kl_coef"]))
+        x = [coefficients.index(float(t["kl_coef"])) + 0.06 * (index - (len(colours) - 1) / 2) for t in points]
+        y = [float(t["peak_gold"]) for t in points]
+        se = [number(t.get("peak_gold_se")) or 0.0 for t in points]
         axes.errorbar(x, y, yerr=se, color=colour, marker="o", markersize=6, linewidth=1.1, capsize=3)
     theme.style_axes(axes, "", "KL coefficient (gold standard deviations per nat)", "peak gold ±1 SE")
     axes.set_xticks(range(len(coefficients)), [f"{value:g}" for value in coefficients])
@@ -105,53 +104,61 @@ def search_figure(report: Report) -> Figure:
     return figure
 
 
-def save_figures(report: Report, folder: Path) -> dict[str, Path]:
-    """Draw every figure that the report has data for, as PNG.
-
-    Args:
-        report: the study.
-        folder: where the files go; made if needed.
+def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:
+    """Functions that draw the figures for which the report has data.
 
     Returns:
-        file by name: `headline`, `curves-<method>`, `human-<method>`, `coefficients`, `peaks`, `search`.
+        by name: `headline`, `curves-<method>`, `human-<method>`, `coefficients`, `peaks`, `search`.
     """
     draw: dict[str, Callable[[], Figure]] = {}
-    found = methods(report)
-    if found:
+    if methods(report):
         draw["headline"] = lambda: headline_figure(report)
-    for method in found:
+    for method in methods(report):
         draw[f"curves-{method}"] = lambda method=method: curves_figure(report, method)  # type: ignore[misc]
         shown = [run for _, size in extremes(report, method) for run in runs_of(report, method, size)]
         if any(run.curve.human_SP is not None for run in shown):
             draw[f"human-{method}"] = lambda method=method: human_figure(report, method)  # type: ignore[misc]
-    groups = [group for method in found for group in groups_of(report, method)]
+    groups = [group for method in methods(report) for group in groups_of(report, method)]
     if any(number(group.get("alpha")) is not None for group in groups):
         draw["coefficients"] = lambda: coefficients_figure(report)
     if any(number(group.get("measured_peak_gold")) is not None for group in groups):
         draw["peaks"] = lambda: peaks_figure(report)
     if _scored(report):
         draw["search"] = lambda: search_figure(report)
+    return draw
+
+
+def save_figures(report: Report, folder: Path) -> dict[str, Path]:
+    """Draw the figures of a study as PNG files.
+
+    Args:
+        report: the study.
+        folder: where the files are written; created if needed.
+
+    Returns:
+        file by name, see `study_figures`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.png" for name in draw}
-    for name, path in paths.items():
-        draw[name]().savefig(path, dpi=_DPI)
+    paths = {}
+    for name, draw in study_figures(report).items():
+        paths[name] = folder / f"{name}.png"
+        draw().savefig(paths[name], dpi=_DPI)
     return paths
 
 
 def _coefficient(axes: Axes, report: Report, method: str, coefficient: str, colour: str) -> None:
-    """One coefficient with intervals over parameters, and its trend line."""
+    """One coefficient with intervals over RM parameters, and its trend line."""
     for group in groups_of(report, method):
         value, ends = number(group.get(coefficient)), interval(group.get(f"{coefficient}_ci"))
         if value is not None:
             if ends:
                 axes.plot([group["rm_params"]] * 2, ends, color=colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot([group["rm_params"]], [value], color=colour, marker="o", markersize=6)
-    own = sizes(report, method)
-    theme.size_axis(axes, own)
+    theme.size_axis(axes, sizes(report, method))
     for trend in report.laws.get("trends") or []:
         slope, intercept = number(trend.get("slope")), number(trend.get("intercept"))
-        wanted = trend["method"] == method and trend["coefficient"] == coefficient
-        if wanted and slope is not None and intercept is not None:
+        matches = trend["method"] == method and trend["coefficient"] == coefficient
+        if matches and slope is not None and intercept is not None:
             x = np.array(axes.get_xlim())
             axes.plot(x, intercept + slope * np.log10(x), color=theme.MUTED, linewidth=1.2, linestyle="--")
             ends = interval(trend.get("slope_ci"))
@@ -163,7 +170,7 @@ def _coefficient(axes: Axes, report: Report, method: str, coefficient: str, colo
 
 
 def _fitted_peak(axes: Axes, x: float, group: Mapping[str, Any], style: Mapping[str, Any]) -> None:
-    """Peak gold of the law with its interval, hollow; nothing where the law has no peak."""
+    """Peak gold of the law with its interval, hollow; nothing if the law has no peak."""
     gold, ends = number(group.get("peak_gold")), interval(group.get("peak_gold_ci"))
     if gold is None:
         return
@@ -173,5 +180,5 @@ def _fitted_peak(axes: Axes, x: float, group: Mapping[str, Any], style: Mapping[
 
 
 def _scored(report: Report) -> list[Mapping[str, Any]]:
-    """Trials that came to a peak gold."""
+    """Trials that have a peak gold."""
     return [t for t in report.trials if number(t.get("peak_gold")) is not None and t.get("kl_coef") is not None]

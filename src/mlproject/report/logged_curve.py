@@ -1,4 +1,4 @@
-"""A curve that was logged elsewhere: a table whose columns are named as their owner likes.
+"""A curve that was logged elsewhere: a table with arbitrary column names.
 
 Axis letters: S curve points.
 """
@@ -19,17 +19,17 @@ from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
 COLUMNS = {
     "kl": "KL from the initial policy, nats per response",
     "gold": "gold or held-out score",
-    "gold_se": "its standard error; where it is missing, the scatter about the law stands in",
-    "proxy": "score of the reward model that was optimized against; may be missing",
-    "step": "update, or n; where it is missing, rows are counted",
+    "gold_se": "standard error of gold; by default estimated from the scatter about the law",
+    "proxy": "score of the reward model that was optimized; optional",
+    "step": "update, or n; by default the row number",
 }
-NEEDED = ("kl", "gold")
+REQUIRED = ("kl", "gold")
 START_KL = 0.002
-"""Up to this KL, nats, a point counts as the initial policy's own: gold rises with the root of KL, so not far."""
+"""A point up to this KL (nats) counts as the initial policy: gold is proportional to sqrt(KL) near the start."""
 
-_NEGATIVE_KL = -0.05  # an estimate of a KL of 0 may fall as low
+_NEGATIVE_KL = -0.05  # an estimate of a KL of 0 may be as low as this
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+_FORMATS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": pd.read_csv,
     ".tsv": lambda path: pd.read_csv(path, sep="\t"),
     ".parquet": pd.read_parquet,
@@ -38,13 +38,13 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 
 @dataclass(frozen=True)
 class LoggedCurve:
-    """A foreign curve in the project's terms.
+    """A curve that was logged elsewhere, in this project's units.
 
     Attributes:
-        points: in order of KL; gold above the initial policy's, in units of `gold_sd`; the proxy as it was logged.
-        table: the same as numbers, one row per point, with `COLUMNS`.
-        gold_start: what was subtracted from gold.
-        se_is_guessed: True where no standard error was given.
+        points: in order of KL; gold relative to the initial policy's, in units of `gold_sd`; the proxy as logged.
+        table: the same numbers, one row per point, with the columns of `COLUMNS`.
+        gold_start: the initial policy's gold, which was subtracted.
+        se_is_guessed: whether the standard error was estimated from the scatter.
     """
 
     points: list[CurvePoint]
@@ -54,40 +54,43 @@ class LoggedCurve:
 
 
 def parse_columns(text: str) -> dict[str, str]:
-    """Read `kl=objective/kl,gold=eval/gold`: which of the table's columns is what.
+    """Parse `kl=objective/kl,gold=eval/gold`.
+
+    Returns:
+        column of the table by name of `COLUMNS`.
 
     Raises:
-        UserError: for another form, an unknown name, or one given twice.
+        UserError: for another syntax, an unknown name, or a repeated one.
     """
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for part in text.split(",") if text else []:
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not equals or not column:
-            raise UserError(f"columns={text}: {part.strip()!r} has not the form name=column, as in kl=objective/kl")
+            raise UserError(f"columns={text}: {part.strip()!r} must have the form name=column.")
         if name not in COLUMNS:
-            raise UserError(f"columns={text}: there is no {name}; allowed are {', '.join(COLUMNS)}")
-        if name in found:
-            raise UserError(f"columns={text}: {name} is given twice; give it once")
-        found[name] = column
-    return found
+            raise UserError(f"columns={text}: {name} must be one of {', '.join(COLUMNS)}.")
+        if name in columns:
+            raise UserError(f"columns={text}: {name} is repeated. Give it once.")
+        columns[name] = column
+    return columns
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet file.
 
     Raises:
-        UserError: where it cannot be read as that.
+        UserError: if it cannot be read.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"curve={path}: allowed are {', '.join(_READERS)} files and MLflow run ids; convert it")
+    read = _FORMATS.get(path.suffix.lower())
+    if read is None:
+        raise UserError(f"curve={path}: must be a {', '.join(_FORMATS)} file or an MLflow run id. Convert the file.")
     try:
-        return reader(path)
+        return read(path)
     except FileNotFoundError:
-        raise UserError(f"curve={path}: no such file; give the path of a table, or an MLflow run id") from None
-    except Exception as error:  # pandas and pyarrow have many ways to say that a file is broken
+        raise UserError(f"curve={path}: no such file. Give the path of a table, or an MLflow run id.") from None
+    except Exception as error:  # pandas and pyarrow raise many kinds of errors for a malformed file
         reason = first_line(error)
-        raise UserError(f"curve={path}: cannot be read ({reason}); give a table with a header line") from None
+        raise UserError(f"curve={path}: cannot be read ({reason}). Give a table with a header line.") from None
 
 
 def logged_curve(
@@ -98,31 +101,33 @@ def logged_curve(
     gold_sd: float = 1.0,
     gold_start: float | None = None,
 ) -> LoggedCurve:
-    """Bring a foreign table into the project's terms.
+    """Convert a table to this project's units.
 
     Args:
         table: one row per point, in any order.
-        columns: which of its columns is what; a name that is left out is a column of that name.
-        source: for messages.
-        method: what optimized the policy; decides on the law about which a guessed error is measured.
+        columns: column of the table by name of `COLUMNS`; by default the column of the same name.
+        source: the option and its value, for error messages.
+        method: the method that optimized the policy; its law is used to estimate missing standard errors.
         gold_sd: standard deviation of the initial policy's gold scores, in the table's unit.
-        gold_start: their mean; None takes gold of the points up to `START_KL`.
+        gold_start: their mean; None uses the gold of the points up to `START_KL`.
 
     Raises:
-        UserError: one line on the row and column that is wrong.
+        UserError: one line that names the invalid row and column.
     """
     if not np.isfinite(gold_sd) or gold_sd <= 0:
-        raise UserError(f"gold_sd={gold_sd:g}: allowed is a number above 0: how much initial gold scores spread")
+        raise UserError(
+            f"gold_sd={gold_sd:g}: must be above 0. Give the standard deviation of the initial policy's gold scores."
+        )
     if table.empty:
-        raise UserError(f"{source}: has no rows; log at least three points")
+        raise UserError(f"{source}: has no rows. Log at least three points.")
     numbers = pd.DataFrame({name: _column(table, name, columns, source) for name in COLUMNS}).dropna(axis=1, how="all")
     numbers = numbers.sort_values("kl", kind="stable", ignore_index=True)
     if gold_start is None:
         at_start = numbers.gold[numbers.kl <= START_KL]
         if at_start.empty:
             raise UserError(
-                f"{source}: the first point is at {numbers.kl.min():.3g} nats, so the initial policy's gold is "
-                "unknown; give gold_start=MEAN"
+                f"{source}: starts at {numbers.kl.min():.3g} nats, so the initial policy's gold is unknown. "
+                "Give gold_start=MEAN."
             )
         gold_start = float(at_start.mean())
     numbers["gold"] = (numbers.gold - gold_start) / gold_sd
@@ -130,7 +135,7 @@ def logged_curve(
     try:
         law = fit(form, np.sqrt(numbers.kl.clip(lower=0)), numbers.gold, MIN_D[form.name])
     except ValueError as error:
-        raise UserError(f"{source}: {error}; log more points") from None
+        raise UserError(f"{source}: {error}. Log more points.") from None
     if guessed:
         scatter = law.rmse * np.sqrt(law.points / max(law.points - form.dof, 1))
         numbers["gold_se"] = np.where(numbers.kl > START_KL, scatter, 0.0)
@@ -138,7 +143,7 @@ def logged_curve(
         numbers["gold_se"] /= gold_sd
         if (numbers.gold_se < 0).any():
             raise UserError(
-                f"{source}: column gold_se holds {numbers.gold_se.min() * gold_sd:g}; an error is not negative"
+                f"{source}: column gold_se contains {numbers.gold_se.min() * gold_sd:g}; it must not be negative."
             )
     if "step" not in numbers:
         numbers["step"] = np.arange(len(numbers))
@@ -154,19 +159,21 @@ def logged_curve(
 
 
 def _column(table: pd.DataFrame, name: str, columns: Mapping[str, str], source: str) -> pd.Series:
-    """One column as finite numbers; all nan where an optional one is missing."""
-    wanted = columns.get(name, name)
-    if wanted not in table:
-        if name in NEEDED or name in columns:
-            known = ", ".join(map(str, table.columns))
-            raise UserError(f"{source}: has no column {wanted} for {name}; it has {known}; give columns={name}=COLUMN")
+    """One column as finite numbers; all nan if an optional one is missing."""
+    column = columns.get(name, name)
+    if column not in table:
+        if name in REQUIRED or name in columns:
+            names = ", ".join(map(str, table.columns))
+            raise UserError(
+                f"{source}: has no column {column} for {name}; its columns are {names}. Give columns={name}=COLUMN."
+            )
         return pd.Series(np.nan, index=table.index)
-    numbers = pd.to_numeric(table[wanted], errors="coerce").astype(float)
-    wrong = ~np.isfinite(numbers) | ((numbers < _NEGATIVE_KL) if name == "kl" else False)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        allowed = "a KL of at least 0" if name == "kl" else "a finite number"
+    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+    invalid = ~np.isfinite(numbers) | ((numbers < _NEGATIVE_KL) if name == "kl" else False)
+    if invalid.any():
+        row = int(np.flatnonzero(invalid)[0])
+        valid = "a KL of at least 0" if name == "kl" else "a finite number"
         raise UserError(
-            f"{source}: row {row + 1}, column {wanted}: {table[wanted].iloc[row]!r} is not {allowed}; mend it"
+            f"{source}: row {row + 1}, column {column}: {table[column].iloc[row]!r} must be {valid}. Correct the table."
         )
     return numbers

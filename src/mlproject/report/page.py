@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: figures inside, no script, nothing loaded from anywhere."""
+"""The report as one self-contained HTML page: embedded figures, no scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ PROMPTS_SHOWN = 3
 
 
 def render(report: Report, figures: Mapping[str, Path]) -> str:
-    """The page.
+    """Render the page.
 
     Args:
         report: the study.
-        figures: PNG files by name, as `save_figures` returns them; a figure that is missing is left out.
+        figures: PNG files by name, as `save_figures` returns them; missing figures are left out.
 
     Returns:
-        HTML that shows offline, in light and in dark.
+        HTML that displays offline, in light and in dark mode.
     """
     shown = methods(report)
     return _template().render(
         report=report,
         figures={name: _data_uri(path) for name, path in figures.items()},
-        findings=summarize(report),
+        summary=summarize(report),
         methods=[(method, method_name(method)) for method in shown],
         groups={method: groups_of(report, method) for method in shown if groups_of(report, method)},
         trends=report.laws.get("trends") or [],
@@ -61,10 +61,10 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
 
 
 def sample_blocks(report: Report) -> list[dict[str, Any]]:
-    """Sample responses to lay side by side: first seed, smallest and largest RM, every method.
+    """Sample responses of every method with the smallest and the largest RM, first seed.
 
     Returns:
-        one block per run (title, rm_size, stages with step and KL, and prompts, each with its cards).
+        one block per run: title, stages with step and KL, and prompts with their cards.
     """
     blocks = []
     for method in sorted(methods(report), key=lambda name: name == "best-of-n"):  # trained policies first
@@ -76,7 +76,7 @@ def sample_blocks(report: Report) -> list[dict[str, Any]]:
 
 
 def _block(run: PolicyRunRecord, role: str) -> dict[str, Any]:
-    """One run's samples by prompt, with the bars of its scores on one scale."""
+    """The samples of one run by prompt; all score bars have the same scale."""
     rows = {(row["prompt"], row["stage"]): row for row in run.samples}
     prompts = [
         prompt
@@ -102,7 +102,7 @@ def _block(run: PolicyRunRecord, role: str) -> dict[str, Any]:
 
 
 def _cards(rows: list[Mapping[str, Any]], scale: float) -> list[dict[str, Any]]:
-    """Start, peak and end of one prompt: text, score bars in percent of the track, change since before."""
+    """Start, peak and end of one prompt: text, score bars in percent of the track, change since the last stage."""
     cards: list[dict[str, Any]] = []
     for index, row in enumerate(rows):
         before = rows[index - 1] if index else None
@@ -126,24 +126,24 @@ def _cards(rows: list[Mapping[str, Any]], scale: float) -> list[dict[str, Any]]:
 
 
 def _change(before: Mapping[str, Any] | None, row: Mapping[str, Any], name: str) -> float | None:
-    """A score less the same score one stage before; None where either is unknown."""
+    """Change of a score since the stage before; None if either is unknown."""
     now, then = number(row.get(name)), number(before.get(name)) if before else None
     return None if now is None or then is None else now - then
 
 
 def _by_peak(trial: Mapping[str, Any]) -> tuple[bool, float]:
-    """Order of trials: highest peak gold first, those without one last."""
+    """Sort key of trials: highest peak gold first, those without one last."""
     gold = number(trial.get("peak_gold"))
     return gold is None, -(gold or 0.0)
 
 
 def _data_uri(path: Path) -> str:
-    """A PNG file as text that an `img` shows without loading anything."""
+    """A PNG file as a data URI."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
 def _interval_text(pair: Any, digits: int = 2) -> str:
-    """`[0.41, 0.52]`, an en dash for an end that is unknown, and for both."""
+    """`[0.41, 0.52]`; an en dash for an unknown end, or a single one if both are unknown."""
     if interval(pair) is None and not any(number(end) is not None for end in pair or ()):
         return DASH
     return f"[{text(pair[0], digits)}, {text(pair[1], digits)}]"
@@ -151,7 +151,7 @@ def _interval_text(pair: Any, digits: int = 2) -> str:
 
 @cache
 def _template() -> Template:
-    """The page's template, with everything escaped that comes from a study."""
+    """The page's template; everything that comes from a study is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

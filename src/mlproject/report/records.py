@@ -1,4 +1,4 @@
-"""What a report is made from: everything about a study, read from its runs and from nowhere else."""
+"""The data of a report: everything about a study, read from its runs alone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class PolicyRunRecord:
     """One policy run.
 
     Attributes:
-        run_id: of the MLflow run.
+        run_id: id of the MLflow run.
         method: `best-of-n`, `ppo`, ...
         rm_size, rm_params: name and number of parameters of the proxy.
-        seed, kl_coef: of the run; `kl_coef` is 0 where the method has none.
-        curve: gold, proxy and human against KL.
+        seed, kl_coef: options of the run; `kl_coef` is 0 if the method has none.
+        curve: gold, proxy and human score over KL.
         metrics: summaries by name (`peak/gold`, `law/alpha`, `drop/gold`, `drop/gold_se`, ...).
         samples: rows of its sample table: stage (start, peak, end), prompt, response, step, kl, proxy, gold, human.
     """
@@ -36,7 +36,7 @@ class PolicyRunRecord:
 
 @dataclass(frozen=True)
 class ProxyRecord:
-    """One proxy RM: `metrics` has `rm/val_accuracy`, `rm/val_loss`, `rm/ece`, `rm/scale`."""
+    """One proxy RM; `metrics` contains `rm/val_accuracy`, `rm/val_loss`, `rm/ece` and `rm/scale`."""
 
     run_id: str
     rm_size: str
@@ -50,15 +50,15 @@ class Report:
     """Everything on the page.
 
     Attributes:
-        title: of the page.
-        facts: facts about the study, in order (preset, world seed, comparisons, wall time, ...), as texts.
+        title: title of the page.
+        facts: facts about the study (world, gold, comparisons, ...), as text by label, in order.
         proxies: all proxy RMs of the study.
-        policy_runs: the study's curves (the search's apart).
+        policy_runs: the study's policy runs, without those of the search.
         laws: content of the law run's `laws.json`, see `mlproject.pipeline.law`.
         trials: one row per search trial (number, state, rm_size, kl_coef, peak_gold, peak_gold_se, peak_kl, reused).
-        promotion: facts about the champion (name, version, rm_size, seed, peak gold, ...), as texts; empty without one.
-        link: where the tracking UI shows the curves.
-        gold: what plays gold, in words: `gold`, or `test RM` where nothing better was to be had.
+        promotion: facts about the promotion (model, version, ...), as text by label; empty if there was none.
+        link: link to the curves in the tracking UI.
+        gold: what serves as gold: `gold`, or `test RM` if the study has no gold.
     """
 
     title: str

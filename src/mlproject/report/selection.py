@@ -1,4 +1,4 @@
-"""Finds one's way in a report: which methods and sizes it has, and what belongs to each."""
+"""Selections from the data of a report: its methods, RM sizes, and their runs and fitted laws."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Group = Mapping[str, Any]
 
 
 def method_name(method: str) -> str:
-    """A method as people read it."""
+    """Display name of a method."""
     return _NAMES.get(method, method)
 
 
 def methods(report: Report) -> list[str]:
-    """Methods that have curves, in the order in which they are shown."""
-    found = dict.fromkeys(run.method for run in report.policy_runs)
-    return sorted(found, key=lambda method: list(_NAMES).index(method) if method in _NAMES else len(_NAMES))
+    """Methods that have curves, in display order."""
+    names = dict.fromkeys(run.method for run in report.policy_runs)
+    return sorted(names, key=lambda method: list(_NAMES).index(method) if method in _NAMES else len(_NAMES))
 
 
 def sizes(report: Report, method: str | None = None) -> dict[str, int]:
-    """Names of the RM sizes and their parameters, smallest first; of one method's curves if one is given."""
+    """Number of parameters by RM size, smallest first; of the curves of one method if given."""
     params = {run.rm_size: run.rm_params for run in report.policy_runs if method in (None, run.method)}
     if method is None:
         params |= {proxy.rm_size: proxy.rm_params for proxy in report.proxies}
@@ -33,7 +33,7 @@ def sizes(report: Report, method: str | None = None) -> dict[str, int]:
 
 
 def extremes(report: Report, method: str) -> list[tuple[str, str]]:
-    """(role, RM size) of a method's smallest and largest RM; one alone where there is one size."""
+    """(role, RM size) of a method's smallest and largest RM; a single one if there is one size."""
     names = list(sizes(report, method))
     if len(names) < 2:
         return [("only", name) for name in names]
@@ -41,25 +41,25 @@ def extremes(report: Report, method: str) -> list[tuple[str, str]]:
 
 
 def runs_of(report: Report, method: str, rm_size: str | None = None) -> list[PolicyRunRecord]:
-    """Policy runs of a method (and an RM size), by seed."""
+    """Policy runs of a method (and an RM size), by RM size and seed."""
     runs = [run for run in report.policy_runs if run.method == method and rm_size in (None, run.rm_size)]
     return sorted(runs, key=lambda run: (run.rm_params, run.seed))
 
 
 def groups_of(report: Report, method: str) -> list[Group]:
-    """CurveAnalysis laws of a method, smallest RM first."""
+    """Fitted laws of a method, smallest RM first."""
     groups = [group for group in report.laws.get("groups") or [] if group["method"] == method]
     return sorted(groups, key=lambda group: group["rm_params"])
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or None for whatever is none: null, nan, infinity, absent."""
+    """A finite number; None for null, nan, infinity and text."""
     if value is None or isinstance(value, str) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def interval(pair: Any) -> tuple[float, float] | None:
-    """(low, high) where both ends are finite numbers, else None."""
+    """(low, high) if both ends are finite numbers, else None."""
     low, high = (number(end) for end in pair) if pair else (None, None)
     return None if low is None or high is None else (low, high)

@@ -1,4 +1,4 @@
-"""Puts the report on an invocation's run: made once for the same members, copied after that."""
+"""Writes the report of a study to its run; a study with the same runs as an earlier one copies its report."""
 
 from __future__ import annotations
 
@@ -18,54 +18,61 @@ from mlproject.tracking.store import all_experiments, all_runs
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
-_VERSION = 1
+_VERSION = 2
 
 
 def write_report(invocation: Invocation) -> None:
-    """Finish a study's run with `steps.json`, `report.html` and the figures."""
+    """Finish the run of a study with `steps.json`, `report.html` and the figures."""
     members = invocation.member_rows()
-    mark = fingerprint({"version": _VERSION, "members": sorted(row["run_id"] for row in members)})
+    study_fingerprint = fingerprint({"version": _VERSION, "members": sorted(row["run_id"] for row in members)})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        made = _same_study(invocation, mark)
-        files = _copy(invocation, made) if made else render_report(invocation, members, folder)
+        earlier = _same_study(invocation, study_fingerprint)
+        files = _copy(invocation, earlier) if earlier else render_report(invocation, members, folder)
         invocation.finish(files)
-    invocation.client.set_tag(invocation.run_id, Tag.STUDY_FINGERPRINT, mark)
+    invocation.client.set_tag(invocation.run_id, Tag.STUDY_FINGERPRINT, study_fingerprint)
     invocation.say(f"report: {invocation.artifact(Artifact.REPORT)}")
 
 
 def report_of_run(invocation: Invocation, study_run: str, folder: Path) -> dict[str, Path]:
-    """Make the report of a study that was carried out before.
+    """Render the report of an earlier study.
 
     Args:
-        invocation: whose store is read.
+        invocation: gives access to the store.
         study_run: run id, or `latest`.
         folder: where the files are written.
 
+    Returns:
+        the files by artifact name.
+
     Raises:
-        UserError: where there is no such study.
+        UserError: if there is no such study.
     """
     if study_run == "latest":
-        marked = all_runs(
+        studies = all_runs(
             invocation.client, all_experiments(invocation.client), f"tags.`{Tag.STUDY_FINGERPRINT}` != ''"
         )
-        if not marked:
-            raise UserError("study_run=latest: no finished study in this store; run `main` first")
-        study_run = marked[0].info.run_id
+        if not studies:
+            raise UserError("study_run=latest: this store has no finished study. Run `main` first.")
+        study_run = studies[0].info.run_id
     try:
         path = mlflow.artifacts.download_artifacts(
             run_id=study_run, artifact_path=Artifact.STEPS, tracking_uri=invocation.store.tracking_uri
         )
         members = json.loads(Path(path).read_text())
     except (MlflowException, OSError):
-        raise UserError(f"study_run={study_run}: has no steps.json; give the run id of a study") from None
-    if not any(row["kind"] == Kind.LAW for row in members):
-        raise UserError(f"study_run={study_run}: is no whole study; give the run id of a run of `main`")
+        raise UserError(f"study_run={study_run}: has no steps.json. Give the run id of a study.") from None
+    if not any(row["kind"] == "law" for row in members):
+        raise UserError(f"study_run={study_run}: is not a complete study. Give the run id of a run of `main`.")
     return render_report(invocation, members, folder)
 
 
 def render_report(invocation: Invocation, members: list[dict], folder: Path) -> dict[str, Path]:
-    """Draw the figures and write the page; returns the files by artifact name."""
+    """Draw the figures and write the page.
+
+    Returns:
+        the files by artifact name.
+    """
     from mlproject.report.collect import collect
     from mlproject.report.figures import save_figures
     from mlproject.report.page import render
@@ -77,11 +84,11 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
     return {Artifact.REPORT: page, **{path.name: path for path in figures.values()}}
 
 
-def _same_study(invocation: Invocation, mark: str) -> str | None:
-    """An earlier study with the same members, whose report can be taken over."""
-    query = f"tags.`{Tag.STUDY_FINGERPRINT}` = '{mark}' and tags.`{Tag.KIND}` = '{Kind.STUDY}'"
-    found = all_runs(invocation.client, all_experiments(invocation.client), query)
-    return found[0].info.run_id if found else None
+def _same_study(invocation: Invocation, study_fingerprint: str) -> str | None:
+    """Run id of an earlier study with the same runs, whose report can be copied."""
+    query = f"tags.`{Tag.STUDY_FINGERPRINT}` = '{study_fingerprint}' and tags.`{Tag.KIND}` = '{Kind.STUDY}'"
+    studies = all_runs(invocation.client, all_experiments(invocation.client), query)
+    return studies[0].info.run_id if studies else None
 
 
 def _copy(invocation: Invocation, run_id: str) -> dict[str, Path]:

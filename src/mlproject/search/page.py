@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import optuna
 import optuna.visualization as plots
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -18,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, fit
 from mlproject.plotting import theme
+from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.search.space import Space
 
@@ -99,23 +99,8 @@ def _plots(study: optuna.Study, config: Config) -> list[tuple[str, Any]]:
 
 def _best_curve(curve: Curve) -> bytes:
     """Gold, proxy and the law of the best trial, as a PNG."""
-    figure = theme.new_figure(theme.WIDTH, 4.2)
-    grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.09])
-    axes = figure.add_subplot(grid[0])
-    colour = theme.METHOD_COLOURS[1]
-    axes.plot(curve.sqrt_kl_S, curve.proxy_S, color=colour, **theme.PROXY_LINE)
-    axes.plot(curve.sqrt_kl_S, curve.gold_S, color=colour, **theme.GOLD_LINE)
-    keys = [theme.legend_entry("gold", **theme.GOLD_LINE), theme.legend_entry("proxy", **theme.PROXY_LINE)]
     try:
         law = fit(FORMS["rl"], curve.sqrt_kl_S, curve.gold_S, MIN_D["rl"])
     except ValueError:  # too few points away from the origin
-        pass
-    else:
-        d = np.linspace(MIN_D["rl"], float(curve.sqrt_kl_S.max()), 200)
-        axes.plot(d, law.value(d), **theme.LAW_LINE)
-        keys.append(theme.legend_entry(f"law, alpha {law.alpha:.2f}, beta {law.beta:.2f}", **theme.LAW_LINE))
-    peak = curve.peak()
-    axes.plot([np.sqrt(peak.kl)], [curve.gold_S.max()], "o", color=colour, markersize=8, markeredgecolor="white")
-    theme.style_axes(axes, "", "$\\sqrt{\\mathrm{KL}}$ (square-root nats)", "score above the initial policy\n(gold SD)")
-    theme.add_legends(figure.add_subplot(grid[1]), [("", keys)])
-    return png(figure)
+        law = None
+    return png(curve_figure([PlottedCurve(curve, theme.METHOD_COLOURS[1])], law))
