@@ -36,7 +36,7 @@ from mlproject.curve import Curve
 from mlproject.experiments.results import load_result
 from mlproject.laws import Forecast, wilson_interval
 from mlproject.names import TrialAttribute
-from mlproject.search.law_pruner import Judgement, LawPruner, Verdict, report
+from mlproject.search.law_pruner import LawPruner, PrunerDecision, TrialEvaluation, report
 
 NEAR = 0.98  # of the grid's best peak gold
 MOST_TRIALS, RESAMPLES = 60, 2000
@@ -142,11 +142,13 @@ def run_trial(grid: Grid, cell: Cell, arm: Arm, study: optuna.Study, trial: Tria
     points, peaks = grid.points[cell], grid.peaks[cell]
     for index, point in enumerate(points):
         report(trial, *point)
-        judged = study.pruner.verdict(study, trial) if isinstance(study.pruner, LawPruner) else Judgement(Verdict.GO_ON)
-        if judged.kind is Verdict.PEAK_IS_BEHIND or (arm.pruner is None and index == grid.stops[cell]):
+        evaluation = TrialEvaluation(PrunerDecision.CONTINUE)
+        if isinstance(study.pruner, LawPruner):
+            evaluation = study.pruner.evaluate(study, trial)
+        if evaluation.decision is PrunerDecision.PAST_PEAK or (arm.pruner is None and index == grid.stops[cell]):
             break
-        if judged.kind is Verdict.CANNOT_WIN:
-            return Outcome(index, TrialState.PRUNED, judged.predicted_peak_gold if arm.told else None)
+        if evaluation.decision is PrunerDecision.CANNOT_WIN:
+            return Outcome(index, TrialState.PRUNED, evaluation.predicted_peak_gold if arm.told else None)
         if not isinstance(study.pruner, LawPruner) and point is not points[-1] and trial.should_prune():
             return Outcome(index, TrialState.PRUNED, None)
     return Outcome(index, TrialState.COMPLETE, peaks[index])

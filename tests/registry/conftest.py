@@ -1,4 +1,4 @@
-"""Evidence whose every figure is known, and stores with planted curves."""
+"""Evidence with known metrics, and stores with planted curves."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ PROMPTS = 100
 
 @pytest.fixture
 def evidence():
-    """Makes evidence on a curve of the law d (2 h / p - h / p^2 d), whose peak is h at d = p = 1."""
+    """Builds evidence on a curve that follows the law d (2 h / p - h / p^2 d), whose peak is h at d = p = 1."""
 
     def make(height=1.0, spread=0.2, **changes):
         rng = np.random.default_rng(0)
@@ -24,7 +24,7 @@ def evidence():
         noise_P -= noise_P.mean()
         gold_SP = (height * (2 * D - D**2))[:, None] + spread * (D[:, None] > 0) * noise_P
         proxy_SP = (height * 2 * D)[:, None] + 0 * gold_SP
-        known = Evidence(
+        base = Evidence(
             trained={"rm/val_accuracy": 0.8, "rm/val_loss": 0.4, "rm/ece": 0.02},
             held_out=1600,
             method="best-of-n",
@@ -32,14 +32,14 @@ def evidence():
             signs_start={"length": 20.0, "repetition": 0.1},
             signs_peak={"length": 30.0, "repetition": 0.25},
         )
-        return dataclasses.replace(known, **changes)
+        return dataclasses.replace(base, **changes)
 
     return make
 
 
 @pytest.fixture
 def plant(tmp_path, monkeypatch):
-    """Plants a store in a folder of its own; afterwards folder and environment are as they were."""
+    """Plants a store in an empty folder; afterwards working directory and environment are restored."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     yield lambda heights, **more: planted.plant(tmp_path, heights, **more)

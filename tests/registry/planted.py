@@ -1,6 +1,6 @@
-"""A store in which every step of a small study is made already, with curves of known heights: no training, no sampling.
+"""A store with all runs of a small study and with curves of known heights, written without training or sampling.
 
-Imported by processes of their own, which promote from it at once.
+The race tests import this module in their own processes and promote from one store at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mlproject.names import Artifact
 from mlproject.pipeline.audit import audit
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve
-from mlproject.registry.candidates import ground_of, run_ref
+from mlproject.registry.candidates import evaluation_context, run_ref
 from mlproject.tracking.run_index import Ledger
 from mlproject.tracking.runs import StepRun, carry_out
 from mlproject.tracking.store import Store, open_store
@@ -38,7 +38,7 @@ Heights = Mapping[tuple[str, int], float]
 
 
 def curve_of_height(height: float, spread: float = 0.2) -> Curve:
-    """Gold peaks at d = 1.6, the last but one point, and falls a little; the proxy rises on."""
+    """Gold peaks at d = 1.6, the last but one point, and falls a little; the proxy keeps rising."""
     prompts_P = spread * np.random.default_rng(0).normal(size=40)
     gold_S = height * (2 * D / 1.6 - (D / 1.6) ** 2)
     gold_SP = gold_S[:, None] + (D[:, None] > 0) * (prompts_P - prompts_P.mean())
@@ -55,12 +55,12 @@ def plant(
     """Write the runs of a study whose best-of-n curves have these heights.
 
     Args:
-        folder: working directory of the store from now on.
-        heights: of the curves.
-        uri: of a tracking server; empty: SQLite in the folder.
-        experiment: name; a server keeps the runs of earlier tests, whose artifacts are gone.
-        audit_lead: by how much gold on the audit prompts is higher than on the curve prompts.
-        signs: at the peak and after it; 1 at the start.
+        folder: becomes the working directory, with the store in it.
+        heights: peak gold of each curve.
+        uri: tracking URI; empty: SQLite in the folder.
+        experiment: name of the experiment; a server keeps the runs of earlier tests, whose artifacts are gone.
+        audit_lead: gold on the audit prompts minus gold on the curve prompts.
+        signs: text statistics after the first point; at the first point they are constant.
     """
     os.chdir(folder)
     if uri:
@@ -69,17 +69,17 @@ def plant(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     options = config(**({"experiment": experiment} if experiment else {}))
     store = open_store(options.experiment)
-    known = Ledger(store.client(), store).finished
+    existing = Ledger(store.client(), store).finished
     runs: dict[Step, str] = {}
     for (size, seed), height in heights.items():
-        own = options.replace(rm_size=size, seed=seed)
-        curve = plan_curve(own, METHOD)
+        cell = options.replace(rm_size=size, seed=seed)
+        curve = plan_curve(cell, METHOD)
         for step in upstream([curve]):
             if step not in runs:
-                runs[step] = known.get(step.fingerprint) or _fill(store, step, runs, height, signs)
-        client, ground = store.client(), ground_of(options)
+                runs[step] = existing.get(step.fingerprint) or _fill(store, step, runs, height, signs)
+        client, context = store.client(), evaluation_context(options)
         proxy = client.get_run(runs[curve.inputs["proxy-rm"]])
-        audited = audit(own, run_ref(client.get_run(runs[curve])), run_ref(proxy), ground.audit_pool, METHOD)
+        audited = audit(cell, run_ref(client.get_run(runs[curve])), run_ref(proxy), context.audit_pool, METHOD)
         for step in upstream([audited]):
             if step not in runs:
                 runs[step] = _fill(store, step, runs, height + audit_lead, signs)
@@ -87,19 +87,19 @@ def plant(
 
 
 def promoting(folder: Path, *arguments: str, **options: str) -> int:
-    """`promote` in this process, as the command line would; its exit code."""
+    """Runs `promote` in this process, as the command line does, and returns its exit code."""
     from mlproject.__main__ import main
 
     os.chdir(folder)
-    given = [word for name, value in (OPTIONS | options).items() for word in (f"--{name}", value)]
-    return main(["promote", "--preset", "smoke", *given, *arguments])
+    words = [word for name, value in (OPTIONS | options).items() for word in (f"--{name}", value)]
+    return main(["promote", "--preset", "smoke", *words, *arguments])
 
 
 def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, signs: Mapping[str, float]) -> str:
     inputs = {role: runs[source] if isinstance(source, Step) else source.run_id for role, source in step.inputs.items()}
     run = StepRun(store, step, inputs, made_by="nobody")
 
-    def work(run: StepRun) -> None:
+    def fill(run: StepRun) -> None:
         if step.kind == "proxy-rm":
             tokenizer = word_tokenizer(["restart", "phone", "."])
             model = RewardModel(new_reward_model(step.params["rm_size"], tokenizer, step.params["seed"]))
@@ -115,8 +115,8 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
             run.log_metrics({"peak/gold": peak.gold, "peak/gold_se": peak.gold_se, "peak/kl": peak.kl})
             run.log_metrics({"peak/step": peak.step, "drop/gold": drop})
             for n in curve.steps_S:
-                seen = {"length": 1.0, "repetition": 0.1, "distinct-2": 0.9, **(signs if n > 1 else {})}
-                run.log_metrics({f"signs/{name}": value for name, value in seen.items()}, step=int(n))
+                values = {"length": 1.0, "repetition": 0.1, "distinct-2": 0.9, **(signs if n > 1 else {})}
+                run.log_metrics({f"signs/{name}": value for name, value in values.items()}, step=int(n))
                 run.log_metrics({"curve/gold": height}, step=int(n))
             row = {"stage": "end", "prompt": "hi", "response": "restart phone .", "proxy": 2.0, "gold": 0.5}
             run.log_table([row], Artifact.SAMPLES)
@@ -130,5 +130,5 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
         (run.folder / "made.json").write_text(json.dumps({"kind": step.kind}))
 
     torch.manual_seed(0)
-    carry_out(run, work)
+    carry_out(run, fill)
     return run.run_id

@@ -1,4 +1,4 @@
-"""Gates as data: what is allowed in the file, and what a gate says."""
+"""Gates as data: what the file may hold, and the result of a gate."""
 
 import math
 from pathlib import Path
@@ -25,43 +25,42 @@ def without(name):
     return {key: value for key, value in GOOD.items() if key != name}
 
 
-def test_the_projects_own_gates_judge_every_kind_of_evidence():
-    names = {gate.metric for gate in read_gates().gates}
-    assert names >= set(METRICS) - {"val_loss"}
+def test_the_reviewed_gates_cover_every_metric_but_the_loss():
+    assert {gate.metric for gate in read_gates().gates} == set(METRICS) - {"val_loss"}
 
 
-def test_a_gate_judges_the_end_of_the_interval_that_it_names(tmp_path, evidence):
-    known = evidence(height=0.55, spread=0.5)  # standard error .05
-    for end, holds in (("low", False), ("value", True), ("high", True)):
-        [gate] = read_gates(write(tmp_path, GOOD | {"judged_by": end})).gates
-        assert gate.judge(known).holds is holds, end
+def test_a_gate_checks_the_end_of_the_interval_that_judged_by_names(tmp_path, evidence):
+    noisy = evidence(height=0.55, spread=0.5)  # standard error .05
+    for bound, passed in (("low", False), ("value", True), ("high", True)):
+        [gate] = read_gates(write(tmp_path, GOOD | {"judged_by": bound})).gates
+        assert gate.check(noisy).passed is passed, bound
 
 
 def test_a_range_has_two_ends(tmp_path, evidence):
     gate = GOOD | {"metric": "length_ratio", "at_least": 0.5, "at_most": 1.4, "judged_by": "value"}
-    verdict = read_gates(write(tmp_path, gate)).gates[0].judge(evidence())
-    assert not verdict.holds
-    assert verdict.short == pytest.approx(0.1)
+    result = read_gates(write(tmp_path, gate)).gates[0].check(evidence())
+    assert not result.passed
+    assert result.shortfall == pytest.approx(0.1)
 
 
-def test_a_refusal_says_which_gate_by_how_much_and_what_would_change_it(tmp_path, evidence):
-    said = str(read_gates(write(tmp_path, GOOD | {"at_least": 2})).gates[0].judge(evidence()))
-    assert said.startswith("refused peak_gold: 1 [")
-    assert "short by 1.0" in said
-    assert said.endswith("It is bad. Make it better.")
+def test_a_refusal_names_the_gate_the_shortfall_and_the_remedy(tmp_path, evidence):
+    text = str(read_gates(write(tmp_path, GOOD | {"at_least": 2})).gates[0].check(evidence()))
+    assert text.startswith("refused peak_gold: 1 [")
+    assert "required: at least 2, lower bound; missed by 1.0" in text
+    assert text.endswith("It is bad. Make it better.")
 
 
 def test_what_was_not_measured_does_not_pass(tmp_path, evidence):
-    verdict = read_gates(write(tmp_path, GOOD | {"metric": "margin", "at_least": -99})).gates[0].judge(evidence())
-    assert not verdict.holds
-    assert math.isinf(verdict.short)
-    assert "not measured" in str(verdict)
+    result = read_gates(write(tmp_path, GOOD | {"metric": "margin", "at_least": -99})).gates[0].check(evidence())
+    assert not result.passed
+    assert math.isinf(result.shortfall)
+    assert "not measured" in str(result)
 
 
-def test_gates_that_need_the_audit_are_not_asked_before_it(tmp_path, evidence):
+def test_gates_that_need_the_audit_are_not_checked_before_it(tmp_path, evidence):
     gates = read_gates(write(tmp_path, GOOD, GOOD | {"metric": "margin"}))
-    assert [v.gate.metric for v in gates.judge(evidence(), audit=False)] == ["peak_gold"]
-    assert [v.gate.metric for v in gates.judge(evidence(), audit=True)] == ["peak_gold", "margin"]
+    assert [result.gate.metric for result in gates.check(evidence(), audit=False)] == ["peak_gold"]
+    assert [result.gate.metric for result in gates.check(evidence(), audit=True)] == ["peak_gold", "margin"]
 
 
 BAD = {
@@ -72,16 +71,16 @@ BAD = {
     "inverted bounds": ([GOOD | {"at_most": 0.1}], ["at_least=0.5", "above at_most=0.1"]),
     "no bound": ([without("at_least")], ["lacks at_least or at_most"]),
     "no words": ([without("otherwise")], ["lacks otherwise"]),
-    "empty words": ([GOOD | {"remedy": " "}], ["neither may be empty"]),
+    "empty words": ([GOOD | {"remedy": " "}], ["must not be empty"]),
     "no end": ([without("judged_by")], ["lacks judged_by"]),
     "an unknown end": ([GOOD | {"judged_by": "middle"}], ["judged_by=middle", "value, low, high"]),
-    "an unknown field": ([GOOD | {"colour": "red"}], ["no field colour"]),
+    "an unknown field": ([GOOD | {"colour": "red"}], ["unknown field colour"]),
     "no KL where one is needed": ([GOOD | {"metric": "gold_at_kl"}], ["lacks kl"]),
     "a KL where none is": ([GOOD | {"kl": 1.0}], ["takes no kl"]),
     "a negative KL": ([GOOD | {"metric": "gold_at_kl", "kl": -1}], ["kl=-1", "above 0"]),
     "the same gate twice": ([GOOD, GOOD], ["peak_gold", "two gates"]),
     "a gate that is a word": (["peak_gold"], ["gate 1", "peak_gold"]),
-    "no gate": ([], ["at least one"]),
+    "no gate": ([], ["at least one gate"]),
 }
 
 
@@ -89,14 +88,17 @@ BAD = {
 def test_a_wrong_file_is_refused_in_one_line(tmp_path, case):
     gates, words = BAD[case]
     path = write(tmp_path, *gates)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         read_gates(path)
-    assert "\n" not in str(told.value)
-    assert all(word in str(told.value) for word in [*words, str(path)])
+    assert "\n" not in str(error.value)
+    assert all(word in str(error.value) for word in [*words, str(path)])
 
 
-def test_a_file_of_another_form_is_refused(tmp_path):
-    for more, word in (({"method": "prayer"}, "method=prayer"), ({"owner": "me"}, "nothing else")):
+def test_a_file_with_other_fields_or_broken_yaml_is_refused(tmp_path):
+    for more, word in (
+        ({"method": "prayer"}, "method=prayer"),
+        ({"owner": "me"}, "exactly the fields method and gates"),
+    ):
         with pytest.raises(UserError, match=word):
             read_gates(write(tmp_path, GOOD, **more))
     for text, word in (("a: [", "not valid YAML"), ("- 1", "method and gates")):

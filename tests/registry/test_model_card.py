@@ -1,20 +1,20 @@
-"""The model card says what its runs say, and fits where it is shown."""
+"""The model card agrees with its runs, and fits into a version's description."""
 
 from tests.registry.planted import promoting
 
 from mlproject.names import Alias, Artifact
-from mlproject.registry.model_card import LONGEST, description
-from mlproject.registry.versions import holder
+from mlproject.registry.model_card import MAX_DESCRIPTION, description
+from mlproject.registry.versions import version_by_alias
 from mlproject.tracking.runs import artifact
 
 NAME = "reward-model"
 
 
-def test_the_card_names_data_budget_verdict_hacks_and_lineage(plant, tmp_path):
+def test_the_card_has_data_budget_gate_results_exploits_and_lineage(plant, tmp_path):
     store = plant({("3k", 0): 1.2}, length=1.5)
     promoting(tmp_path)
     client = store.client()
-    version = holder(client, NAME, Alias.CHAMPION)
+    version = version_by_alias(client, NAME, Alias.CHAMPION)
     card = version.description
     for text in (
         f"# {NAME}, version {version.version}",
@@ -30,10 +30,10 @@ def test_the_card_names_data_budget_verdict_hacks_and_lineage(plant, tmp_path):
     assert artifact(client, version.run_id, Artifact.MODEL_CARD).read_text() == card
 
 
-def test_a_card_that_is_too_long_is_cut_at_a_line_and_says_where_the_rest_is():
+def test_a_card_that_is_too_long_is_cut_after_a_line_and_names_the_full_one():
     card = "\n".join(f"line {i} " + "x" * 90 for i in range(100))
     short = description(card)
-    assert len(short) <= LONGEST
-    assert short.endswith("the whole card is the artifact `model_card.md` of the proxy RM's run)\n")
+    assert len(short) <= MAX_DESCRIPTION
+    assert short.endswith("the full card is the artifact `model_card.md` of the proxy RM's run)\n")
     assert card.startswith(short.split("\n\n(shortened")[0] + "\n")
     assert description("short") == "short"

@@ -1,4 +1,4 @@
-"""Two at once, and kills between any two writes, with real processes: the alias never points to what did not pass.
+"""Concurrent promotions, and kills between any two writes, with real processes: the champion has always passed.
 
 PostgreSQL in place of SQLite: MLPROJECT_TEST_POSTGRES_MLFLOW=postgresql://USER:PASSWORD@HOST/EMPTY_DATABASE.
 """
@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from tests.registry import planted
 
 from mlproject.names import Alias, Status, Tag, VersionTag
-from mlproject.registry import lock as turn
 from mlproject.registry.history import history
+from mlproject.registry.lock import promotion_runs
 from mlproject.registry.versions import verify
 from mlproject.tracking.store import Store
 
@@ -36,25 +36,25 @@ KILLED = 9
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes of their own, forked from a server that has imported everything once."""
+    """Context for processes forked from a server that has imported everything once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mlproject.cli.commands", "tests.registry.planted"])
     return context
 
 
 def promote_in(folder: Path, uri: str, killed_before: int, calls, arguments: tuple[str, ...]) -> None:
-    """A process that promotes, and is gone before a given write (0: never)."""
+    """Promotes in this process, which exits right before the given write (0: never)."""
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    seen = 0
+    count = 0
 
     def counted(name, method):
         def call(self, *args, **kwargs):
-            nonlocal seen
-            seen += 1
-            if seen == killed_before:
+            nonlocal count
+            count += 1
+            if count == killed_before:
                 os._exit(KILLED)
             if calls is not None:
-                calls.put((seen, name, args))
+                calls.put((count, name, args))
             return method(self, *args, **kwargs)
 
         return call
@@ -69,7 +69,7 @@ def promote_in(folder: Path, uri: str, killed_before: int, calls, arguments: tup
 
 
 def experiment(folder: Path) -> str:
-    """A name of its own for every test."""
+    """Name of the experiment of one test."""
     return f"{folder.parent.name}-{folder.name}"
 
 
@@ -81,56 +81,56 @@ def start(processes, folder, *arguments, killed_before=0, calls=None):
     return process
 
 
-def forget_registry(store: Store) -> None:
-    """As if nothing had been promoted yet."""
+def clear_registry(store: Store) -> None:
+    """Deletes the registered model and all promotion runs."""
     client = store.client()
-    for run in turn.promotions(client, NAME):
+    for run in promotion_runs(client, NAME):
         client.delete_run(run.info.run_id)
     if client.search_registered_models(f"name = '{NAME}'"):
         client.delete_registered_model(NAME)
 
 
-def check_alias(store: Store, wanted_size: str | None = None) -> None:
-    """The alias points to a complete version that passed, by the verdict of a run that says so."""
+def check_alias(store: Store, rm_size: str | None = None) -> None:
+    """The alias points to a complete version that passed, according to the promotion run that it names."""
     client = store.client()
     version = client.get_model_version_by_alias(NAME, Alias.CHAMPION)
     verify(client, version)
     assert version.tags[VersionTag.STATUS] == Status.PASSED
     assert client.get_run(version.tags[VersionTag.PROMOTION_RUN_ID]).data.tags["promotion.verdict"] == "passed"
-    assert wanted_size in (None, version.tags["rm_size"])
+    assert rm_size in (None, version.tags["rm_size"])
 
 
 def check_records(store: Store) -> None:
-    """Every promotion run has ended and says what became of it; the last move is the alias."""
+    """Every promotion run has ended and has an outcome; the last move in the history is the alias."""
     client = store.client()
-    for run in turn.promotions(client, NAME):
+    for run in promotion_runs(client, NAME):
         assert run.info.status in ("FINISHED", "KILLED", "FAILED")
         assert Tag.PROMOTION_OUTCOME in run.data.tags or Tag.PROMOTION_TURN not in run.data.tags
     moves = history(client, NAME)
-    assert moves[-1].came == str(client.get_model_version_by_alias(NAME, Alias.CHAMPION).version)
+    assert moves[-1].to_version == str(client.get_model_version_by_alias(NAME, Alias.CHAMPION).version)
     for before, after in pairwise(moves):
-        assert after.left == before.came
+        assert after.from_version == before.to_version
     versions = client.search_model_versions(f"name = '{NAME}'")
-    passed = [version for version in versions if version.tags.get(VersionTag.STATUS) == Status.PASSED]
-    assert {str(v.version) for v in passed} <= {move.came for move in moves}, "who passed was champion once"
+    passed = {str(version.version) for version in versions if version.tags.get(VersionTag.STATUS) == Status.PASSED}
+    assert passed <= {move.to_version for move in moves}, "every version that passed has been champion"
 
 
 def race(processes, plant, tmp_path, rounds: int) -> None:
     store = plant(HEIGHTS, uri=POSTGRES, experiment=experiment(tmp_path))
     for _ in range(rounds):
-        forget_registry(store)
+        clear_registry(store)
         first = start(processes, tmp_path, "--proxy", "1k")
         first.join()
         both = [start(processes, tmp_path, "--proxy", size) for size in ("3k", "13k")]
         for process in both:
             process.join()
         codes = [process.exitcode for process in both]
-        assert codes in ([0, 0], [3, 0]), "3k may be overtaken, and is then refused against 13k; 13k may not"
+        assert codes in ([0, 0], [3, 0]), "3k is refused if 13k becomes champion first; 13k is never refused"
         check_alias(store, "13k")
         check_records(store)
 
 
-def test_of_two_promotions_at_once_the_better_one_wins(processes, plant, tmp_path):
+def test_of_two_concurrent_promotions_the_better_candidate_wins(processes, plant, tmp_path):
     race(processes, plant, tmp_path, rounds=2)
 
 
@@ -140,7 +140,7 @@ def test_fifty_races_break_nothing(processes, plant, tmp_path):
 
 
 def kill_at(processes, store, tmp_path, write: int) -> None:
-    forget_registry(store)
+    clear_registry(store)
     start(processes, tmp_path, "--proxy", "1k").join()
     victim = start(processes, tmp_path, "--proxy", "3k", killed_before=write)
     victim.join()
@@ -154,16 +154,16 @@ def kill_at(processes, store, tmp_path, write: int) -> None:
 
 
 def writes_of_a_promotion(processes, store, tmp_path) -> list[tuple[int, str, tuple]]:
-    forget_registry(store)
+    clear_registry(store)
     start(processes, tmp_path, "--proxy", "1k").join()
     calls = processes.Queue()
     process = start(processes, tmp_path, "--proxy", "3k", calls=calls)
-    found = []
+    writes = []
     while process.is_alive() or not calls.empty():
         while not calls.empty():
-            found.append(calls.get())
+            writes.append(calls.get())
         time.sleep(0.05)
-    return found
+    return writes
 
 
 @pytest.mark.slow
@@ -187,12 +187,12 @@ def test_a_kill_before_any_write_leaves_a_champion_that_passed(processes, plant,
 def test_fifty_kills_at_random_moments_break_nothing(processes, plant, tmp_path):
     store = plant(HEIGHTS, uri=POSTGRES, experiment=experiment(tmp_path))
     rng, sizes = random.Random(0), ("1k", "3k", "13k")
-    forget_registry(store)
+    clear_registry(store)
     start(processes, tmp_path, "--proxy", "1k").join()
     kills = 0
     while kills < KILLS:
         if store.client().get_model_version_by_alias(NAME, Alias.CHAMPION).tags["rm_size"] == "13k":
-            forget_registry(store)
+            clear_registry(store)
             start(processes, tmp_path, "--proxy", "1k").join()
         process = start(processes, tmp_path, "--proxy", rng.choice(sizes))
         process.join(rng.uniform(0.5, 4))

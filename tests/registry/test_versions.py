@@ -1,4 +1,4 @@
-"""A version is its files: what changes them is noticed, wherever the version is used."""
+"""A version is its files: a change is detected wherever the version is used."""
 
 import pytest
 from tests.registry.planted import promoting
@@ -6,30 +6,31 @@ from tests.registry.planted import promoting
 from mlproject.__main__ import main
 from mlproject.errors import UserError
 from mlproject.names import Alias, VersionTag
-from mlproject.registry.versions import digest_of, holder, resolve_proxy, verify
+from mlproject.registry.versions import resolve_proxy, verify, version_by_alias, version_digest
 
 NAME = "reward-model"
+PICKLES = (".pkl", ".pickle", ".bin", ".pt")
 
 
-def test_the_digest_depends_on_names_and_contents_and_not_on_what_mlflow_writes_beside(tmp_path):
+def test_the_digest_depends_on_names_and_contents_but_not_on_files_of_mlflow(tmp_path):
     (tmp_path / "a").write_text("1")
     (tmp_path / "b").write_text("2")
-    first = digest_of(tmp_path)
+    first = version_digest(tmp_path)
     for name in ("MLmodel", "registered_model_meta"):
-        (tmp_path / name).write_text("whenever")
-    assert digest_of(tmp_path) == first
+        (tmp_path / name).write_text("later")
+    assert version_digest(tmp_path) == first
     (tmp_path / "b").write_text("3")
-    assert digest_of(tmp_path) != first
+    assert version_digest(tmp_path) != first
     (tmp_path / "b").write_text("2")
     (tmp_path / "b").rename(tmp_path / "c")
-    assert digest_of(tmp_path) != first
+    assert version_digest(tmp_path) != first
 
 
 def test_tampered_or_missing_weights_are_refused_wherever_the_version_is_used(plant, tmp_path, capsys):
     store = plant({("3k", 0): 1.2})
     promoting(tmp_path)
     client = store.client()
-    version = holder(client, NAME, Alias.CHAMPION)
+    version = version_by_alias(client, NAME, Alias.CHAMPION)
     verify(client, version)
     assert resolve_proxy(client, f"models:/{NAME}@{Alias.CHAMPION}").info.run_id == version.run_id
     [weights] = (tmp_path / "mlruns").rglob("scorer/**/*.safetensors")
@@ -40,13 +41,13 @@ def test_tampered_or_missing_weights_are_refused_wherever_the_version_is_used(pl
     before = len(client.search_runs(store.experiments))
     assert main(["ppo", "--preset", "smoke", "--proxy", f"models:/{NAME}@{Alias.CHAMPION}"]) == 2
     assert "have changed since it was registered" in capsys.readouterr().err
-    assert len(client.search_runs(store.experiments)) == before, "a mistake leaves nothing behind"
+    assert len(client.search_runs(store.experiments)) == before, "a usage error leaves no run behind"
     weights.unlink()
     with pytest.raises(UserError, match="SHA-256"):
         verify(client, version)
 
 
-def test_a_version_from_before_there_were_digests_is_checked_once_it_was_promoted(plant, tmp_path):
+def test_a_version_without_a_digest_gets_one_when_it_is_promoted(plant, tmp_path):
     store = plant({("3k", 0): 1.2})
     promoting(tmp_path)
     client = store.client()
@@ -55,7 +56,7 @@ def test_a_version_from_before_there_were_digests_is_checked_once_it_was_promote
     with pytest.raises(UserError, match="has no tag sha256"):
         verify(client, client.get_model_version(NAME, "1"))
     assert promoting(tmp_path) == 0
-    verify(client, holder(client, NAME, Alias.CHAMPION))
+    verify(client, version_by_alias(client, NAME, Alias.CHAMPION))
 
 
 def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_path, monkeypatch):
@@ -74,20 +75,21 @@ def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_pat
     mlflow.set_tracking_uri(store.tracking_uri)
     table = pd.DataFrame({"prompt": ["phone .", ""], "response": ["restart phone .", ""]})
     served = mlflow.pyfunc.load_model(f"models:/{NAME}@{Alias.CHAMPION}").predict(table).reward.tolist()
-    folder = artifact(client, holder(client, NAME).run_id, "model")
+    folder = artifact(client, version_by_alias(client, NAME).run_id, "model")
     here = RewardModel.load(folder).scores(
         encode(load_tokenizer(folder.parent), table.prompt.tolist(), table.response.tolist(), 8)
     )
     assert served == pytest.approx(here.tolist(), abs=1e-5)
-    kept = [path.name for path in (tmp_path / "mlruns").rglob("*") if path.suffix in (".pkl", ".pickle", ".bin", ".pt")]
-    assert kept == []
+    pickles = [
+        path.name for path in (tmp_path / "mlruns").rglob("*") if path.suffix in (".pkl", ".pickle", ".bin", ".pt")
+    ]
+    assert pickles == []
 
 
-def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+def test_a_server_that_does_not_answer_is_an_error_of_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     for command in (["promote"], ["rollback", "--why", "x"], ["history"]):
         assert main([*command, "--preset", "smoke"]) == 2
-        told = capsys.readouterr().err.strip().splitlines()
-        assert len(told) == 1
-        assert "no server answers" in told[0]
+        [line] = capsys.readouterr().err.strip().splitlines()
+        assert "no server answers" in line

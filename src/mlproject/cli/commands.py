@@ -17,7 +17,7 @@ from mlproject.names import Alias, Metric, MetricPrefix, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
-from mlproject.registry.candidates import Ground, ground_of, ground_of_proxy
+from mlproject.registry.candidates import EvaluationContext, evaluation_context, evaluation_context_of_proxy
 from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history as moves_of
 from mlproject.registry.kl_budget import KLBudget, KLBudgetWarning, kl_budget_of
@@ -27,8 +27,7 @@ from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
 from mlproject.report.fit import FitRequest, fit_curve
 from mlproject.report.study_report import report_of_run, write_report
-from mlproject.search.search import search as run_search
-from mlproject.search.search import work as work_on_search
+from mlproject.search.search import run_search, run_search_worker
 from mlproject.search.storage import open_storage
 from mlproject.tracking.runs import curve_of, resolve_law
 
@@ -42,13 +41,13 @@ def main(command: Command) -> None:
     with Invocation(command) as invocation:
         if invocation.config.n_trials:
             open_storage(invocation.config, invocation.store)
-        plan, ground = plan_study(invocation.config), ground_of(invocation.config)
+        plan, context = plan_study(invocation.config), evaluation_context(invocation.config)
         is_promoting = gates.method in invocation.config.methods
-        invocation.make(*plan.steps, *([ground.audit_pool] if is_promoting else []))
+        invocation.make(*plan.steps, *([context.audit_pool] if is_promoting else []))
         if invocation.config.n_trials:
             run_search(invocation, plan)
         if is_promoting:
-            _show_decision(invocation, run_promotion(invocation, gates, ground))
+            _show_decision(invocation, run_promotion(invocation, gates, context))
         else:
             invocation.say(f"no promotion: its gates judge {gates.method}, and methods lacks that")
         write_report(invocation)
@@ -94,7 +93,7 @@ def worker(command: Command) -> None:
     if not command.config.n_trials:
         raise UserError("n_trials=0: a worker needs at least 1; give --n_trials N, the same to all workers")
     with Invocation(command) as invocation:
-        wanted = work_on_search(invocation, plan_study(invocation.config))
+        wanted = run_search_worker(invocation, plan_study(invocation.config))
         invocation.finish()
         invocation.say(f"{wanted.name}: all {invocation.config.n_trials} trials are finished")
 
@@ -147,12 +146,12 @@ def promote(command: Command) -> None:
     gates = read_gates(Path(command.arguments["gates"]) if command.arguments["gates"] else None)
     given, dry_run = command.arguments["proxy"], _yes_or_no("dry_run", command.arguments["dry_run"])
     with Invocation(command) as invocation:
-        wanted, ground = _candidate(invocation, given)
-        decision = run_promotion(invocation, gates, ground, wanted, dry_run)
+        wanted, context = _candidate(invocation, given)
+        decision = run_promotion(invocation, gates, context, wanted, dry_run)
         invocation.finish()
         _show_decision(invocation, decision)
     if not decision.passed:
-        failed = ", ".join(verdict.gate.name for verdict in decision.verdicts if not verdict.holds)
+        failed = ", ".join(result.gate.name for result in decision.results if not result.passed)
         raise RefusedError(f"promotion refused by {failed}; run {decision.run_id}")
 
 
@@ -192,8 +191,8 @@ def _optimize(command: Command, method: str) -> None:
             wanted = plan_curve(invocation.config.replace(rm_size=given), method, prior)
         else:
             budget, run = kl_budget_of(invocation.client, given, method), resolve_proxy(invocation.client, given)
-            ground = ground_of_proxy(invocation.client, invocation.config, run)
-            wanted = ground.curve(run, method, prior, budget.kl if budget else None)
+            context = evaluation_context_of_proxy(invocation.client, invocation.config, run)
+            wanted = context.curve(run, method, prior, budget.kl if budget else None)
         invocation.scheduler.run([wanted], stop_rules={wanted: KLBudgetWarning(budget)} if budget else None)
         invocation.finish()
         _show_metrics(
@@ -219,17 +218,17 @@ def _refuse_witnesses(command: Command) -> None:
         )
 
 
-def _candidate(invocation: Invocation, given: str) -> tuple[Run | None, Ground]:
-    """What `promote` is to judge, trained if need be, and on what ground; None leaves the choice to the rule."""
+def _candidate(invocation: Invocation, given: str) -> tuple[Run | None, EvaluationContext]:
+    """What `promote` is to judge, trained if need be, and on what context; None leaves the choice to the rule."""
     config, client = invocation.config, invocation.client
     if not given:
-        return None, ground_of(config)
+        return None, evaluation_context(config)
     if given in SIZES or _is_own(given):
         wanted = plan_proxy(config, plan_roots(config), given, config.seed)
         invocation.make(wanted)
-        return client.get_run(invocation.run_id_of(wanted)), ground_of(config)
+        return client.get_run(invocation.run_id_of(wanted)), evaluation_context(config)
     run = resolve_proxy(client, given)
-    return run, ground_of_proxy(client, config, run)
+    return run, evaluation_context_of_proxy(client, config, run)
 
 
 def _show_decision(invocation: Invocation, decision: Decision) -> None:
@@ -237,7 +236,7 @@ def _show_decision(invocation: Invocation, decision: Decision) -> None:
     version = f"version {decision.version}, " if decision.version else ""
     verdict = "is champion" if decision.is_champion else "passed all gates" if decision.passed else "refused"
     invocation.say(f"{name}: {version}{decision.candidate.name}: {verdict} (run {decision.run_id})")
-    for line in decision.verdicts:
+    for line in decision.results:
         invocation.say(f"  {line}")
 
 

@@ -1,4 +1,4 @@
-"""What the runs of the store say of each candidate reward model: its curves, and the evidence that gates judge."""
+"""Candidates for a promotion, read from the runs of the store: their curves, and the evidence that gates check."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What all candidates of a promotion are measured on: one initial policy, one gold RM, the same prompts.
+class EvaluationContext:
+    """What all candidates of a promotion have in common: initial policy, gold RM, prompts and options.
 
     Attributes:
-        config: of the methods.
-        pool: the initial policy's samples on the curve prompts.
+        config: configuration of the methods.
+        pool: step that samples the initial policy on the curve prompts.
     """
 
     config: Config
@@ -43,34 +43,33 @@ class Ground:
 
     @property
     def audit_pool(self) -> Step:
-        """Likewise on the audit prompts."""
+        """Step that samples the initial policy on the audit prompts."""
         return pool(self.config, self.pool.inputs[Role.INITIAL_POLICY], self.pool.inputs[Role.GOLD_RM], Split.AUDIT)
 
     def curve(self, proxy: Run, method: str, prior: RunRef | None = None, kl_budget: float | None = None) -> Step:
-        """The policy run against a proxy RM that exists, also one of another world."""
+        """The policy run against an existing proxy RM, which may come from another world."""
         seed = int(proxy.data.params["seed"])
         return policy_run(self.config, run_ref(proxy), self.pool, method, seed, prior=prior, kl_budget=kl_budget)
 
 
-def ground_of(config: Config) -> Ground:
-    """What a study with this configuration measures on."""
-    return Ground(config, plan_roots(config).pool)
+def evaluation_context(config: Config) -> EvaluationContext:
+    """The context of a study with this configuration."""
+    return EvaluationContext(config, plan_roots(config).pool)
 
 
-def ground_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> Ground:
-    """A proxy RM's own world: the initial policy and gold RM that it was trained from."""
+def evaluation_context_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> EvaluationContext:
+    """The context that a proxy RM was trained in: its initial policy and gold RM, with the options of the methods."""
     p, sources = proxy.data.params, {}
     for role, run_id in json.loads(proxy.data.tags[Tag.INPUTS]).items():
-        found = client.get_run(run_id)
-        sources[role] = RunRef(run_id, found.data.tags[Tag.FINGERPRINT], found.data.params)
+        sources[role] = run_ref(client.get_run(run_id))
     policy, gold = sources[Role.INITIAL_POLICY], sources[Role.GOLD_RM]
     own = {"world": p["world"], "world_seed": int(p["world_seed"]), **_files_of(sources), **_gold_of(gold.params)}
     config = config.replace(**own)
-    return Ground(config, pool(config, policy, gold))
+    return EvaluationContext(config, pool(config, policy, gold))
 
 
 def _files_of(sources: Mapping[str, RunRef]) -> dict[str, Any]:
-    """The options that a user's own policy and files were taken over with; of the embedded world none."""
+    """The options that imported a user's policy and files; in the embedded world, empty ones."""
     policy = sources[Role.INITIAL_POLICY].params
     if policy["world"] != FILES:
         return {"policy": "", "prompts": "", "preferences": ""}
@@ -84,24 +83,25 @@ def _files_of(sources: Mapping[str, RunRef]) -> dict[str, Any]:
 
 
 def _gold_of(gold: Mapping[str, str]) -> dict[str, Any]:
-    """The options that say what plays gold."""
+    """The options that define what plays gold."""
     kind = gold.get("gold", TRAINED)
     return {"gold": kind, **({"gold_size": gold["gold_size"]} if kind == NONE else {})}
 
 
 def run_ref(run: Run) -> RunRef:
-    """A run as an input of a step."""
+    """Reference to a run, as an input of a step."""
     return RunRef(run.info.run_id, run.data.tags[Tag.FINGERPRINT], run.data.params)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proxy RM and its curves on one ground.
+    """A proxy RM and its curves in one evaluation context.
 
     Attributes:
-        proxy: its run.
-        curves: policy run drawn with the configuration's own options, the newest, by method.
-        best: policy run of the highest peak gold, whatever its options (KL coefficient, ...), by method: what to use.
+        proxy: run of the proxy RM.
+        curves: by method, the newest policy run with the options of the configuration.
+        best: by method, the policy run with the highest peak gold, whatever its options (KL coefficient, ...); the
+            model card recommends it.
     """
 
     proxy: Run
@@ -110,30 +110,41 @@ class Candidate:
 
     @property
     def name(self) -> str:
+        """Size and seed, for people."""
         p = self.proxy.data.params
         return f"{p['rm_size']} seed {p['seed']}"
 
 
-def candidates_on(client: MlflowClient, store: Store, config: Config, pool_run_id: str) -> dict[str, Candidate]:
-    """All proxy RMs with a whole curve on a pool, by run id."""
-    found: dict[str, Candidate] = {}
+def candidates_on_pool(client: MlflowClient, store: Store, config: Config, pool_run_id: str) -> dict[str, Candidate]:
+    """All proxy RMs with a complete curve in the context of a pool.
+
+    Args:
+        client: client of the store.
+        store: where the policy runs are.
+        config: configuration whose options `Candidate.curves` must have.
+        pool_run_id: run id of the initial policy's samples that the curves were measured against.
+
+    Returns:
+        candidates by run id of the proxy RM.
+    """
+    candidates: dict[str, Candidate] = {}
     for run in all_runs(client, [store.policy_runs], "attributes.status = 'FINISHED'"):
         tags = run.data.tags
         if json.loads(tags.get(Tag.INPUTS, "{}")).get(Role.POOL) != pool_run_id or tags.get(Tag.COMPLETE) == "false":
             continue
         proxy_run_id, method = tags[Tag.PROXY_RUN_ID], tags[Tag.METHOD]
-        if proxy_run_id not in found:
-            found[proxy_run_id] = Candidate(client.get_run(proxy_run_id))
-        candidate = found[proxy_run_id]
+        if proxy_run_id not in candidates:
+            candidates[proxy_run_id] = Candidate(client.get_run(proxy_run_id))
+        candidate = candidates[proxy_run_id]
         if method not in candidate.best or _peak(run) > _peak(candidate.best[method]):
             candidate.best[method] = run
         if _has_options_of(config, run):
             candidate.curves.setdefault(method, run)
-    return found
+    return candidates
 
 
 def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evidence:
-    """Evidence on a candidate with a curve by the method, but for the audit."""
+    """Evidence on a candidate that has a curve by the method, without the audit."""
     run, proxy = candidate.curves[method], candidate.proxy.data
     curve = curve_of(client, run.info.run_id)
     start, peak = int(curve.steps_S[0]), curve.peak().step
@@ -149,7 +160,7 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
 
 
 def _held_out(params: Mapping[str, str]) -> int:
-    """How many comparisons an RM's accuracy rests on."""
+    """Number of comparisons that the accuracy of a reward model was measured on."""
     return int(params["held_out"]) if "held_out" in params else round(HELD_OUT * int(params["n_comparisons"]))
 
 
@@ -158,10 +169,10 @@ def _peak(run: Run) -> float:
 
 
 def _has_options_of(config: Config, run: Run) -> bool:
-    """Whether a curve was drawn with the configuration's own options of its method: others are another experiment."""
+    """Whether a policy run has the options that the configuration gives to its method."""
     method = METHODS.get(run.data.tags.get(Tag.METHOD, ""))
     if method is None:
         return False
-    wanted = {name: as_text(value) for name, value in config.of_method(method.name).items()}
-    drawn = {name: run.data.params[name] for name in (*method.options, *method.further) if name in run.data.params}
-    return drawn == wanted
+    options = {name: as_text(value) for name, value in config.of_method(method.name).items()}
+    params = {name: run.data.params[name] for name in (*method.options, *method.further) if name in run.data.params}
+    return params == options

@@ -1,4 +1,4 @@
-"""Measures what a promotion rests on: curves, and for a challenger and the champion the audit; then asks the gates."""
+"""Evaluates candidates for a promotion: measures what is missing, selects one, audits it and checks all gates."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from mlproject.curve import Array, Curve
 from mlproject.errors import UserError
 from mlproject.names import Alias, Artifact, Status, Tag, VersionTag
 from mlproject.pipeline.audit import audit
-from mlproject.registry.candidates import Candidate, Ground, candidates_on, evidence_of, run_ref
-from mlproject.registry.gates import Gates, Verdict
+from mlproject.registry.candidates import Candidate, EvaluationContext, candidates_on_pool, evidence_of, run_ref
+from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.metrics import Evidence
-from mlproject.registry.ranking import choose
-from mlproject.registry.versions import (
-    holder,
-    versions_by_proxy,
-)
+from mlproject.registry.ranking import select_challenger
+from mlproject.registry.versions import version_by_alias, versions_by_proxy
 from mlproject.tracking.runs import artifact, curve_of
 
 if TYPE_CHECKING:
@@ -28,133 +25,140 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What a promotion decides on. Names are run ids of proxy RMs.
+class Evaluation:
+    """What a promotion is decided on. Candidates are identified by the run ids of their proxy RMs.
 
     Attributes:
         gates: the conditions.
-        ground: what was measured on.
-        champion: the version that was champion when this was measured; None where there was none.
-        chosen: the candidate that is judged.
-        candidates: all that have a curve.
-        evidence: of those that could have been chosen.
-        verdicts: of those that were judged; of the chosen one they are complete, unless it failed before the audit.
-        champion_curve: of the champion, on the same ground; None where it was not needed.
+        context: policy, gold RM and prompts that the candidates were measured with.
+        champion: version that was champion at the time; None if there was none.
+        selected: the candidate that may be promoted.
+        candidates: all reward models with a curve in this context.
+        evidence: evidence on each candidate that could be selected.
+        results: gate results of each candidate that was checked. Those of the selected one are complete, unless it
+            failed before the audit.
+        champion_curve: the champion's curve in the same context; None if it was not needed.
     """
 
     gates: Gates
-    ground: Ground
+    context: EvaluationContext
     champion: ModelVersion | None
-    chosen: str
+    selected: str
     candidates: Mapping[str, Candidate]
     evidence: Mapping[str, Evidence]
-    verdicts: Mapping[str, Sequence[Verdict]]
+    results: Mapping[str, Sequence[GateResult]]
     champion_curve: Curve | None = None
 
     @property
     def candidate(self) -> Candidate:
-        return self.candidates[self.chosen]
+        """The selected candidate."""
+        return self.candidates[self.selected]
 
     @property
-    def answer(self) -> Sequence[Verdict]:
-        """The verdicts on the chosen one."""
-        return self.verdicts[self.chosen]
+    def selected_results(self) -> Sequence[GateResult]:
+        """The gate results of the selected candidate."""
+        return self.results[self.selected]
 
     @property
     def is_champion(self) -> bool:
-        """Whether the chosen one is champion already."""
-        return self.champion is not None and self.champion.tags.get(Tag.PROXY_RUN_ID) == self.chosen
+        """Whether the selected candidate already is champion."""
+        return self.champion is not None and self.champion.tags.get(Tag.PROXY_RUN_ID) == self.selected
 
     @property
     def was_promoted(self) -> bool:
-        """Whether it is champion by a promotion: somebody may have moved the alias by hand."""
+        """Whether it is champion because of a promotion, and not because the alias was moved by hand."""
         return self.is_champion and self.champion is not None and VersionTag.PROMOTION_RUN_ID in self.champion.tags
 
     @property
     def passed(self) -> bool:
-        return all(verdict.holds for verdict in self.answer)
+        """Whether the selected candidate passed all gates that were checked."""
+        return all(result.passed for result in self.selected_results)
 
     @property
-    def failed_only_margin(self) -> bool:
-        return [verdict.gate.metric for verdict in self.answer if not verdict.holds] == ["margin"]
+    def only_margin_failed(self) -> bool:
+        """Whether the margin over the champion is the only gate that failed."""
+        return [result.gate.metric for result in self.selected_results if not result.passed] == ["margin"]
 
 
-def judge(invocation: Invocation, gates: Gates, ground: Ground, wanted: Run | None) -> Judgement:
-    """Measure, and ask the gates.
+def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, proxy: Run | None) -> Evaluation:
+    """Measure what is missing and check the gates.
 
     Args:
-        invocation: makes what is missing.
+        invocation: runs the steps that are missing.
         gates: the conditions.
-        ground: what candidates are measured on.
-        wanted: the proxy RM to be judged; None judges the one that the rule chooses.
+        context: policy, gold RM and prompts to measure with.
+        proxy: run of the proxy RM to evaluate; None selects the candidate with the highest peak that passes.
 
     Raises:
-        UserError: where there is no candidate with a curve, or a champion that cannot be measured.
+        UserError: if no candidate has a curve, or the champion cannot be measured.
     """
     client, name, method = invocation.client, invocation.config.registered_model, gates.method
-    champion = holder(client, name)
-    invocation.make(ground.pool, *([ground.curve(wanted, method)] if wanted else []))
-    candidates = candidates_on(client, invocation.store, ground.config, invocation.run_id_of(ground.pool))
-    if wanted is not None:
-        eligible = [wanted.info.run_id]
+    champion = version_by_alias(client, name)
+    invocation.make(context.pool, *([context.curve(proxy, method)] if proxy else []))
+    candidates = candidates_on_pool(client, invocation.store, context.config, invocation.run_id_of(context.pool))
+    if proxy is not None:
+        eligible = [proxy.info.run_id]
     else:
         statuses = {
             run_id: version.tags.get(VersionTag.STATUS) for run_id, version in versions_by_proxy(client, name).items()
         }
         eligible = sorted(
             run_id
-            for run_id, known in candidates.items()
-            if method in known.curves and statuses.get(run_id) != Status.RETIRED
+            for run_id, candidate in candidates.items()
+            if method in candidate.curves and statuses.get(run_id) != Status.RETIRED
         )
     if not eligible:
         raise UserError(
-            f"promote: no finished {method} curve for this configuration; run `main` or an optimization against a "
-            "proxy first, or give --proxy"
+            f"promote: there is no finished {method} curve for this configuration. Run `main` or optimize against a "
+            "proxy RM first, or give --proxy."
         )
     evidence = {run_id: evidence_of(client, candidates[run_id], method) for run_id in eligible}
-    chosen, verdicts = choose(gates, evidence)
-    judgement = Judgement(gates, ground, champion, chosen or next(iter(verdicts)), candidates, evidence, dict(verdicts))
-    if chosen is None or judgement.was_promoted:
-        return judgement
-    return _audited(invocation, judgement)
+    challenger, results = select_challenger(gates, evidence)
+    selected = challenger or next(iter(results))
+    evaluation = Evaluation(gates, context, champion, selected, candidates, evidence, dict(results))
+    if challenger is None or evaluation.was_promoted:
+        return evaluation
+    return _audited(invocation, evaluation)
 
 
-def _audited(invocation: Invocation, judgement: Judgement) -> Judgement:
-    """The judgement with all gates asked, champion and candidate measured on the same audit prompts."""
-    client, chosen = invocation.client, judgement.chosen
-    measured = [judgement.candidate]
-    if judgement.champion is not None and not judgement.is_champion:
-        measured.append(_champion(invocation, judgement, judgement.champion))
-    method, ground = judgement.gates.method, judgement.ground
+def _audited(invocation: Invocation, evaluation: Evaluation) -> Evaluation:
+    """The evaluation with all gates checked, with candidate and champion measured on the same audit prompts."""
+    client, selected = invocation.client, evaluation.selected
+    audited = [evaluation.candidate]
+    if evaluation.champion is not None and not evaluation.is_champion:
+        audited.append(_champion(invocation, evaluation, evaluation.champion))
+    method, context = evaluation.gates.method, evaluation.context
     audits = [
-        audit(ground.config, run_ref(each.curves[method]), run_ref(each.proxy), ground.audit_pool, method)
-        for each in measured
+        audit(context.config, run_ref(each.curves[method]), run_ref(each.proxy), context.audit_pool, method)
+        for each in audited
     ]
     invocation.make(*audits)
     gold: list[Array] = [
         Curve.load(artifact(client, invocation.run_id_of(step), Artifact.AUDIT)).gold_SP[0] for step in audits
     ]
-    evidence = replace(judgement.evidence[chosen], audit_P=gold[0], champion_audit_P=gold[1] if len(gold) > 1 else None)
+    evidence = replace(
+        evaluation.evidence[selected], audit_P=gold[0], champion_audit_P=gold[1] if len(gold) > 1 else None
+    )
     return replace(
-        judgement,
-        evidence={**judgement.evidence, chosen: evidence},
-        verdicts={**judgement.verdicts, chosen: judgement.gates.judge(evidence, audit=True)},
-        champion_curve=curve_of(client, measured[1].curves[method].info.run_id) if len(measured) > 1 else None,
+        evaluation,
+        evidence={**evaluation.evidence, selected: evidence},
+        results={**evaluation.results, selected: evaluation.gates.check(evidence, audit=True)},
+        champion_curve=curve_of(client, audited[1].curves[method].info.run_id) if len(audited) > 1 else None,
     )
 
 
-def _champion(invocation: Invocation, judgement: Judgement, champion: ModelVersion) -> Candidate:
-    """The champion's curve on this ground, made where there is none."""
-    proxy_run_id, method = champion.tags.get(Tag.PROXY_RUN_ID), judgement.gates.method
+def _champion(invocation: Invocation, evaluation: Evaluation, champion: ModelVersion) -> Candidate:
+    """The champion with its curve in this context, which is measured if it is missing."""
+    proxy_run_id, method = champion.tags.get(Tag.PROXY_RUN_ID), evaluation.gates.method
     if proxy_run_id is None:
         raise UserError(
-            f"{champion.name} version {champion.version}: is {Alias.CHAMPION} but no proxy RM of this project, so it "
-            "cannot be measured; take the alias away, or name another registered_model"
+            f"{champion.name} version {champion.version}: the {Alias.CHAMPION} must be a proxy RM of this project, "
+            "since it is measured again. Remove the alias or use another registered_model."
         )
-    known = judgement.candidates.get(proxy_run_id)
-    if known is not None and method in known.curves:
-        return known
+    candidate = evaluation.candidates.get(proxy_run_id)
+    if candidate is not None and method in candidate.curves:
+        return candidate
     proxy = invocation.client.get_run(proxy_run_id)
-    curve = judgement.ground.curve(proxy, method)
+    curve = evaluation.context.curve(proxy, method)
     invocation.make(curve)
     return Candidate(proxy, {method: invocation.client.get_run(invocation.run_id_of(curve))})

@@ -1,4 +1,4 @@
-"""The figure of a promotion: the candidate's curve beside the champion's."""
+"""The figure of a promotion: the curves of candidate and champion."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def evidence_figure(name: str, candidate: Curve, champion: Curve | None) -> byte
 
     Args:
         name: name of the candidate.
-        candidate: its curve.
-        champion: the champion's curve, or None.
+        candidate: curve of the candidate.
+        champion: curve of the champion; None if there is none.
     """
     curves = [PlottedCurve(candidate, METHOD_COLOURS[0], f"candidate, {name}")]
     if champion is not None:

@@ -1,4 +1,4 @@
-"""Who was champion when: read from the promotion runs, which are the record."""
+"""The history of the alias `champion`, read from the promotion runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 
 from mlproject.names import Action, Outcome, Tag
 from mlproject.registry.lock import (
-    promotions,
-    settle_moved,
+    complete_moves,
+    promotion_runs,
 )
 
 
@@ -20,67 +20,71 @@ class Move:
     """One move of the alias.
 
     Attributes:
-        turn: counts all promotions and rollbacks of the model.
-        when: UTC.
+        number: position among all promotions and rollbacks of the model (see `mlproject.registry.lock`).
+        when: start of the run, UTC.
         action: `promote` or `rollback`.
-        left, came: version that lost the alias (empty where there was none), and that got it.
-        who, why: of the one who asked.
-        run_id: of the promotion run.
+        from_version: version that lost the alias; empty if there was none.
+        to_version: version that got the alias.
+        who: who asked, as `USER@HOST`.
+        why: reason given; empty for promotions.
+        run_id: id of the promotion run.
     """
 
-    turn: int
+    number: int
     when: datetime
     action: str
-    left: str
-    came: str
+    from_version: str
+    to_version: str
     who: str
     why: str
     run_id: str
 
     def __str__(self) -> str:
-        left = f"version {self.left} -> " if self.left else ""
+        start = f"version {self.from_version} -> " if self.from_version else ""
         why = f": {self.why}" if self.why else ""
         when = self.when.strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"{when}  {self.action:<8}  {left}version {self.came}  by {self.who}{why}  (run {self.run_id})"
+        return f"{when}  {self.action:<8}  {start}version {self.to_version}  by {self.who}{why}  (run {self.run_id})"
 
 
 def history(client: MlflowClient, name: str) -> list[Move]:
-    """All moves of the champion's alias, the oldest first."""
-    settle_moved(client, name)
+    """All moves of the alias `champion`, oldest first."""
+    complete_moves(client, name)
     moves = [
         Move(
-            turn=int(tags[Tag.PROMOTION_TURN]),
+            number=int(tags[Tag.PROMOTION_TURN]),
             when=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
             action=tags[Tag.PROMOTION_ACTION],
-            left=tags.get(Tag.PROMOTION_FROM, ""),
-            came=tags[Tag.PROMOTION_TO],
+            from_version=tags.get(Tag.PROMOTION_FROM, ""),
+            to_version=tags[Tag.PROMOTION_TO],
             who=tags.get(Tag.PROMOTION_WHO, "unknown"),
             why=tags.get(Tag.PROMOTION_WHY, ""),
             run_id=run.info.run_id,
         )
-        for run in promotions(client, name)
+        for run in promotion_runs(client, name)
         for tags in [run.data.tags]
         if tags.get(Tag.PROMOTION_OUTCOME) in (Outcome.PROMOTED, Outcome.ROLLED_BACK)
     ]
-    return sorted(moves, key=lambda move: move.turn)
+    return sorted(moves, key=lambda move: move.number)
 
 
-def previous_holder(moves: Sequence[Move], current: str) -> str | None:
-    """The version that was champion before the present one, rollbacks undone; None where there was none.
+def previous_champion(moves: Sequence[Move], current: str) -> str | None:
+    """The champion before the current one, not counting champions that were rolled back; None if there was none.
 
     Args:
-        moves: the oldest first.
+        moves: all moves, oldest first.
         current: version that is champion now.
     """
-    line: list[str] = []
+    champions: list[str] = []
     for move in moves:
-        if move.action == Action.ROLLBACK and move.came in line:
-            del line[_last(line, move.came) + 1 :]
-        elif not line or line[-1] != move.came:
-            line += [move.left] * bool(move.left and move.left not in line[-1:]) + [move.came]
-    earlier = line[: _last(line, current)] if current in line else line
+        if move.action == Action.ROLLBACK and move.to_version in champions:
+            del champions[_last_index(champions, move.to_version) + 1 :]
+        elif not champions or champions[-1] != move.to_version:
+            if move.from_version and move.from_version not in champions[-1:]:
+                champions.append(move.from_version)
+            champions.append(move.to_version)
+    earlier = champions[: _last_index(champions, current)] if current in champions else champions
     return earlier[-1] if earlier else None
 
 
-def _last(line: Sequence[str], version: str) -> int:
-    return len(line) - 1 - list(reversed(line)).index(version)
+def _last_index(versions: Sequence[str], version: str) -> int:
+    return len(versions) - 1 - list(reversed(versions)).index(version)

@@ -1,6 +1,6 @@
-"""What is known of a candidate reward model, as figures with intervals that gates can judge.
+"""Metrics that gates check: numbers with intervals, computed from the evidence on one candidate reward model.
 
-Axis letters: P prompts, S curve points, B resamples.
+Axis letters: P prompts, S curve points, W bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ Array = NDArray[np.float64]
 
 RESAMPLES = 2000
 SIGNS = ("length", "repetition")
-"""Qualitative signs that some metric reads."""
+"""Text statistics that metrics read."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that a verdict on one reward model may rest on.
+    """Everything that gates may read about one candidate reward model.
 
     Attributes:
         trained: metrics of its training run (`rm/val_accuracy`, `rm/ece`, ...).
-        held_out: comparisons that they were measured on.
+        held_out: number of comparisons that they were measured on.
         method: how policies were optimized against it.
         curve: gold over KL on the `curve` prompts.
-        signs_start, signs_peak: qualitative signs (`length`, `repetition`, ...) of the initial policy and at the peak.
-        audit_P: gold on the `audit` prompts at the step where `curve` peaks, above the initial policy's, standard
-            deviations; None where it was not measured. Shape: (P,).
-        champion_audit_P: likewise of the champion, on the same prompts; None where there is no champion: then the
-            initial policy stands in for it, whose gain is 0. Shape: (P,).
-        resamples: of the prompts, behind intervals that are bootstrapped.
+        signs_start, signs_peak: text statistics (`length`, `repetition`, ...) of the initial policy and at the peak.
+        audit_P: gold on the `audit` prompts at the step where `curve` peaks, relative to the initial policy, standard
+            deviations; None if it was not measured. Shape: (P,).
+        champion_audit_P: the same for the champion, on the same prompts; None if there is no champion, in which case
+            the candidate is compared with the initial policy, whose gold is 0. Shape: (P,).
+        resamples: number of resamples of the prompts for bootstrap intervals.
     """
 
     trained: Mapping[str, float]
@@ -52,26 +52,26 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure that a gate can judge.
+    """A metric that a gate can check.
 
     Attributes:
-        about: one line for people, with the unit.
-        measure: evidence, and the gate's own argument where it takes one, in; value with its 95 % interval out. An
-            interval of no width stands for an unknown one. Nan where the evidence lacks it.
-        argument: name of that argument, with its unit; empty where there is none.
-        needs_audit: whether it reads the audit prompts.
+        description: one line for people, with the unit.
+        measure: function of the evidence, and of the gate's argument if the metric takes one, that returns the value
+            with its 95 % interval: nan if the evidence lacks it, an interval of width 0 if none is known.
+        argument: name of the gate's argument; empty if the metric takes none.
+        needs_audit: whether the metric reads the audit prompts.
     """
 
-    about: str
+    description: str
     measure: Callable[..., Estimate]
     argument: str = ""
     needs_audit: bool = False
 
 
 def _val_accuracy(evidence: Evidence) -> Estimate:
-    """Wilson's interval (1927) for a share."""
-    share = evidence.trained.get("rm/val_accuracy", math.nan)
-    return Estimate(share, *wilson_interval(share, max(evidence.held_out, 1)))
+    """Accuracy with Wilson's interval (1927)."""
+    accuracy = evidence.trained.get("rm/val_accuracy", math.nan)
+    return Estimate(accuracy, *wilson_interval(accuracy, max(evidence.held_out, 1)))
 
 
 def _trained(name: str) -> Callable[[Evidence], Estimate]:
@@ -92,7 +92,7 @@ def _drop(evidence: Evidence) -> Estimate:
 
 
 def _gold_at_kl(evidence: Evidence, kl: float) -> Estimate:
-    """Each prompt's gold at a KL, between the two points around it in a straight line over sqrt(KL)."""
+    """Gold at a KL, interpolated per prompt between the two neighbouring points, linearly in sqrt(KL)."""
     curve = evidence.curve
     order = np.argsort(curve.kl_S, kind="stable")
     d_S, d = curve.sqrt_kl_S[order], math.sqrt(kl)
@@ -100,9 +100,9 @@ def _gold_at_kl(evidence: Evidence, kl: float) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan)
     after = int(np.clip(np.searchsorted(d_S, d), 1, len(d_S) - 1))
     gap = d_S[after] - d_S[after - 1]
-    share = float(np.clip((d - d_S[after - 1]) / gap, 0.0, 1.0)) if gap > 0 else 1.0
+    weight = float(np.clip((d - d_S[after - 1]) / gap, 0.0, 1.0)) if gap > 0 else 1.0
     gold_SP = curve.gold_SP[order]
-    return _normal(*mean_and_se((1 - share) * gold_SP[after - 1] + share * gold_SP[after]))
+    return _normal(*mean_and_se((1 - weight) * gold_SP[after - 1] + weight * gold_SP[after]))
 
 
 def _gamma(evidence: Evidence) -> Estimate:
@@ -132,13 +132,13 @@ def _sign_rise(name: str) -> Callable[[Evidence], Estimate]:
 
 
 def _margin(evidence: Evidence) -> Estimate:
-    """Paired over prompts: both policies answered the same ones."""
+    """Difference in gold, paired over prompts, since both policies answered the same ones."""
     if evidence.audit_P is None:
         return Estimate(math.nan, math.nan, math.nan)
     champion_P = 0.0 if evidence.champion_audit_P is None else evidence.champion_audit_P
-    ahead_P = evidence.audit_P - champion_P
-    means_B = resampled_means(ahead_P[None], evidence.resamples, np.random.default_rng(0))[:, 0]
-    return Estimate(float(ahead_P.mean()), *interval_95(means_B))
+    margin_P = evidence.audit_P - champion_P
+    means_W = resampled_means(margin_P[None], evidence.resamples, np.random.default_rng(0))[:, 0]
+    return Estimate(float(margin_P.mean()), *interval_95(means_W))
 
 
 def _normal(value: float, se: float) -> Estimate:
@@ -146,14 +146,16 @@ def _normal(value: float, se: float) -> Estimate:
 
 
 METRICS: Mapping[str, Metric] = {
-    "val_accuracy": Metric("share of held-out comparisons told right", _val_accuracy),
+    "val_accuracy": Metric("accuracy on held-out comparisons", _val_accuracy),
     "val_loss": Metric("Bradley-Terry loss on held-out comparisons, nats", _trained("rm/val_loss")),
     "calibration_error": Metric("expected calibration error on held-out comparisons", _trained("rm/ece")),
     "peak_gold": Metric("highest gold on the curve prompts, standard deviations", _peak_gold),
-    "gold_at_kl": Metric("gold at a required KL, standard deviations", _gold_at_kl, argument="kl"),
+    "gold_at_kl": Metric("gold at a given KL, standard deviations", _gold_at_kl, argument="kl"),
     "drop_after_peak": Metric("gold lost from the peak to the end of the run, standard deviations", _drop),
-    "gamma": Metric("area between the laws of proxy and gold over gold's (Kim et al. 2025)", _gamma),
-    "length_ratio": Metric("response length at the peak over the initial policy's", _sign_ratio(SIGNS[0])),
-    "repetition_rise": Metric("share of repeated words at the peak less the initial policy's", _sign_rise(SIGNS[1])),
-    "margin": Metric("gold over the champion's on the audit prompts, standard deviations", _margin, needs_audit=True),
+    "gamma": Metric(
+        "area between the laws of proxy and gold, divided by the area under gold's (Kim et al. 2025)", _gamma
+    ),
+    "length_ratio": Metric("response length at the peak divided by the initial policy's", _sign_ratio(SIGNS[0])),
+    "repetition_rise": Metric("share of repeated words at the peak minus the initial policy's", _sign_rise(SIGNS[1])),
+    "margin": Metric("gold minus the champion's on the audit prompts, standard deviations", _margin, needs_audit=True),
 }

@@ -1,4 +1,4 @@
-"""The model card of a version, made from its runs; the template lies in model_registry/."""
+"""The model card of a version, rendered from its runs; the template is in `model_registry/`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mlproject.registry.gates import FOLDER
 from mlproject.tracking.runs import artifact, values_by_step
 
 TEMPLATE = "model_card.md.jinja"
-LONGEST = 5000
-"""Characters of a description that MLflow's databases hold."""
+MAX_DESCRIPTION = 5000
+"""Length of a description, in characters, that MLflow's databases can hold."""
 
-_SHOWN_SAMPLES, _SHOWN_SIGNS = 3, (Sign.LENGTH, Sign.REPETITION, Sign.DISTINCT_2)
+_MAX_SAMPLES, _SIGNS = 3, (Sign.LENGTH, Sign.REPETITION, Sign.DISTINCT_2)
 
 
 def model_card(
@@ -30,24 +30,25 @@ def model_card(
     name: str,
     version: str,
     candidate: Candidate,
-    verdicts: Sequence[str],
+    results: Sequence[str],
     promotion_run_id: str,
 ) -> str:
     """The card as Markdown.
 
     Args:
-        client: of the store.
-        name, version: of the registered model.
-        candidate: its runs.
-        verdicts: a line for each gate; none where it was not judged.
-        promotion_run_id: of the run that judged it; empty where there is none.
+        client: client of the store.
+        name: name of the registered model.
+        version: version that the card describes.
+        candidate: runs of the reward model.
+        results: one line for each gate; empty if the model has not been evaluated.
+        promotion_run_id: id of the run that evaluated it; empty if there is none.
     """
     proxy = candidate.proxy
     inputs = json.loads(proxy.data.tags[Tag.INPUTS])
     gold = client.get_run(inputs[Role.GOLD_RM])
     lineage = {"proxy RM": proxy.info.run_id, **inputs}
     lineage |= {f"policy run, {method}": run.info.run_id for method, run in candidate.best.items()}
-    farthest = max(candidate.best.values(), key=lambda run: run.data.metrics[Metric.DROP_GOLD])
+    largest_drop = max(candidate.best.values(), key=lambda run: run.data.metrics[Metric.DROP_GOLD])
     source = packaged_or_local(FOLDER, TEMPLATE).read_text(encoding="utf-8")
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(source)
     return template.render(
@@ -62,19 +63,19 @@ def model_card(
             "run_id": gold.info.run_id,
         },
         uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],
-        verdicts=verdicts,
-        signs=_signs(client, farthest),
-        samples=_overrated(client, farthest),
+        results=results,
+        signs=_signs(client, largest_drop),
+        samples=_overrated(client, largest_drop),
         lineage=lineage | ({"promotion": promotion_run_id} if promotion_run_id else {}),
     )
 
 
 def description(card: str) -> str:
-    """A card that fits into a version's description; the whole one is an artifact of the proxy RM's run."""
-    if len(card) <= LONGEST:
+    """The card, shortened to fit into a version's description; the full card is an artifact of the proxy RM's run."""
+    if len(card) <= MAX_DESCRIPTION:
         return card
-    ending = f"\n\n(shortened: the whole card is the artifact `{Artifact.MODEL_CARD}` of the proxy RM's run)\n"
-    return card[: LONGEST - len(ending)].rpartition("\n")[0] + ending
+    ending = f"\n\n(shortened; the full card is the artifact `{Artifact.MODEL_CARD}` of the proxy RM's run)\n"
+    return card[: MAX_DESCRIPTION - len(ending)].rpartition("\n")[0] + ending
 
 
 def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
@@ -97,22 +98,23 @@ def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
 
 
 def _signs(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
-    found = []
-    for name in _SHOWN_SIGNS:
+    """Text statistics of a run at its start, peak and end."""
+    rows: list[dict[str, Any]] = []
+    for name in _SIGNS:
         values = values_by_step(client, run.info.run_id, MetricPrefix.SIGNS + name)
         if values:
             start, end, peak = min(values), max(values), int(run.data.metrics[Metric.PEAK_STEP])
-            figures = {"start": values[start], "peak": values[peak], "end": values[end]}
-            found.append({"name": name, "method": run.data.params["method"], **figures})
-    return found
+            stages = {"start": values[start], "peak": values[peak], "end": values[end]}
+            rows.append({"name": name, "method": run.data.params["method"], **stages})
+    return rows
 
 
 def _overrated(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
-    """Sample responses at the end of a run, those first that the proxy rates most above gold."""
+    """Sample responses at the end of a run with the largest difference between proxy and gold, largest first."""
     table = json.loads(artifact(client, run.info.run_id, Artifact.SAMPLES).read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     ends = [{**row, "method": run.data.params["method"]} for row in rows if row["stage"] == Stage.END]
-    return sorted(ends, key=lambda row: row["gold"] - row["proxy"])[:_SHOWN_SAMPLES]
+    return sorted(ends, key=lambda row: row["gold"] - row["proxy"])[:_MAX_SAMPLES]
 
 
 def _data_digest(client: MlflowClient, comparisons_run_id: str) -> str:

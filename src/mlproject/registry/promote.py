@@ -1,8 +1,8 @@
-"""Promotion: a candidate's evidence is put to the gates, and the alias `champion` moves only if all of them hold.
+"""Promotion: a candidate is evaluated, and the alias `champion` moves only if all gates pass.
 
-Order of the writes, so that a kill between any two leaves the alias on a complete version that passed: the versions and
-their tags, the verdict with all its evidence, the intended move (tags FROM and TO), the alias, the outcome. What comes
-after the alias is done again by the next turn, should it be missing.
+Writes have an order, so that a kill between any two of them leaves the alias on a complete version that passed: the
+versions and their tags, the evaluation with all its evidence, the intended move (`promotion.from`, `promotion.to`), the
+alias, the outcome. What is written after the alias is completed by the next holder of the promotion lock.
 """
 
 from __future__ import annotations
@@ -17,21 +17,13 @@ from typing import TYPE_CHECKING
 from mlflow.entities import Run
 
 from mlproject.names import Action, Alias, Kind, Outcome, Role, Status, Tag, VersionTag
-from mlproject.pipeline.step import Step
-from mlproject.registry.candidates import Candidate, Ground, run_ref
-from mlproject.registry.evaluate import Judgement, judge
-from mlproject.registry.gates import Gates, Verdict
-from mlproject.registry.lock import (
-    my_turn,
-    settle_moved,
-)
-from mlproject.registry.record import record_verdict, record_versions
-from mlproject.registry.versions import (
-    holder,
-    set_tags,
-    verify,
-    versions_by_proxy,
-)
+from mlproject.pipeline.step import RunRef, Step
+from mlproject.registry.candidates import Candidate, EvaluationContext, run_ref
+from mlproject.registry.evaluate import Evaluation, evaluate
+from mlproject.registry.gates import GateResult, Gates
+from mlproject.registry.lock import complete_moves, promotion_lock
+from mlproject.registry.record import record_evaluation, record_versions
+from mlproject.registry.versions import set_tags, verify, version_by_alias, versions_by_proxy
 from mlproject.tracking.runs import StepRun, carry_out
 
 if TYPE_CHECKING:
@@ -40,148 +32,147 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a promotion.
+    """Result of a promotion.
 
     Attributes:
-        run_id: of the promotion run; of the earlier one where the same question was answered before.
-        candidate: which reward model was judged.
-        version: of the registered model; empty in a dry run of what is not registered.
-        verdicts: of the gates, as far as they were asked.
-        passed: whether all of these hold.
+        run_id: id of the promotion run, or of the earlier run that already answered the same question.
+        candidate: the reward model that was evaluated.
+        version: its version of the registered model; empty after a dry run if it is not registered.
+        results: results of the gates that were checked.
+        passed: whether all of them passed.
         is_champion: whether the candidate is champion now.
     """
 
     run_id: str
     candidate: Candidate
     version: str
-    verdicts: Sequence[Verdict]
+    results: Sequence[GateResult]
     passed: bool
     is_champion: bool
 
 
 def promote(
-    invocation: Invocation, gates: Gates, ground: Ground, wanted: Run | None = None, dry_run: bool = False
+    invocation: Invocation, gates: Gates, context: EvaluationContext, proxy: Run | None = None, dry_run: bool = False
 ) -> Decision:
-    """Judge a candidate, and make it champion if all gates hold.
+    """Evaluate a candidate, and make it champion if all gates pass.
 
     Args:
-        invocation: on whose behalf.
+        invocation: the invocation that asks for the promotion.
         gates: the conditions.
-        ground: what candidates are measured on.
-        wanted: run of the proxy RM to be judged; None judges the one that the rule chooses.
-        dry_run: say what would happen; the registry stays as it is.
+        context: policy, gold RM and prompts to measure with.
+        proxy: run of the proxy RM to evaluate; None selects the candidate with the highest peak that passes.
+        dry_run: evaluate only; the registry is not changed.
 
     Raises:
-        UserError: where there is no candidate with a curve, or a champion that cannot be measured.
+        UserError: if no candidate has a curve, or the champion cannot be measured.
     """
+    client, scheduler, name = invocation.client, invocation.scheduler, invocation.config.registered_model
     while True:
-        judgement = judge(invocation, gates, ground, wanted)
-        step, scheduler = _step(invocation, judgement, dry_run), invocation.scheduler
-        champion = judgement.champion
-        if champion is not None and judgement.was_promoted:
-            settle_moved(invocation.client, invocation.config.registered_model)
+        evaluation = evaluate(invocation, gates, context, proxy)
+        step, champion = _step(invocation, evaluation, dry_run), evaluation.champion
+        if champion is not None and evaluation.was_promoted:
+            complete_moves(client, name)
             run_id = champion.tags[VersionTag.PROMOTION_RUN_ID]
             scheduler.reuse(step, run_id)
-            return _decision(invocation, judgement, run_id)
-        known = scheduler.find(step)
-        if known is not None and invocation.client.get_run(known).data.tags.get(Tag.PROMOTION_OUTCOME) in (
-            Outcome.REFUSED,
-            Outcome.DRY_RUN,
-        ):
-            scheduler.reuse(step, known)
-            return _decision(invocation, judgement, known)
-        inputs = {role: source.run_id for role, source in _inputs(judgement).items()}
+            return _decision(invocation, evaluation, run_id)
+        earlier = scheduler.find(step)
+        if earlier is not None:
+            outcome = client.get_run(earlier).data.tags.get(Tag.PROMOTION_OUTCOME)
+            if outcome in (Outcome.REFUSED, Outcome.DRY_RUN):
+                scheduler.reuse(step, earlier)
+                return _decision(invocation, evaluation, earlier)
+        inputs = {role: source.run_id for role, source in _inputs(evaluation).items()}
         run = StepRun(invocation.store, step, inputs, made_by=invocation.run_id)
-        with my_turn(invocation.config.registered_model, run):
-            now = holder(invocation.client, invocation.config.registered_model)
+        with promotion_lock(name, run):
+            now = version_by_alias(client, name)
             if (now and now.version) != (champion and champion.version):
                 run.withdraw(delete=True)
-                invocation.say("another promotion was faster: judged again, against the new champion")
+                invocation.say("another promotion has moved the champion: evaluating again, against the new one")
                 continue
-            carry_out(run, partial(_act, judgement=judgement, name=invocation.config.registered_model, dry_run=dry_run))
+            carry_out(run, partial(_decide, evaluation=evaluation, name=name, dry_run=dry_run))
         scheduler.finish(step, run)
-        return _decision(invocation, judgement, run.run_id)
+        return _decision(invocation, evaluation, run.run_id)
 
 
-def who() -> str:
-    """The one who asks."""
+def requester() -> str:
+    """Who asks for a promotion or rollback, as `USER@HOST`."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _inputs(judgement: Judgement) -> dict:
-    candidate = judgement.candidate
-    return {Role.PROXY_RM: run_ref(candidate.proxy), Role.POLICY_RUN: run_ref(candidate.curves[judgement.gates.method])}
+def _inputs(evaluation: Evaluation) -> dict[str, RunRef]:
+    candidate, method = evaluation.candidate, evaluation.gates.method
+    return {Role.PROXY_RM: run_ref(candidate.proxy), Role.POLICY_RUN: run_ref(candidate.curves[method])}
 
 
-def _step(invocation: Invocation, judgement: Judgement, dry_run: bool) -> Step:
-    name, champion = invocation.config.registered_model, judgement.champion
+def _step(invocation: Invocation, evaluation: Evaluation, dry_run: bool) -> Step:
+    name, champion = invocation.config.registered_model, evaluation.champion
     return Step(
-        name=f"{'rehearsal' if dry_run else 'promotion'} of {judgement.candidate.name} in {name}",
+        name=f"promotion of {evaluation.candidate.name} in {name}{' (dry run)' if dry_run else ''}",
         kind=Kind.PROMOTION,
         version=2,
         params={
             "registered_model": name,
-            "gates": judgement.gates.digest,
-            "method": judgement.gates.method,
+            "gates": evaluation.gates.digest,
+            "method": evaluation.gates.method,
             "champion_before": "none" if champion is None else str(champion.version),
             "dry_run": dry_run,
             **invocation.config.select("audit_prompts"),
         },
-        inputs=_inputs(judgement),
-        tags={Tag.PROMOTION_MODEL: name, Tag.PROMOTION_ACTION: Action.PROMOTE, Tag.PROMOTION_WHO: who()},
+        inputs=_inputs(evaluation),
+        tags={Tag.PROMOTION_MODEL: name, Tag.PROMOTION_ACTION: Action.PROMOTE, Tag.PROMOTION_WHO: requester()},
     )
 
 
-def _act(run: StepRun, judgement: Judgement, name: str, dry_run: bool) -> None:
-    """Write the verdict down, and move the alias if it may."""
-    client, champion = run.client, judgement.champion
+def _decide(run: StepRun, evaluation: Evaluation, name: str, dry_run: bool) -> None:
+    """Record the evaluation, and move the alias if all gates passed."""
+    client, champion = run.client, evaluation.champion
     if dry_run:
-        record_verdict(run, judgement, {})
+        record_evaluation(run, evaluation, {})
         run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.DRY_RUN})
         return
-    versions = record_versions(client, name, judgement, run.run_id)
-    version = versions[judgement.chosen]
-    record_verdict(run, judgement, versions)
-    if not judgement.passed:
-        if judgement.failed_only_margin:
+    versions = record_versions(client, name, evaluation, run.run_id)
+    version = versions[evaluation.selected]
+    record_evaluation(run, evaluation, versions)
+    if not evaluation.passed:
+        if evaluation.only_margin_failed:
             client.set_registered_model_alias(name, Alias.CHALLENGER, version)
         run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.REFUSED})
         return
     verify(client, client.get_model_version(name, version))
     client.set_registered_model_alias(name, Alias.CHALLENGER, version)
-    left = "" if champion is None or judgement.is_champion else str(champion.version)
-    move_champion(run, name, version, left, run.run_id)
+    previous = "" if champion is None or evaluation.is_champion else str(champion.version)
+    move_champion(run, name, version, previous, run.run_id)
     client.delete_registered_model_alias(name, Alias.CHALLENGER)
     run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.PROMOTED})
 
 
-def move_champion(run: StepRun, name: str, version: str, left: str, promotion_run_id: str) -> None:
-    """Move the alias, its intention written down first.
+def move_champion(run: StepRun, name: str, version: str, previous: str, promotion_run_id: str) -> None:
+    """Announce the move on the run, then move the alias `champion`.
 
     Args:
-        run: of the promotion or rollback, its turn taken.
-        name: of the registered model.
-        version: that becomes champion; it passed.
-        left: that was champion; empty where there was none.
-        promotion_run_id: of the run whose verdict says that it passed.
+        run: run of the promotion or rollback, which holds the promotion lock.
+        name: name of the registered model.
+        version: version that becomes champion; it passed.
+        previous: version that was champion; empty if there was none.
+        promotion_run_id: id of the run whose evaluation says that it passed.
     """
     client = run.client
     set_tags(client, name, version, {VersionTag.STATUS: Status.PASSED, VersionTag.PROMOTION_RUN_ID: promotion_run_id})
-    run.set_tags({Tag.PROMOTION_TO: version, **({Tag.PROMOTION_FROM: left} if left else {})})
+    run.set_tags({Tag.PROMOTION_TO: version, **({Tag.PROMOTION_FROM: previous} if previous else {})})
     client.set_registered_model_alias(name, Alias.CHAMPION, version)
-    if left:
-        set_tags(client, name, left, {VersionTag.STATUS: Status.RETIRED})
+    if previous:
+        set_tags(client, name, previous, {VersionTag.STATUS: Status.RETIRED})
 
 
-def _decision(invocation: Invocation, judgement: Judgement, run_id: str) -> Decision:
+def _decision(invocation: Invocation, evaluation: Evaluation, run_id: str) -> Decision:
     name = invocation.config.registered_model
-    known = versions_by_proxy(invocation.client, name).get(judgement.chosen)
-    champion = holder(invocation.client, name)
+    version = versions_by_proxy(invocation.client, name).get(evaluation.selected)
+    champion = version_by_alias(invocation.client, name)
     return Decision(
         run_id=run_id,
-        candidate=judgement.candidate,
-        version=str(known.version) if known else "",
-        verdicts=judgement.answer,
-        passed=judgement.passed,
-        is_champion=bool(known and champion and known.version == champion.version),
+        candidate=evaluation.candidate,
+        version=str(version.version) if version else "",
+        results=evaluation.selected_results,
+        passed=evaluation.passed,
+        is_champion=bool(version and champion and version.version == champion.version),
     )

@@ -1,4 +1,4 @@
-"""Rollback: the champion's alias goes back to the version that had it before."""
+"""Rollback: the alias `champion` returns to the previous champion."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from mlproject.errors import UserError
 from mlproject.names import Action, Kind, Outcome, Tag, VersionTag
 from mlproject.pipeline.step import Step
-from mlproject.registry.history import Move, history, previous_holder
-from mlproject.registry.lock import my_turn
-from mlproject.registry.promote import move_champion, who
-from mlproject.registry.versions import holder, verify
+from mlproject.registry.history import Move, history, previous_champion
+from mlproject.registry.lock import promotion_lock
+from mlproject.registry.promote import move_champion, requester
+from mlproject.registry.versions import verify, version_by_alias
 from mlproject.tracking.runs import StepRun, carry_out
 
 if TYPE_CHECKING:
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 
 def rollback(invocation: Invocation, why: str) -> Move:
-    """Give the alias back, and record who asked, when and why.
+    """Return the alias to the previous champion, and record who asked, when and why.
+
+    Args:
+        invocation: the invocation that asks for the rollback.
+        why: reason, for the history.
+
+    Returns:
+        the move of the alias.
 
     Raises:
-        UserError: where nobody, or nobody else, was champion; or the earlier champion's files have changed.
+        UserError: if there is no champion or no previous one, or if the files of the previous champion have changed.
     """
     store, client, name = invocation.store, invocation.client, invocation.config.registered_model
     step = Step(
@@ -32,29 +39,32 @@ def rollback(invocation: Invocation, why: str) -> Move:
         tags={
             Tag.PROMOTION_MODEL: name,
             Tag.PROMOTION_ACTION: Action.ROLLBACK,
-            Tag.PROMOTION_WHO: who(),
+            Tag.PROMOTION_WHO: requester(),
             Tag.PROMOTION_WHY: why,
         },
     )
     run = StepRun(store, step, {}, made_by=invocation.run_id)
 
-    def work(run: StepRun) -> None:
-        champion = holder(client, name)
+    def fill(run: StepRun) -> None:
+        champion = version_by_alias(client, name)
         if champion is None:
-            raise UserError(f"{name}: has no champion, so there is nothing to roll back; run `promote` first")
-        earlier = previous_holder(history(client, name), str(champion.version))
-        if earlier is None:
-            raise UserError(f"{name}: version {champion.version} is the first champion; there is none to return to")
-        version = client.get_model_version(name, earlier)
+            raise UserError(f"{name}: there is no champion, so nothing can be rolled back. Run `promote` first.")
+        previous = previous_champion(history(client, name), str(champion.version))
+        if previous is None:
+            raise UserError(
+                f"{name}: version {champion.version} is the first champion, so there is no previous one to return to. "
+                "Promote another version first."
+            )
+        version = client.get_model_version(name, previous)
         verify(client, version)
-        move_champion(run, name, earlier, str(champion.version), version.tags.get(VersionTag.PROMOTION_RUN_ID, ""))
+        move_champion(run, name, previous, str(champion.version), version.tags.get(VersionTag.PROMOTION_RUN_ID, ""))
         run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.ROLLED_BACK})
 
-    with my_turn(name, run):
+    with promotion_lock(name, run):
         try:
-            carry_out(run, work)
+            carry_out(run, fill)
         except UserError:
-            client.delete_run(run.run_id)  # a mistake leaves nothing behind
+            client.delete_run(run.run_id)  # a usage error leaves no run behind
             raise
     invocation.scheduler.finish(step, run)
     return history(client, name)[-1]

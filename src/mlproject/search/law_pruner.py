@@ -1,7 +1,7 @@
-"""LawPruner: ends trials that cannot win and trials whose peak is behind, by the law of over-optimization.
+"""LawPruner: ends trials that cannot win or are past their peak, by the law of over-optimization.
 
-For any Optuna study that maximizes the peak of gold over KL. A trial reports its points with `report`; gold decides
-alone, the proxy is never asked:
+It works in any Optuna study that maximizes the peak of gold over KL. A trial reports its points with `report`.
+Decisions depend on gold only, never on the proxy:
 
     pruner = LawPruner(budget=60)
     study = optuna.create_study(direction="maximize", pruner=pruner)
@@ -10,14 +10,14 @@ alone, the proxy is never asked:
         trial.set_user_attr("rm_params", ...)
         for step, gold, gold_se, kl in train(trial):
             report(trial, step, gold, gold_se, kl)
-            judged = pruner.verdict(study, trial)
-            if judged.kind is Verdict.CANNOT_WIN:
+            decision = pruner.evaluate(study, trial).decision
+            if decision is PrunerDecision.CANNOT_WIN:
                 raise optuna.TrialPruned
-            if judged.kind is Verdict.PEAK_IS_BEHIND:
+            if decision is PrunerDecision.PAST_PEAK:
                 break
-        return the peak so far
+        return peak_gold
 
-Axis letters: S curve points, H laws (see `mlproject.laws.posterior`), R curves.
+Axis letters: S curve points, L laws (see `mlproject.laws.posterior`).
 """
 
 from __future__ import annotations
@@ -41,58 +41,57 @@ from mlproject.laws.summaries import points_from_summaries
 from mlproject.names import TrialAttribute
 
 _SCATTER = np.array([0.25, 0.12])
-"""Standard deviations of log peak d and peak gold among trials of one RM: .18, .11 over KL coefficients of a 3k RM."""
+"""Standard deviations of log peak d and of peak gold among trials of one RM. Measured: .18 and .11 over KL
+coefficients of a 3k RM."""
 
 _CREEP = 0.1
-"""Standard deviation of what gold may gain over a budget while a penalty holds KL where it is: .1 over the last 42
-of 60 updates of a 3k RM under coefficients of .1 and .3."""
+"""Standard deviation of the gain in gold over a budget while a penalty keeps KL constant: .1 over the last 42 of 60
+updates of a 3k RM under coefficients of .1 and .3."""
 
-_CACHED = 64
-"""Priors kept."""
+_CACHE_SIZE = 64
+"""Number of priors in the cache."""
 
 
-class Verdict(Enum):
-    """What should become of a trial."""
+class PrunerDecision(Enum):
+    """Whether a trial should continue, and if not, why. The values are written to runs and to `trials.csv`."""
 
-    GO_ON = "go on"
+    CONTINUE = "go on"
     CANNOT_WIN = "cannot win"
-    PEAK_IS_BEHIND = "peak is behind"
-
-
-PEAK_IS_BEHIND = Verdict.PEAK_IS_BEHIND.value
+    PAST_PEAK = "peak is behind"
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A verdict with what it rests on. Gold in standard deviations; nan where nothing can be said.
+class TrialEvaluation:
+    """A decision with the numbers behind it. Gold in standard deviations; nan if there is no estimate.
 
     Attributes:
-        kind: the verdict.
-        predicted_peak_gold: median of the gold that the trial can still show, or has shown, within its budget.
-        predicted_upper: its upper bound.
+        decision: whether the trial should continue.
+        predicted_peak_gold: median of the highest gold of the trial within its budget, past points included.
+        predicted_upper: upper bound of the same quantity.
         best_peak_gold: best value of a finished trial.
-        p_past_peak: chance that the peak is behind.
+        p_past_peak: P(past peak).
     """
 
-    kind: Verdict
+    decision: PrunerDecision
     predicted_peak_gold: float = float("nan")
     predicted_upper: float = float("nan")
     best_peak_gold: float = float("nan")
     p_past_peak: float = float("nan")
 
     def as_dict(self) -> dict[str, float]:
-        """The numbers, by name."""
-        return {name: value for name, value in asdict(self).items() if name != "kind"}
+        """The numbers by name, without the decision."""
+        return {name: value for name, value in asdict(self).items() if name != "decision"}
 
 
 def report(trial: Trial, step: int, gold: float, gold_se: float, kl: float) -> None:
     """Report a curve point: gold as Optuna's intermediate value, the rest as user attributes.
 
     Args:
-        trial: of the running study.
-        step: update, 0 or more.
-        gold, gold_se: mean above the initial policy's and its standard error, standard deviations.
-        kl: from the initial policy, nats.
+        trial: running trial of a study.
+        step: number of updates, 0 or more.
+        gold: mean gold relative to the initial policy, standard deviations.
+        gold_se: standard error of `gold`.
+        kl: KL from the initial policy, nats.
     """
     trial.report(gold, step)
     for name, value in ((TrialAttribute.CURVE_KL, kl), (TrialAttribute.CURVE_GOLD_SE, gold_se)):
@@ -100,7 +99,7 @@ def report(trial: Trial, step: int, gold: float, gold_se: float, kl: float) -> N
 
 
 def points_of(trial: FrozenTrial) -> list[CurvePoint]:
-    """The points that were reported with `report`, by update; others are left out."""
+    """The points reported with `report`, ordered by update; points without KL or standard error are left out."""
     kl, gold_se = (
         {int(k): v for k, v in trial.user_attrs.get(name, {}).items()}
         for name in (TrialAttribute.CURVE_KL, TrialAttribute.CURVE_GOLD_SE)
@@ -112,18 +111,18 @@ def points_of(trial: FrozenTrial) -> list[CurvePoint]:
 
 
 class LawPruner(BasePruner):
-    """Ends trials by what the law makes of their own points and of the curves of finished trials.
+    """Ends trials by a posterior over laws, given the points of the trial and the curves of finished trials.
 
-    Deterministic. Without a finished trial it can only see that a peak is behind.
+    It is deterministic. Before the first trial has finished it can only decide that a trial is past its peak.
 
     Args:
-        budget: updates of a whole trial. It bounds the KL that a trial can reach, for sqrt(KL) grows ever more slowly
-            up to the peak, above all under a KL penalty. None: no bound.
-        rm_params: the parameters of a trial's reward model: a user attribute, or what tells them from a trial. Trials
-            for which there are none are taken for trials of one size.
-        confidence: one-sided, of the upper bound on peak gold.
-        certainty: chance of a peak behind that ends a trial.
-        method: of optimization, as `mlproject.laws.law_for` takes it.
+        budget: updates of a complete trial. It bounds the KL that a trial can reach, since sqrt(KL) grows ever more
+            slowly up to the peak, above all under a KL penalty. None: no bound.
+        rm_params: number of parameters of a trial's reward model: name of a user attribute, or function of the trial.
+            Trials without it count as trials of one size.
+        confidence: one-sided confidence level of the upper bound on peak gold.
+        certainty: P(past peak) at which a trial ends.
+        method: method of optimization, as for `mlproject.laws.law_for`.
     """
 
     def __init__(
@@ -139,39 +138,39 @@ class LawPruner(BasePruner):
         self._priors: dict[object, Prior | None] = {}
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial should end; `verdict` says why."""
-        return self.verdict(study, trial).kind is not Verdict.GO_ON
+        """Whether the trial should end; `evaluate` also says why."""
+        return self.evaluate(study, trial).decision is not PrunerDecision.CONTINUE
 
-    def verdict(self, study: optuna.Study, trial: FrozenTrial | Trial) -> Judgement:
-        """Judge a running trial by the points that it has reported.
+    def evaluate(self, study: optuna.Study, trial: FrozenTrial | Trial) -> TrialEvaluation:
+        """Evaluate a running trial by the points reported so far.
 
         Raises:
-            ValueError: where the study does not maximize.
+            ValueError: if the study does not maximize.
         """
         if study.direction != StudyDirection.MAXIMIZE:
             raise ValueError("LawPruner needs a study that maximizes peak gold")
         trials = study.get_trials(deepcopy=False)
-        own = trials[trial.number] if isinstance(trial, Trial) else trial
-        points = points_of(own)
+        frozen = trials[trial.number] if isinstance(trial, Trial) else trial
+        points = points_of(frozen)
         if not points:
-            return Judgement(Verdict.GO_ON)
-        finished = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED) and t.number != own.number]
+            return TrialEvaluation(PrunerDecision.CONTINUE)
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        finished = [other for other in trials if other.state in states and other.number != frozen.number]
         d_S, _ = points_of_law(self._method, points)
-        prior = self._prior(study, finished, self._size(own))
+        prior = self._prior(study, finished, self._size(frozen))
         if prior is None and len(np.unique(d_S[d_S > 0])) < MIN_POINTS:
-            return Judgement(Verdict.GO_ON)
-        found = self._weigh(points, prior or Prior.weak())
-        past = found.probability_past(points[-1].sqrt_kl)
-        within = self._within_reach(found, points)
-        median, upper = within.peak_gold([0.5, self._confidence]).tolist()
+            return TrialEvaluation(PrunerDecision.CONTINUE)
+        laws = self._posterior(points, prior or Prior.weak())
+        p_past_peak = laws.probability_past(points[-1].sqrt_kl)
+        median, upper = self._within_budget(laws, points).peak_gold([0.5, self._confidence]).tolist()
         best, best_se = _best(finished)
         cannot_win = median + np.hypot(upper - median, NormalDist().inv_cdf(self._confidence) * best_se) < best
-        kind = Verdict.CANNOT_WIN if cannot_win else Verdict.GO_ON
-        if past >= self._certainty:
-            kind = Verdict.PEAK_IS_BEHIND
-        return Judgement(kind, median, upper, best, past)
+        decision = PrunerDecision.CANNOT_WIN if cannot_win else PrunerDecision.CONTINUE
+        if p_past_peak >= self._certainty:
+            decision = PrunerDecision.PAST_PEAK
+        return TrialEvaluation(decision, median, upper, best, p_past_peak)
 
-    def _weigh(self, points: Sequence[CurvePoint], prior: Prior) -> Posterior:
+    def _posterior(self, points: Sequence[CurvePoint], prior: Prior) -> Posterior:
         log_prior_L, gold_mean_L, gold_sd = prior.on_grid()
         return posterior(*points_of_law(self._method, points), log_prior_L, gold_mean_L, gold_sd)
 
@@ -181,55 +180,61 @@ class LawPruner(BasePruner):
         return float(trial.user_attrs.get(self._rm_params, 1.0))
 
     def _prior(self, study: optuna.Study, finished: Sequence[FrozenTrial], size: float) -> Prior | None:
-        """What the curves of finished trials say; None where there is none. Trials that repeat a curve count once."""
+        """Prior from the curves of finished trials; None if there are none. A curve that was reused counts once."""
         key = study.study_name, tuple(trial.number for trial in finished), size
         if key not in self._priors:
-            made = {(self._size(trial), *trial.intermediate_values.items()): points_of(trial) for trial in finished}
+            distinct = {(self._size(trial), *trial.intermediate_values.items()): points_of(trial) for trial in finished}
             curves: dict[float, list[list[CurvePoint]]] = {}
-            for (its_size, *_), points in made.items():
-                curves.setdefault(its_size, []).append(points)
-            if len(self._priors) >= _CACHED:
+            for (trial_size, *_), points in distinct.items():
+                curves.setdefault(trial_size, []).append(points)
+            if len(self._priors) >= _CACHE_SIZE:
                 self._priors.clear()
-            self._priors[key] = self._learn(curves, size)
+            self._priors[key] = self._fit_prior(curves, size)
         return self._priors[key]
 
-    def _learn(self, curves: Mapping[float, Sequence[Sequence[CurvePoint]]], size: float) -> Prior | None:
-        """The trends over sizes, then what trials of this very size say, which share its reward model."""
-        whole = {its: [Curve.from_points(p) for p in many if len(p) > MIN_POINTS] for its, many in curves.items()}
-        if not any(whole.values()):
+    def _fit_prior(self, curves: Mapping[float, Sequence[Sequence[CurvePoint]]], size: float) -> Prior | None:
+        """Trends over size, updated with the trials of the same size, which share its reward model."""
+        usable = {
+            rm_params: [Curve.from_points(points) for points in group if len(points) > MIN_POINTS]
+            for rm_params, group in curves.items()
+        }
+        if not any(usable.values()):
             return None
-        trend = Prior.from_curves(self._method, whole, size)  # type: ignore[arg-type]
-        belief_22 = np.linalg.inv(trend.covariance_33[1:, 1:])  # inverse of a covariance, of (log peak d, peak gold)
-        sum_2 = belief_22 @ trend.mean_3[1:]
+        trend = Prior.from_curves(self._method, usable, size)  # type: ignore[arg-type]
+        precision_22 = np.linalg.inv(trend.covariance_33[1:, 1:])  # of (log peak d, peak gold)
+        weighted_mean_2 = precision_22 @ trend.mean_3[1:]
         for points in curves.get(size, []):
-            mean_2, variance_2 = self._weigh(points, Prior.weak()).moments()
-            told_22 = np.diag(1 / (np.square(_SCATTER) + variance_2))
-            belief_22, sum_2 = belief_22 + told_22, sum_2 + told_22 @ mean_2
+            mean_2, variance_2 = self._posterior(points, Prior.weak()).moments()
+            trial_22 = np.diag(1 / (np.square(_SCATTER) + variance_2))
+            precision_22, weighted_mean_2 = precision_22 + trial_22, weighted_mean_2 + trial_22 @ mean_2
         covariance_33 = np.diag(np.diag(trend.covariance_33))
-        covariance_33[1:, 1:] = np.linalg.inv(belief_22) + (np.diag(np.square(_SCATTER)) if curves.get(size) else 0.0)
-        return Prior(np.append(trend.mean_3[0], np.linalg.solve(belief_22, sum_2)), covariance_33, trend.exponent_E)
+        covariance_33[1:, 1:] = np.linalg.inv(precision_22)
+        if curves.get(size):
+            covariance_33[1:, 1:] += np.diag(np.square(_SCATTER))
+        mean_3 = np.append(trend.mean_3[0], np.linalg.solve(precision_22, weighted_mean_2))
+        return Prior(mean_3, covariance_33, trend.exponent_E)
 
-    def _within_reach(self, found: Posterior, points: Sequence[CurvePoint]) -> Posterior:
-        """The laws with their gold at the furthest d that the trial can reach, where that is before their peak.
+    def _within_budget(self, laws: Posterior, points: Sequence[CurvePoint]) -> Posterior:
+        """The laws, whose peak gold is replaced by gold at the largest d within reach if that is before their peak.
 
-        It goes on at most as fast as on the second half of its way.
+        The trial is assumed to move at most as fast in d as over the second half of its updates so far.
         """
         last = points[-1]
         half = max(
             (point for point in points if 2 * point.step <= last.step), key=lambda point: point.step, default=last
         )
         if self._budget is None or len(points) <= MIN_POINTS or half.step == last.step:
-            return found
+            return laws
         speed = max(last.sqrt_kl - half.sqrt_kl, 0.0) / (last.step - half.step)
         reach = last.sqrt_kl + speed * max(self._budget - last.step, 0)
         share_L = rise(np.minimum(reach / np.exp(LOG_D_L), 1.0), EXPONENT_L)
         creep_L = _CREEP * np.sqrt(max(1 - last.step / self._budget, 0.0)) * (share_L < 1)
-        gold_sd_FL = np.hypot(found.gold_sd_FL * share_L, creep_L)
-        return replace(found, gold_FL=found.gold_FL * share_L, gold_sd_FL=gold_sd_FL)
+        gold_sd_FL = np.hypot(laws.gold_sd_FL * share_L, creep_L)
+        return replace(laws, gold_FL=laws.gold_FL * share_L, gold_sd_FL=gold_sd_FL)
 
 
 def _best(finished: Sequence[FrozenTrial]) -> tuple[float, float]:
-    """Best value of a finished trial and the standard error of gold at its peak; nan, 0 where there is none."""
+    """Best value of a complete trial and the standard error of gold at its peak; (nan, 0) if there is none."""
     values = [
         (float(trial.value), trial)
         for trial in finished

@@ -1,4 +1,4 @@
-"""What people look at after a search: one self-contained page; Optuna's plots, the best curve, what was ended early."""
+"""The page of a search: the final command, the best curve, Optuna's plots and all trials in one self-contained file."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from mlproject.search.space import Space
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
 
-_LEAST_FOR_IMPORTANCE = 4
-"""Complete trials below which importances say nothing."""
+_MIN_TRIALS_FOR_IMPORTANCE = 4
+"""Complete trials that importances of the options need."""
 
-PEAK = "peak gold (standard deviations)"
+TARGET = "peak gold (standard deviations)"
 
 
-def search_page(
+def render_page(
     study: optuna.Study, config: Config, rows: Sequence[Mapping[str, Any]], best: Curve | None, command: str
 ) -> str:
-    """The page as HTML, with all scripts in it.
+    """The page as HTML, with all scripts inline.
 
     Args:
-        study: with its finished trials.
-        config: of the search.
-        rows: of `trials.csv`.
-        best: curve of the best trial; None where no trial is complete.
-        command: that trains the final policy.
+        study: the Optuna study with its finished trials.
+        config: configuration of the search.
+        rows: rows of `trials.csv`.
+        best: curve of the best trial; None if no trial is complete.
+        command: command that trains the final policy.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=select_autoescape()
@@ -58,14 +58,14 @@ def search_page(
     )
 
 
-def readable(study: optuna.Study, config: Config) -> optuna.Study:
-    """The same trials with the values of the options in place of their indices, for plots."""
+def with_option_values(study: optuna.Study, config: Config) -> optuna.Study:
+    """A copy of the study, for plots, whose parameters are the values of the options instead of their indices."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = Space.of(config)
-    shown = optuna.create_study(directions=[direction.name.lower() for direction in study.directions])
+    copy = optuna.create_study(directions=[direction.name.lower() for direction in study.directions])
     distributions = {name: CategoricalDistribution(list(values)) for name, values in space.grids.items()}
     for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        shown.add_trial(
+        copy.add_trial(
             optuna.create_trial(
                 state=trial.state,
                 params=space.cell(trial.params),
@@ -74,27 +74,27 @@ def readable(study: optuna.Study, config: Config) -> optuna.Study:
                 intermediate_values=trial.intermediate_values,
             )
         )
-    return shown
+    return copy
 
 
 def _plots(study: optuna.Study, config: Config) -> list[tuple[str, Any]]:
-    """Optuna's own figures, by title."""
-    shown = readable(study, config)
-    complete = shown.get_trials(states=(TrialState.COMPLETE,))
+    """Optuna's figures with their titles."""
+    readable = with_option_values(study, config)
+    complete = readable.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
         return []
     if config.search_objective != "peak":
-        names = [PEAK, config.search_objective.removeprefix("peak-and-")]
-        return [("Pareto front: peak gold against its cost", plots.plot_pareto_front(shown, target_names=names))]
-    found = [
-        ("Optimization history", plots.plot_optimization_history(shown, target_name=PEAK)),
-        ("Parallel coordinates", plots.plot_parallel_coordinate(shown, target_name=PEAK)),
-        ("Gold on the way (intermediate values by PPO update)", plots.plot_intermediate_values(shown)),
+        names = [TARGET, config.search_objective.removeprefix("peak-and-")]
+        return [("Pareto front: peak gold against its cost", plots.plot_pareto_front(readable, target_names=names))]
+    figures = [
+        ("Optimization history", plots.plot_optimization_history(readable, target_name=TARGET)),
+        ("Parallel coordinates", plots.plot_parallel_coordinate(readable, target_name=TARGET)),
+        ("Gold during the runs (intermediate values by PPO update)", plots.plot_intermediate_values(readable)),
     ]
     values = {trial.value for trial in complete}
-    if len(complete) >= _LEAST_FOR_IMPORTANCE and len(values) > 1 and len(Space.of(config).grids) > 1:
-        found.append(("Importance of the options", plots.plot_param_importances(shown, target_name=PEAK)))
-    return found
+    if len(complete) >= _MIN_TRIALS_FOR_IMPORTANCE and len(values) > 1 and len(Space.of(config).grids) > 1:
+        figures.append(("Importance of the options", plots.plot_param_importances(readable, target_name=TARGET)))
+    return figures
 
 
 def _best_curve(curve: Curve) -> bytes:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.curve import CurvePoint
 from mlproject.optimization.stopping import PRUNER, StopDecision
-from mlproject.search.law_pruner import LawPruner, Verdict, report
+from mlproject.search.law_pruner import LawPruner, PrunerDecision, report
 
 PRUNED = "pruned"
 """The reason of a pruner that gives none."""
@@ -48,10 +48,10 @@ class PruningCallback:
         report(trial, point.step, point.gold, point.gold_se, point.kl)
         reported = study.get_trials(deepcopy=False)[trial.number]
         if isinstance(self.pruner, LawPruner):
-            verdict = self.pruner.verdict(study, reported)
-            if verdict.kind is Verdict.GO_ON:
+            evaluation = self.pruner.evaluate(study, reported)
+            if evaluation.decision is PrunerDecision.CONTINUE:
                 return None
-            return StopDecision(PRUNER, verdict.kind.value, point.step, verdict.as_dict())
+            return StopDecision(PRUNER, evaluation.decision.value, point.step, evaluation.as_dict())
         return StopDecision(PRUNER, PRUNED, point.step) if self.pruner.prune(study, reported) else None
 
     def _trial(self) -> tuple[optuna.Study, Trial]:

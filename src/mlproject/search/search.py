@@ -1,4 +1,4 @@
-"""Carries a search out, as a step whose run lists the trials; or takes it up where it was cut off."""
+"""Runs a search as a step whose run lists the trials; an interrupted search is resumed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ from optuna.trial import TrialState
 from mlproject.config.schema import Config
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.step import Step
-from mlproject.search.page import search_page
-from mlproject.search.queue import heartbeat, is_queue, mend, next_trial
+from mlproject.search.page import render_page
+from mlproject.search.queue import heartbeat, is_queue, next_trial, repair_queue
 from mlproject.search.space import GRIDS, Space
-from mlproject.search.storage import directions, open_storage, policy_run_options
-from mlproject.search.trials import (
-    batches,
-    carry_out_trials,
-    plan_trial,
-    trial_rows,
-    write_trials,
-)
+from mlproject.search.storage import directions, open_storage, shared_options
+from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.runs import StepRun, carry_out, curve_of
 from mlproject.worlds import FILES
@@ -35,21 +29,21 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def search_step(config: Config, plan: Plan) -> Step:
-    """The search as a step: its run lists the trials."""
+    """The search as a step; its run lists the trials."""
     return Step(
         name=f"search {config.study}",
         kind=Kind.SEARCH,
         version=3,
-        params={**_problem(config), "n_trials": config.n_trials},
+        params={**_identity(config), "n_trials": config.n_trials},
         inputs={Role.COMPARISONS: plan.comparisons, Role.POOL: plan.pool},
     )
 
 
-def search(invocation: Invocation, plan: Plan) -> Step:
-    """Carry the search out, or find it made, or take it up where it was cut off.
+def run_search(invocation: Invocation, plan: Plan) -> Step:
+    """Run the search, resume it if it was interrupted, or reuse its run if it is finished.
 
     Returns:
-        the step; its run has the artifact `trials.csv`.
+        the step; its run has the artifacts `trials.csv` and `search.html`.
     """
     config, scheduler = invocation.config, invocation.scheduler
     step = search_step(config, plan)
@@ -61,47 +55,47 @@ def search(invocation: Invocation, plan: Plan) -> Step:
         study = open_study(config, step, invocation.store)
         run.set_tags({Tag.STUDY_NAME: study.study_name})
         if is_queue(study):
-            work_off(invocation, study)
-        for batch in batches(study, config):
+            _run_queue(invocation, study)
+        for batch in next_batches(study, config):
             planned = [plan_trial(config, trial, study.study_name) for trial in batch]
             first = min(trial.number for trial in batch)
-            known = [trial for trial in study.get_trials(states=_FINISHED) if trial.number < first]
-            carry_out_trials(invocation, study, planned, run.run_id, known)
+            finished = [trial for trial in study.get_trials(states=_FINISHED) if trial.number < first]
+            run_trials(invocation, study, planned, run.run_id, finished)
             run.progress(len(study.trials) / max(1, config.n_trials))
-        sum_up(run, study, config)
+        _summarize(run, study, config)
 
     carry_out(run, fill)
     scheduler.finish(step, run)
     return step
 
 
-def work(invocation: Invocation, plan: Plan) -> Step:
-    """Work on a search together with other workers, on this machine or elsewhere, until it is finished.
+def run_search_worker(invocation: Invocation, plan: Plan) -> Step:
+    """Run trials of a search that is shared with other workers, on any machine, until all trials are finished.
 
     Returns:
-        the step of the search, which one of the workers sums up.
+        the step of the search, whose run one of the workers writes.
     """
     step = search_step(invocation.config, plan)
     invocation.make(plan.comparisons, plan.pool)
     study = open_study(invocation.config, step, invocation.store)
-    mend(study, invocation.config.n_trials)
-    work_off(invocation, study)
+    repair_queue(study, invocation.config.n_trials)
+    _run_queue(invocation, study)
     reap(invocation.client, invocation.store)
-    return search(invocation, plan)
+    return run_search(invocation, plan)
 
 
-def work_off(invocation: Invocation, study: optuna.Study) -> None:
-    """Carry out trials of the queue until there are none left."""
+def _run_queue(invocation: Invocation, study: optuna.Study) -> None:
+    """Run trials of the queue until every slot is finished."""
     config = invocation.config
     while (trial := next_trial(study, config)) is not None:
         with heartbeat(study, trial):
-            known = study.get_trials(states=_FINISHED)
+            finished = study.get_trials(states=_FINISHED)
             planned = plan_trial(config, trial, study.study_name)
-            carry_out_trials(invocation, study, [planned], invocation.run_id, known)
+            run_trials(invocation, study, [planned], invocation.run_id, finished)
 
 
-def sum_up(run: StepRun, study: optuna.Study, config: Config) -> None:
-    """Artifacts, metrics and tags of a search's run."""
+def _summarize(run: StepRun, study: optuna.Study, config: Config) -> None:
+    """Write the artifacts, metrics and tags of the search run."""
     rows = trial_rows(study, config)
     write_trials(rows, run.folder / Artifact.TRIALS)
     complete = [row for row in rows if row["state"] == "COMPLETE"]
@@ -118,13 +112,13 @@ def sum_up(run: StepRun, study: optuna.Study, config: Config) -> None:
         run.log_metrics({Metric.BEST_PEAK_GOLD: best["peak_gold"], Metric.BEST_KL_COEF: best["kl_coef"]})
         run.set_tags({Tag.BEST_RM_SIZE: best["rm_size"], Tag.BEST_RUN_ID: best["run_id"]})
         curve, command = curve_of(run.client, best["run_id"]), final_command(config, best)
-    (run.folder / Artifact.SEARCH_PAGE).write_text(search_page(study, config, rows, curve, command))
+    (run.folder / Artifact.SEARCH_PAGE).write_text(render_page(study, config, rows, curve, command))
 
 
 def final_command(config: Config, best: Mapping[str, Any]) -> str:
-    """The command that trains the final policy with what the search found, up to its forecast peak."""
-    chosen = {name: best[name] for name in Space.of(config).grids if name != "rm_size"}
-    options = "".join(f" -P {name}={value:g}" for name, value in chosen.items())
+    """The command that trains the final policy with the options of the best trial, up to its forecast peak."""
+    values = {name: best[name] for name in Space.of(config).grids if name != "rm_size"}
+    options = "".join(f" -P {name}={value:g}" for name, value in values.items())
     file = " -P config=YOUR_FILE" if config.world == FILES else ""
     return (
         f"mlflow run . --env-manager local -e ppo{file} -P proxy={best['rm_size']}{options} -P seed={config.seed} "
@@ -133,22 +127,22 @@ def final_command(config: Config, best: Mapping[str, Any]) -> str:
 
 
 def open_study(config: Config, step: Step, store: Store) -> optuna.Study:
-    """The Optuna study of a search: another problem is another study, whatever its name."""
-    problem = Step("", Kind.SEARCH, step.version, _problem(config), inputs=step.inputs)
+    """The Optuna study of a search. Searches that differ in anything but `n_trials` have studies of their own."""
+    identity = Step("", Kind.SEARCH, step.version, _identity(config), inputs=step.inputs)
     return optuna.create_study(
-        study_name=f"{config.study}-{problem.fingerprint[:8]}",
+        study_name=f"{config.study}-{identity.fingerprint[:8]}",
         storage=open_storage(config, store),
         directions=directions(config),
         load_if_exists=True,
     )
 
 
-def _problem(config: Config) -> dict[str, Any]:
-    """What the trials of a study have in common."""
+def _identity(config: Config) -> dict[str, Any]:
+    """The options that identify a search: those that its trials share, and the grids."""
     return {
         **config.select(
             "study", *GRIDS.values(), "search_batch", "search_sampler", "search_pruner", "search_objective"
         ),
         "seed": config.seed,
-        "policy_run": policy_run_options(config),
+        "policy_run": shared_options(config),
     }

@@ -1,6 +1,6 @@
-"""What a search may choose: ordered grids of options, each searched by its index.
+"""The search space: ordered grids of options, each searched by its index.
 
-A log scale cannot hold a coefficient of 0, and a categorical parameter has no order.
+An index keeps the order that a categorical parameter lacks, and allows a coefficient of 0, which a log scale does not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GRIDS = {
     "n_comparisons": "search_n_comparisons",
     "ppo_lr": "search_ppo_lrs",
 }
-"""Options that can be searched, and the options that hold their grids; an empty grid is left out."""
+"""Options that can be searched, and the options that hold their grids. An option with an empty grid is not searched."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +28,26 @@ class Space:
     """Ordered grids of options.
 
     Attributes:
-        grids: values by option.
+        grids: values of each option that is searched, in order.
     """
 
     grids: Mapping[str, Sequence[Any]]
 
     @classmethod
     def of(cls, config: Config) -> Space:
+        """The space that the configuration defines."""
         return cls({name: values for name, grid in GRIDS.items() if (values := getattr(config, grid))})
 
     def distributions(self) -> dict[str, IntDistribution]:
-        """One index for each grid."""
+        """One integer parameter `<option>_index` for each grid."""
         return {f"{name}_index": IntDistribution(0, len(values) - 1) for name, values in self.grids.items()}
 
     def first(self) -> dict[str, int]:
-        """Indices of the cell that promises most before anything is known: the largest and best-taught reward model,
-        without a penalty. Learning rates promise nothing."""
+        """Indices of the most promising cell before any trial: the largest reward model, the most comparisons and the
+        smallest KL coefficient. The learning rate is left to the sampler."""
         best = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1}
         return {f"{name}_index": range(len(values))[best[name]] for name, values in self.grids.items() if name in best}
 
     def cell(self, params: Mapping[str, int]) -> dict[str, Any]:
-        """The options that indices stand for."""
+        """Options by name, for parameters of a trial."""
         return {name: values[params[f"{name}_index"]] for name, values in self.grids.items()}

@@ -1,4 +1,4 @@
-"""Optuna's own storage, never MLflow's database, and the studies, samplers and pruners in it."""
+"""Optuna's storage, separate from MLflow's database, and the samplers and pruners that a search uses."""
 
 from __future__ import annotations
 
@@ -23,24 +23,27 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
-"""How often a worker says that it is alive, and after which silence it counts as dead."""
+"""Interval between the heartbeats of a worker, and time without heartbeats after which it counts as dead."""
 
 _RANDOM_TRIALS = 4
-"""Trials drawn at random before the sampler starts to model them."""
+"""Number of random trials before the sampler starts to model results."""
 
 
 def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
-    """`storage`, or `optuna.db` beside the SQLite tracking store.
+    """Open `storage`, or `optuna.db` in the folder of the SQLite tracking store.
+
+    A study opens it before any work, so that a missing storage does not end the study late.
 
     Raises:
-        UserError: where there is none; asked before any work, so that a study does not fail at its end.
+        UserError: if there is none, or it cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # workers send their own
     if not config.storage and store.folder is None:
         raise UserError(
-            "storage: with a tracking server, name Optuna's storage: storage=URL (or n_trials=0: no search)"
+            "storage: must be given when the tracking store is a server. Add storage=URL, or skip the search with "
+            "n_trials=0."
         )
     try:
         return optuna.storages.RDBStorage(
@@ -51,14 +54,14 @@ def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = first_line(error)
         raise UserError(
-            f"storage={hide_password(config.storage)}: cannot be opened ({reason}); give a database URL"
+            f"storage={hide_password(config.storage)}: cannot be opened ({reason}). Give a database URL."
         ) from None
 
 
 def new_sampler(config: Config, number: int) -> BaseSampler:
-    """The sampler of one trial: seeded by its number, so that a search taken up again proposes what it would have.
+    """The sampler of one trial, seeded by its number, so that a resumed search proposes the same trials.
 
-    The first trial is fixed (see `Space.first`): a high peak early lets the pruner end the others soon.
+    The first trial is fixed (see `Space.first`), since a high peak early on lets the pruner end other trials sooner.
     """
     if number == 0:
         return optuna.samplers.PartialFixedSampler(Space.of(config).first(), _sampler(config, number))
@@ -75,26 +78,26 @@ def _sampler(config: Config, number: int) -> BaseSampler:
 
 
 def new_pruner(config: Config) -> BasePruner | None:
-    """The pruner of all trials; None where none is wanted, or there are two objectives (Optuna prunes for one only)."""
+    """The pruner of all trials; None if pruning is off or there are two objectives (Optuna prunes for one only)."""
     if config.search_objective != "peak" or config.search_pruner == "none":
         return None
     return LawPruner(config.ppo_updates) if config.search_pruner == "law" else optuna.pruners.MedianPruner()
 
 
 def directions(config: Config) -> list[str]:
-    """Peak gold up; and its cost down, where that is the second objective."""
+    """Directions of the objectives: maximize peak gold, and minimize its cost if that is the second objective."""
     return ["maximize"] if config.search_objective == "peak" else ["maximize", "minimize"]
 
 
-def policy_run_options(config: Config) -> str:
-    """All options of proxies and PPO that trials share, as one text."""
+def shared_options(config: Config) -> str:
+    """The options of proxy training and PPO that all trials have in common, as JSON text."""
     names = [name for name in METHODS["ppo"].options if name not in GRIDS or not getattr(config, GRIDS[name])]
     shared: dict[str, Any] = config.select(*names, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     further = config.changed(*METHODS["ppo"].further, "rm_checkpoint_lr")
-    watched = {name: value for name, value in config.select("test_rms", "ensemble").items() if value}
-    own = {
+    auxiliary = {name: value for name, value in config.select("test_rms", "ensemble").items() if value}
+    checkpoints = {
         name: inspect_checkpoint(name, "search_rm_sizes").digest
         for name in config.search_rm_sizes
         if is_checkpoint(name)
     }
-    return json.dumps({**shared, **further, **watched, **({"checkpoints": own} if own else {})})
+    return json.dumps({**shared, **further, **auxiliary, **({"checkpoints": checkpoints} if checkpoints else {})})

@@ -17,7 +17,7 @@ from mlproject.names import Metric
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.registry.gates import Gates, read_gates
 from mlproject.registry.metrics import Evidence
-from mlproject.registry.ranking import choose, ranked
+from mlproject.registry.ranking import rank_by_peak_gold, select_challenger
 
 RESAMPLINGS, SHORTLIST = 200, 8
 NEAR = 0.01
@@ -35,7 +35,7 @@ def analyse(result: Result) -> Finding:
     rules: dict[str, Rule] = {
         "our gates, all candidates at once": lambda known, rng: _at_once(gates, known),
         "our gates, one candidate after another": lambda known, rng: _one_by_one(gates, known, rng),
-        "peak gold, no gates": lambda known, rng: ranked(known)[0],
+        "peak gold, no gates": lambda known, rng: rank_by_peak_gold(known)[0],
         "validation accuracy": lambda known, rng: max(known, key=lambda i: known[i].trained[Metric.RM_VAL_ACCURACY]),
         "validation loss": lambda known, rng: min(known, key=lambda i: known[i].trained[Metric.RM_VAL_LOSS]),
         "proxy score": lambda known, rng: max(known, key=lambda i: float(known[i].curve.proxy_S[-1])),
@@ -133,10 +133,10 @@ def _judgeable(gates: Gates) -> Gates:
 
 def _at_once(gates: Gates, known: Mapping[int, Evidence]) -> int | None:
     """One promotion, with every candidate's curve at hand."""
-    challenger = choose(gates, known)[0]
+    challenger = select_challenger(gates, known)[0]
     if challenger is None:
         return None
-    passes = all(verdict.holds for verdict in gates.judge(known[challenger], audit=True))
+    passes = all(result.passed for result in gates.check(known[challenger], audit=True))
     return challenger if passes else None
 
 
@@ -147,6 +147,6 @@ def _one_by_one(gates: Gates, known: Mapping[int, Evidence], rng: np.random.Gene
         if champion is not None and known[name].curve.peak().gold <= known[champion].curve.peak().gold:
             continue  # the margin cannot be sure
         audit_P = None if champion is None else known[champion].audit_P
-        if all(v.holds for v in gates.judge(replace(known[name], champion_audit_P=audit_P), audit=True)):
+        if all(result.passed for result in gates.check(replace(known[name], champion_audit_P=audit_P), audit=True)):
             champion = name
     return champion

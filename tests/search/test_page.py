@@ -1,0 +1,105 @@
+"""The page of a search shows the command, the best curve and every trial, and needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+from plotly.offline import get_plotlyjs
+
+from mlproject.config.schema import load_config
+from mlproject.curve import Curve
+from mlproject.search.page import render_page, with_option_values
+from mlproject.search.space import Space
+
+GRID = {"search_kl_coefs": "0,0.01,0.1", "search_rm_sizes": "1k,3k"}
+CELLS = [(0, 1), (1, 0), (2, 1), (0, 0), (1, 1)]
+
+
+@pytest.fixture(scope="module")
+def config():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return load_config("laptop", GRID)
+
+
+@pytest.fixture
+def study(config):
+    study = optuna.create_study(direction="maximize", study_name="night <1>")
+    for number, (kl_coef, rm_size) in enumerate(CELLS):
+        study.add_trial(
+            optuna.create_trial(
+                state=TrialState.PRUNED if number == 1 else TrialState.COMPLETE,
+                params={"kl_coef_index": kl_coef, "rm_size_index": rm_size},
+                distributions=Space.of(config).distributions(),
+                value=None if number == 1 else 1.0 + number / 10,
+                intermediate_values={0: 0.0, 1: 0.5},
+            )
+        )
+    return study
+
+
+@pytest.fixture
+def curve():
+    d_S = np.linspace(0, 3, 8)
+    gold_SP = (d_S * (1.2 - 0.5 * np.log(np.maximum(d_S, 1e-9))))[:, None] + np.zeros((1, 4))
+    return Curve(np.arange(8), d_S**2, 1.5 * d_S[:, None] + 0 * gold_SP, gold_SP)
+
+
+def row(number, **changes):
+    values = {
+        "number": number, "state": "COMPLETE", "rm_size": "3k", "kl_coef": 0.01, "peak_gold": 1.25,
+        "peak_gold_se": 0.02, "peak_kl": 4.5, "updates": 60, "run_id": f"run{number}", "reused": False, "verdict": "",
+        "predicted_peak_gold": "", "predicted_upper": "", "best_peak_gold": "",
+    }  # fmt: skip
+    return values | changes
+
+
+def test_the_page_has_the_command_the_curve_and_a_row_for_every_trial(study, config, curve):
+    pruned = row(
+        1, state="PRUNED", verdict="cannot win", predicted_peak_gold=0.71, predicted_upper=0.93, best_peak_gold=1.25
+    )
+    html = render_page(study, config, [row(0), pruned, row(2, reused=True)], curve, "mlflow run . -e ppo")
+    assert "<h1>Search night &lt;1&gt;</h1>" in html
+    assert "<pre>mlflow run . -e ppo</pre>" in html
+    picture = html.split("data:image/png;base64,")[1].split('"')[0]
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    assert "<td>cannot win</td><td>3k</td><td>0.01</td><td>60</td><td>0.710</td><td>0.930</td><td>1.250</td>" in html
+    for cell in ("run0</td>", "run1</td>", "run2 (reused)</td>"):
+        assert cell in html
+    own = html.replace(get_plotlyjs(), "")
+    assert len(own) < len(html)
+    assert not re.findall(r'(?:src|href)="http', own)
+
+
+def test_without_a_complete_trial_the_page_says_so(config):
+    study = optuna.create_study(direction="maximize", study_name="empty")
+    html = render_page(study, config, [], None, "")
+    assert "there is no final policy to train" in html
+    assert "<p>None.</p>" in html
+
+
+def test_plots_show_the_values_of_the_options(study, config):
+    copy = with_option_values(study, config)
+    assert [trial.params for trial in copy.trials] == [
+        {"kl_coef": config.search_kl_coefs[i], "rm_size": config.search_rm_sizes[j]} for i, j in CELLS
+    ]
+    assert [trial.value for trial in copy.trials] == [trial.value for trial in study.trials]
+
+
+def test_two_objectives_are_shown_as_a_pareto_front(config, curve):
+    two = config.replace(search_objective="peak-and-updates")
+    study = optuna.create_study(directions=["maximize", "minimize"], study_name="two")
+    study.add_trial(
+        optuna.create_trial(
+            params={"kl_coef_index": 0, "rm_size_index": 0},
+            distributions=Space.of(config).distributions(),
+            values=[1.0, 20.0],
+        )
+    )
+    html = render_page(study, two, [row(0)], curve, "")
+    assert "<h2>Pareto front: peak gold against its cost</h2>" in html
+    assert "Optimization history" not in html
