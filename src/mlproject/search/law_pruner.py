@@ -17,7 +17,7 @@ Decisions depend on gold only, never on the proxy:
                 break
         return peak_gold
 
-Axis letters: S curve points, L laws (see `mlproject.laws.posterior`).
+Axis letters: S curve points, L laws, F misfit sizes (see `mlproject.laws.posterior`).
 """
 
 from __future__ import annotations
