@@ -24,8 +24,8 @@ from mlproject.pipeline.audit import audit
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve
 from mlproject.registry.candidates import evaluation_context, run_ref
-from mlproject.tracking.run_index import Ledger
-from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.run_index import RunIndex
+from mlproject.tracking.runs import StepRun, execute
 from mlproject.tracking.store import Store, open_store
 from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
 
@@ -69,7 +69,7 @@ def plant(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     options = config(**({"experiment": experiment} if experiment else {}))
     store = open_store(options.experiment)
-    existing = Ledger(store.client(), store).finished
+    existing = RunIndex(store.client(), store).finished
     runs: dict[Step, str] = {}
     for (size, seed), height in heights.items():
         cell = options.replace(rm_size=size, seed=seed)
@@ -130,5 +130,5 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
         (run.folder / "made.json").write_text(json.dumps({"kind": step.kind}))
 
     torch.manual_seed(0)
-    carry_out(run, fill)
+    execute(run, fill)
     return run.run_id

@@ -11,8 +11,8 @@ import pytest
 from mlproject.names import Tag
 from mlproject.pipeline.step import Step
 from mlproject.tracking.liveness import reap
-from mlproject.tracking.run_index import Ledger
-from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.run_index import RunIndex
+from mlproject.tracking.runs import StepRun, execute
 from mlproject.tracking.store import open_store
 
 
@@ -33,8 +33,8 @@ def test_opening_the_store_again_finds_the_same_experiments(store):
 def test_a_finished_run_is_found_by_the_fingerprint_of_its_step(store):
     step = step_named("finished")
     run = StepRun(store, step, {}, made_by="x")
-    carry_out(run, lambda run: (run.folder / "result.txt").write_text("done"))
-    assert Ledger(store.client(), store).finished[step.fingerprint] == run.run_id
+    execute(run, lambda run: (run.folder / "result.txt").write_text("done"))
+    assert RunIndex(store.client(), store).finished[step.fingerprint] == run.run_id
     path = store.client().download_artifacts(run.run_id, "result.txt")
     assert Path(path).read_text() == "done"
 
@@ -48,12 +48,12 @@ def test_work_that_fails_leaves_a_failed_run_without_artifacts(store):
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        carry_out(run, work)
-    ledger = Ledger(store.client(), store)
+        execute(run, work)
+    index = RunIndex(store.client(), store)
     assert store.client().get_run(run.run_id).info.status == "FAILED"
     assert store.client().list_artifacts(run.run_id) == []
-    assert step.fingerprint not in ledger.finished
-    assert ledger.cut_off[step.fingerprint] == run.run_id
+    assert step.fingerprint not in index.finished
+    assert index.interrupted[step.fingerprint] == run.run_id
 
 
 def test_a_run_taken_up_has_every_point_once_and_ends_finished(store):
@@ -67,11 +67,11 @@ def test_a_run_taken_up_has_every_point_once_and_ends_finished(store):
 
     first = StepRun(store, step, {}, made_by="x")
     with pytest.raises(KeyboardInterrupt):
-        carry_out(first, work)
+        execute(first, work)
     client = store.client()
     assert client.get_run(first.run_id).info.status == "KILLED"
     second = StepRun(store, step, {}, made_by="y", resume_run_id=first.run_id)
-    carry_out(second, work)
+    execute(second, work)
     assert second.run_id == first.run_id
     assert client.get_run(first.run_id).info.status == "FINISHED"
     assert [m.step for m in client.get_metric_history(first.run_id, "curve/gold")] == [0, 1, 2, 3, 4]
@@ -80,13 +80,13 @@ def test_a_run_taken_up_has_every_point_once_and_ends_finished(store):
 def test_a_run_ended_before_its_budget_is_not_reused_as_a_whole_curve(store):
     step = dataclasses.replace(step_named("stopped"), tags={Tag.COMPLETE: "false"})
     run = StepRun(store, step, {}, made_by="x")
-    carry_out(run, lambda run: None)
-    assert step.fingerprint not in Ledger(store.client(), store).finished
+    execute(run, lambda run: None)
+    assert step.fingerprint not in RunIndex(store.client(), store).finished
 
 
 def test_numbers_that_are_not_finite_are_not_logged(store):
     run = StepRun(store, step_named("nan"), {}, made_by="x")
-    carry_out(run, lambda run: run.log_metrics({"good": 1.0, "bad": math.nan, "worse": math.inf}))
+    execute(run, lambda run: run.log_metrics({"good": 1.0, "bad": math.nan, "worse": math.inf}))
     assert "good" in (metrics := store.client().get_run(run.run_id).data.metrics)
     assert not {"bad", "worse"} & set(metrics)
 

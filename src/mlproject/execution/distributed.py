@@ -33,7 +33,7 @@ from mlproject.errors import UserError
 from mlproject.names import Tag
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Run, Step
-from mlproject.tracking.inputs import Inputs
+from mlproject.tracking.inputs import InputArtifacts
 from mlproject.tracking.store import Store
 
 _PATIENCE = timedelta(days=2)
@@ -62,7 +62,7 @@ class DiscardedRun:
 
     def __init__(self, order: Order) -> None:
         self.params, self.execution_options = order.step.params, order.step.execution_options
-        self._inputs = Inputs(order.store.client(), order.inputs)
+        self._inputs = InputArtifacts(order.store.client(), order.inputs)
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-worker-")
         self.folder = Path(self._scratch.name)
         self.input, self.checkpoint = self._inputs.folder, self._inputs.checkpoint

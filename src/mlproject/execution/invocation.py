@@ -21,7 +21,7 @@ from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.names import Artifact, Kind, Metric, Tag
 from mlproject.pipeline.step import Step
-from mlproject.tracking.liveness import owner_tags
+from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, hide_password, open_store
 from mlproject.tracking.views import FIGURE_BEST_OF_N, FIGURE_PPO, install_views, view_link
@@ -66,7 +66,7 @@ class Invocation:
         asked = {"entry_point": entry, "preset": command.preset, **dataclasses.asdict(config)}
         asked["storage"] = hide_password(config.storage)
         params = [Param(k, as_text(v)) for k, v in asked.items() if k not in known]
-        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **owner_tags()}
+        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **process_tags()}
         for start in range(0, len(params), BATCH_PARAMS):
             self.client.log_batch(self.run_id, params=params[start : start + BATCH_PARAMS])
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])

@@ -18,7 +18,7 @@ from mlproject.execution.worker import Outcome, carry_out_here, carry_out_step, 
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import RunRef, Step, upstream
 from mlproject.tracking.liveness import reap
-from mlproject.tracking.run_index import Ledger, is_first
+from mlproject.tracking.run_index import RunIndex, may_execute
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
@@ -49,7 +49,7 @@ class Scheduler:
         self._workers = 1 if distributed.world_size() > 1 else workers or _cores()
         client = store.client()
         reap(client, store)
-        self._ledger = Ledger(client, store)
+        self._run_index = RunIndex(client, store)
         self._pool: ProcessPoolExecutor | None = None
         self._messages: Any = None
         self.outcomes: dict[Step, Outcome] = {}
@@ -126,17 +126,17 @@ class Scheduler:
                     waiting.append(step)
                     continue
                 self.outcomes[step] = outcome
-                self._ledger.finished[step.fingerprint] = outcome.run_id
+                self._run_index.finished[step.fingerprint] = outcome.run_id
                 self._progress.finished(step.name, outcome.seconds)
         return {step: self.outcomes[step] for step in plan}
 
     def find(self, step: Step) -> str | None:
         """Run id of a step that is made already; None where it is not."""
-        return self._ledger.finished.get(step.fingerprint)
+        return self._run_index.finished.get(step.fingerprint)
 
     def forget(self, step: Step) -> None:
         """Make a step anew, although it is made already."""
-        self._ledger.forget(step.fingerprint)
+        self._run_index.ignore(step.fingerprint)
         self.outcomes.pop(step, None)
 
     def start(self, step: Step) -> StepRun | None:
@@ -147,20 +147,20 @@ class Scheduler:
         """
         self.run([source for source in step.inputs.values() if isinstance(source, Step)])
         while True:
-            while self._ledger.is_taken(step.fingerprint):
+            while self._run_index.is_running(step.fingerprint):
                 time.sleep(_LOOK_AGAIN_SECONDS)
             if self._recall(step):
                 return None
-            resume_run_id = self._ledger.cut_off.pop(step.fingerprint, None)
+            resume_run_id = self._run_index.interrupted.pop(step.fingerprint, None)
             run = StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, resume_run_id=resume_run_id)
-            if is_first(run.client, self._store, step.fingerprint, run.run_id, self._ledger.forgotten):
+            if may_execute(run.client, self._store, step.fingerprint, run.run_id, self._run_index.ignored_run_ids):
                 return run
-            run.withdraw(delete=resume_run_id is None)
+            run.discard(delete=resume_run_id is None)
 
     def finish(self, step: Step, run: StepRun) -> None:
         """Remember the finished run of a step that this process carried out itself."""
         self.outcomes[step] = Outcome(run.run_id, False, 0.0, run.tracking_seconds)
-        self._ledger.finished[step.fingerprint] = run.run_id
+        self._run_index.finished[step.fingerprint] = run.run_id
 
     def reuse(self, step: Step, run_id: str) -> None:
         """Remember a run that answers a step, though it need not be one of just this step."""
@@ -168,8 +168,8 @@ class Scheduler:
 
     def _recall(self, step: Step) -> bool:
         """Whether a step is made by now; one that somebody else made goes into the outcomes."""
-        if step not in self.outcomes and step.fingerprint in self._ledger.finished:
-            self.outcomes[step] = Outcome(self._ledger.finished[step.fingerprint], reused=True)
+        if step not in self.outcomes and step.fingerprint in self._run_index.finished:
+            self.outcomes[step] = Outcome(self._run_index.finished[step.fingerprint], reused=True)
         return step in self.outcomes
 
     def _input_ids(self, step: Step) -> dict[str, str]:
@@ -185,15 +185,18 @@ class Scheduler:
         """Whether another process is making the step now; one that was made meanwhile goes into the outcomes."""
         if time.monotonic() < self._look_again.get(step, 0.0):
             return True
-        taken = self._ledger.is_taken(step.fingerprint)
+        taken = self._run_index.is_running(step.fingerprint)
         if taken:
             self._look_again[step] = time.monotonic() + _LOOK_AGAIN_SECONDS
         self._recall(step)
         return taken
 
     def _submit(self, step: Step, made_by: str, stop_rule: StopRule | None) -> Future:
-        resume_run_id, forgotten = self._ledger.cut_off.pop(step.fingerprint, None), frozenset(self._ledger.forgotten)
-        order = (self._store, step, self._input_ids(step), made_by, resume_run_id, stop_rule, forgotten)
+        resume_run_id, ignored_run_ids = (
+            self._run_index.interrupted.pop(step.fingerprint, None),
+            frozenset(self._run_index.ignored_run_ids),
+        )
+        order = (self._store, step, self._input_ids(step), made_by, resume_run_id, stop_rule, ignored_run_ids)
         if distributed.world_size() > 1:
             return self._done_here(order)
         if self._pool is None:

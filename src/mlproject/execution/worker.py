@@ -14,8 +14,8 @@ from typing import Any
 
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
-from mlproject.tracking.run_index import is_first
-from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.run_index import may_execute
+from mlproject.tracking.runs import StepRun, execute
 from mlproject.tracking.store import Store
 
 
@@ -93,7 +93,7 @@ def carry_out_step(
     made_by: str,
     resume_run_id: str | None,
     stop_rule: StopRule | None,
-    forgotten: Collection[str],
+    ignored_run_ids: Collection[str],
 ) -> Outcome:
     """Carry a step out in this worker.
 
@@ -103,7 +103,7 @@ def carry_out_step(
         made_by: run id of the study or search on whose behalf.
         resume_run_id: a cut-off run to be filled; None opens one.
         stop_rule: may end the run before its budget; asked after every curve point.
-        forgotten: finished runs that do not count.
+        ignored_run_ids: finished runs that do not count.
     """
     signal.signal(signal.SIGINT, _interrupt_once)
     try:
@@ -114,7 +114,7 @@ def carry_out_step(
             made_by,
             resume_run_id,
             stop_rule,
-            forgotten,
+            ignored_run_ids,
             on_progress=lambda share: _tell.put((step.name, share)),
             work=step.execute,
         )
@@ -129,7 +129,7 @@ def carry_out_here(
     made_by: str,
     resume_run_id: str | None,
     stop_rule: StopRule | None,
-    forgotten: Collection[str],
+    ignored_run_ids: Collection[str],
     *,
     on_progress: Callable[[float], None],
     work: Callable[[StepRun], None],
@@ -147,8 +147,8 @@ def carry_out_here(
     run = StepRun(
         store, step, inputs, made_by=made_by, resume_run_id=resume_run_id, on_progress=on_progress, stop_rule=stop_rule
     )
-    if not is_first(run.client, store, step.fingerprint, run.run_id, forgotten):
-        run.withdraw(delete=resume_run_id is None)
+    if not may_execute(run.client, store, step.fingerprint, run.run_id, ignored_run_ids):
+        run.discard(delete=resume_run_id is None)
         return Outcome("", False)
-    carry_out(run, work)
+    execute(run, work)
     return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)

@@ -15,7 +15,7 @@ from mlproject.experiments.spec import Experiment
 from mlproject.names import Artifact, Kind, Role, Tag
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.plotting.png import png
-from mlproject.tracking.runs import StepRun, carry_out, curve_of
+from mlproject.tracking.runs import StepRun, curve_of, execute
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -77,7 +77,7 @@ def run_experiment(
                 outcome = invocation.scheduler.outcomes[cell]
                 writer.writerow((cell.name, outcome.run_id, outcome.reused))
 
-    carry_out(run, work)
+    execute(run, work)
     invocation.scheduler.finish(step, run)
     return step
 

@@ -56,7 +56,7 @@ def promotion_lock(name: str, run: StepRun, timeout: float = TIMEOUT_SECONDS) ->
     try:
         _acquire(run.client, name, run.run_id, timeout)
     except BaseException:
-        run.withdraw(delete=True)
+        run.discard(delete=True)
         raise
     yield
 

@@ -24,7 +24,7 @@ from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.lock import complete_moves, promotion_lock
 from mlproject.registry.record import record_evaluation, record_versions
 from mlproject.registry.versions import set_tags, verify, version_by_alias, versions_by_proxy
-from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.runs import StepRun, execute
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -86,10 +86,10 @@ def promote(
         with promotion_lock(name, run):
             now = version_by_alias(client, name)
             if (now and now.version) != (champion and champion.version):
-                run.withdraw(delete=True)
+                run.discard(delete=True)
                 invocation.say("another promotion has moved the champion: evaluating again, against the new one")
                 continue
-            carry_out(run, partial(_decide, evaluation=evaluation, name=name, dry_run=dry_run))
+            execute(run, partial(_decide, evaluation=evaluation, name=name, dry_run=dry_run))
         scheduler.finish(step, run)
         return _decision(invocation, evaluation, run.run_id)
 

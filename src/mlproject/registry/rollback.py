@@ -11,7 +11,7 @@ from mlproject.registry.history import Move, history, previous_champion
 from mlproject.registry.lock import promotion_lock
 from mlproject.registry.promote import move_champion, requester
 from mlproject.registry.versions import verify, version_by_alias
-from mlproject.tracking.runs import StepRun, carry_out
+from mlproject.tracking.runs import StepRun, execute
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -62,7 +62,7 @@ def rollback(invocation: Invocation, why: str) -> Move:
 
     with promotion_lock(name, run):
         try:
-            carry_out(run, fill)
+            execute(run, fill)
         except UserError:
             client.delete_run(run.run_id)  # a usage error leaves no run behind
             raise

@@ -26,7 +26,7 @@ from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.plotting.theme import METHOD_COLOURS
 from mlproject.report.logged_curve import COLUMNS, REQUIRED, LoggedCurve, logged_curve, parse_columns, read_table
-from mlproject.tracking.runs import StepRun, carry_out, values_by_step
+from mlproject.tracking.runs import StepRun, execute, values_by_step
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -138,7 +138,7 @@ def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) 
     )
     run = invocation.scheduler.start(step)
     if run is not None:
-        carry_out(run, lambda run: _log(run, logged, analysis, request.method))
+        execute(run, lambda run: _log(run, logged, analysis, request.method))
         invocation.scheduler.finish(step, run)
     return step, analysis
 

@@ -17,7 +17,7 @@ from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.tracking.liveness import reap
-from mlproject.tracking.runs import StepRun, carry_out, curve_of
+from mlproject.tracking.runs import StepRun, curve_of, execute
 from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_search(invocation: Invocation, plan: Plan) -> Step:
             run.progress(len(study.trials) / max(1, config.n_trials))
         _summarize(run, study, config)
 
-    carry_out(run, fill)
+    execute(run, fill)
     scheduler.finish(step, run)
     return step
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlproject.names import Tag
 
 
-class Inputs:
+class InputArtifacts:
     """Folders with what a step reads.
 
     Args:

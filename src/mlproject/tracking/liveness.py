@@ -16,7 +16,7 @@ _CLOCK_SECONDS = 5.0
 """How far a process's start time may seem to move when the system's clock is set."""
 
 
-def owner_tags() -> dict[str, str]:
+def process_tags() -> dict[str, str]:
     """Tags that name this process; a process id may be given out again, so its start time belongs to the name."""
     pid = os.getpid()
     return {

@@ -9,64 +9,66 @@ from mlflow.entities import Run
 
 from mlproject.names import Tag
 from mlproject.optimization import EARLY_STOPS
-from mlproject.tracking.liveness import is_abandoned, owner_tags
+from mlproject.tracking.liveness import is_abandoned, process_tags
 from mlproject.tracking.store import Store, all_runs
 
 
-class Ledger:
+class RunIndex:
     """Read once, and looked at again for a step that is about to be made: other processes make steps too.
 
     A run that ended before its budget counts as finished only where the step asked for just that.
 
     Attributes:
         finished, cut_off: run ids by fingerprint.
-        forgotten: ids of finished runs whose steps are to be made anew.
+        ignored_run_ids: ids of finished runs whose steps are to be made anew.
     """
 
     def __init__(self, client: MlflowClient, store: Store) -> None:
         self._client, self._experiments = client, store.experiments
         self.finished: dict[str, str] = {}
-        self.cut_off: dict[str, str] = {}
-        self.forgotten: set[str] = set()
+        self.interrupted: dict[str, str] = {}
+        self.ignored_run_ids: set[str] = set()
         self._enter(all_runs(client, store.experiments))
 
-    def forget(self, fingerprint: str) -> None:
+    def ignore(self, fingerprint: str) -> None:
         """Let a step be made anew, although it is made already."""
         while (run_id := self.finished.pop(fingerprint, None)) is not None:
-            self.forgotten.add(run_id)
+            self.ignored_run_ids.add(run_id)
             self._enter(_runs_of(self._client, self._experiments, fingerprint))
 
-    def is_taken(self, fingerprint: str) -> bool:
+    def is_running(self, fingerprint: str) -> bool:
         """Look at a step again: finished or cut off since, or, if True, in the hands of another living process."""
         runs = _runs_of(self._client, self._experiments, fingerprint)
         for run in runs:
             if is_abandoned(run):
                 self._client.set_terminated(run.info.run_id, "KILLED")
-                self.cut_off.setdefault(fingerprint, run.info.run_id)
+                self.interrupted.setdefault(fingerprint, run.info.run_id)
         self._enter(runs)
         return fingerprint not in self.finished and any(_is_alive(run) for run in runs)
 
     def _enter(self, runs: list[Run]) -> None:
         for run in runs:
             mark = run.data.tags.get(Tag.FINGERPRINT)
-            if mark and _is_whole(run) and run.info.run_id not in self.forgotten:
+            if mark and _is_whole(run) and run.info.run_id not in self.ignored_run_ids:
                 self.finished.setdefault(mark, run.info.run_id)
             elif mark and run.info.status in ("FAILED", "KILLED"):
-                self.cut_off.setdefault(mark, run.info.run_id)
+                self.interrupted.setdefault(mark, run.info.run_id)
 
 
-def is_first(client: MlflowClient, store: Store, fingerprint: str, run_id: str, forgotten: Collection[str]) -> bool:
+def may_execute(
+    client: MlflowClient, store: Store, fingerprint: str, run_id: str, ignored_run_ids: Collection[str]
+) -> bool:
     """Whether this process may fill a run that it has just opened or taken up.
 
     It may not where another process has finished the step meanwhile. Of several runs opened for a step at once the
     oldest one counts, and of several processes that took one up the last.
     """
     runs = _runs_of(client, store.experiments, fingerprint)
-    if any(_is_whole(run) and run.info.run_id not in forgotten for run in runs):
+    if any(_is_whole(run) and run.info.run_id not in ignored_run_ids for run in runs):
         return False
     alive = {(run.info.start_time, run.info.run_id): run for run in runs if _is_alive(run)}
     oldest = alive[min(alive)]
-    mine = owner_tags()
+    mine = process_tags()
     return oldest.info.run_id == run_id and all(oldest.data.tags.get(name) == value for name, value in mine.items())
 
 

@@ -20,8 +20,8 @@ from mlproject.errors import UserError, first_line
 from mlproject.names import Artifact, Kind, MlflowTag, Role, Tag, TagPrefix
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step, fingerprint
-from mlproject.tracking.inputs import Inputs
-from mlproject.tracking.liveness import owner_tags
+from mlproject.tracking.inputs import InputArtifacts
+from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.store import Store, all_runs
 from mlproject.tracking.views import run_color
 
@@ -106,7 +106,7 @@ class StepRun:
         self._metrics: list[Metric] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
-        self._folders = Inputs(self.client, self.inputs)
+        self._folders = InputArtifacts(self.client, self.inputs)
         self._flushed = time.monotonic()
         tags = {
             Tag.KIND: step.kind,
@@ -121,7 +121,7 @@ class StepRun:
             ),
             **step.tags,
             **{f"{TagPrefix.HOW}{name}": str(value) for name, value in step.execution_options.items()},
-            **owner_tags(),
+            **process_tags(),
         }
         with self._timed():
             if resume_run_id is None:
@@ -208,7 +208,7 @@ class StepRun:
         self._scratch.cleanup()
         self._folders.cleanup()
 
-    def withdraw(self, delete: bool) -> None:
+    def discard(self, delete: bool) -> None:
         """Leave the step to another process; a run that was opened for nothing is deleted."""
         if delete:
             self.client.delete_run(self.run_id)
@@ -243,7 +243,7 @@ class _Stopwatch:
         self._run.tracking_seconds += time.perf_counter() - self._since
 
 
-def carry_out(run: StepRun, work: Callable[[StepRun], None]) -> None:
+def execute(run: StepRun, work: Callable[[StepRun], None]) -> None:
     """Do a step's work in its run; whatever happens, the run ends with a status that says so."""
     try:
         work(run)
