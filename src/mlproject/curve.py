@@ -47,6 +47,13 @@ class CurvePoint:
         human_P: the embedded world's human judgement, same unit; None for a world that has none. Shape: (P,).
         statistics: gold-free statistics of the responses (length, repetition, score of a test RM, ...), by name.
         diagnostics: the method's own metrics (clip fraction, entropy, ...), by name.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlproject import CurvePoint
+        >>> point = CurvePoint(step=10, kl=4.0, proxy_P=np.array([1.0, 2.0]), gold_P=np.array([0.5, 1.5]))
+        >>> point.sqrt_kl, point.proxy, point.gold, point.gold_se
+        (2.0, 1.5, 1.0, 0.5)
     """
 
     step: int
@@ -110,6 +117,17 @@ class Curve:
         proxy_SP, gold_SP: scores per point and prompt, standard deviations. Shape: (S, P).
         human_SP: human judgement, same unit and shape, or None.
         statistics_S: the gold-free statistics that every point has, by name. Shape: (S,) each.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlproject import Curve, CurvePoint
+        >>> gold_of = {0: 0.0, 1: 0.5, 2: 0.75, 3: 0.25}  # by d, the square root of KL
+        >>> curve = Curve.from_points(
+        ...     CurvePoint(step=d, kl=d**2, proxy_P=np.full(4, 1.0 * d), gold_P=np.full(4, gold))
+        ...     for d, gold in gold_of.items()
+        ... )
+        >>> curve.peak().kl, curve.peak().gold, curve.drop_after_peak()[0]
+        (4.0, 0.75, 0.5)
     """
 
     steps_S: NDArray[np.int64]

@@ -29,6 +29,11 @@ def best_of_n_kl_bound(n: ArrayLike) -> Array:
 
     Returns:
         nats; 0 for n = 1. Shape of `n`.
+
+    Examples:
+        >>> from mlproject import best_of_n_kl_bound
+        >>> best_of_n_kl_bound([1, 4, 16]).round(2).tolist()
+        [0.0, 0.64, 1.84]
     """
     n = np.asarray(n, dtype=np.float64)
     return np.log(n) - (n - 1) / n
@@ -46,6 +51,11 @@ def n_grid(n_max: int, points: int) -> NDArray[np.int64]:
 
     Raises:
         ValueError: for n_max below 1 or fewer than 2 points.
+
+    Examples:
+        >>> from mlproject import n_grid
+        >>> n_grid(n_max=64, points=7).tolist()
+        [1, 2, 4, 8, 16, 32, 64]
     """
     if n_max < 1 or points < 2:
         raise ValueError(f"a grid of n needs n_max >= 1 and points >= 2, got n_max={n_max}, points={points}")
@@ -70,6 +80,11 @@ def best_of_n_weights(N: int, ns_G: ArrayLike) -> Array:
 
     Raises:
         ValueError: if an n is outside 1..N.
+
+    Examples:
+        >>> from mlproject import best_of_n_weights
+        >>> best_of_n_weights(4, [1, 2, 4]).round(3).tolist()
+        [[0.25, 0.25, 0.25, 0.25], [0.0, 0.167, 0.333, 0.5], [0.0, 0.0, 0.0, 1.0]]
     """
     ns = np.atleast_1d(np.asarray(ns_G, dtype=np.int64))
     if ns.size and (ns.min() < 1 or ns.max() > N):
@@ -91,6 +106,11 @@ def effective_sample_size(N: int, n: int) -> float:
 
     Returns:
         a number from 1 (n = N) to N (n = 1).
+
+    Examples:
+        >>> from mlproject import effective_sample_size
+        >>> [round(effective_sample_size(1000, n), 1) for n in (1, 10, 1000)]
+        [1000.0, 189.1, 1.0]
     """
     return float(1.0 / np.square(best_of_n_weights(N, [n])).sum())
 
@@ -107,6 +127,15 @@ class BestOfN:
 
     Raises:
         ValueError: if an n is outside 1..N, or a proxy score is nan.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlproject import BestOfN
+        >>> proxy_PN = np.array([[0.1, 0.9, 0.5, 0.3]])  # one prompt, four samples
+        >>> gold_PN = np.array([[0.0, -1.0, 1.0, 0.0]])  # the sample that the proxy likes best is the worst
+        >>> select = BestOfN(proxy_PN, [1, 2, 4])
+        >>> select(gold_PN).mean(axis=1).round(3).tolist()
+        [0.0, -0.167, -1.0]
     """
 
     def __init__(self, proxy_PN: ArrayLike, ns_G: ArrayLike) -> None:
@@ -173,17 +202,34 @@ def k1(log_ratio: ArrayLike) -> Array:
 
     Returns:
         one estimate of KL(pi || pi_init) per response, nats, to be averaged. Shape of `log_ratio`.
+
+    Examples:
+        >>> from mlproject import k1
+        >>> k1([0.3, -0.1]).tolist()
+        [0.3, -0.1]
     """
     return np.array(log_ratio, dtype=np.float64)
 
 
 def k2(log_ratio: ArrayLike) -> Array:
-    """KL estimate (log pi/pi_init)^2 / 2: never negative, biased upwards for large KL. Arguments as for `k1`."""
+    """KL estimate (log pi/pi_init)^2 / 2: never negative, biased upwards for large KL. Arguments as for `k1`.
+
+    Examples:
+        >>> from mlproject import k2
+        >>> k2([0.2, -0.2]).round(3).tolist()
+        [0.02, 0.02]
+    """
     return np.square(np.asarray(log_ratio, dtype=np.float64)) / 2
 
 
 def k3(log_ratio: ArrayLike) -> Array:
-    """KL estimate pi_init/pi - 1 - log pi_init/pi: unbiased and never negative. Arguments as for `k1`."""
+    """KL estimate pi_init/pi - 1 - log pi_init/pi: unbiased and never negative. Arguments as for `k1`.
+
+    Examples:
+        >>> from mlproject import k3
+        >>> k3([0.2, -0.2]).round(4).tolist()
+        [0.0187, 0.0214]
+    """
     log_ratio = np.asarray(log_ratio, dtype=np.float64)
     return np.expm1(-log_ratio) + log_ratio
 
@@ -196,6 +242,12 @@ def kl_from_logits(logits_a: ArrayLike, logits_b: ArrayLike) -> Array:
 
     Returns:
         nats per position; inf if b excludes a token that a allows. Shape: (...).
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlproject import kl_from_logits
+        >>> float(kl_from_logits(np.log([0.5, 0.5]), np.log([0.25, 0.75])).round(4))
+        0.1438
     """
     log_a, log_b = _log_softmax(logits_a), _log_softmax(logits_b)
     allowed = np.isfinite(log_a)
@@ -222,6 +274,12 @@ def beirami_kl(log_eps: ArrayLike, n: ArrayLike) -> Array:
 
     Returns:
         nats per response, to be averaged over responses. Broadcast shape.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlproject import beirami_kl
+        >>> beirami_kl(np.log([0.5, 1e-6]), n=4).round(2).tolist()  # the second is near the bound
+        [0.5, 0.64]
     """
     log_eps, n = np.broadcast_arrays(np.asarray(log_eps, dtype=np.float64), np.asarray(n, dtype=np.float64))
     certain = log_eps >= 0  # a response of probability 1: the policy cannot move

@@ -54,6 +54,14 @@ class Config(
 
     Raises:
         UserError: for a value that is not allowed, or values that do not go together.
+
+    Examples:
+        >>> from mlproject import Config, load_config
+        >>> config = load_config("smoke", {})
+        >>> isinstance(config, Config), config.replace(seed=3).seed
+        (True, 3)
+        >>> config.of_method("best-of-n")
+        {'bon_n_max': 16, 'bon_points': 12}
     """
 
     def __post_init__(self) -> None:
@@ -94,6 +102,12 @@ def load_config(
 
     Raises:
         UserError: for an unknown preset, an unreadable file, an unknown option or a value that is not allowed.
+
+    Examples:
+        >>> from mlproject import load_config
+        >>> config = load_config("laptop", {"kl_coef": "0.1", "rm_sizes": "3k,25k"})  # texts, as on the command line
+        >>> config.kl_coef, config.rm_sizes, config.ppo_updates
+        (0.1, ('3k', '25k'), 60)
     """
     if preset not in PRESETS:
         raise UserError(f"preset={preset}: must be one of {', '.join(PRESETS)}.")

@@ -76,6 +76,21 @@ class OveroptimizationCallback(TrainerCallback):
     Attributes:
         monitor: holds points and readings, on rank zero.
         seconds: spent here so far, on rank zero.
+
+    Examples:
+        >>> from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+        >>> from mlproject import OveroptimizationCallback
+        >>> policy, tokenizer = AutoModelForCausalLM.from_pretrained("policy"), AutoTokenizer.from_pretrained("policy")
+        >>> prompts, proxy = ["yes no", "no", "maybe"], lambda prompts, responses: [len(text) for text in responses]
+        >>> callback = OveroptimizationCallback(prompts, proxy, gold="reward-model", every=2, max_response_tokens=8)
+        >>> ids = tokenizer("yes no maybe")["input_ids"]
+        >>> settings = TrainingArguments("out", max_steps=4, use_cpu=True, report_to="none", disable_tqdm=True)
+        >>> data = [{"input_ids": ids, "labels": ids}] * 8
+        >>> trainer = Trainer(policy, settings, None, data, processing_class=tokenizer, callbacks=[callback])
+        >>> _ = trainer.train()  # doctest: +ELLIPSIS
+        {'train_runtime': ...}
+        >>> [point.step for point in callback.points], callback.points[-1].kl > callback.points[0].kl == 0
+        ([0, 2, 4], True)
     """
 
     def __init__(

@@ -41,6 +41,12 @@ class Fit:
         rmse: root mean squared residual over the fitted points, standard deviations.
         r2: ordinary R^2, 1 - SS_residual / SS_total with SS_total about the mean of gold; nan if gold is constant.
         points: number of fitted points.
+
+    Examples:
+        >>> from mlproject import FORMS, fit
+        >>> law = fit(FORMS["best-of-n"], [0, 1, 2, 3], [0.0, 0.75, 1.0, 0.75])
+        >>> [round(value, 6) for value in (law.alpha, law.beta, law.r2, *law.peak())]
+        [1.0, 0.25, 1.0, 4.0, 1.0]
     """
 
     form: Form
@@ -112,6 +118,15 @@ def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fi
 
     Raises:
         ValueError: if fewer than 3 points have distinct d > min_d.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlproject import FORMS, fit
+        >>> kl = [0.25, 1.0, 4.0, 9.0, 16.0]  # nats
+        >>> gold = [0.35, 0.5, 0.58, 0.51, 0.34]  # standard deviations above the initial policy
+        >>> law = fit(FORMS["rl"], np.sqrt(kl), gold)
+        >>> f"peak {law.peak()[1]:.2f} at {law.peak()[0]:.1f} nats"
+        'peak 0.58 at 3.8 nats'
     """
     d, gold = points_beyond(d_S, gold_S, min_d)
     if form.with_exponent is None:

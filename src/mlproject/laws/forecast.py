@@ -37,6 +37,14 @@ class Prediction:
         loses_beyond_kl: KL at which expected gold is highest, nats; optimization should stop there.
         gold_responses: number of gold-scored responses so far.
         points: number of curve points so far.
+
+    Examples:
+        >>> from mlproject import Forecast, points_from_summaries
+        >>> points = points_from_summaries(range(3), kl_S=[0.0, 1.0, 2.0], gold_S=[0.0, 0.5, 0.6], gold_se_S=[0.02] * 3)
+        >>> forecast = Forecast("ppo")
+        >>> prediction = [forecast.update(point) for point in points][-1]
+        >>> prediction.points, prediction.gold_responses, prediction.peak_kl  # too few points for a weak prior
+        (3, 768, nan)
     """
 
     peak_kl: float
@@ -56,6 +64,16 @@ class Forecast:
         method: the optimization method, for its law.
         prior: from the curves of other reward models; None uses a weak prior and predicts from the third point on.
         samples_per_prompt: responses per prompt behind a point's `gold_P`, to count gold-scored responses.
+
+    Examples:
+        >>> from mlproject import Forecast, points_from_summaries
+        >>> kl = [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0]
+        >>> gold = [0.0, 0.38, 0.5, 0.59, 0.65, 0.62, 0.45, 0.28]
+        >>> forecast = Forecast("ppo")
+        >>> for point in points_from_summaries(range(8), kl, gold, gold_se_S=[0.03] * 8):
+        ...     prediction = forecast.update(point)
+        >>> round(prediction.p_past_peak, 1), prediction.peak_kl_interval[0] < 5 < prediction.peak_kl_interval[1]
+        (1.0, True)
     """
 
     def __init__(self, method: str, prior: Prior | None = None, samples_per_prompt: int = 1) -> None:

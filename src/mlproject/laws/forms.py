@@ -32,6 +32,17 @@ class Form:
         dof: number of fitted coefficients, a fitted exponent included.
         with_exponent: for a family, returns its member with that exponent. The family itself has neither columns nor
             a peak.
+
+    Examples:
+        >>> from mlproject import FORMS
+        >>> law = FORMS["best-of-n"]
+        >>> law.formula
+        'd (a - b d)'
+        >>> law.value([0, 1, 2], [1.0, 0.25]).tolist()
+        [0.0, 0.75, 1.0]
+        >>> peak_kl, peak_gold = law.peak([1.0, 0.25])
+        >>> float(peak_kl), float(peak_gold)
+        (4.0, 1.0)
     """
 
     name: str

@@ -61,6 +61,21 @@ class Prior:
         mean_3: prior mean; d in square-root nats, gold in standard deviations. Shape: (3,).
         covariance_33: prior covariance. Shape: (3, 3).
         exponent_E: probability of each of `EXPONENTS`. Shape: (E,).
+
+    Examples:
+        >>> from mlproject import Curve, Forecast, Prior, points_from_summaries
+        >>> kl = [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+        >>> curves = {  # finished curves, by parameters of their reward model
+        ...     size: [Curve.from_points(points_from_summaries(range(7), kl, gold, gold_se_S=[0.03] * 7))]
+        ...     for size, gold in {
+        ...         1_000: [0.0, 0.28, 0.35, 0.36, 0.29, 0.06, -0.4],
+        ...         10_000: [0.0, 0.35, 0.46, 0.54, 0.55, 0.45, 0.15],
+        ...     }.items()
+        ... }
+        >>> forecast = Forecast("ppo", Prior.from_curves("ppo", curves, rm_params=100_000))
+        >>> prediction = forecast.update(points_from_summaries([0], [0.0], [0.0], [0.03])[0])
+        >>> prediction.peak_kl > 3  # known before the policy has moved: larger reward models peak later
+        True
     """
 
     mean_3: Array

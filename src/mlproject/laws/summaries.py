@@ -49,6 +49,12 @@ def points_from_summaries(
     Raises:
         ValueError: if lengths differ, an error is negative or missing, the correlation is outside 0 to 1, or there are
             too few prompts.
+
+    Examples:
+        >>> from mlproject import points_from_summaries
+        >>> points = points_from_summaries([0, 10], kl_S=[0.0, 2.5], gold_S=[0.0, 0.4], gold_se_S=[0.0, 0.05])
+        >>> points[1].kl, round(points[1].gold, 6), round(points[1].gold_se, 6)
+        (2.5, 0.4, 0.05)
     """
     columns = [kl_S, gold_S, gold_se_S, np.zeros(len(steps)) if proxy_S is None else proxy_S]
     if any(len(column) != len(steps) for column in columns):

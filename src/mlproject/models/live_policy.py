@@ -70,11 +70,20 @@ def measurable(
 
 
 def as_reference(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel | WithoutAdapter:
-    """The policy as it is now, kept for later: a frozen copy, or where a fresh adapter (PEFT) is trained, the policy
-    without it, which costs no memory.
+    """The policy as it is now, to measure KL from: a copy without gradients, or, if a fresh adapter (PEFT) is trained,
+    the policy without it, which costs no memory.
 
     Raises:
         UserError: for a model that `device_map` spreads over devices: its copy would run through the original.
+
+    Examples:
+        >>> from transformers import AutoModelForCausalLM, AutoTokenizer
+        >>> from mlproject import as_reference
+        >>> policy, tokenizer = AutoModelForCausalLM.from_pretrained("policy"), AutoTokenizer.from_pretrained("policy")
+        >>> initial_policy = as_reference(policy, tokenizer)
+        >>> _ = policy.get_output_embeddings().weight.data.zero_()  # training moves the policy, not the reference
+        >>> bool(initial_policy.get_output_embeddings().weight.any())
+        True
     """
     if any("_hf_hook" in module.__dict__ for module in _patched(policy)):
         raise UserError("the policy is spread by a device_map and cannot be copied; give initial_policy=FOLDER")

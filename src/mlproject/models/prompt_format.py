@@ -45,6 +45,14 @@ class PromptFormat:
         max_response_tokens: a longer response is cut; end-of-sequence counts.
         max_tokens: a longer sequence loses the beginning of its prompt, then the end of its response; None: as long as
             it is.
+
+    Examples:
+        >>> from transformers import AutoTokenizer
+        >>> from mlproject import PromptFormat
+        >>> prompt_format = PromptFormat(AutoTokenizer.from_pretrained("policy"), max_response_tokens=8)
+        >>> sequences = prompt_format.encode(["yes no"], ["no maybe"])
+        >>> prompt_format.layout, prompt_format.decode(sequences)
+        ('separator', ['no maybe'])
     """
 
     tokenizer: PreTrainedTokenizerFast

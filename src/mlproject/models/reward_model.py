@@ -41,6 +41,17 @@ class RewardModel:
         model: the reward is the only logit.
         centre: mean raw score of the initial policy's responses.
         scale: what turns raw scores into gold standard deviations: score = scale * (raw - centre).
+
+    Examples:
+        >>> from transformers import AutoTokenizer
+        >>> from mlproject import PromptFormat, RewardModel
+        >>> reward_model = RewardModel.load("reward-model")
+        >>> prompt_format = PromptFormat(AutoTokenizer.from_pretrained("reward-model"), max_response_tokens=8)
+        >>> sequences = prompt_format.encode(["yes no", "yes no"], ["no maybe", "no"])
+        >>> raw_B = reward_model.raw_scores(sequences)
+        >>> calibrated = reward_model.with_units(centre=raw_B.mean(), scale=2.0)
+        >>> raw_B.shape, round(float(calibrated.scores(sequences).mean()), 6)
+        (torch.Size([2]), 0.0)
     """
 
     model: PreTrainedModel

@@ -66,6 +66,18 @@ class FunctionScorer:
         name: `package.module:function`, for messages.
         function: (prompts, responses) -> one number each.
         centre, scale: score = scale * (raw - centre).
+
+    Examples:
+        >>> from transformers import AutoTokenizer
+        >>> from mlproject import FunctionScorer, PromptFormat
+        >>> from mlproject.models.prompt_format import Responses
+        >>> def length(prompts, responses):
+        ...     return [len(response.split()) for response in responses]
+        >>> prompt_format = PromptFormat(AutoTokenizer.from_pretrained("policy"), max_response_tokens=8)
+        >>> prompts = ["yes no", "yes no"]
+        >>> responses = Responses(prompts, prompt_format.encode(prompts, ["no maybe", "no"]), prompt_format)
+        >>> FunctionScorer("length", length).with_units(centre=1.5, scale=2.0).rate(responses).tolist()
+        [1.0, -1.0]
     """
 
     name: str
@@ -136,6 +148,13 @@ def load_reward_model(
         folder: in Hugging Face's form.
         policy: how the policy reads whose responses are rated.
         device: where it goes.
+
+    Examples:
+        >>> from transformers import AutoTokenizer
+        >>> from mlproject import PromptFormat, load_reward_model
+        >>> policy = PromptFormat(AutoTokenizer.from_pretrained("policy"), max_response_tokens=8)
+        >>> type(load_reward_model("reward-model", policy)).__name__  # it has the policy's tokenizer, so it reads ids
+        'RewardModel'
     """
     reward_model = RewardModel.load(folder, device)
     own = prompt_format_of(AutoTokenizer.from_pretrained(folder), reward_model.model)

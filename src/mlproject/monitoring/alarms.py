@@ -21,6 +21,14 @@ class SignalRule:
     Attributes:
         signal: gives the departure.
         threshold: in the signal's unit.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from mlproject import SIGNALS, SignalRule, points_from_summaries
+        >>> points = points_from_summaries([0, 1], kl_S=[0.0, 1.0], gold_S=[0.0, 0.1], gold_se_S=[0.0, 0.1])
+        >>> points = [replace(point, statistics={"repetition": share}) for point, share in zip(points, (0.1, 0.3))]
+        >>> print(SignalRule(SIGNALS["repetition"], threshold=0.15)(points))  # doctest: +ELLIPSIS
+        repetition: 0.2 more of ... (alarm at 0.15)
     """
 
     signal: Signal

@@ -51,6 +51,15 @@ class AlarmRule:
         reason: (points so far, the last one included) -> one line saying why; nothing for no alarm. A
             `mlproject.monitoring.SignalRule` is such a function.
         stops: whether the alarm asks for the end of the training; otherwise it only informs.
+
+    Examples:
+        >>> from mlproject import AlarmRule, OveroptimizationMonitor, points_from_summaries
+        >>> def too_good(points):
+        ...     return "proxy is above 1" if points[-1].proxy > 1 else None
+        >>> monitor = OveroptimizationMonitor(rules=[AlarmRule("too-good", too_good, stops=True)])
+        >>> points = points_from_summaries([0, 1], [0.0, 1.0], [0.0, 0.1], [0.0, 0.1], proxy_S=[0.0, 2.0])
+        >>> [monitor.update(point).should_stop for point in points]
+        [False, True]
     """
 
     name: str
@@ -105,6 +114,15 @@ class MonitorReading:
         point: the point.
         prediction: the forecast; nan where nothing can be predicted yet, or nothing plays gold.
         alarms: those raised at this point.
+
+    Examples:
+        >>> from mlproject import OveroptimizationMonitor, points_from_summaries
+        >>> [point] = points_from_summaries([0], kl_S=[3.0], gold_S=[0.25], gold_se_S=[0.05], proxy_S=[0.5])
+        >>> reading = OveroptimizationMonitor(kl_budget=2.0).update(point)
+        >>> reading.line()
+        'step 0: KL 3 nats, proxy +0.50, gold +0.25 (se 0.05)'
+        >>> reading.should_stop, [alarm.reason for alarm in reading.alarms]
+        (True, ['KL 3 nats is beyond the budget of 2'])
     """
 
     point: CurvePoint
@@ -160,6 +178,17 @@ class OveroptimizationMonitor:
 
     Raises:
         UserError: for a probability outside (0, 1], or a budget that is not above 0.
+
+    Examples:
+        >>> from mlproject import OveroptimizationMonitor, points_from_summaries
+        >>> kl = [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0]
+        >>> gold = [0.0, 0.38, 0.5, 0.59, 0.65, 0.62, 0.45, 0.28]
+        >>> monitor = OveroptimizationMonitor()
+        >>> for point in points_from_summaries(range(8), kl, gold, gold_se_S=[0.03] * 8):
+        ...     if monitor.update(point).should_stop:
+        ...         break
+        >>> monitor.readings[-1].alarms[0].name, 4 <= point.kl <= 16
+        ('peak-behind', True)
     """
 
     def __init__(

@@ -101,6 +101,16 @@ class PolicyEvaluator:
 
     Raises:
         UserError: for too few prompts, or a scorer that is none.
+
+    Examples:
+        >>> from transformers import AutoModelForCausalLM, AutoTokenizer
+        >>> from mlproject import PolicyEvaluator, PromptFormat
+        >>> policy = AutoModelForCausalLM.from_pretrained("policy").eval()
+        >>> prompt_format = PromptFormat(AutoTokenizer.from_pretrained("policy"), max_response_tokens=8)
+        >>> prompts, gold = ["yes no", "no", "maybe"], lambda prompts, responses: [len(text) for text in responses]
+        >>> evaluator = PolicyEvaluator(policy, prompt_format, prompts, proxy="reward-model", gold=gold)
+        >>> evaluator.measure(policy, step=0).kl
+        0.0
     """
 
     def __init__(
