@@ -159,7 +159,7 @@ def no_gold(tmp_path_factory) -> Path:
     folder = started(tmp_path_factory.mktemp("no-gold"), gold="none", preferences="./preferences.jsonl", **sizes)
     answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
-    assert "gold=none: a test RM (./llama-base) plays gold" in answer.stderr
+    assert "gold=none: test RM ./llama-base plays gold" in answer.stderr
     return folder
 
 

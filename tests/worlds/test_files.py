@@ -12,11 +12,11 @@ from tests.support.checkpoints import TEXTS, byte_tokenizer, write_preferences
 
 from mlproject.errors import UserError
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.worlds.files import Files
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts
 from mlproject.worlds.files.rows import BadLines
 from mlproject.worlds.files.snapshot import path_and_digest, take_snapshot, train_preferences
+from mlproject.worlds.files.world import Files
 
 PROMPTS = [
     *TEXTS,

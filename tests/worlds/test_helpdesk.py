@@ -5,7 +5,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from mlproject.worlds import FILES, HELPDESK, WORLDS, load_world
 from mlproject.worlds.helpdesk import Helpdesk
 from mlproject.worlds.helpdesk.author import MAX_WORDS, write
 from mlproject.worlds.helpdesk.distortions import DISTORTIONS
@@ -28,13 +27,6 @@ def corpus(world: Helpdesk) -> tuple[list[str], list[str]]:
 @pytest.fixture(scope="module")
 def judged(world: Helpdesk, corpus: tuple[list[str], list[str]]) -> np.ndarray:
     return world.judge(*corpus)
-
-
-def test_an_unknown_world_is_refused_with_the_worlds_there_are() -> None:
-    with pytest.raises(ValueError, match="helpdesk"):
-        load_world("casino", seed=0)
-    assert load_world(HELPDESK, seed=0).name == HELPDESK
-    assert set(WORLDS) == {HELPDESK, FILES}, "the world of files is read from what a study froze"
 
 
 def test_there_are_at_least_fifty_thousand_distinct_train_prompts(world: Helpdesk) -> None:

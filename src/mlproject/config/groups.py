@@ -23,7 +23,7 @@ class WorldOptions(Options):
 
     HEADING: ClassVar[str] = "World and data"
 
-    world: str = option("helpdesk: embedded; files: your own prompts and models", choices=WORLDS)
+    world: str = option("; ".join(f"{world.name}: {world.help}" for world in WORLDS.values()), choices=tuple(WORLDS))
     world_seed: int = option("seed of corpus, initial policy, gold RM and comparisons", minimum=0)
     prompts: str = option("world=files: your prompts (JSONL, CSV, Parquet, text or a datasets folder)", default="")
     prompt_field: str = option("field that holds a prompt: a text, or a list of messages", default="prompt")

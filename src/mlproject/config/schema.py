@@ -18,8 +18,10 @@ from mlproject.config import groups
 from mlproject.config.rules import check_rules
 from mlproject.config.yaml_file import read_options
 from mlproject.errors import UserError
+from mlproject.models.gold_source import GoldSource
 from mlproject.optimization import METHODS
 from mlproject.options.values import check, convert, requirement, to_text
+from mlproject.worlds import WORLDS, WorldSpec
 
 PRESETS = ("smoke", "laptop", "overnight", "gpu")
 _PRESET_FOLDER = Path(__file__).parent / "presets"
@@ -68,6 +70,16 @@ class Config(
         for field in dataclasses.fields(self):
             check(field, getattr(self, field.name))
         check_rules(self)
+
+    @property
+    def world_spec(self) -> WorldSpec:
+        """The registered world that `world` names."""
+        return WORLDS[self.world]
+
+    @property
+    def gold_source(self) -> GoldSource:
+        """What `gold` says plays the ground truth."""
+        return GoldSource.parse(self.gold)
 
     def select(self, *names: str) -> dict[str, Any]:
         """Some of the options, by name."""

@@ -12,7 +12,6 @@ import json
 import numpy as np
 import pandas as pd
 
-from mlproject.config.rules import TRAINED
 from mlproject.config.schema import Config
 from mlproject.models.collectives import broadcast
 from mlproject.models.generation import sample
@@ -20,7 +19,7 @@ from mlproject.models.init import new_reward_model, parameter_count
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
-from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Role, Tag
+from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, Role, Tag
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
     load_policy,
@@ -56,7 +55,7 @@ def gold_rm(config: Config, policy: Step) -> Step:
             "gold_lr", "mixed_precision",
         ),
         inputs={Role.INITIAL_POLICY: policy},
-        tags={Tag.GOLD: TRAINED},
+        tags={Tag.GOLD: GoldKind.TRAINED},
         fn=train_gold_rm,
         threads=2,
         execution_options=config.changed(*EXECUTION_OPTIONS),

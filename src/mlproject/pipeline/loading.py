@@ -20,8 +20,7 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function, load_reward_model
 from mlproject.names import Artifact, Role
 from mlproject.pipeline.step import Run
-from mlproject.worlds import FILES, World, load_world
-from mlproject.worlds.files import Files
+from mlproject.worlds import WORLDS, World
 
 SAMPLE_BATCH = 2048
 """Responses sampled at a time."""
@@ -80,9 +79,8 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrai
 
 def open_world(run: Run) -> World:
     """The world that a run takes place in."""
-    if run.params["world"] == FILES:
-        return Files.load(run.input(Role.INITIAL_POLICY) / Artifact.PROMPTS)
-    return load_world(run.params["world"], run.params.get("world_seed", 0))  # a proxy asks for no prompts
+    seed = run.params.get("world_seed", 0)  # steps without one, such as proxy RMs, ask for no prompts
+    return WORLDS[run.params["world"]].open(seed, lambda: run.input(Role.INITIAL_POLICY))
 
 
 def load_prompt_format(run: Run, world: World) -> PromptFormat:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.config.rules import gold_kind
 from mlproject.errors import UserError
 from mlproject.names import Kind, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
@@ -97,7 +96,7 @@ def policy_run(
             **(auxiliary_rms or {}),
         },
         inherited_params={name: known[name] for name in _PROXY_PARAMS if name in known},
-        tags={Tag.METHOD: method, Tag.GOLD: gold_kind(config)},
+        tags={Tag.METHOD: method, Tag.GOLD: config.gold_source.kind},
         fn=optimize_policy,
         execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
         max_processes=_process_limit(config) if METHODS[method].shares_work else None,

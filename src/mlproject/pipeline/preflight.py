@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlproject.config.rules import TRAINED, is_function
 from mlproject.errors import UserError
 from mlproject.models.sizes import is_checkpoint
-from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -35,13 +33,13 @@ def check(config: Config, proxy: str = "") -> None:
         for name in given if isinstance(given, tuple) else (given,):
             if is_checkpoint(name):
                 inspect_checkpoint(name, option)
-    if config.gold != TRAINED and is_function(config.gold):
+    if config.gold_source.is_function:
         from mlproject.models.scorers import load_function
 
         load_function(config.gold)
-    elif is_checkpoint(config.gold):
+    elif config.gold_source.is_checkpoint:
         inspect_reward_model(config.gold, "gold")
-    if config.world == FILES:
+    if config.world_spec.imports_policy:
         _check_files(config)
 
 
@@ -51,7 +49,8 @@ def _check_files(config: Config) -> None:
     from mlproject.models.checkpoints import inspect_checkpoint
     from mlproject.models.prompt_format import PromptFormat
     from mlproject.pipeline.external.policy import external_policy
-    from mlproject.worlds.files.snapshot import READ_OPTIONS, take_snapshot, train_preferences
+    from mlproject.worlds.files.snapshot import take_snapshot, train_preferences
+    from mlproject.worlds.files.spec import READ_OPTIONS
 
     external_policy(config)
     tokenizer = AutoTokenizer.from_pretrained(inspect_checkpoint(config.policy, "policy").source)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlproject.config.rules import NONE
 from mlproject.config.schema import Config
 from mlproject.models.checkpoints import inspect_checkpoint, load_with_reward_head, prompt_format_of
+from mlproject.models.gold_source import GoldSource
 from mlproject.models.init import new_reward_model
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel
@@ -34,7 +34,6 @@ from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_
 from mlproject.preferences import HALF, HALVES
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons
-from mlproject.worlds import FILES
 
 TRAIN, TEST = HALVES
 """Halves of the comparisons, where they are split: the first is for proxies, the second for test RMs."""
@@ -66,7 +65,8 @@ def proxy_rm(
     if base:
         trained |= {"rm_lr": config.rm_checkpoint_lr, "rm_checkpoint": base.source, "rm_sha256": base.digest}
     policy, scale_of = comparisons.inputs[Role.INITIAL_POLICY], gold or comparisons.inputs.get(Role.GOLD_RM)
-    plays_gold = config.gold == NONE and half == TEST and gold is None
+    no_gold = config.gold_source.is_test_rm
+    plays_gold = no_gold and half == TEST and gold is None
     return Step(
         name=f"{'proxy' if half == TRAIN else 'test'} RM {base.name if base else size} seed {seed}",
         kind=Kind.PROXY_RM if half == TRAIN else Kind.TEST_RM,
@@ -76,8 +76,8 @@ def proxy_rm(
             "rm_size": size,
             "seed": seed,
             **({"earlier": len(earlier)} if earlier else {}),
-            **({"half": half} if config.test_rms or config.gold == NONE else {}),
-            **({"gold": NONE, "plays_gold": plays_gold} if config.gold == NONE else {}),
+            **({"half": half} if config.test_rms or no_gold else {}),
+            **({"gold": config.gold, "plays_gold": plays_gold} if no_gold else {}),
         },
         inputs={
             Role.COMPARISONS: comparisons,
@@ -98,7 +98,7 @@ def proxy_rm(
 def _known(config: Config, comparisons: Step, policy: Step | RunRef, gold: Step | RunRef | None) -> dict[str, Any]:
     known = config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "label_noise")
     known["labels"] = comparisons.params["labels"]
-    if config.world == FILES:
+    if config.world_spec.imports_policy:
         known["policy_size"] = policy.params["policy_size"]
         known |= {"gold_size": gold.params["gold_size"]} if gold else {}
     return known
@@ -133,7 +133,7 @@ def train_proxy_rm(run: Run) -> None:
         return
     held_out, proxy = encode_comparisons(table[table.held_out], prompt_format), RewardModel(model)
     metrics = {Metric.RM_TRAIN_LOSS: loss}
-    if p.get("gold") != NONE and not np.isnan(held_out.margin_B).any():
+    if not GoldSource.of_params(p).is_test_rm and not np.isnan(held_out.margin_B).any():
         proxy, agrees = calibrated(proxy, held_out)
         metrics |= agrees
     elif p.get("plays_gold"):  # it has no scale but its own, until its units are measured

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlproject.config.rules import NONE, TRAINED
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
@@ -25,7 +24,6 @@ from mlproject.pipeline.policy_run import policy_run
 from mlproject.pipeline.pool import pool
 from mlproject.pipeline.proxy_rm import TEST, proxy_rm
 from mlproject.pipeline.step import RunRef, Step
-from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -86,14 +84,19 @@ class Roots:
 
 def plan_roots(config: Config) -> Roots:
     """Lay out everything above the proxies."""
-    if config.world == FILES:
-        policy = external_policy(config)
-        return _judged(config, policy, None if config.gold == NONE else external_gold(config, policy), policy)
-    judged = config if config.rm_policy_size == "same" else config.replace(policy_size=config.rm_policy_size)
-    policy = initial_policy(judged)
-    trained = config.gold in (TRAINED, NONE)  # with none it labels comparisons, and is not seen again
-    gold = gold_rm(judged, policy) if trained else external_gold(judged, policy)
-    return _judged(config, policy, gold, initial_policy(config))
+    world, source = config.world_spec, config.gold_source
+    if world.imports_policy:
+        policy = optimized = external_policy(config)
+        rm_config = config
+    else:
+        rm_config = config if config.rm_policy_size == "same" else config.replace(policy_size=config.rm_policy_size)
+        policy, optimized = initial_policy(rm_config), initial_policy(config)
+    gold: Step | None = None
+    if source.is_trained or (source.is_test_rm and world.has_human):  # for a test RM it labels the comparisons only
+        gold = gold_rm(rm_config, policy)
+    elif not source.is_test_rm:
+        gold = external_gold(rm_config, policy)
+    return _judged(config, policy, gold, optimized)
 
 
 def _judged(config: Config, policy: Step, gold: Step | None, optimized: Step) -> Roots:
@@ -103,7 +106,7 @@ def _judged(config: Config, policy: Step, gold: Step | None, optimized: Step) ->
     else:
         assert gold is not None  # the configuration was checked
         labelled = comparisons(config, policy, gold)
-    if config.gold == NONE:
+    if config.gold_source.is_test_rm:
         test_rm = proxy_rm(config, labelled, config.gold_size, config.world_seed, half=TEST)
         gold = external_gold(config, policy, test_rm)
     assert gold is not None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from mlproject.config.rules import NONE, TRAINED
 from mlproject.config.schema import parse
+from mlproject.models.gold_source import GoldSource
 from mlproject.names import Metric, MetricPrefix, Role, Split, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.comparisons import HELD_OUT
@@ -22,8 +22,7 @@ from mlproject.pipeline.study import plan_roots
 from mlproject.registry.metrics import SIGNS, Evidence
 from mlproject.tracking.runs import as_text, curve_of, values_by_step
 from mlproject.tracking.store import Store, all_runs
-from mlproject.worlds import FILES
-from mlproject.worlds.files.snapshot import READ_OPTIONS
+from mlproject.worlds import WORLDS
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -63,29 +62,29 @@ def evaluation_context_of_proxy(client: MlflowClient, config: Config, proxy: Run
     for role, run_id in json.loads(proxy.data.tags[Tag.INPUTS]).items():
         sources[role] = run_ref(client.get_run(run_id))
     policy, gold = sources[Role.INITIAL_POLICY], sources[Role.GOLD_RM]
-    own = {"world": p["world"], "world_seed": int(p["world_seed"]), **_files_of(sources), **_gold_of(gold.params)}
+    own = {
+        "world": p["world"],
+        "world_seed": int(p["world_seed"]),
+        **_world_options(sources),
+        **_gold_options(gold.params),
+    }
     config = config.replace(**own)
     return EvaluationContext(config, pool(config, policy, gold))
 
 
-def _files_of(sources: Mapping[str, RunRef]) -> dict[str, Any]:
-    """The options that imported a user's policy and files; in the embedded world, empty ones."""
+def _world_options(sources: Mapping[str, RunRef]) -> dict[str, Any]:
+    """The options of its world that the proxy was trained with; those of other worlds are empty."""
     policy = sources[Role.INITIAL_POLICY].params
-    if policy["world"] != FILES:
-        return {"policy": "", "prompts": "", "preferences": ""}
-    labelled = sources[Role.COMPARISONS].params if Role.COMPARISONS in sources else policy
-    return {
-        **{name: parse(name, policy[name]) for name in READ_OPTIONS},
-        "policy": policy["policy"],
-        "prompts": policy.get("prompts_path", ""),
-        "preferences": labelled.get("preferences_path", ""),
-    }
+    comparisons = sources[Role.COMPARISONS].params if Role.COMPARISONS in sources else policy
+    empty = {name: "" for world in WORLDS.values() for name in world.options}
+    options = WORLDS[policy["world"]].options_from_params(policy, comparisons)
+    return empty | {name: parse(name, text) for name, text in options.items()}
 
 
-def _gold_of(gold: Mapping[str, str]) -> dict[str, Any]:
-    """The options that define what plays gold."""
-    kind = gold.get("gold", TRAINED)
-    return {"gold": kind, **({"gold_size": gold["gold_size"]} if kind == NONE else {})}
+def _gold_options(gold: Mapping[str, str]) -> dict[str, Any]:
+    """The options that say what plays gold."""
+    source = GoldSource.of_params(gold)
+    return {"gold": source.option, **({"gold_size": gold["gold_size"]} if source.is_test_rm else {})}
 
 
 def run_ref(run: Run) -> RunRef:

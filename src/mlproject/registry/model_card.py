@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlproject.config.packaged import packaged_or_local
-from mlproject.config.rules import TRAINED
+from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, Metric, MetricPrefix, Role, Sign, Stage, Tag
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
@@ -59,7 +59,7 @@ def model_card(
         data_digest=_data_digest(client, inputs[Role.COMPARISONS]) if Role.COMPARISONS in inputs else "",
         gold={
             "size": gold.data.params["gold_size"],
-            "kind": gold.data.tags.get(Tag.GOLD, TRAINED),
+            "kind": kind_of_run(gold.data.tags),
             "run_id": gold.info.run_id,
         },
         uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],

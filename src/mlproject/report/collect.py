@@ -12,8 +12,8 @@ import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunData
 
-from mlproject.config.rules import TRAINED
 from mlproject.curve import Curve
+from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, GateResult, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, Tag
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
 from mlproject.search.trials import read_trials
@@ -50,7 +50,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         trials=read_trials(_artifacts(client, searches[0]) / Artifact.TRIALS) if searches else [],
         promotion=_promotion(promotions[0]) if promotions else {},
         link=link,
-        gold="test RM" if by_kind[Kind.GOLD_RM][0].data.tags.get(Tag.GOLD) == GoldKind.TEST_RM else "gold",
+        gold="test RM" if kind_of_run(by_kind[Kind.GOLD_RM][0].data.tags) == GoldKind.TEST_RM else "gold",
     )
 
 
@@ -89,9 +89,9 @@ def _facts(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, 
 
 def _gold(gold: RunData, correlation: float | None) -> str:
     """What serves as gold, and how far it can be trusted."""
-    kind, size = gold.tags.get(Tag.GOLD, TRAINED), gold.params["gold_size"]
+    kind, size = kind_of_run(gold.tags), gold.params["gold_size"]
     parameters = f" ({int(gold.params['rm_params']):,} parameters)" if int(gold.params.get("rm_params", 0)) else ""
-    if kind == TRAINED:
+    if kind == GoldKind.TRAINED:
         accuracy = gold.metrics[Metric.RM_ACCURACY_INITIAL_POLICY]
         return (
             f"RM {size}{parameters}; agrees with the human on {accuracy:.0%} of pairs of initial-policy responses; "

@@ -18,7 +18,6 @@ from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.runs import StepRun, curve_of, execute
-from mlproject.worlds import FILES
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -119,7 +118,7 @@ def final_command(config: Config, best: Mapping[str, Any]) -> str:
     """The command that trains the final policy with the options of the best trial, up to its forecast peak."""
     values = {name: best[name] for name in Space.of(config).grids if name != "rm_size"}
     options = "".join(f" -P {name}={value:g}" for name, value in values.items())
-    file = " -P config=YOUR_FILE" if config.world == FILES else ""
+    file = " -P config=YOUR_FILE" if config.world_spec.options else ""
     return (
         f"mlflow run . --env-manager local -e ppo{file} -P proxy={best['rm_size']}{options} -P seed={config.seed} "
         "-P stop=forecast -P forecast_prior=latest"

@@ -1,79 +1,35 @@
-"""Worlds: what models read and write, and where judgement comes from."""
+"""Worlds: what models read and write, and where judgement comes from.
+
+A further world is one package with a class that follows `World`, and one entry in `WORLDS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from mlproject.worlds.files.spec import FilesSpec
+from mlproject.worlds.world import AuthoredWorld, AuthoredWorldSpec, World, WorldSpec
 
-import numpy as np
+_WORLDS: tuple[WorldSpec, ...] = (
+    AuthoredWorldSpec("helpdesk", "embedded", "mlproject.worlds.helpdesk:Helpdesk"),
+    FilesSpec(),
+)
 
-from mlproject.curve import Array
+WORLDS: dict[str, WorldSpec] = {world.name: world for world in _WORLDS}
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-HELPDESK, FILES = "helpdesk", "files"
-WORLDS = (HELPDESK, FILES)
-
-
-class World(Protocol):
-    """Prompts, and human judgement where there is a human.
-
-    Attributes:
-        name: one of `WORLDS`.
-        max_response_tokens: the longest response in tokens, end-of-sequence included.
-
-    Axis letters: B responses.
-    """
-
-    name: str
-    max_response_tokens: int
-
-    def prompts(self, split: str, count: int) -> list[str]:
-        """The first `count` prompts of a split: `train`, `curve` or `audit`, disjoint.
-
-        Raises:
-            ValueError: for an unknown split, or more prompts than it has.
-        """
-        ...
-
-    def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None:
-        """Human judgement, a function of the texts alone; None where a world has no human. Shape: (B,)."""
-        ...
-
-    def text_stats(self, responses: Sequence[str]) -> dict[str, Array]:
-        """Qualitative signs of over-optimization by name (length, repetition, ...). Each of shape (B,)."""
-        ...
-
-
-class AuthoredWorld(World, Protocol):
-    """A world from which a policy and a gold RM can be taught from nothing."""
-
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """A plain tokenizer: it adds no special tokens; its padding, separator and end differ."""
-        ...
-
-    def corpus(self, count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-        """Prompts of the train split, some more than once, and an authored response to each."""
-        ...
-
-    def distort(self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """One variant per response, of a kind that the initial policy would not write."""
-        ...
+__all__ = ["WORLDS", "AuthoredWorld", "World", "WorldSpec", "load_world"]
 
 
 def load_world(name: str, seed: int) -> AuthoredWorld:
     """Open a world that needs no files.
 
     Args:
-        name: `helpdesk`.
+        name: key of an authored world in `WORLDS`, such as `helpdesk`.
         seed: the world seed, 0 or more.
 
     Raises:
         ValueError: for any other name.
     """
-    if name == HELPDESK:
-        from mlproject.worlds.helpdesk import Helpdesk
-
-        return Helpdesk(seed)
-    raise ValueError(f"unknown world {name!r}; allowed: {HELPDESK}")
+    spec = WORLDS.get(name)
+    if not isinstance(spec, AuthoredWorldSpec):
+        authored = [world.name for world in _WORLDS if isinstance(world, AuthoredWorldSpec)]
+        raise ValueError(f"world {name!r}: must be one of {', '.join(authored)}")
+    return spec.create(seed)

@@ -8,8 +8,9 @@ from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.pipeline.loading import load_prompt_format, numpy_generator
 from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import comparisons_from_preferences
-from mlproject.worlds.files import Files
-from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest, train_preferences
+from mlproject.worlds.files.snapshot import path_and_digest, train_preferences
+from mlproject.worlds.files.spec import READ_OPTIONS
+from mlproject.worlds.files.world import Files
 
 
 def external_comparisons(config: Config, policy: Step) -> Step:

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mlproject.config.rules import NONE, gold_kind, is_function
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import (
@@ -25,6 +24,7 @@ from mlproject.models.checkpoints import (
     prompt_format_of,
 )
 from mlproject.models.generation import sample
+from mlproject.models.gold_source import GoldSource
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function
@@ -58,11 +58,12 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
     """
     params: dict[str, object] = {"gold": config.gold}
     rm_params: object = 0
-    if config.gold == NONE:
+    source = config.gold_source
+    if source.is_test_rm:
         assert test_rm is not None  # it is planned with it
         size, rm_params = test_rm.params["rm_size"], test_rm.inherited_params["rm_params"]
         name = f"test RM {size}"
-    elif is_function(config.gold):
+    elif source.is_function:
         name = size = config.gold
         params["function_sha256"] = _code_digest(config.gold)
     else:
@@ -76,7 +77,7 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
         params={**config.select("world", "world_seed"), **params, "gold_size": size},
         inputs={Role.INITIAL_POLICY: policy, **({Role.TEST_RM: test_rm} if test_rm else {})},
         inherited_params={"rm_params": rm_params},
-        tags={Tag.GOLD: gold_kind(config)},
+        tags={Tag.GOLD: source.kind},
         fn=import_gold,
     )
 
@@ -139,10 +140,10 @@ def import_gold(run: Run) -> None:
 
 
 def _scorer(run: Run, prompt_format: PromptFormat, device: torch.device) -> Scorer:
-    gold = run.params["gold"]
-    if gold == NONE:
+    source = GoldSource.of_params(run.params)
+    if source.is_test_rm:
         return load_scorer(run.input(Role.TEST_RM), prompt_format, device)
-    if is_function(gold):
-        return FunctionScorer(gold, load_function(gold))
-    model, tokenizer = load_reward_checkpoint(inspect_checkpoint(gold, "gold"), "gold")
+    if source.is_function:
+        return FunctionScorer(source.option, load_function(source.option))
+    model, tokenizer = load_reward_checkpoint(inspect_checkpoint(source.option, "gold"), "gold")
     return TextRewardModel(RewardModel(model.to(device)), prompt_format_of(tokenizer, model))

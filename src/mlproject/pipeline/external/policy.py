@@ -12,7 +12,8 @@ from mlproject.models.init import parameter_count
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.names import Artifact, Kind, Metric, MetricPrefix
 from mlproject.pipeline.step import Run, Step
-from mlproject.worlds.files.snapshot import READ_OPTIONS, path_and_digest, take_snapshot
+from mlproject.worlds.files.snapshot import path_and_digest, take_snapshot
+from mlproject.worlds.files.spec import READ_OPTIONS
 
 
 def external_policy(config: Config) -> Step:

@@ -9,19 +9,13 @@ from typing import Any
 
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError
-from mlproject.worlds.files import Files
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts, too_long
 from mlproject.worlds.files.rows import BadLines
+from mlproject.worlds.files.world import Files
 
 Cut = Callable[[str, int], str | None]
 """(prompt, most tokens) -> the shortened prompt, or None where it is short enough."""
-
-READ_OPTIONS = (
-    "world_seed", "prompt_field", "preference_fields", "bad_lines", "max_prompt_tokens", "max_response_tokens",
-    "long_prompts", "curve_prompts", "audit_prompts",
-)  # fmt: skip
-"""Options that decide what is read, beside the files."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ def take_snapshot(options: Mapping[str, Any], prompts: str, preferences: str, cu
     """Read the prompts (those of the comparisons where there is no file of prompts) and deal them out.
 
     Args:
-        options: those of `READ_OPTIONS`, by name.
+        options: `worlds.files.spec.READ_OPTIONS`, by name.
         prompts, preferences: paths; one may be empty.
         cut: counts tokens as the policy does.
 

@@ -1,0 +1,70 @@
+"""Which options the world of a user's files needs, and how a study opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from mlproject.names import Artifact
+from mlproject.options.declaration import BrokenRule
+from mlproject.worlds.world import World, WorldSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlproject.config.schema import Config
+
+READ_OPTIONS = (
+    "world_seed", "prompt_field", "preference_fields", "bad_lines", "max_prompt_tokens", "max_response_tokens",
+    "long_prompts", "curve_prompts", "audit_prompts",
+)  # fmt: skip
+"""Options that decide what is read, beside the files."""
+
+
+class FilesSpec(WorldSpec):
+    """Prompts and comparisons from files, and models, all of them the user's."""
+
+    name = "files"
+    help = "your own prompts and models"
+    has_human = False
+    imports_policy = True
+    options = ("prompts", "preferences", "policy")
+
+    def open(self, seed: int, policy_artifacts: Callable[[], Path]) -> World:
+        from mlproject.worlds.files.world import Files
+
+        return Files.load(policy_artifacts() / Artifact.PROMPTS)
+
+    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
+        if not config.policy:
+            yield BrokenRule(
+                "policy", "be a checkpoint (./FOLDER or OWNER/NAME) when world=files", "Give policy=CHECKPOINT."
+            )
+        if not config.prompts and not config.preferences:
+            yield BrokenRule("prompts", "be a file when world=files and preferences is empty", "Give prompts=FILE.")
+        if config.gold_source.is_trained:
+            yield BrokenRule(
+                "gold",
+                "be a checkpoint, PACKAGE.MODULE:FUNCTION or none when world=files, which has no human judgement",
+                "Give gold=CHECKPOINT, gold=PACKAGE.MODULE:FUNCTION or gold=none.",
+            )
+        if config.gold_source.is_test_rm and not config.preferences:
+            yield BrokenRule(
+                "preferences",
+                "be a file when world=files and gold=none, since the reward models learn from it",
+                "Give preferences=FILE.",
+            )
+        if len(config.preference_fields) != 3:
+            yield BrokenRule(
+                "preference_fields", "be three names: prompt, chosen, rejected", "Name the three fields in this order."
+            )
+        if config.rm_policy_size != "same":
+            yield BrokenRule("rm_policy_size", "be 'same' when world=files", "Remove the option or use world=helpdesk.")
+
+    def options_from_params(self, policy: Mapping[str, str], comparisons: Mapping[str, str]) -> dict[str, str]:
+        return {
+            **{name: policy[name] for name in READ_OPTIONS},
+            "policy": policy["policy"],
+            "prompts": policy.get("prompts_path", ""),
+            "preferences": comparisons.get("preferences_path", ""),
+        }

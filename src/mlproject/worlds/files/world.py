@@ -1,0 +1,66 @@
+"""The world of a user's own files: their prompts, answered and judged by their own models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlproject.curve import Array
+from mlproject.worlds.text_stats import response_stats
+
+_PROMPTS = "prompts.json"
+
+
+class Files:
+    """Prompts as a study froze them; see `mlproject.worlds.World`. No human judges here.
+
+    Args:
+        splits: prompts by split.
+        max_response_tokens: longest response of the policy, end-of-sequence included.
+    """
+
+    name = "files"
+
+    def __init__(self, splits: Mapping[str, Sequence[str]], max_response_tokens: int) -> None:
+        self._splits = {name: list(prompts) for name, prompts in splits.items()}
+        self.max_response_tokens = max_response_tokens
+
+    def prompts(self, split: str, count: int) -> list[str]:
+        """The first `count` prompts of a split; those of `train` start over where there are fewer.
+
+        Raises:
+            ValueError: for an unknown split, or more held-out prompts than it has.
+        """
+        if split not in self._splits:
+            raise ValueError(f"unknown split {split!r}; allowed: {', '.join(self._splits)}")
+        prompts = self._splits[split]
+        if split == "train":
+            return [prompts[i % len(prompts)] for i in range(count)]
+        if count > len(prompts):
+            raise ValueError(f"split {split} has {len(prompts)} prompts, {count} were asked for")
+        return prompts[:count]
+
+    def all_prompts(self, split: str) -> list[str]:
+        """Every prompt of a split, once."""
+        return list(self._splits[split])
+
+    def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> None:
+        """Nobody judges."""
+        return None
+
+    def text_stats(self, responses: Sequence[str]) -> dict[str, Array]:
+        """Qualitative signs of over-optimization; see `response_stats`. Each of shape (B,)."""
+        return response_stats(responses)
+
+    def save(self, folder: Path) -> None:
+        """Write what was frozen: a study owns what it read."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"max_response_tokens": self.max_response_tokens, "splits": self._splits}
+        (folder / _PROMPTS).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Files:
+        """Read what `save` wrote."""
+        content = json.loads((folder / _PROMPTS).read_text(encoding="utf-8"))
+        return cls(content["splits"], content["max_response_tokens"])
