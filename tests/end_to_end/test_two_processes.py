@@ -1,4 +1,4 @@
-"""A step carried out by two processes under torchrun: the same curve as by one, and an end to all where one fails."""
+"""A step that two processes share under torchrun: the curve of one process, and the end of all where one fails."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def together(folder: Path, *command: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory) -> SimpleNamespace:
-    """Two processes of which one fails; one process that takes the run up; two processes once more, from its inputs."""
+    """Two processes of which one fails; one process that resumes the run; two processes once more, from its inputs."""
     folder = tmp_path_factory.mktemp("torchrun")
     (folder / "failing.py").write_text(FAILING)
     failed = together(folder, str(folder / "failing.py"), *COMMAND)
@@ -80,13 +80,13 @@ def story(tmp_path_factory) -> SimpleNamespace:
     )  # fmt: skip
 
 
-def test_a_process_that_fails_ends_all_with_a_line_that_says_where_and_leaves_a_run_to_take_up(story) -> None:
+def test_a_process_that_fails_ends_all_with_a_line_that_says_where_and_leaves_a_run_to_resume(story) -> None:
     assert story.failed.returncode != 0
     assert "ArithmeticError: planted in the second process" in story.failed.stderr
-    assert "mlproject (process 1): ended at 'ppo against 1k seed 0" in story.failed.stderr
-    [cut_off] = story.after_failure
-    assert cut_off.info.status in ("FAILED", "KILLED")
-    assert story.alone.info.run_id == cut_off.info.run_id
+    assert "mlproject (process 1): failed in 'ppo against 1k seed 0" in story.failed.stderr
+    [interrupted] = story.after_failure
+    assert interrupted.info.status in ("FAILED", "KILLED")
+    assert story.alone.info.run_id == interrupted.info.run_id
 
 
 def test_two_processes_give_the_curve_of_one(story) -> None:

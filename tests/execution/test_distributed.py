@@ -6,18 +6,18 @@ import pytest
 
 from mlproject.config.schema import load_config
 from mlproject.errors import UserError
-from mlproject.execution import distributed
+from mlproject.execution.assignment import Assignment
+from mlproject.execution.distributed import TorchrunExecutor, world_size
 from mlproject.pipeline.loading import new_accelerator
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve, plan_study
+from mlproject.tracking.store import Store
 
 
-def test_training_and_ppo_are_shared_and_everything_else_is_done_by_the_first_process_alone() -> None:
+def test_training_and_ppo_are_shared_and_every_other_step_is_executed_by_the_main_process_alone() -> None:
     steps = upstream(plan_study(load_config("smoke", {"ppo_rollout_batch": 16})).steps)
-    shared = {step.kind if step.kind != "policy-run" else step.params["method"] for step in steps if step.max_processes}
-    alone = {
-        step.kind if step.kind != "policy-run" else step.params["method"] for step in steps if not step.max_processes
-    }
+    shared = {step.params.get("method", step.kind) for step in steps if step.max_processes}
+    alone = {step.params.get("method", step.kind) for step in steps if not step.max_processes}
     assert shared == {"initial-policy", "gold-rm", "proxy-rm", "ppo"}
     assert alone == {"comparisons", "pool", "best-of-n", "law"}
 
@@ -25,7 +25,7 @@ def test_training_and_ppo_are_shared_and_everything_else_is_done_by_the_first_pr
 @pytest.mark.parametrize(
     ("options", "processes", "refused"),
     [
-        ({}, 2, "ppo_rollout_batch=0 with ppo_batch_size=64: allows one process, and 2 were started"),
+        ({}, 2, "ppo_rollout_batch=0 with ppo_batch_size=64: allows at most 1 process, and 2 were started"),
         ({"ppo_rollout_batch": 20}, 4, None),
         ({"ppo_rollout_batch": 20}, 5, "ppo_rollout_batch=20 with ppo_batch_size=64: allows at most 4 processes"),
         ({"ppo_rollout_batch": 4, "ppo_minibatches": 16}, 4, None),
@@ -44,42 +44,40 @@ def test_more_processes_than_can_share_a_step_are_refused_in_one_line(
     steps = upstream([plan_curve(load_config("smoke", options), "ppo")])
     if refused is None:
         for step in steps:
-            distributed.check(step)
+            TorchrunExecutor().check(step)
         return
     with pytest.raises(UserError) as error:
         for step in steps:
-            distributed.check(step)
+            TorchrunExecutor().check(step)
     assert refused in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_how_the_work_is_done_moves_no_fingerprint_and_what_changes_results_does() -> None:
-    def marks(**options) -> list[str]:
+def test_execution_options_move_no_fingerprint_and_what_changes_results_does() -> None:
+    def fingerprints(**options) -> list[str]:
         return [step.fingerprint for step in upstream([plan_curve(load_config("smoke", options), "ppo")])]
 
-    plain = marks()
-    assert marks(accumulation=8, gradient_checkpointing="yes") == plain
-    assert marks(ppo_rollout_batch=0, lora_rank=0) == plain
-    for changed in (marks(ppo_rollout_batch=16), marks(lora_rank=4)):
+    plain = fingerprints()
+    assert fingerprints(accumulation=8, gradient_checkpointing="yes") == plain
+    assert fingerprints(ppo_rollout_batch=0, lora_rank=0) == plain
+    for changed in (fingerprints(ppo_rollout_batch=16), fingerprints(lora_rank=4)):
         assert [a == b for a, b in zip(changed, plain, strict=True)] == [True] * (len(plain) - 1) + [False]
 
 
-def test_an_order_reaches_every_step_that_trains_with_the_options_that_save_memory() -> None:
-    config = load_config("smoke", {"accumulation": 8, "gradient_checkpointing": "yes", "ppo_rollout_batch": 16})
-    how: dict[str, dict] = {step.kind: dict(step.execution_options) for step in upstream([plan_curve(config, "ppo")])}
-    wanted = {"accumulation": 8, "gradient_checkpointing": "yes"}
-    assert {kind for kind, options in how.items() if options == wanted} == {
-        "initial-policy", "gold-rm", "proxy-rm", "policy-run",
-    }  # fmt: skip
+def test_every_step_that_trains_gets_the_options_that_save_memory() -> None:
+    saving = {"accumulation": 8, "gradient_checkpointing": "yes"}
+    config = load_config("smoke", {**saving, "ppo_rollout_batch": 16})
+    kinds = {step.kind for step in upstream([plan_curve(config, "ppo")]) if step.execution_options == saving}
+    assert kinds == {"initial-policy", "gold-rm", "proxy-rm", "policy-run"}
 
 
-def test_alone_the_first_process_knows_of_no_other_and_remembers_them_afterwards(monkeypatch) -> None:
+def test_a_step_that_is_not_shared_sees_one_process_and_the_next_step_sees_all(store: Store, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("LOCAL_RANK", "0")
-    seen: list[int] = []
-
-    solo = Step("solo", "law", 1, {}, fn=lambda run: seen.append(new_accelerator().num_processes))
-    distributed.work_of(None, solo, {})(None)
-    assert seen == [1]
-    assert distributed.world_size() == 2
+    processes: list[int] = []
+    alone = Step("alone", "law", 1, {}, fn=lambda run: processes.append(new_accelerator().num_processes))
+    outcome = TorchrunExecutor().submit(Assignment(store, alone, {}, "a study"), lambda share: None).result()
+    assert outcome is not None and not outcome.reused
+    assert processes == [1]
+    assert world_size() == 2

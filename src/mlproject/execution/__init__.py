@@ -1,1 +1,1 @@
-"""Carrying steps out: scheduler, processes, progress, and the run of an invocation."""
+"""Executing steps: the scheduler, the executors behind it, progress, and the run of an invocation."""

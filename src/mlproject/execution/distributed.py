@@ -1,16 +1,16 @@
-"""Several processes at one study, as `torchrun` starts them: the first conducts, the others follow.
+"""Several processes that share one study, as `torchrun` starts them: the main process schedules, the workers assist.
 
-The first process does everything that it does alone: it opens runs, logs, prints, decides. It carries out one step
-after another, in its own process. A step that gains by it (`Step.max_processes`: training, PPO) is announced to the
-others first; each of them reads the same inputs and runs the same function in a run that writes nowhere, and the
-accelerator of the step knows of all of them. Every other step is the first process's own, and its accelerator knows of
-one process.
+The main process (rank 0) does everything that it would do alone: it opens runs, logs, prints, decides. It executes one
+step after another, in its own process. A step that gains by it (`Step.max_processes`: training, PPO) is broadcast to
+the workers first; each of them reads the same inputs and runs the same function beside it, in a run that writes
+nowhere, and the accelerator of the step uses all processes. Every other step is executed by the main process alone, and
+its accelerator uses one process.
 
-All of this goes through one process group, made here and kept to the end: gloo for what processes tell each other, NCCL
-for the gradients where there are GPUs.
+All of this goes through one process group, made here and kept to the end: gloo for objects and CPU tensors, NCCL for
+the gradients where there are GPUs.
 
 Where a process fails, it says so and ends; whoever waits for it loses the connection and ends too (`torchrun` ends the
-rest), and the run of the step is closed as cut off: the same command goes on.
+rest), and the run of the step is closed as FAILED or KILLED: the same command continues.
 """
 
 from __future__ import annotations
@@ -19,50 +19,39 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from transformers.utils import logging
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
+from mlproject.execution.assignment import Assignment, OnProgress, Outcome
+from mlproject.execution.executors import InProcessExecutor
 from mlproject.names import Tag
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Run, Step
 from mlproject.tracking.inputs import InputArtifacts
-from mlproject.tracking.store import Store
 
-_PATIENCE = timedelta(days=2)
-"""How long a process waits for another: the others wait while the first does a step by itself."""
+_TIMEOUT = timedelta(days=2)
+"""How long a process waits for another: the workers wait while the main process executes a step by itself."""
 
-_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
-
-@dataclass(frozen=True)
-class Order:
-    """A step that all processes carry out together.
-
-    Attributes:
-        store: where its inputs are.
-        step: what to do.
-        inputs: run ids by role.
-    """
-
-    store: Store
-    step: Step
-    inputs: Mapping[str, str]
+_workers_are_busy = False
+"""Whether the workers execute a step, or did when it failed: then they cannot receive another."""
 
 
-class DiscardedRun:
-    """The `Run` that a step function fills in a worker: nothing of it is kept, the main process keeps its own."""
+class NullRun:
+    """The `Run` that a step's function fills in a worker: nothing of it is kept, the main process keeps its own."""
 
-    def __init__(self, order: Order) -> None:
-        self.params, self.execution_options = order.step.params, order.step.execution_options
-        self._inputs = InputArtifacts(order.store.client(), order.inputs)
+    def __init__(self, assignment: Assignment) -> None:
+        self.params, self.execution_options = assignment.step.params, assignment.step.execution_options
+        self._inputs = InputArtifacts(assignment.store.client(), assignment.inputs)
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-worker-")
         self.folder = Path(self._scratch.name)
         self.input, self.checkpoint = self._inputs.folder, self._inputs.checkpoint
@@ -81,136 +70,135 @@ class DiscardedRun:
     def progress(self, share: float) -> None: ...
 
     def close(self) -> None:
-        """Throw away what the work left."""
+        """Delete what the function wrote and what was downloaded."""
         self._scratch.cleanup()
         self._inputs.cleanup()
 
 
+class TorchrunExecutor(InProcessExecutor):
+    """Executes one step after another in the main process, with the workers beside it where a step can be shared."""
+
+    def check(self, step: Step) -> None:
+        """Refuse a step that cannot be shared by as many processes as were started."""
+        limit = step.max_processes
+        if limit is not None and world_size() > limit.count:
+            processes = "1 process" if limit.count == 1 else f"{limit.count} processes"
+            raise UserError(
+                f"{limit.options}: allows at most {processes}, and {world_size()} were started. Change an option or "
+                "start fewer processes."
+            )
+
+    def _execute(self, assignment: Assignment, on_progress: OnProgress) -> Outcome | None:
+        step = assignment.step
+
+        def shared(run: Run) -> None:
+            global _workers_are_busy
+            run.set_tags({Tag.PROCESSES: str(world_size())})
+            _broadcast(assignment)
+            _workers_are_busy = True
+            _run_shared(step, run)
+            _workers_are_busy = False
+
+        def alone(run: Run) -> None:
+            variables = {name: os.environ.pop(name) for name in _LAUNCHER_VARIABLES if name in os.environ}
+            try:
+                step.execute(run)
+            finally:
+                os.environ.update(variables)
+
+        return assignment.execute(on_progress, shared if step.max_processes else alone)
+
+
 def world_size() -> int:
-    """Processes that were started together."""
+    """Number of processes that were started together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-_in_step = False
-"""Whether the others are at a step, or were when it failed: then they cannot hear a further order."""
 
 
 @contextmanager
 def main_process() -> Iterator[None]:
-    """The first process of several: inside it conducts, at the end it sends the others home."""
+    """Join the process group as rank 0; at the end, dismiss the workers."""
     _join()
-    yield_failed = True
+    has_failed = True
     try:
         yield
-        yield_failed = False
+        has_failed = False
     except KeyboardInterrupt:
-        print("mlproject: ended from outside, or because another process failed (see above)", file=sys.stderr)
+        print("mlproject: interrupted, or another process failed (see above)", file=sys.stderr)
         raise
     finally:
-        if not _in_step:
-            _send(None)
-            if not yield_failed:
+        if not _workers_are_busy:
+            _broadcast(None)
+            if not has_failed:
                 dist.destroy_process_group()
 
 
 def worker() -> int:
-    """Every process but the first: carry out its orders until there are no more.
+    """Join the process group as any other rank: execute what the main process broadcasts, until it dismisses.
 
     Returns:
         exit code.
     """
     _join()
-    me, at = f"mlproject (process {dist.get_rank()})", "waiting"
+    name, place = f"mlproject (process {dist.get_rank()})", ""
     try:
-        while (order := _receive()) is not None:
-            at = order.step.name
-            run = DiscardedRun(order)
+        while (assignment := _receive()) is not None:
+            place = f" in {assignment.step.name!r}"
+            run = NullRun(assignment)
             try:
-                _work(order.step, run)
+                _run_shared(assignment.step, run)
             finally:
                 run.close()
-            at = "waiting"
+            place = ""
         dist.destroy_process_group()
     except KeyboardInterrupt:
         return 130
     except UserError as mistake:
-        print(f"{me}: {mistake}", file=sys.stderr)
+        print(f"{name}: {mistake}", file=sys.stderr)
         return 2
     except Exception as error:
-        if at != "waiting" and not _is_lost_connection(error):
+        if place and not _is_lost_connection(error):
             traceback.print_exc()
-        print(f"{me}: ended at {at!r}: {str(error).splitlines()[0] if str(error) else error!r}", file=sys.stderr)
+        print(f"{name}: failed{place}: {first_line(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def check(step: Step) -> None:
-    """Refuse a step that so many processes cannot share.
-
-    Raises:
-        UserError: naming the options that say so.
-    """
-    if step.max_processes is not None and world_size() > step.max_processes.count:
-        most = "one process" if step.max_processes.count == 1 else f"at most {step.max_processes.count} processes"
-        raise UserError(
-            f"{step.max_processes.options}: allows {most}, and {world_size()} were started together; change it, or "
-            "start fewer"
-        )
-
-
-def work_of(store: Store, step: Step, inputs: Mapping[str, str]) -> Callable[[Run], None]:
-    """How the first process does a step: with the others where they can share it, otherwise alone."""
-
-    def together(run: Run) -> None:
-        global _in_step
-        run.set_tags({Tag.PROCESSES: str(world_size())})
-        _send(Order(store, step, inputs))
-        _in_step = True
-        _work(step, run)
-        _in_step = False
-
-    def alone(run: Run) -> None:
-        kept = {name: os.environ.pop(name) for name in _NAMES if name in os.environ}
-        try:
-            step.execute(run)
-        finally:
-            os.environ.update(kept)
-
-    return together if step.max_processes is not None else alone
-
-
-def _work(step: Step, run: Run) -> None:
-    """A process's part of a step; processes of one machine share the threads that the step may use."""
+def _run_shared(step: Step, run: Run) -> None:
+    """Run a step's function in one of the processes; those of one machine share the threads that the step may use."""
     torch.set_num_threads(max(1, step.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     step.execute(run)
 
 
 def _join() -> None:
-    from transformers.utils import logging
-
     logging.disable_progress_bar()
     if torch.cuda.is_available():
-        local, cards = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if local >= cards:
-            raise UserError(f"LOCAL_RANK={local}: this machine has {cards} GPUs, one for each process; start fewer")
-        torch.cuda.set_device(local)
+        local_rank, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local_rank >= gpus:
+            raise UserError(
+                f"LOCAL_RANK={local_rank}: must be below {gpus}, the number of GPUs of this machine. Start one process "
+                "per GPU."
+            )
+        torch.cuda.set_device(local_rank)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        dist.init_process_group(backend, timeout=_PATIENCE)
+        dist.init_process_group(backend, timeout=_TIMEOUT)
     except ValueError as error:
-        raise UserError(f"WORLD_SIZE={world_size()}: {error}; start several processes with torchrun") from None
+        raise UserError(
+            f"WORLD_SIZE={world_size()}: the process group cannot be joined ({first_line(error)}). Start several "
+            "processes with torchrun."
+        ) from None
 
 
-def _send(order: Order | None) -> None:
-    if _in_step:
-        raise RuntimeError("a step that all processes were at has failed; start the command again")
-    dist.broadcast_object_list([order], src=0)
+def _broadcast(assignment: Assignment | None) -> None:
+    if _workers_are_busy:
+        raise RuntimeError("A step that several processes shared has failed. Run the same command again to continue.")
+    dist.broadcast_object_list([assignment], src=0)
 
 
-def _receive() -> Order | None:
-    parcel: list[Any] = [None]
-    dist.broadcast_object_list(parcel, src=0)
-    return parcel[0]
+def _receive() -> Assignment | None:
+    received: list[Any] = [None]
+    dist.broadcast_object_list(received, src=0)
+    return received[0]
 
 
 def _is_lost_connection(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TextIO
 
@@ -12,7 +13,7 @@ _LINE_EVERY_SECONDS = 30.0
 
 
 class Progress:
-    """One display for all steps, whichever process carries them out.
+    """One display for all steps, whichever process executes them; its methods may be called from any thread.
 
     Args:
         stream: where to write; standard error by default.
@@ -23,6 +24,7 @@ class Progress:
         self._since = time.monotonic()
         self._last_line = self._since
         self._total, self._finished = 0, 0
+        self._lock = threading.RLock()
         self._shares: dict[str, float] = {}
         self._bar: tqdm | None = None
         if self._stream.isatty():
@@ -33,39 +35,47 @@ class Progress:
             )
 
     def expect(self, steps: int) -> None:
-        """So many steps more."""
-        self._total += steps
-        self._draw()
+        """Add steps to the number that is shown as the whole."""
+        with self._lock:
+            self._total += steps
+            self._draw()
 
-    def started(self, name: str) -> None:
-        self._shares[name] = 0.0
-        self._draw()
+    def start(self, name: str) -> None:
+        """Show a step as running."""
+        with self._lock:
+            self._shares[name] = 0.0
+            self._draw()
 
-    def moved(self, name: str, share: float) -> None:
-        """A running step has finished this share of its work, 0 to 1."""
-        if name in self._shares:
-            self._shares[name] = share
-        self._draw()
-        if self._bar is None and time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
-            running = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
-            self.say(f"running: {running}")
+    def update(self, name: str, share: float) -> None:
+        """Show the finished share of a running step, 0 to 1."""
+        with self._lock:
+            if name in self._shares:
+                self._shares[name] = share
+            self._draw()
+            if self._bar is None and time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
+                running = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
+                self.say(f"running: {running}")
 
-    def finished(self, name: str, seconds: float) -> None:
-        self._shares.pop(name, None)
-        self._finished += 1
-        self.say(f"{name} ({seconds:.1f} s)")
-        self._draw()
+    def finish(self, name: str, seconds: float) -> None:
+        """Count a step as finished, in a line of its own."""
+        with self._lock:
+            self._shares.pop(name, None)
+            self._finished += 1
+            self.say(f"{name} ({seconds:.1f} s)")
+            self._draw()
 
     def say(self, line: str) -> None:
-        """One line that stays, with the seconds since the start."""
+        """Print a line that stays, with the seconds since the start."""
         text = f"[{time.monotonic() - self._since:6.1f} s] {line}"
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
-        self._last_line = time.monotonic()
+        with self._lock:
+            if self._bar is not None:
+                self._bar.write(text, file=self._stream)
+            else:
+                print(text, file=self._stream, flush=True)
+            self._last_line = time.monotonic()
 
     def close(self) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 

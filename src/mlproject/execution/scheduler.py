@@ -1,231 +1,187 @@
-"""Carries out steps: reuses runs that exist, takes up those that were cut off, keeps all cores busy with the rest."""
+"""Brings steps about: reuses the runs that exist, resumes those that were interrupted, and keeps an executor busy."""
 
 from __future__ import annotations
 
-import os
-import queue
-import signal
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import Any
 
-from mlproject.execution import distributed
+from mlproject.execution.assignment import Assignment, Outcome
+from mlproject.execution.executors import Executor
 from mlproject.execution.progress import Progress
-from mlproject.execution.worker import Outcome, carry_out_here, carry_out_step, process_context, start_worker
+from mlproject.execution.worker import WorkerLostError
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import RunRef, Step, upstream
 from mlproject.tracking.liveness import reap
-from mlproject.tracking.run_index import RunIndex, may_execute
+from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
 _POLL_SECONDS = 0.25
-_LOOK_AGAIN_SECONDS = 1.0
-"""How often a step that another process is making is looked at."""
+_RECHECK_SECONDS = 1.0
+"""How often a step that another process is executing is looked up again."""
 
 
 class Scheduler:
-    """Runs steps side by side in processes of one thread each, inputs before those who read them.
-
-    The first of several processes that were started together runs them one after another instead, in this process,
-    with the others at its side (see `mlproject.execution.distributed`).
+    """Submits steps to an executor, inputs before the steps that read them.
 
     Args:
         store: where runs are kept.
-        made_by: run id of the study or search on whose behalf.
-        workers: processes; 0 for one per core.
+        made_by: run id of the study or search that asks for the steps.
+        executor: executes them.
         progress: display.
 
     Attributes:
-        outcomes: of all steps that were made or found so far.
-        failed: the step whose work raised, if any did.
+        outcomes: of all steps that were executed or reused so far.
+        failed: the step that raised, if any did.
     """
 
-    def __init__(self, store: Store, made_by: str, workers: int, progress: Progress) -> None:
-        self._store, self._made_by, self._progress = store, made_by, progress
-        self._workers = 1 if distributed.world_size() > 1 else workers or _cores()
+    def __init__(self, store: Store, made_by: str, executor: Executor, progress: Progress) -> None:
+        self._store, self._made_by, self._executor, self._progress = store, made_by, executor, progress
         client = store.client()
         reap(client, store)
-        self._run_index = RunIndex(client, store)
-        self._pool: ProcessPoolExecutor | None = None
-        self._messages: Any = None
+        self._index = RunIndex(client, store)
         self.outcomes: dict[Step, Outcome] = {}
         self.failed: Step | None = None
-        self._look_again: dict[Step, float] = {}
+        self._recheck_at: dict[Step, float] = {}
 
-    def __enter__(self) -> Scheduler:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if self._pool is None:
-            return
-        if kind is not None:  # workers close their runs with a truthful status on SIGINT
-            for process in list((self._pool._processes or {}).values()):
-                if process.pid and process.is_alive():
-                    os.kill(process.pid, signal.SIGINT)
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        if kind is not None:  # and those that were killed could not
+    def close(self, interrupt: bool = False) -> None:
+        """Shut the executor down; where interrupted, the running steps end first and close their runs as KILLED."""
+        if interrupt:
+            self._executor.interrupt()
+        self._executor.shutdown()
+        if interrupt:  # a process that was killed could not close its run
             reap(self._store.client(), self._store)
 
     def run(
         self, steps: Sequence[Step], made_by: str | None = None, stop_rules: Mapping[Step, StopRule] | None = None
     ) -> dict[Step, Outcome]:
-        """Make every step and what it reads, or find it made.
+        """Execute or reuse every step and what it reads.
 
         Args:
-            steps: wanted; those listed first are preferred where several could start.
-            made_by: on whose behalf, where not the scheduler's own.
+            steps: what is needed; of several that could start, those listed first do.
+            made_by: run id of the study or search that asks, where it is not the scheduler's own.
             stop_rules: for some of the steps; each may end its step's run before its budget.
 
         Returns:
             the outcome of every step, inputs included.
 
         Raises:
-            Exception: the first one that a step's work raised; the other running steps are stopped.
+            Exception: the first one that a step raised. Running steps go on until `close`.
         """
         plan = upstream(steps)
-        waiting = [step for step in plan if not self._recall(step)]
+        waiting = [step for step in plan if not self._is_done(step)]
         for step in waiting:
-            distributed.check(step)
+            self._executor.check(step)
         self._progress.expect(len(waiting))
-        running: dict[Future, Step] = {}
+        running: dict[Future[Outcome | None], Step] = {}
         while waiting or running:
-            for step in [s for s in waiting if self._is_ready(s)]:
-                if len(running) == self._workers:
+            for step in [step for step in waiting if self._is_ready(step)]:
+                if len(running) == self._executor.slots:
                     break
-                if self._is_made_elsewhere(step):
+                if self._is_executed_elsewhere(step):
                     continue
                 waiting.remove(step)
-                if step in self.outcomes:
-                    self._progress.finished(step.name, 0.0)
+                if self._is_done(step):
+                    self._progress.finish(step.name, 0.0)
                     continue
-                self._progress.started(step.name)
-                running[self._submit(step, made_by or self._made_by, (stop_rules or {}).get(step))] = step
-            if running:
-                done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            else:  # all that is left is being made elsewhere
-                time.sleep(_POLL_SECONDS)
-                done = set()
-            self._show_progress()
-            for future in done:
+                self._progress.start(step.name)
+                assignment = self._assign(step, made_by or self._made_by, (stop_rules or {}).get(step))
+                running[self._executor.submit(assignment, partial(self._progress.update, step.name))] = step
+            for future in _next_done(running):
                 step = running.pop(future)
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool as error:
-                    names = ", ".join([step.name, *(other.name for other in running.values())])
-                    raise RuntimeError(
-                        f"a worker was killed (out of memory?) while these ran: {names}; the same command goes on"
-                    ) from error
-                except Exception:
-                    self.failed = step
-                    raise
-                if not outcome.run_id:  # another process was faster
+                outcome = self._result(future, step, running)
+                if outcome is None:
                     waiting.append(step)
                     continue
-                self.outcomes[step] = outcome
-                self._run_index.finished[step.fingerprint] = outcome.run_id
-                self._progress.finished(step.name, outcome.seconds)
+                self._record(step, outcome)
+                self._progress.finish(step.name, outcome.seconds)
         return {step: self.outcomes[step] for step in plan}
 
     def find(self, step: Step) -> str | None:
-        """Run id of a step that is made already; None where it is not."""
-        return self._run_index.finished.get(step.fingerprint)
+        """Run id of a step that has a finished run; None where it has none."""
+        return self._index.finished.get(step.fingerprint)
 
     def forget(self, step: Step) -> None:
-        """Make a step anew, although it is made already."""
-        self._run_index.ignore(step.fingerprint)
+        """Ignore the finished runs of a step, so that it is executed anew."""
+        self._index.ignore(step.fingerprint)
         self.outcomes.pop(step, None)
 
     def start(self, step: Step) -> StepRun | None:
-        """Open the run of a step that this process carries out itself, its inputs made first.
+        """Open the run of a step that the caller fills in this process; its inputs are executed first.
 
         Returns:
-            the run to fill and to report with `finish`; None where it exists already (see `outcomes`).
+            the run, to be passed to `finish` once filled; None where the step has a run already (see `outcomes`).
         """
         self.run([source for source in step.inputs.values() if isinstance(source, Step)])
         while True:
-            while self._run_index.is_running(step.fingerprint):
-                time.sleep(_LOOK_AGAIN_SECONDS)
-            if self._recall(step):
+            while self._index.is_running(step.fingerprint):
+                time.sleep(_RECHECK_SECONDS)
+            if self._is_done(step):
                 return None
-            resume_run_id = self._run_index.interrupted.pop(step.fingerprint, None)
-            run = StepRun(self._store, step, self._input_ids(step), made_by=self._made_by, resume_run_id=resume_run_id)
-            if may_execute(run.client, self._store, step.fingerprint, run.run_id, self._run_index.ignored_run_ids):
+            if (run := self._assign(step, self._made_by).open_run()) is not None:
                 return run
-            run.discard(delete=resume_run_id is None)
 
     def finish(self, step: Step, run: StepRun) -> None:
-        """Remember the finished run of a step that this process carried out itself."""
-        self.outcomes[step] = Outcome(run.run_id, False, 0.0, run.tracking_seconds)
-        self._run_index.finished[step.fingerprint] = run.run_id
+        """Record the finished run of a step that the caller filled."""
+        self._record(step, Outcome(run.run_id, False, 0.0, run.tracking_seconds))
 
     def reuse(self, step: Step, run_id: str) -> None:
-        """Remember a run that answers a step, though it need not be one of just this step."""
+        """Record a run that answers a step, although its fingerprint may be another."""
         self.outcomes[step] = Outcome(run_id, reused=True)
 
-    def _recall(self, step: Step) -> bool:
-        """Whether a step is made by now; one that somebody else made goes into the outcomes."""
-        if step not in self.outcomes and step.fingerprint in self._run_index.finished:
-            self.outcomes[step] = Outcome(self._run_index.finished[step.fingerprint], reused=True)
-        return step in self.outcomes
+    def _record(self, step: Step, outcome: Outcome) -> None:
+        self.outcomes[step] = outcome
+        self._index.finished[step.fingerprint] = outcome.run_id
 
-    def _input_ids(self, step: Step) -> dict[str, str]:
-        return {
-            role: source.run_id if isinstance(source, RunRef) else self.outcomes[source].run_id
-            for role, source in step.inputs.items()
-        }
+    def _is_done(self, step: Step) -> bool:
+        """Whether a step has an outcome; a finished run of the store becomes one."""
+        if step not in self.outcomes and (run_id := self.find(step)) is not None:
+            self.outcomes[step] = Outcome(run_id, reused=True)
+        return step in self.outcomes
 
     def _is_ready(self, step: Step) -> bool:
         return all(isinstance(source, RunRef) or source in self.outcomes for source in step.inputs.values())
 
-    def _is_made_elsewhere(self, step: Step) -> bool:
-        """Whether another process is making the step now; one that was made meanwhile goes into the outcomes."""
-        if time.monotonic() < self._look_again.get(step, 0.0):
+    def _is_executed_elsewhere(self, step: Step) -> bool:
+        """Whether another process is executing the step now, asked of the store once in `_RECHECK_SECONDS`."""
+        if time.monotonic() < self._recheck_at.get(step, 0.0):
             return True
-        taken = self._run_index.is_running(step.fingerprint)
-        if taken:
-            self._look_again[step] = time.monotonic() + _LOOK_AGAIN_SECONDS
-        self._recall(step)
-        return taken
+        is_running = self._index.is_running(step.fingerprint)
+        if is_running:
+            self._recheck_at[step] = time.monotonic() + _RECHECK_SECONDS
+        return is_running
 
-    def _submit(self, step: Step, made_by: str, stop_rule: StopRule | None) -> Future:
-        resume_run_id, ignored_run_ids = (
-            self._run_index.interrupted.pop(step.fingerprint, None),
-            frozenset(self._run_index.ignored_run_ids),
+    def _assign(self, step: Step, made_by: str, stop_rule: StopRule | None = None) -> Assignment:
+        inputs = {
+            role: source.run_id if isinstance(source, RunRef) else self.outcomes[source].run_id
+            for role, source in step.inputs.items()
+        }
+        resume_run_id = self._index.interrupted.pop(step.fingerprint, None)
+        return Assignment(
+            self._store, step, inputs, made_by, resume_run_id, stop_rule, frozenset(self._index.ignored_run_ids)
         )
-        order = (self._store, step, self._input_ids(step), made_by, resume_run_id, stop_rule, ignored_run_ids)
-        if distributed.world_size() > 1:
-            return self._done_here(order)
-        if self._pool is None:
-            context = process_context()
-            self._messages = context.Queue()
-            self._pool = ProcessPoolExecutor(self._workers, context, start_worker, (self._messages,))
-        return self._pool.submit(carry_out_step, *order)
 
-    def _done_here(self, order: tuple[Any, ...]) -> Future:
-        """The outcome of a step that this process carries out at once."""
-        store, step, inputs, *_ = order
-        done: Future = Future()
+    def _result(
+        self, future: Future[Outcome | None], step: Step, running: Mapping[Future[Outcome | None], Step]
+    ) -> Outcome | None:
         try:
-            on_progress = partial(self._progress.moved, step.name)
-            done.set_result(
-                carry_out_here(*order, on_progress=on_progress, work=distributed.work_of(store, step, inputs))
-            )
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-    def _show_progress(self) -> None:
-        while self._messages is not None:
-            try:
-                self._progress.moved(*self._messages.get_nowait())
-            except queue.Empty:
-                return
+            return future.result()
+        except WorkerLostError as error:
+            names = ", ".join([step.name, *(other.name for other in running.values())])
+            raise RuntimeError(
+                f"A worker process was killed, perhaps for lack of memory, while these steps ran: {names}. Run the "
+                "same command again to continue."
+            ) from error
+        except Exception:
+            self.failed = step
+            raise
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _next_done(running: Mapping[Future[Outcome | None], Step]) -> set[Future[Outcome | None]]:
+    """Futures that are done, waited for a moment; where none runs, all that is left is executed elsewhere."""
+    if not running:
+        time.sleep(_POLL_SECONDS)
+        return set()
+    return wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done

@@ -1,40 +1,28 @@
-"""The processes that steps are carried out in, one thread of arithmetic each."""
+"""Processes that execute steps: started by the study's process, and ended by it or with it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
-import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from multiprocessing.context import BaseContext
+import traceback
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
-from mlproject.optimization.stopping import StopRule
-from mlproject.pipeline.step import Step
-from mlproject.tracking.run_index import may_execute
-from mlproject.tracking.runs import StepRun, execute
-from mlproject.tracking.store import Store
+from transformers.utils import logging
 
+from mlproject.execution.assignment import Assignment, OnProgress, Outcome
 
-@dataclass(frozen=True)
-class Outcome:
-    """Where a step's run is, and what it took.
+Context = ForkServerContext | SpawnContext
 
-    Attributes:
-        run_id: of the run; empty where another process turned out to be making the step.
-        reused: True where the run existed already.
-        seconds: wall time of the work; 0 for a reused run.
-        tracking_seconds: of these, spent on the tracking server.
-    """
+_PROGRESS, _OUTCOME, _ERROR = "progress", "outcome", "error"
+"""Kinds of messages from a worker: any number of the first, then one of the others."""
 
-    run_id: str
-    reused: bool
-    seconds: float = 0.0
-    tracking_seconds: float = 0.0
-
+_POLL_SECONDS = 0.25
+"""How soon an interruption reaches a busy worker."""
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -45,8 +33,12 @@ _ENVIRONMENT = {
 }
 
 
-def process_context() -> BaseContext:
-    """Workers are forked from a server that has imported the stack once; where there is no fork, they start afresh."""
+class WorkerLostError(RuntimeError):
+    """A process ended before its step did, without a word: killed, most likely for the memory that it used."""
+
+
+def process_context() -> Context:
+    """Workers are forked from a server that has imported everything once; where there is no fork, they start afresh."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -56,20 +48,109 @@ def process_context() -> BaseContext:
     return context
 
 
-_tell: Any = None
+class WorkerProcess:
+    """One worker, as the study's process sees it.
+
+    Args:
+        context: how processes are started.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs,), name="mlproject-worker")
+        self._process.start()
+        theirs.close()  # so that the end of the process ends the connection
+
+    def execute(self, assignment: Assignment, on_progress: OnProgress, interrupted: threading.Event) -> Outcome | None:
+        """Have an assignment executed, and wait for it.
+
+        Args:
+            assignment: what to execute.
+            on_progress: called with the finished share.
+            interrupted: once set, the worker gets SIGINT until it answers (one may come before it listens).
+
+        Raises:
+            BaseException: what the step raised, with the worker's traceback as a note.
+            WorkerLostError: where the process ended before the step did.
+        """
+        self._send(assignment)
+        while True:
+            if interrupted.is_set():
+                self._interrupt()
+            if not self._connection.poll(_POLL_SECONDS):
+                continue
+            kind, content = self._receive()
+            if kind == _ERROR:
+                raise content
+            if kind == _OUTCOME:
+                return content
+            on_progress(content)
+
+    def is_alive(self) -> bool:
+        """Whether the process can execute a further step."""
+        return self._process.is_alive()
+
+    def close(self) -> None:
+        """End the process; it must not be busy."""
+        self._connection.close()
+        self._process.join()
+
+    def _interrupt(self) -> None:
+        if self._process.pid is not None and self._process.is_alive():
+            os.kill(self._process.pid, signal.SIGINT)
+
+    def _send(self, assignment: Assignment) -> None:
+        try:
+            self._connection.send(assignment)
+        except ConnectionError as error:
+            raise self._lost() from error
+
+    def _receive(self) -> tuple[str, Any]:
+        try:
+            return self._connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> WorkerLostError:
+        self._process.join()
+        return WorkerLostError(f"a worker process ended with exit code {self._process.exitcode}")
 
 
-def start_worker(messages: Any) -> None:
-    """Set up a process of the pool; `messages` takes (step name, finished share)."""
-    global _tell
-    _tell = messages
+def serve(connection: Connection) -> None:
+    """Execute the assignments that come over a connection, until it closes: what a worker process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle worker has nothing to close
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        os.environ.pop(name, None)  # a worker is a whole: it joins no process group that a launcher has set up
+        os.environ.pop(name, None)  # a worker joins no process group that a launcher has set up
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from transformers.utils import logging
-
     logging.disable_progress_bar()  # the study has one progress display
+    while True:
+        try:
+            assignment = connection.recv()
+        except EOFError:
+            return
+        connection.send(_answer(assignment, lambda share: connection.send((_PROGRESS, share))))
+
+
+def _answer(assignment: Assignment, on_progress: OnProgress) -> tuple[str, Any]:
+    signal.signal(signal.SIGINT, _interrupt_once)
+    try:
+        return _OUTCOME, assignment.execute(on_progress)
+    except BaseException as error:
+        return _ERROR, _picklable(error)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _picklable(error: BaseException) -> BaseException:
+    """The error with its traceback as a note; one that cannot be pickled becomes a RuntimeError of the same text."""
+    error.add_note(f"In a worker process:\n{''.join(traceback.format_exception(error))}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        stand_in = RuntimeError(f"{type(error).__name__}: {error}")
+        stand_in.add_note(error.__notes__[-1])
+        return stand_in
+    return error
 
 
 def _die_with_parent() -> None:
@@ -84,71 +165,3 @@ def _interrupt_once(*signal_and_frame: object) -> None:
     """A second Ctrl-C must not keep an interrupted run from being closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def carry_out_step(
-    store: Store,
-    step: Step,
-    inputs: Mapping[str, str],
-    made_by: str,
-    resume_run_id: str | None,
-    stop_rule: StopRule | None,
-    ignored_run_ids: Collection[str],
-) -> Outcome:
-    """Carry a step out in this worker.
-
-    Args:
-        store, step: where and what.
-        inputs: run ids by role.
-        made_by: run id of the study or search on whose behalf.
-        resume_run_id: a cut-off run to be filled; None opens one.
-        stop_rule: may end the run before its budget; asked after every curve point.
-        ignored_run_ids: finished runs that do not count.
-    """
-    signal.signal(signal.SIGINT, _interrupt_once)
-    try:
-        return carry_out_here(
-            store,
-            step,
-            inputs,
-            made_by,
-            resume_run_id,
-            stop_rule,
-            ignored_run_ids,
-            on_progress=lambda share: _tell.put((step.name, share)),
-            work=step.execute,
-        )
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def carry_out_here(
-    store: Store,
-    step: Step,
-    inputs: Mapping[str, str],
-    made_by: str,
-    resume_run_id: str | None,
-    stop_rule: StopRule | None,
-    ignored_run_ids: Collection[str],
-    *,
-    on_progress: Callable[[float], None],
-    work: Callable[[StepRun], None],
-) -> Outcome:
-    """Carry a step out as `carry_out_step` does, with signals left as they are.
-
-    Args:
-        on_progress: told the finished share.
-        work: fills the run.
-    """
-    import torch
-
-    torch.set_num_threads(step.threads)
-    since = time.perf_counter()
-    run = StepRun(
-        store, step, inputs, made_by=made_by, resume_run_id=resume_run_id, on_progress=on_progress, stop_rule=stop_rule
-    )
-    if not may_execute(run.client, store, step.fingerprint, run.run_id, ignored_run_ids):
-        run.discard(delete=resume_run_id is None)
-        return Outcome("", False)
-    execute(run, work)
-    return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)

@@ -1,0 +1,96 @@
+"""What the scheduler hands to an executor: one step with everything that another process or machine needs for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from mlproject.optimization.stopping import StopRule
+from mlproject.pipeline.step import Step
+from mlproject.tracking.run_index import may_execute
+from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.store import Store
+
+OnProgress = Callable[[float], None]
+"""Called with the finished share of a step, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the run of a step is, and what it took.
+
+    Attributes:
+        run_id: of the run.
+        reused: whether the run existed already.
+        seconds: wall time of the step; 0 for a reused run.
+        tracking_seconds: part of `seconds` that was spent on the tracking server.
+    """
+
+    run_id: str
+    reused: bool
+    seconds: float = 0.0
+    tracking_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A step to execute; picklable.
+
+    Attributes:
+        store: where its inputs are and its run will be.
+        step: what to execute. Its `kind` and `threads` tell an executor what resources it needs.
+        inputs: run ids by role.
+        made_by: run id of the study or search that asked for the step.
+        resume_run_id: interrupted run of the step, to be filled anew; None opens a new run.
+        stop_rule: asked after every curve point; may end the run before its budget.
+        ignored_run_ids: finished runs of the step that do not count.
+    """
+
+    store: Store
+    step: Step
+    inputs: Mapping[str, str]
+    made_by: str
+    resume_run_id: str | None = None
+    stop_rule: StopRule | None = None
+    ignored_run_ids: frozenset[str] = frozenset()
+
+    def open_run(self, on_progress: OnProgress = lambda share: None) -> StepRun | None:
+        """Open the run of the step, or the interrupted one again.
+
+        Returns:
+            the run to fill; None where another process turned out to be executing the step, or has finished it.
+        """
+        run = StepRun(
+            self.store,
+            self.step,
+            self.inputs,
+            made_by=self.made_by,
+            resume_run_id=self.resume_run_id,
+            on_progress=on_progress,
+            stop_rule=self.stop_rule,
+        )
+        if may_execute(run.client, self.store, self.step.fingerprint, run.run_id, self.ignored_run_ids):
+            return run
+        run.discard(delete=self.resume_run_id is None)
+        return None
+
+    def execute(self, on_progress: OnProgress, fn: Callable[[StepRun], None] | None = None) -> Outcome | None:
+        """Execute the step in this process and close its run with a truthful status.
+
+        Args:
+            on_progress: called with the finished share.
+            fn: fills the run; the step's own function by default.
+
+        Returns:
+            the outcome; None where another process executes the step, or has finished it.
+        """
+        since = time.perf_counter()
+        torch.set_num_threads(self.step.threads)
+        run = self.open_run(on_progress)
+        if run is None:
+            return None
+        execute(run, fn or self.step.execute)
+        return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)
