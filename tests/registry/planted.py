@@ -50,7 +50,13 @@ def config(**more: str) -> Config:
 
 
 def plant(
-    folder: Path, heights: Heights, uri: str = "", experiment: str = "", audit_lead: float = 0.0, **signs: float
+    folder: Path,
+    heights: Heights,
+    uri: str = "",
+    experiment: str = "",
+    audit_lead: float = 0.0,
+    options: Mapping[str, str] | None = None,
+    **signs: float,
 ) -> Store:
     """Write the runs of a study whose best-of-n curves have these heights.
 
@@ -60,6 +66,7 @@ def plant(
         uri: tracking URI; empty: SQLite in the folder.
         experiment: name of the experiment; a server keeps the runs of earlier tests, whose artifacts are gone.
         audit_lead: gold on the audit prompts minus gold on the curve prompts.
+        options: options that differ from `OPTIONS`.
         signs: text statistics after the first point; at the first point they are constant.
     """
     os.chdir(folder)
@@ -67,17 +74,17 @@ def plant(
         os.environ["MLFLOW_TRACKING_URI"] = uri
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
-    options = config(**({"experiment": experiment} if experiment else {}))
-    store = open_store(options.experiment)
+    study = config(**(options or {}), **({"experiment": experiment} if experiment else {}))
+    store = open_store(study.experiment)
     existing = RunIndex(store.client(), store).finished
     runs: dict[Step, str] = {}
     for (size, seed), height in heights.items():
-        cell = options.replace(rm_size=size, seed=seed)
+        cell = study.replace(rm_size=size, seed=seed)
         curve = plan_curve(cell, METHOD)
         for step in upstream([curve]):
             if step not in runs:
                 runs[step] = existing.get(step.fingerprint) or _fill(store, step, runs, height, signs)
-        client, context = store.client(), evaluation_context(options)
+        client, context = store.client(), evaluation_context(study)
         proxy = client.get_run(runs[curve.inputs["proxy-rm"]])
         audited = audit(cell, run_ref(client.get_run(runs[curve])), run_ref(proxy), context.audit_pool, METHOD)
         for step in upstream([audited]):
