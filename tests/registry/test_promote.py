@@ -7,6 +7,7 @@ from mlflow.exceptions import MlflowException
 from tests.registry.planted import promoting
 
 from mlproject.names import Alias, Tag, VersionTag
+from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history
 from mlproject.registry.lock import promotion_runs
 from mlproject.registry.versions import verify, version_by_alias
@@ -56,6 +57,10 @@ def test_a_promotion_run_has_gate_results_evidence_and_gates(plant, tmp_path):
     assert run.data.metrics["gate/margin_holds"] == 1
     names = {item.path for item in store.client().list_artifacts(run.info.run_id)}
     assert names == {"verdicts.json", "candidates.json", "curve.npz", "gates.yaml", "evidence.png"}
+    table = json.loads(artifact(store.client(), run.info.run_id, "verdicts.json").read_text())
+    assert table["columns"] == ["gate", "wanted", "holds", "value", "low", "high", "says"]
+    assert [row[0] for row in table["data"]] == [gate.name for gate in read_gates().gates]
+    assert all(row[2] is True for row in table["data"])
     ranking = json.loads(artifact(store.client(), run.info.run_id, "candidates.json").read_text())
     assert [row["rm_size"] for row in ranking] == ["3k", "1k"]
 

@@ -1,38 +1,14 @@
 """A rollback returns the alias to the previous champion and records who asked and why."""
 
-import pytest
 from tests.registry import planted
 
 from mlproject.__main__ import main
 from mlproject.names import VersionTag
-from mlproject.registry.history import Move, history, previous_champion
+from mlproject.registry.history import history
 from mlproject.registry.lock import promotion_runs
 from mlproject.registry.versions import version_by_alias
 
 NAME = "reward-model"
-
-
-def moves(*steps):
-    """The moves of (action, from_version, to_version)."""
-    return [Move(i, None, *step, "me", "", "") for i, step in enumerate(steps)]
-
-
-@pytest.mark.parametrize(
-    ("steps", "current", "expected"),
-    [
-        ([], "1", None),
-        ([("promote", "", "1")], "1", None),
-        ([("promote", "", "1"), ("promote", "1", "2")], "2", "1"),
-        ([("promote", "", "1"), ("promote", "1", "2"), ("rollback", "2", "1")], "1", None),
-        ([("promote", "", "1"), ("promote", "1", "2"), ("rollback", "2", "1"), ("promote", "1", "3")], "3", "1"),
-        ([("promote", "", "1"), ("promote", "1", "2"), ("promote", "2", "1")], "1", "2"),
-        ([("promote", "", "1"), ("promote", "1", "2"), ("promote", "2", "1"), ("promote", "1", "3")], "3", "1"),
-        ([("promote", "", "1"), ("promote", "1", "2")], "9", "2"),  # 9 was set by hand
-        ([("promote", "8", "1")], "1", "8"),  # 8 was set by hand before
-    ],
-)
-def test_the_previous_champion_is_not_one_that_was_rolled_back(steps, current, expected):
-    assert previous_champion(moves(*steps), current) == expected
 
 
 def test_a_rollback_returns_the_alias_and_is_in_the_history(plant, tmp_path, capsys):
