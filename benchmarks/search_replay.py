@@ -36,7 +36,7 @@ from mlproject.curve import Curve
 from mlproject.experiments.results import load_result
 from mlproject.laws import Forecast, wilson_interval
 from mlproject.names import TrialAttribute
-from mlproject.search.law_pruner import LawPruner, PrunerDecision, TrialEvaluation, report
+from mlproject.search.law_pruner import LawPruner, PrunerDecision, TrialEvaluation, report_point
 
 NEAR = 0.98  # of the grid's best peak gold
 MOST_TRIALS, RESAMPLES = 60, 2000
@@ -141,7 +141,7 @@ def run_trial(grid: Grid, cell: Cell, arm: Arm, study: optuna.Study, trial: Tria
     """Replay a cell until it ends."""
     points, peaks = grid.points[cell], grid.peaks[cell]
     for index, point in enumerate(points):
-        report(trial, *point)
+        report_point(trial, *point)
         evaluation = TrialEvaluation(PrunerDecision.CONTINUE)
         if isinstance(study.pruner, LawPruner):
             evaluation = study.pruner.evaluate(study, trial)
@@ -170,7 +170,7 @@ def search(grid: Grid, sampler: optuna.samplers.BaseSampler, arm: Arm) -> Search
         trial.set_user_attr(TrialAttribute.RM_PARAMS, grid.rm_params[cell[1]])
         if cell in known:
             for point in grid.points[cell][: known[cell].end + 1]:
-                report(trial, *point)
+                report_point(trial, *point)
         else:
             known[cell] = run_trial(grid, cell, arm, study, trial)
             found.updates += grid.points[cell][known[cell].end][0]

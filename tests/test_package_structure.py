@@ -123,7 +123,7 @@ def test_imports_point_down_only(path):
 def is_re_export(path: Path) -> bool:
     """Whether a module only hands on what has moved elsewhere (with a DeprecationWarning)."""
     text = path.read_text()
-    return "DeprecationWarning" in text and "moved to" in text and len(text.splitlines()) < 20
+    return "DeprecationWarning" in text and "moved to" in text and len(text.splitlines()) < 40
 
 
 def test_no_file_imports_in_a_circle():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import re
 import subprocess
 import sys
 import time
@@ -102,3 +103,8 @@ def test_importing_the_package_takes_under_0_3_seconds():
         run("import mlproject")
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.3
+
+
+def test_the_reference_page_lists_every_public_name_once():
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "api.md").read_text()
+    assert sorted(re.findall(r"^::: mlproject\.(\w+)$", page, re.M)) == mlproject.__all__

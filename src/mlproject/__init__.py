@@ -14,6 +14,8 @@ Monitoring (numpy alone): `OveroptimizationMonitor`, `MonitorReading`, `AlarmRul
 Live policies: `OveroptimizationCallback`, `PolicyEvaluator`, `as_reference`, `PromptFormat`, `RewardModel`,
 `load_reward_model`, `FunctionScorer`.
 
+Search with Optuna: `LawPruner`, `PrunerDecision`, `report_point`.
+
 Configuration and errors: `load_config`, `Config`, `UserError`, `RefusedError`.
 """
 
@@ -59,6 +61,9 @@ if TYPE_CHECKING:
     from mlproject.monitoring.monitor import OveroptimizationMonitor as OveroptimizationMonitor
     from mlproject.monitoring.policy_evaluator import PolicyEvaluator as PolicyEvaluator
     from mlproject.monitoring.signals import SIGNALS as SIGNALS
+    from mlproject.search.law_pruner import LawPruner as LawPruner
+    from mlproject.search.law_pruner import PrunerDecision as PrunerDecision
+    from mlproject.search.law_pruner import report_point as report_point
 
 __version__ = "0.2.0"
 
@@ -84,6 +89,7 @@ _PUBLIC = {
     "monitoring.monitor": ("AlarmRule", "MonitorReading", "OveroptimizationMonitor"),
     "monitoring.policy_evaluator": ("PolicyEvaluator",),
     "monitoring.signals": ("SIGNALS",),
+    "search.law_pruner": ("LawPruner", "PrunerDecision", "report_point"),
 }  # fmt: skip
 """Public names by the module that defines them; a test compares them with the imports for type checkers above."""
 

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from mlproject.laws.posterior import rise
 from mlproject.names import TrialAttribute
-from mlproject.search.law_pruner import LawPruner, PrunerDecision, TrialEvaluation, points_of, report
+from mlproject.search.law_pruner import LawPruner, PrunerDecision, TrialEvaluation, points_of, report_point
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 STEPS = np.array([*range(10), *range(12, 61, 3)])
@@ -35,7 +35,7 @@ def run_trial(study, curve, size=None) -> tuple[TrialEvaluation, int]:
     if size is not None:
         trial.set_user_attr(TrialAttribute.RM_PARAMS, size)
     for step, gold, gold_se, kl in curve:
-        report(trial, step, gold, gold_se, kl)
+        report_point(trial, step, gold, gold_se, kl)
         evaluation = study.pruner.evaluate(study, trial)
         if evaluation.decision is not PrunerDecision.CONTINUE:
             break
@@ -131,7 +131,7 @@ def objective(trial):
     trial.set_user_attr(TrialAttribute.RM_PARAMS, size)
     best, level = -np.inf, np.log10(size) - 3
     for point in planted(1.5 + level / 2, 0.4 + 0.4 * level, trial.number, trial.suggest_float("final_d", 0.5, 5)):
-        report(trial, *point)
+        report_point(trial, *point)
         best = max(best, point[1])
         if trial.should_prune():
             if trial.study.pruner.evaluate(trial.study, trial).decision is PrunerDecision.PAST_PEAK:
@@ -171,8 +171,8 @@ def test_points_without_kl_are_left_out_and_a_trial_without_points_continues():
     trial.report(0.3, 1)
     assert study.pruner.evaluate(study, trial).decision is PrunerDecision.CONTINUE
     assert not trial.should_prune()
-    report(trial, 2, 0.4, float("nan"), 1.0)
-    report(trial, 3, 0.5, SE, 1.5)
+    report_point(trial, 2, 0.4, float("nan"), 1.0)
+    report_point(trial, 3, 0.5, SE, 1.5)
     assert [point.step for point in points_of(study.trials[0])] == [3]
 
 
@@ -180,5 +180,5 @@ def test_a_study_that_minimizes_is_refused():
     study = optuna.create_study(direction="minimize", pruner=LawPruner())
     trial = study.ask()
     with pytest.raises(ValueError, match="maximizes"):
-        report(trial, 0, 0.0, SE, 0.0)
+        report_point(trial, 0, 0.0, SE, 0.0)
         trial.should_prune()

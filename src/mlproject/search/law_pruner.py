@@ -1,21 +1,7 @@
 """LawPruner: ends trials that cannot win or are past their peak, by the law of over-optimization.
 
-It works in any Optuna study that maximizes the peak of gold over KL. A trial reports its points with `report`.
-Decisions depend on gold only, never on the proxy:
-
-    pruner = LawPruner(budget=60)
-    study = optuna.create_study(direction="maximize", pruner=pruner)
-
-    def objective(trial):
-        trial.set_user_attr("rm_params", ...)
-        for step, gold, gold_se, kl in train(trial):
-            report(trial, step, gold, gold_se, kl)
-            decision = pruner.evaluate(study, trial).decision
-            if decision is PrunerDecision.CANNOT_WIN:
-                raise optuna.TrialPruned
-            if decision is PrunerDecision.PAST_PEAK:
-                break
-        return peak_gold
+It works in any Optuna study that maximizes the peak of gold over KL. A trial reports its points with `report_point` and
+asks `LawPruner.evaluate` after each. Decisions depend on gold only, never on the proxy.
 
 Axis letters: S curve points, L laws, F misfit sizes (see `mlproject.laws.posterior`).
 """
@@ -53,7 +39,13 @@ _CACHE_SIZE = 64
 
 
 class PrunerDecision(Enum):
-    """Whether a trial should continue, and if not, why. The values are written to runs and to `trials.csv`."""
+    """Whether a trial should continue, and if not, why. The values are written to runs and to `trials.csv`.
+
+    Examples:
+        >>> from mlproject import PrunerDecision
+        >>> [decision.name for decision in PrunerDecision]
+        ['CONTINUE', 'CANNOT_WIN', 'PAST_PEAK']
+    """
 
     CONTINUE = "go on"
     CANNOT_WIN = "cannot win"
@@ -83,7 +75,7 @@ class TrialEvaluation:
         return {name: value for name, value in asdict(self).items() if name != "decision"}
 
 
-def report(trial: Trial, step: int, gold: float, gold_se: float, kl: float) -> None:
+def report_point(trial: Trial, step: int, gold: float, gold_se: float, kl: float) -> None:
     """Report a curve point: gold as Optuna's intermediate value, the rest as user attributes.
 
     Args:
@@ -92,6 +84,14 @@ def report(trial: Trial, step: int, gold: float, gold_se: float, kl: float) -> N
         gold: mean gold relative to the initial policy, standard deviations.
         gold_se: standard error of `gold`.
         kl: KL from the initial policy, nats.
+
+    Examples:
+        >>> import optuna
+        >>> from mlproject import report_point
+        >>> trial = optuna.create_study(direction="maximize").ask()
+        >>> report_point(trial, step=10, gold=0.4, gold_se=0.05, kl=2.5)
+        >>> trial.user_attrs
+        {'curve/kl': {'10': 2.5}, 'curve/gold_se': {'10': 0.05}}
     """
     trial.report(gold, step)
     for name, value in ((TrialAttribute.CURVE_KL, kl), (TrialAttribute.CURVE_GOLD_SE, gold_se)):
@@ -99,7 +99,7 @@ def report(trial: Trial, step: int, gold: float, gold_se: float, kl: float) -> N
 
 
 def points_of(trial: FrozenTrial) -> list[CurvePoint]:
-    """The points reported with `report`, ordered by update; points without KL or standard error are left out."""
+    """The points reported with `report_point`, ordered by update; points without KL or standard error are left out."""
     kl, gold_se = (
         {int(k): v for k, v in trial.user_attrs.get(name, {}).items()}
         for name in (TrialAttribute.CURVE_KL, TrialAttribute.CURVE_GOLD_SE)
@@ -123,6 +123,20 @@ class LawPruner(BasePruner):
         confidence: one-sided confidence level of the upper bound on peak gold.
         certainty: P(past peak) at which a trial ends.
         method: method of optimization, as for `mlproject.laws.law_for`.
+
+    Examples:
+        >>> import optuna
+        >>> from mlproject import LawPruner, PrunerDecision, report_point
+        >>> pruner = LawPruner(budget=7)
+        >>> study = optuna.create_study(direction="maximize", pruner=pruner)
+        >>> trial = study.ask()
+        >>> gold_of = {0: 0.0, 0.5: 0.38, 1: 0.5, 2: 0.59, 4: 0.65, 8: 0.62, 16: 0.45, 24: 0.28}  # by KL
+        >>> for step, (kl, gold) in enumerate(gold_of.items()):
+        ...     report_point(trial, step, gold, gold_se=0.03, kl=kl)
+        ...     if pruner.evaluate(study, trial).decision is PrunerDecision.PAST_PEAK:
+        ...         break
+        >>> 4 < kl <= 16
+        True
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.curve import CurvePoint
 from mlproject.optimization.stopping import PRUNER, StopDecision
-from mlproject.search.law_pruner import LawPruner, PrunerDecision, report
+from mlproject.search.law_pruner import LawPruner, PrunerDecision, report_point
 
 PRUNED = "pruned"
 """The reason of a pruner that gives none."""
@@ -45,7 +45,7 @@ class PruningCallback:
     def __call__(self, point: CurvePoint) -> StopDecision | None:
         """Report a curve point to the trial and ask the pruner."""
         study, trial = self._trial()
-        report(trial, point.step, point.gold, point.gold_se, point.kl)
+        report_point(trial, point.step, point.gold, point.gold_se, point.kl)
         reported = study.get_trials(deepcopy=False)[trial.number]
         if isinstance(self.pruner, LawPruner):
             evaluation = self.pruner.evaluate(study, reported)
