@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from mlproject.config.schema import load_config
-from mlproject.search.queue import SLOT, heartbeat, is_queue, next_trial, repair_queue
+from mlproject.names import TrialAttribute
+from mlproject.search.queue import heartbeat, is_queue, next_trial, repair_queue
 
 N = 4
 OPTIONS = {"n_trials": str(N), "search_kl_coefs": "0,0.01,0.1,0.3", "search_rm_sizes": "1k,3k,25k,100k"}
@@ -32,7 +33,7 @@ def study(tmp_path):
 
 
 def slots(study, *states):
-    return [trial.user_attrs[SLOT] for trial in study.get_trials(states=states or None)]
+    return [trial.user_attrs[TrialAttribute.QUEUE_SLOT] for trial in study.get_trials(states=states or None)]
 
 
 def test_every_slot_gets_one_waiting_trial_however_often_the_queue_is_repaired(study):
@@ -57,7 +58,10 @@ def test_a_failed_trial_is_retried_once_with_its_parameters(study, config):
     first = next_trial(study, one)
     study.tell(first, state=TrialState.FAIL)
     second = next_trial(study, one)
-    assert (second.params, second.user_attrs[SLOT]) == (first.params, first.user_attrs[SLOT])
+    assert (second.params, second.user_attrs[TrialAttribute.QUEUE_SLOT]) == (
+        first.params,
+        first.user_attrs[TrialAttribute.QUEUE_SLOT],
+    )
     assert second.number != first.number
     study.tell(second, state=TrialState.FAIL)
     assert next_trial(study, one) is None
@@ -92,7 +96,7 @@ def test_heartbeats_are_sent_until_the_block_ends(study, config, monkeypatch):
 
 def test_of_two_trials_in_one_slot_the_first_counts(study, config):
     repair_queue(study, 1)  # two workers that repair at once
-    study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs={SLOT: 0}))
+    study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs={TrialAttribute.QUEUE_SLOT: 0}))
     one = config.replace(n_trials=1)
     first = next_trial(study, one)
     assert first.number == 0

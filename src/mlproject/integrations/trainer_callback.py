@@ -31,7 +31,7 @@ from mlproject.names import Artifact, Metric, Tag, TagPrefix
 from mlproject.optimization.sample_pool import Judge
 from mlproject.tracking.trainer_run import TrainerRun
 
-TABLE, SAVED_CURVE = Artifact.TRAINER_TABLE, Artifact.TRAINER_CURVE
+TABLE, SAVED_CURVE = Artifact.TRAINER_TABLE, f"overoptimization/{Artifact.CURVE}"
 """Files in the trainer's output folder: points for `python -m mlproject fit`, and every prompt's own score."""
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
     }
     if point.human is not None:
         metrics[Metric.CURVE_HUMAN] = point.human
-    metrics |= {f"{MetricPrefix.SIGNS}{name}": value for name, value in point.statistics.items()}
+    metrics |= {f"{MetricPrefix.STATISTICS}{name}": value for name, value in point.statistics.items()}
     return metrics | {f"{method}/{name}": value for name, value in point.diagnostics.items()}
 
 

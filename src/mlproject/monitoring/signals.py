@@ -15,10 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlproject.curve import Array, CurvePoint
-from mlproject.names import Sign, SignPrefix
+from mlproject.names import Statistic, StatisticPrefix
 
-HEDGES = ("hedges",)
-STOCK = ("stock-phrases", "courtesy", "apologies", "flattery", "filler", "refusals")
+HEDGES = (Statistic.HEDGES,)
+STOCK = (
+    Statistic.STOCK_PHRASES,
+    Statistic.COURTESY,
+    Statistic.APOLOGIES,
+    Statistic.FLATTERY,
+    Statistic.FILLER,
+    Statistic.REFUSALS,
+)
 """Text statistics that count stock phrases of some kind; every world has some of them."""
 
 Points = Sequence[CurvePoint]
@@ -82,7 +89,7 @@ def _rate(points: Points, counts: Sequence[str]) -> Array:
     available = [series(points, name) for name in counts if name in points[0].statistics]
     if not available:
         return np.full(len(points), np.nan)
-    return 100 * np.sum(available, axis=0) / np.maximum(series(points, "length"), 1e-9)
+    return 100 * np.sum(available, axis=0) / np.maximum(series(points, Statistic.LENGTH), 1e-9)
 
 
 def _proxy(points: Points) -> Array:
@@ -90,38 +97,38 @@ def _proxy(points: Points) -> Array:
 
 
 def _proxy_less_members(points: Points) -> Array:
-    return _proxy(points) - mean_series(points, SignPrefix.MEMBER)
+    return _proxy(points) - mean_series(points, StatisticPrefix.MEMBER)
 
 
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
     for signal in (
         Signal("length", "relative change of response length, up or down",
-               lambda points: abs(relative_rise(series(points, "length")))),
+               lambda points: abs(relative_rise(series(points, Statistic.LENGTH)))),
         Signal("repetition", "more of a response's words repeat an earlier one (share)",
-               lambda points: rise(series(points, "repetition"))),
+               lambda points: rise(series(points, Statistic.REPETITION))),
         Signal("distinct-2", "fewer of a response's word pairs are distinct (share)",
-               lambda points: -rise(series(points, "distinct-2"))),
+               lambda points: -rise(series(points, Statistic.DISTINCT_2))),
         Signal("compression", "relative rise of the compression ratio of all responses together",
-               lambda points: relative_rise(series(points, "compression"))),
+               lambda points: relative_rise(series(points, Statistic.COMPRESSION))),
         Signal("distinct responses", "fewer responses are distinct (share)",
-               lambda points: -rise(series(points, "distinct-responses"))),
+               lambda points: -rise(series(points, Statistic.DISTINCT_RESPONSES))),
         Signal("entropy", "relative fall of the policy's entropy per token",
-               lambda points: -relative_rise(series(points, "entropy"))),
+               lambda points: -relative_rise(series(points, Statistic.ENTROPY))),
         Signal("hedges", "more hedges per 100 words",
                lambda points: rise(_rate(points, HEDGES))),
         Signal("stock phrases", "more stock phrases per 100 words",
                lambda points: rise(_rate(points, STOCK))),
         Signal("test RM gap", "standard deviations that proxy less a test RM lies above its lowest so far",
-               lambda points: worst(points, SignPrefix.RM_GAP, rise_from_lowest)),
+               lambda points: worst(points, StatisticPrefix.RM_GAP, rise_from_lowest)),
         Signal("test RM", "standard deviations that a test RM lies below its highest score so far",
-               lambda points: worst(points, SignPrefix.TEST_RM, shortfall)),
+               lambda points: worst(points, StatisticPrefix.TEST_RM, shortfall)),
         Signal("ensemble disagreement", "relative rise of the standard deviation over proxies of other seeds",
-               lambda points: relative_rise(series(points, Sign.RM_DISAGREEMENT))),
+               lambda points: relative_rise(series(points, Statistic.RM_DISAGREEMENT))),
         Signal("ensemble gap", "standard deviations that proxy less other seeds' proxies lies above its lowest so far",
                lambda points: rise_from_lowest(_proxy_less_members(points))),
         Signal("ensemble", "standard deviations that the mean of other seeds' proxies lies below its highest so far",
-               lambda points: shortfall(mean_series(points, SignPrefix.MEMBER))),
+               lambda points: shortfall(mean_series(points, StatisticPrefix.MEMBER))),
         Signal("proxy", "standard deviations of the proxy's own gain",
                lambda points: rise(_proxy(points))),
         Signal("KL", "nats from the initial policy",

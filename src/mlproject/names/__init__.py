@@ -1,31 +1,22 @@
 """Every name that the project writes to MLflow and Optuna. Stores, dashboards and users' scripts rely on them.
 
-A name is never changed, only added. docs/tracking.md says what each one means; tests/names compares the two.
+A name is never changed, only added. docs/tracking.md lists them all; `tests/names` compares the two.
 """
 
-from mlproject.names.artifacts import Artifact
-from mlproject.names.metrics import Metric, MetricPrefix, Sign, SignPrefix
+from mlproject.names.artifacts import Artifact, ReportFigure
+from mlproject.names.metrics import Metric, MetricPrefix
 from mlproject.names.registry import Action, Alias, GateResult, Outcome, Status, VersionTag, VersionTagPrefix
-from mlproject.names.runs import (
-    STAGES,
-    ExperimentSuffix,
-    GoldKind,
-    Kind,
-    MlflowTag,
-    Role,
-    RolePrefix,
-    Split,
-    Stage,
-    Tag,
-    TagPrefix,
-)
+from mlproject.names.runs import STAGES, ExperimentSuffix, GoldKind, Kind, Role, RolePrefix, Split, Stage
 from mlproject.names.search import TrialAttribute
+from mlproject.names.statistics import Diagnostic, Statistic, StatisticPrefix
+from mlproject.names.tags import MlflowTag, Tag, TagPrefix
 
 __all__ = [
     "STAGES",
     "Action",
     "Alias",
     "Artifact",
+    "Diagnostic",
     "ExperimentSuffix",
     "GateResult",
     "GoldKind",
@@ -34,12 +25,13 @@ __all__ = [
     "MetricPrefix",
     "MlflowTag",
     "Outcome",
+    "ReportFigure",
     "Role",
     "RolePrefix",
-    "Sign",
-    "SignPrefix",
     "Split",
     "Stage",
+    "Statistic",
+    "StatisticPrefix",
     "Status",
     "Tag",
     "TagPrefix",

@@ -4,40 +4,103 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlproject.names.table import NameTable
+
+ARTIFACTS: Final = NameTable()
+
+
+def _figure(name: str, meaning: str, placeholder: str = "") -> str:
+    ARTIFACTS.add(f"{name}{placeholder}.png", meaning, "studies of `main`")
+    return name
+
 
 class Artifact:
     """Files and folders among the artifacts of runs."""
 
-    STEPS: Final = "steps.json"
-    REPORT: Final = "report.html"
-    MODEL: Final = "model"
-    PROMPTS: Final = "prompts"
-    SKIPPED_ROWS: Final = "skipped_rows.txt"
-    SCORER_FUNCTION: Final = "scorer.json"
-    UNITS: Final = "units.json"
-    PAIRS: Final = "pairs.parquet"
-    COMPARISONS: Final = "comparisons.parquet"
-    POOL: Final = "pool.safetensors"
-    CURVE: Final = "curve.npz"
-    SAMPLES: Final = "samples.json"
-    ROUND_DISTANCE: Final = "travelled.json"
-    AUDIT: Final = "audit.npz"
-    LAWS: Final = "laws.json"
-    PRIORS: Final = "priors.json"
-    TRIALS: Final = "trials.csv"
-    SEARCH_PAGE: Final = "search.html"
-    CELLS: Final = "cells.csv"
-    RESULTS: Final = "results"
-    FIGURE: Final = "figure.png"
-    TABLE: Final = "table.csv"
-    GATE_RESULTS: Final = "verdicts.json"
-    CANDIDATES: Final = "candidates.json"
-    GATES: Final = "gates.yaml"
-    EVIDENCE: Final = "evidence.png"
-    MODEL_CARD: Final = "model_card.md"
-    SCORER: Final = "scorer"
-    POINTS: Final = "points.csv"
-    FIT: Final = "fit.json"
-    FIT_FIGURE: Final = "fit.png"
-    TRAINER_TABLE: Final = "overoptimization.csv"
-    TRAINER_CURVE: Final = "overoptimization/curve.npz"
+    STEPS: Final = ARTIFACTS.add(
+        "steps.json", "the runs that answered: step, kind, run id, reused or not, seconds", "studies"
+    )
+    REPORT: Final = ARTIFACTS.add(
+        "report.html", "the report, one file without scripts from elsewhere", "studies of `main`"
+    )
+    MODEL: Final = ARTIFACTS.add(
+        "model",
+        "a Hugging Face folder; a reward model's config.json holds centre and scale",
+        "initial policies, gold RMs, proxy RMs, test RMs, PPO runs (the last policy)",
+    )
+    PROMPTS: Final = ARTIFACTS.add("prompts", "the prompts of the study, by split", "imported initial policies")
+    SKIPPED_ROWS: Final = ARTIFACTS.add(
+        "skipped_rows.txt", "rows of a user's file that were left out, and why", "imports"
+    )
+    SCORER_FUNCTION: Final = ARTIFACTS.add(
+        "scorer.json", "name and units of a function that plays gold", "imported gold RMs"
+    )
+    UNITS: Final = ARTIFACTS.add(
+        "units.json", "mean and standard deviation of the human judgement of the initial policy", "gold RMs"
+    )
+    PAIRS: Final = ARTIFACTS.add(
+        "pairs.parquet", "pairs with gold scores, for the scale of proxies", "imported gold RMs"
+    )
+    COMPARISONS: Final = ARTIFACTS.add("comparisons.parquet", "one row per comparison", "comparisons")
+    POOL: Final = ARTIFACTS.add(
+        "pool.safetensors", "samples, log-probabilities, gold and human scores, text statistics", "pools"
+    )
+    CURVE: Final = ARTIFACTS.add(
+        "curve.npz",
+        "every prompt's own proxy and gold score at every point (`mlproject.Curve.load`)",
+        "policy runs, fits, promotions",
+    )
+    SAMPLES: Final = ARTIFACTS.add(
+        "samples.json",
+        "a table of responses at start, peak and end, with their scores; the same columns everywhere",
+        "policy runs",
+    )
+    ROUND_DISTANCE: Final = ARTIFACTS.add(
+        "travelled.json", "sum of the distances of all rounds so far, square-root nats", "policy runs"
+    )
+    AUDIT: Final = ARTIFACTS.add("audit.npz", "a curve of one point: the peak, on the `audit` prompts", "audits")
+    LAWS: Final = ARTIFACTS.add(
+        "laws.json", "laws, peaks and trends with 95 % intervals (see `pipeline/law.py`)", "laws"
+    )
+    PRIORS: Final = ARTIFACTS.add("priors.json", "what the curves say of the peak at every RM size, by method", "laws")
+    TRIALS: Final = ARTIFACTS.add("trials.csv", "one row per finished trial", "searches")
+    SEARCH_PAGE: Final = ARTIFACTS.add(
+        "search.html", "Optuna's plots, the best curve, what was ended early", "searches"
+    )
+    CELLS: Final = ARTIFACTS.add("cells.csv", "the policy runs of the grid: name, run id, reused or not", "experiments")
+    RESULTS: Final = ARTIFACTS.add(
+        "results", "their settings, metrics and curves, as the findings read them", "experiments"
+    )
+    FIGURE: Final = ARTIFACTS.add("figure.png", "the figure that the experiment's file describes", "experiments")
+    TABLE: Final = ARTIFACTS.add("table.csv", "the table that the experiment's file describes", "experiments")
+    GATE_RESULTS: Final = ARTIFACTS.add(
+        "verdicts.json", "a table: what each gate wants, its estimate, whether it holds", "promotions"
+    )
+    CANDIDATES: Final = ARTIFACTS.add("candidates.json", "all candidates, ranked by peak gold", "promotions")
+    GATES: Final = ARTIFACTS.add("gates.yaml", "the gates as they were", "promotions")
+    EVIDENCE: Final = ARTIFACTS.add("evidence.png", "the candidate's curve beside the champion's", "promotions")
+    MODEL_CARD: Final = ARTIFACTS.add(
+        "model_card.md", "the model card of the registered version", "registered proxy RMs"
+    )
+    SCORER: Final = ARTIFACTS.add(
+        "scorer", "an MLflow pyfunc model that needs no part of this project", "registered proxy RMs"
+    )
+    POINTS: Final = ARTIFACTS.add("points.csv", "the curve as it was read", "fits")
+    FIT: Final = ARTIFACTS.add("fit.json", "law, intervals, error of every form, forecast", "fits")
+    FIT_FIGURE: Final = ARTIFACTS.add("fit.png", "the curve with its law and the forecast's stop", "fits")
+    TRAINER_TABLE: Final = ARTIFACTS.add(
+        "overoptimization.csv", "the points, as `fit --curve` reads them", "trainer runs"
+    )
+
+
+class ReportFigure:
+    """Figures of a report, as artifacts `<name>.png`."""
+
+    HEADLINE: Final = _figure(
+        "headline", "gold and proxy over sqrt(KL) for the first two methods: the paper's figure 1"
+    )
+    CURVES_PREFIX: Final = _figure("curves-", "the same for one method", "<method>")
+    HUMAN_PREFIX: Final = _figure("human-", "gold beside human judgement, smallest and largest RM", "<method>")
+    COEFFICIENTS: Final = _figure("coefficients", "the laws' coefficients over RM size")
+    PEAKS: Final = _figure("peaks", "measured and fitted peak gold over RM size")
+    SEARCH: Final = _figure("search", "peak gold of all trials over the KL coefficient")

@@ -4,123 +4,230 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlproject.names.runs import RolePrefix
+from mlproject.names.table import NameTable
+
+METRICS: Final = NameTable()
+
+_SD, _NATS, _COUNT, _SHARE, _SECONDS = "standard deviations", "nats", "count", "share", "seconds"
+_POINT = "policy runs, trainer runs, fits: every point"
+_FORECAST = "PPO runs, trainer runs: every point; fits: once"
+_END = "policy runs, trainer runs: at the end"
+_LAW = "policy runs, trainer runs, fits: at the end"
+_VALIDATED = "proxy RMs, test RMs"
 
 
 class Metric:
     """Metrics of runs."""
 
-    CURVE_KL: Final = "curve/kl"
-    CURVE_SQRT_KL: Final = "curve/sqrt_kl"
-    CURVE_PROXY: Final = "curve/proxy"
-    CURVE_PROXY_SE: Final = "curve/proxy_se"
-    CURVE_GOLD: Final = "curve/gold"
-    CURVE_GOLD_SE: Final = "curve/gold_se"
-    CURVE_HUMAN: Final = "curve/human"
-    FORECAST_PEAK_KL: Final = "forecast/peak_kl"
-    FORECAST_PEAK_KL_LOW: Final = "forecast/peak_kl_low"
-    FORECAST_PEAK_KL_HIGH: Final = "forecast/peak_kl_high"
-    FORECAST_PEAK_GOLD: Final = "forecast/peak_gold"
-    FORECAST_PEAK_GOLD_LOW: Final = "forecast/peak_gold_low"
-    FORECAST_PEAK_GOLD_HIGH: Final = "forecast/peak_gold_high"
-    FORECAST_P_PAST_PEAK: Final = "forecast/p_past_peak"
-    FORECAST_LOSES_BEYOND_KL: Final = "forecast/loses_beyond_kl"
-    FORECAST_GOLD_RESPONSES: Final = "forecast/gold_responses"
-    PEAK_GOLD: Final = "peak/gold"
-    PEAK_GOLD_SE: Final = "peak/gold_se"
-    PEAK_KL: Final = "peak/kl"
-    PEAK_STEP: Final = "peak/step"
-    DROP_GOLD: Final = "drop/gold"
-    DROP_GOLD_SE: Final = "drop/gold_se"
-    LAW_ALPHA: Final = "law/alpha"
-    LAW_BETA: Final = "law/beta"
-    LAW_RMSE: Final = "law/rmse"
-    LAW_R2: Final = "law/r2"
-    LAW_PEAK_KL: Final = "law/peak_kl"
-    LAW_PEAK_GOLD: Final = "law/peak_gold"
-    ROUND_SQRT_KL_SUM: Final = "round/sqrt_kl_sum"
-    SFT_LOSS: Final = "sft/loss"
-    RM_TRAIN_LOSS: Final = "rm/train_loss"
-    RM_VAL_ACCURACY: Final = "rm/val_accuracy"
-    RM_VAL_LOSS: Final = "rm/val_loss"
-    RM_VAL_LOSS_CALIBRATED: Final = "rm/val_loss_calibrated"
-    RM_GOLD_ACCURACY: Final = "rm/gold_accuracy"
-    RM_ECE: Final = "rm/ece"
-    RM_SCALE: Final = "rm/scale"
-    RM_ACCURACY_BROAD: Final = "rm/accuracy_broad"
-    RM_LOSS_BROAD: Final = "rm/loss_broad"
-    RM_ECE_BROAD: Final = "rm/ece_broad"
-    RM_ACCURACY_INITIAL_POLICY: Final = "rm/accuracy_initial_policy"
-    RM_LOSS_INITIAL_POLICY: Final = "rm/loss_initial_policy"
-    RM_ECE_INITIAL_POLICY: Final = "rm/ece_initial_policy"
-    COMPARISONS_COUNT: Final = "comparisons/count"
-    COMPARISONS_HELD_OUT: Final = "comparisons/held_out"
-    COMPARISONS_TIES_DROPPED: Final = "comparisons/ties_dropped"
-    COMPARISONS_ROWS_SKIPPED: Final = "comparisons/rows_skipped"
-    POOL_GOLD_MEAN: Final = "pool/gold_mean"
-    POOL_GOLD_STD: Final = "pool/gold_std"
-    POOL_DISTINCT: Final = "pool/distinct"
-    POOL_MEAN_LENGTH: Final = "pool/mean_length"
-    POOL_GOLD_HUMAN_CORRELATION: Final = "pool/gold_human_correlation"
-    GOLD_CENTRE: Final = "gold/centre"
-    GOLD_SD: Final = "gold/sd"
-    GOLD_TIES: Final = "gold/ties"
-    PROMPTS_ROWS_SKIPPED: Final = "prompts/rows_skipped"
-    PROMPTS_TOO_LONG: Final = "prompts/too_long"
-    AUDIT_GOLD: Final = "audit/gold"
-    AUDIT_GOLD_SE: Final = "audit/gold_se"
-    AUDIT_PROXY: Final = "audit/proxy"
-    AUDIT_KL: Final = "audit/kl"
-    AUDIT_STEP: Final = "audit/step"
-    TRIALS_COMPLETE: Final = "trials/complete"
-    TRIALS_PRUNED: Final = "trials/pruned"
-    TRIALS_UPDATES: Final = "trials/updates"
-    BEST_PEAK_GOLD: Final = "best/peak_gold"
-    BEST_KL_COEF: Final = "best/kl_coef"
-    GATES_PASSED: Final = "gates/passed"
-    CANDIDATES: Final = "candidates"
-    CANDIDATE_PEAK_GOLD: Final = "candidate/peak_gold"
-    STUDY_SECONDS: Final = "study/seconds"
-    STUDY_STEP_SECONDS: Final = "study/step_seconds"
-    STUDY_TRACKING_SECONDS: Final = "study/tracking_seconds"
-    STUDY_STEPS_MADE: Final = "study/steps_made"
-    STUDY_STEPS_REUSED: Final = "study/steps_reused"
-    MONITOR_SECONDS: Final = "monitor/seconds"
-    MONITOR_SHARE: Final = "monitor/share"
-    MONITOR_PROMPTS: Final = "monitor/prompts"
-    MONITOR_EVERY: Final = "monitor/every"
+    CURVE_KL: Final = METRICS.add(
+        "curve/kl", "KL from the initial policy, summed over a response's tokens", _POINT, _NATS
+    )
+    CURVE_SQRT_KL: Final = METRICS.add("curve/sqrt_kl", "its square root, the distance d", _POINT, "square-root nats")
+    CURVE_PROXY: Final = METRICS.add("curve/proxy", "proxy score above the initial policy's", _POINT, _SD)
+    CURVE_PROXY_SE: Final = METRICS.add("curve/proxy_se", "its standard error over prompts", _POINT, _SD)
+    CURVE_GOLD: Final = METRICS.add("curve/gold", "gold score above the initial policy's", _POINT, _SD)
+    CURVE_GOLD_SE: Final = METRICS.add("curve/gold_se", "its standard error over prompts", _POINT, _SD)
+    CURVE_HUMAN: Final = METRICS.add(
+        "curve/human",
+        "human judgement above the initial policy's",
+        "policy runs of the embedded world: every point",
+        _SD,
+    )
+    FORECAST_PEAK_KL: Final = METRICS.add("forecast/peak_kl", "KL at which gold is expected to peak", _FORECAST, _NATS)
+    FORECAST_PEAK_KL_LOW: Final = METRICS.add("forecast/peak_kl_low", "95 % interval, lower end", _FORECAST, _NATS)
+    FORECAST_PEAK_KL_HIGH: Final = METRICS.add("forecast/peak_kl_high", "95 % interval, upper end", _FORECAST, _NATS)
+    FORECAST_PEAK_GOLD: Final = METRICS.add("forecast/peak_gold", "gold score expected at the peak", _FORECAST, _SD)
+    FORECAST_PEAK_GOLD_LOW: Final = METRICS.add("forecast/peak_gold_low", "95 % interval, lower end", _FORECAST, _SD)
+    FORECAST_PEAK_GOLD_HIGH: Final = METRICS.add("forecast/peak_gold_high", "95 % interval, upper end", _FORECAST, _SD)
+    FORECAST_P_PAST_PEAK: Final = METRICS.add(
+        "forecast/p_past_peak", "P(past peak): the peak lies at a smaller KL", _FORECAST, "probability"
+    )
+    FORECAST_LOSES_BEYOND_KL: Final = METRICS.add(
+        "forecast/loses_beyond_kl", "KL beyond which further optimization is expected to lose gold", _FORECAST, _NATS
+    )
+    FORECAST_GOLD_RESPONSES: Final = METRICS.add(
+        "forecast/gold_responses", "gold-scored responses that the forecast rests on", _FORECAST, _COUNT
+    )
+    PEAK_GOLD: Final = METRICS.add(
+        "peak/gold", "gold at the peak: chosen on one half of the prompts, scored on the other", _END, _SD
+    )
+    PEAK_GOLD_SE: Final = METRICS.add("peak/gold_se", "its standard error over prompts", _END, _SD)
+    PEAK_KL: Final = METRICS.add("peak/kl", "KL at the peak", _END, _NATS)
+    PEAK_STEP: Final = METRICS.add("peak/step", "n (best-of-n) or update (PPO) at the peak", _END, "step")
+    DROP_GOLD: Final = METRICS.add("drop/gold", "gold lost from the peak to the last point", _END, _SD)
+    DROP_GOLD_SE: Final = METRICS.add("drop/gold_se", "its standard error, paired over prompts", _END, _SD)
+    LAW_ALPHA: Final = METRICS.add("law/alpha", "fitted coefficient a", _LAW, "standard deviations per square-root nat")
+    LAW_BETA: Final = METRICS.add(
+        "law/beta",
+        "fitted coefficient b of R(d) = d(a - b d), best-of-n, or R(d) = d(a - b log d), RL",
+        _LAW,
+        "standard deviations per nat (best-of-n) or per square-root nat (RL)",
+    )
+    LAW_RMSE: Final = METRICS.add("law/rmse", "root mean squared error of the fit", _LAW, _SD)
+    LAW_R2: Final = METRICS.add("law/r2", "coefficient of determination of the fit", _LAW, _SHARE)
+    LAW_PEAK_KL: Final = METRICS.add("law/peak_kl", "KL at the fitted law's peak", _LAW, _NATS)
+    LAW_PEAK_GOLD: Final = METRICS.add("law/peak_gold", "gold at the fitted law's peak", _LAW, _SD)
+    ROUND_SQRT_KL_SUM: Final = METRICS.add(
+        "round/sqrt_kl_sum", "distances of all rounds so far, added up", "policy runs: at the end", "square-root nats"
+    )
+    SFT_LOSS: Final = METRICS.add(
+        "sft/loss", "training loss of the last steps", "trained initial policies", "nats per token"
+    )
+    RM_TRAIN_LOSS: Final = METRICS.add(
+        "rm/train_loss", "training loss of the last steps", "trained reward models", "nats per comparison"
+    )
+    RM_VAL_ACCURACY: Final = METRICS.add(
+        "rm/val_accuracy", "held-out comparisons ordered as labelled; ties count half", _VALIDATED, _SHARE
+    )
+    RM_VAL_LOSS: Final = METRICS.add(
+        "rm/val_loss", "Bradley-Terry loss on held-out comparisons", _VALIDATED, "nats per comparison"
+    )
+    RM_VAL_LOSS_CALIBRATED: Final = METRICS.add(
+        "rm/val_loss_calibrated",
+        "the same after scaling, against gold's soft labels",
+        _VALIDATED,
+        "nats per comparison",
+    )
+    RM_GOLD_ACCURACY: Final = METRICS.add(
+        "rm/gold_accuracy", "pairs ordered as gold does, where gold did not label the comparisons", _VALIDATED, _SHARE
+    )
+    RM_ECE: Final = METRICS.add("rm/ece", "expected calibration error after scaling", _VALIDATED, "probability")
+    RM_SCALE: Final = METRICS.add(
+        "rm/scale", "factor that puts raw scores on gold's scale", _VALIDATED, "standard deviations per raw unit"
+    )
+    RM_ACCURACY_BROAD: Final = METRICS.add(
+        "rm/accuracy_broad",
+        "agreement with human judgement on the held-out part of the training mix",
+        "trained gold RMs",
+        _SHARE,
+    )
+    RM_LOSS_BROAD: Final = METRICS.add(
+        "rm/loss_broad", "Bradley-Terry loss there", "trained gold RMs", "nats per comparison"
+    )
+    RM_ECE_BROAD: Final = METRICS.add(
+        "rm/ece_broad", "expected calibration error there", "trained gold RMs", "probability"
+    )
+    RM_ACCURACY_INITIAL_POLICY: Final = METRICS.add(
+        "rm/accuracy_initial_policy",
+        "agreement with human judgement on the initial policy's pairs",
+        "trained gold RMs",
+        _SHARE,
+    )
+    RM_LOSS_INITIAL_POLICY: Final = METRICS.add(
+        "rm/loss_initial_policy", "Bradley-Terry loss there", "trained gold RMs", "nats per comparison"
+    )
+    RM_ECE_INITIAL_POLICY: Final = METRICS.add(
+        "rm/ece_initial_policy", "expected calibration error there", "trained gold RMs", "probability"
+    )
+    COMPARISONS_COUNT: Final = METRICS.add("comparisons/count", "comparisons", "comparisons", _COUNT)
+    COMPARISONS_HELD_OUT: Final = METRICS.add("comparisons/held_out", "of them held out", "comparisons", _COUNT)
+    COMPARISONS_TIES_DROPPED: Final = METRICS.add(
+        "comparisons/ties_dropped", "pairs dropped because gold scores both alike", "generated comparisons", _COUNT
+    )
+    COMPARISONS_ROWS_SKIPPED: Final = METRICS.add(
+        "comparisons/rows_skipped", "rows of the file that were left out", "imported comparisons", _COUNT
+    )
+    POOL_GOLD_MEAN: Final = METRICS.add("pool/gold_mean", "mean gold score of the samples", "pools", _SD)
+    POOL_GOLD_STD: Final = METRICS.add("pool/gold_std", "standard deviation of the gold scores", "pools", _SD)
+    POOL_DISTINCT: Final = METRICS.add("pool/distinct", "distinct samples among all", "pools", _SHARE)
+    POOL_MEAN_LENGTH: Final = METRICS.add("pool/mean_length", "mean length of the samples", "pools", "tokens")
+    POOL_GOLD_HUMAN_CORRELATION: Final = METRICS.add(
+        "pool/gold_human_correlation",
+        "correlation of gold score and human judgement",
+        "pools of the embedded world",
+        "correlation",
+    )
+    GOLD_CENTRE: Final = METRICS.add(
+        "gold/centre", "mean raw score of the initial policy's responses", "imported gold RMs", "raw units"
+    )
+    GOLD_SD: Final = METRICS.add("gold/sd", "standard deviation of those scores", "imported gold RMs", "raw units")
+    GOLD_TIES: Final = METRICS.add("gold/ties", "pairs that it scores alike", "imported gold RMs", _SHARE)
+    PROMPTS_ROWS_SKIPPED: Final = METRICS.add(
+        "prompts/rows_skipped", "rows of the file that were left out", "imported initial policies", _COUNT
+    )
+    PROMPTS_TOO_LONG: Final = METRICS.add(
+        "prompts/too_long", "prompts longer than `max_prompt_tokens`", "imported initial policies", _COUNT
+    )
+    AUDIT_GOLD: Final = METRICS.add("audit/gold", "gold score at the peak on the `audit` prompts", "audits", _SD)
+    AUDIT_GOLD_SE: Final = METRICS.add("audit/gold_se", "its standard error over prompts", "audits", _SD)
+    AUDIT_PROXY: Final = METRICS.add("audit/proxy", "proxy score there", "audits", _SD)
+    AUDIT_KL: Final = METRICS.add("audit/kl", "KL there", "audits", _NATS)
+    AUDIT_STEP: Final = METRICS.add("audit/step", "n or update of the peak", "audits", "step")
+    TRIALS_COMPLETE: Final = METRICS.add("trials/complete", "complete trials", "searches", _COUNT)
+    TRIALS_PRUNED: Final = METRICS.add(
+        "trials/pruned", "trials ended early because they could not win", "searches", _COUNT
+    )
+    TRIALS_UPDATES: Final = METRICS.add("trials/updates", "PPO updates that the search made", "searches", _COUNT)
+    BEST_PEAK_GOLD: Final = METRICS.add("best/peak_gold", "peak gold of the best trial", "searches", _SD)
+    BEST_KL_COEF: Final = METRICS.add(
+        "best/kl_coef", "KL coefficient of the best trial", "searches", "standard deviations per nat"
+    )
+    GATES_PASSED: Final = METRICS.add("gates/passed", "1 if all gates hold, else 0", "promotions", "0 or 1")
+    CANDIDATES: Final = METRICS.add("candidates", "candidates that were compared", "promotions", _COUNT)
+    CANDIDATE_PEAK_GOLD: Final = METRICS.add("candidate/peak_gold", "peak gold of the candidate", "promotions", _SD)
+    STUDY_SECONDS: Final = METRICS.add("study/seconds", "wall time of the command", "studies", _SECONDS)
+    STUDY_STEP_SECONDS: Final = METRICS.add(
+        "study/step_seconds", "process time of all steps it made", "studies", _SECONDS
+    )
+    STUDY_TRACKING_SECONDS: Final = METRICS.add(
+        "study/tracking_seconds", "of these, on the tracking server", "studies", _SECONDS
+    )
+    STUDY_STEPS_MADE: Final = METRICS.add("study/steps_made", "steps it made", "studies", _COUNT)
+    STUDY_STEPS_REUSED: Final = METRICS.add("study/steps_reused", "steps it found finished", "studies", _COUNT)
+    MONITOR_SECONDS: Final = METRICS.add(
+        "monitor/seconds", "time of this measurement", "trainer runs: every point", _SECONDS
+    )
+    MONITOR_SHARE: Final = METRICS.add(
+        "monitor/share", "share of the training's time that measuring took", "trainer runs: every point", _SHARE
+    )
+    MONITOR_PROMPTS: Final = METRICS.add(
+        "monitor/prompts", "held-out prompts in use", "trainer runs: every point", _COUNT
+    )
+    MONITOR_EVERY: Final = METRICS.add(
+        "monitor/every", "optimizer steps between measurements", "trainer runs: every point", "steps"
+    )
 
 
 class MetricPrefix:
-    """What families of metrics begin with. The diagnostics of a method begin with its name and `/`."""
+    """What families of metrics begin with."""
 
     CURVE: Final = "curve/"
     FORECAST: Final = "forecast/"
-    SIGNS: Final = "signs/"
-    ALARMS: Final = "alarms/"
-    EVALUATOR: Final = "meter/"
-    PROMPTS: Final = "prompts/"
+    PROMPTS: Final = METRICS.add_family(
+        "prompts/", "<split>", "prompts of a split", "imported initial policies", _COUNT
+    )
     RM: Final = "rm/"
-    TREND: Final = "trend/"
-    RANK: Final = "rank/"
-    GATE: Final = "gate/"
-
-
-class Sign:
-    """Text statistics and other quantities that need no gold; as metrics `signs/<name>`."""
-
-    LENGTH: Final = "length"
-    REPETITION: Final = "repetition"
-    DISTINCT_2: Final = "distinct-2"
-    DISTINCT_RESPONSES: Final = "distinct-responses"
-    COMPRESSION: Final = "compression"
-    ENTROPY: Final = "entropy"
-    RM_DISAGREEMENT: Final = "rm_disagreement"
-
-
-class SignPrefix:
-    """What the signs of auxiliary reward models begin with; the test RM's size or the member's seed follows."""
-
-    TEST_RM: Final = RolePrefix.TEST_RM
-    MEMBER: Final = RolePrefix.MEMBER
-    RM_GAP: Final = "rm_gap."
+    STATISTICS: Final = METRICS.add_family(
+        "signs/", "<statistic>", "text statistics and auxiliary reward models", _POINT, "see below"
+    )
+    ALARMS: Final = METRICS.add_family(
+        "alarms/",
+        "<alarm>",
+        "1 where the alarm is raised, else 0; on PPO runs since 0.2.0",
+        "PPO runs, trainer runs: every point",
+        "0 or 1",
+    )
+    EVALUATOR: Final = METRICS.add_family(
+        "meter/",
+        "<diagnostic>",
+        "how sampled KL estimates compare with the exact KL",
+        "trainer runs: every point",
+        "see below",
+    )
+    TREND: Final = METRICS.add_family(
+        "trend/",
+        "<method>_<coefficient>_slope",
+        "slope of a law's coefficient over log10 of RM parameters",
+        "laws",
+        "unit of the coefficient",
+    )
+    RANK: Final = METRICS.add_family(
+        "rank/", "<method>_seed_<seed>", "Spearman's correlation of peak gold with RM size", "laws", "correlation"
+    )
+    GATE: Final = METRICS.add_family(
+        "gate/",
+        "<gate>",
+        "a gate's estimate; `_low`, `_high`: its interval; `_holds`: 0 or 1",
+        "promotions",
+        "of the gate",
+    )

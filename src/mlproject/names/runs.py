@@ -1,144 +1,103 @@
-"""Experiments, kinds, inputs and tags of runs."""
+"""What runs are, where they are kept, and what they read."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from mlproject.names.table import NameTable
+
+EXPERIMENTS: Final = NameTable()
+KINDS: Final = NameTable()
+ROLES: Final = NameTable()
+SPLITS: Final = NameTable()
+STAGE_NAMES: Final = NameTable()
+GOLD_KINDS: Final = NameTable()
+
 
 class ExperimentSuffix:
-    """Suffixes of the option `experiment`: the MLflow experiments that hold the runs."""
+    """What follows the option `experiment` in the names of the MLflow experiments."""
 
-    POLICY_RUNS: Final = ""
-    MODELS: Final = "/models"
-    STUDIES: Final = "/studies"
+    POLICY_RUNS: Final = EXPERIMENTS.add("", "policy runs, flat, so that MLflow charts them together")
+    MODELS: Final = EXPERIMENTS.add("/models", "initial policies, gold RMs, comparisons, pools, proxy RMs, test RMs")
+    STUDIES: Final = EXPERIMENTS.add("/studies", "laws, searches, experiments, audits, promotions, fits, invocations")
 
 
 class Kind:
-    """Values of the tag `mlproject.kind`: what a run is."""
+    """Values of the tag `mlproject.kind`."""
 
-    STUDY: Final = "study"
-    INITIAL_POLICY: Final = "initial-policy"
-    GOLD_RM: Final = "gold-rm"
-    COMPARISONS: Final = "comparisons"
-    POOL: Final = "pool"
-    PROXY_RM: Final = "proxy-rm"
-    TEST_RM: Final = "test-rm"
-    POLICY_RUN: Final = "policy-run"
-    LAW: Final = "law"
-    EXPERIMENT: Final = "experiment"
-    SEARCH: Final = "search"
-    AUDIT: Final = "audit"
-    PROMOTION: Final = "promotion"
-    FIT: Final = "fit"
-    TRAINER_RUN: Final = "trainer-run"
-    CHECKPOINT: Final = "checkpoint"
+    STUDY: Final = KINDS.add("study", "one invocation of a command; lists the runs that answered it", "every command")
+    INITIAL_POLICY: Final = KINDS.add("initial-policy", "the policy before optimization", "trained, or imported")
+    GOLD_RM: Final = KINDS.add("gold-rm", "what plays gold", "trained, imported, or a test RM")
+    COMPARISONS: Final = KINDS.add("comparisons", "labelled pairs of responses", "generated, or imported")
+    POOL: Final = KINDS.add("pool", "samples of the initial policy on one split of the prompts", "one for each split")
+    PROXY_RM: Final = KINDS.add("proxy-rm", "a reward model that policies are optimized against", "each size and seed")
+    TEST_RM: Final = KINDS.add(
+        "test-rm", "a reward model trained on the half of the comparisons that no proxy sees", "`test_rms`, `gold=none`"
+    )
+    POLICY_RUN: Final = KINDS.add(
+        "policy-run", "one optimization of the policy against one proxy: one curve", "each method, size and seed"
+    )
+    LAW: Final = KINDS.add("law", "laws fitted to all curves of a study", "`main`")
+    EXPERIMENT: Final = KINDS.add("experiment", "the policy runs of one grid, with figure and table", "`experiment`")
+    SEARCH: Final = KINDS.add("search", "a search over policy runs, with its trials", "`main`, `search`")
+    AUDIT: Final = KINDS.add("audit", "gold of a policy at its peak on the `audit` prompts", "`promote`")
+    PROMOTION: Final = KINDS.add("promotion", "one promotion or rollback", "`main`, `promote`, `rollback`")
+    FIT: Final = KINDS.add("fit", "the law and the forecast of a curve that was logged elsewhere", "`fit`")
+    TRAINER_RUN: Final = KINDS.add(
+        "trainer-run", "somebody else's training with our callback; no study reuses it", "`OveroptimizationCallback`"
+    )
+    CHECKPOINT: Final = KINDS.add(
+        "checkpoint", "an MLflow LoggedModel: the policy at one stage", "PPO runs, at the end"
+    )
 
 
 class Role:
-    """Keys of the tag `mlproject.inputs`: what an input is to the run that reads it. Part of fingerprints."""
+    """Keys of the tag `mlproject.inputs`. Part of fingerprints."""
 
-    INITIAL_POLICY: Final = "initial-policy"
-    GOLD_RM: Final = "gold-rm"
-    COMPARISONS: Final = "comparisons"
-    POOL: Final = "pool"
-    PROXY_RM: Final = "proxy-rm"
-    TEST_RM: Final = "test-rm"
-    POLICY_RUN: Final = "policy-run"
-    LAW: Final = "law"
-    EARLIER: Final = "earlier"
-    OPTIMIZED: Final = "optimized"
+    INITIAL_POLICY: Final = ROLES.add("initial-policy", "writes the responses; KL is measured from it")
+    GOLD_RM: Final = ROLES.add("gold-rm", "plays gold")
+    COMPARISONS: Final = ROLES.add("comparisons", "what a reward model is trained on")
+    POOL: Final = ROLES.add("pool", "samples of the initial policy on the prompts that are measured on")
+    PROXY_RM: Final = ROLES.add("proxy-rm", "the proxy that is optimized, audited or promoted")
+    TEST_RM: Final = ROLES.add("test-rm", "the test RM that plays gold where there is nothing better")
+    POLICY_RUN: Final = ROLES.add("policy-run", "the curve that is audited, or that a promotion rests on")
+    LAW: Final = ROLES.add("law", "whose priors a forecast starts from")
+    EARLIER: Final = ROLES.add("earlier", "policy run of the round before")
+    OPTIMIZED: Final = ROLES.add("optimized", "policy run whose policy writes the comparisons of a later round")
+    CURVE: Final = ROLES.add("0", "of a law run: its policy runs, counted `0`, `1`, ...")
 
 
 class RolePrefix:
     """What the roles of several inputs of one kind begin with."""
 
-    EARLIER: Final = "earlier-"
-    TEST_RM: Final = "test_rm."
-    MEMBER: Final = "member."
+    EARLIER: Final = ROLES.add_family("earlier-", "<i>", "comparisons of earlier rounds, counted from 0")
+    TEST_RM: Final = ROLES.add_family("test_rm.", "<size>", "a test RM that scores every curve point")
+    MEMBER: Final = ROLES.add_family("member.", "<seed>", "a proxy of another seed that scores every curve point")
 
 
 class Split:
-    """Disjoint sets of prompts."""
+    """Disjoint sets of prompts: params are named `<split>_prompts`."""
 
-    TRAIN: Final = "train"
-    CURVE: Final = "curve"
-    AUDIT: Final = "audit"
+    TRAIN: Final = SPLITS.add("train", "comparisons and rollouts")
+    CURVE: Final = SPLITS.add("curve", "every curve point of every run")
+    AUDIT: Final = SPLITS.add("audit", "promotions only")
 
 
 class Stage:
-    """Points of a curve whose responses and weights are kept."""
+    """Points of a curve whose responses and weights are saved: values of the tag `mlproject.stage`."""
 
-    START: Final = "start"
-    PEAK: Final = "peak"
-    END: Final = "end"
+    START: Final = STAGE_NAMES.add("start", "the first point: the initial policy")
+    PEAK: Final = STAGE_NAMES.add("peak", "the point of the highest gold score")
+    END: Final = STAGE_NAMES.add("end", "the last point")
 
 
 STAGES: Final = (Stage.START, Stage.PEAK, Stage.END)
 
 
-class Tag:
-    """Tags of runs and of logged models."""
-
-    KIND: Final = "mlproject.kind"
-    FINGERPRINT: Final = "mlproject.fingerprint"
-    INPUTS: Final = "mlproject.inputs"
-    MADE_BY: Final = "mlproject.made_by"
-    ENTRY_POINT: Final = "mlproject.entry_point"
-    STUDY_FINGERPRINT: Final = "mlproject.study_fingerprint"
-    METHOD: Final = "mlproject.method"
-    PROXY_RUN_ID: Final = "mlproject.proxy_run_id"
-    GOLD: Final = "mlproject.gold"
-    COMPLETE: Final = "mlproject.complete"
-    VERDICT: Final = "mlproject.verdict"
-    STAGE: Final = "mlproject.stage"
-    WEIGHTS_SHA256: Final = "mlproject.weights_sha256"
-    HOST: Final = "mlproject.host"
-    PID: Final = "mlproject.pid"
-    PID_STARTED: Final = "mlproject.pid_started"
-    PROCESSES: Final = "mlproject.how.processes"
-    LAW_FORM: Final = "law/form"
-    FORECAST_STOPPED_AT: Final = "forecast/stopped_at"
-    KL_BUDGET_STOPPED_AT: Final = "kl_budget.stopped_at"
-    GOLD_SE: Final = "gold_se"
-    STUDY_NAME: Final = "optuna.study_name"
-    TRIAL_NUMBER: Final = "optuna.trial_number"
-    BEST_RM_SIZE: Final = "best.rm_size"
-    BEST_RUN_ID: Final = "best.run_id"
-    PROMOTION_MODEL: Final = "promotion.registered_model"
-    PROMOTION_ACTION: Final = "promotion.action"
-    PROMOTION_TURN: Final = "promotion.turn"
-    PROMOTION_FROM: Final = "promotion.from"
-    PROMOTION_TO: Final = "promotion.to"
-    PROMOTION_VERDICT: Final = "promotion.verdict"
-    PROMOTION_OUTCOME: Final = "promotion.outcome"
-    PROMOTION_WHO: Final = "promotion.who"
-    PROMOTION_WHY: Final = "promotion.why"
-    CANDIDATE_VERSION: Final = "candidate.version"
-    CANDIDATE_RM_SIZE: Final = "candidate.rm_size"
-    CANDIDATE_SEED: Final = "candidate.seed"
-
-
-class TagPrefix:
-    """What families of tags begin with."""
-
-    VERDICT: Final = "mlproject.verdict."
-    HOW: Final = "mlproject.how."
-    ALARM: Final = "mlproject.alarm."
-
-
-class MlflowTag:
-    """Tags of MLflow's own that the project writes."""
-
-    NOTE: Final = "mlflow.note.content"
-    LOGGED_ARTIFACTS: Final = "mlflow.loggedArtifacts"
-    RUN_COLOR: Final = "mlflow.runColor"
-    SHARED_VIEW_PREFIX: Final = "mlflow.sharedViewState."
-
-
 class GoldKind:
     """Values of the tag `mlproject.gold`: what plays gold."""
 
-    TRAINED: Final = "trained"
-    CHECKPOINT: Final = "checkpoint"
-    FUNCTION: Final = "function"
-    TEST_RM: Final = "test-rm"
+    TRAINED: Final = GOLD_KINDS.add("trained", "a gold RM that the study trains")
+    CHECKPOINT: Final = GOLD_KINDS.add("checkpoint", "a user's reward model")
+    FUNCTION: Final = GOLD_KINDS.add("function", "a user's Python function")
+    TEST_RM: Final = GOLD_KINDS.add("test-rm", "a test RM, where nothing better was to be had")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mlproject.curve import Array
-from mlproject.names import Sign, SignPrefix
+from mlproject.names import Statistic, StatisticPrefix
 
 
 def auxiliary_signs(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, Array]:
@@ -29,9 +29,9 @@ def auxiliary_signs(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, A
     """
     signs = dict(auxiliary)
     for role, gain in auxiliary.items():
-        if role.startswith(SignPrefix.TEST_RM):
-            signs[SignPrefix.RM_GAP + role.removeprefix(SignPrefix.TEST_RM)] = proxy - gain
-    members = [gain for role, gain in auxiliary.items() if role.startswith(SignPrefix.MEMBER)]
+        if role.startswith(StatisticPrefix.TEST_RM):
+            signs[StatisticPrefix.RM_GAP + role.removeprefix(StatisticPrefix.TEST_RM)] = proxy - gain
+    members = [gain for role, gain in auxiliary.items() if role.startswith(StatisticPrefix.MEMBER)]
     if members:
-        signs[Sign.RM_DISAGREEMENT] = np.std([proxy, *members], axis=0, ddof=1)
+        signs[Statistic.RM_DISAGREEMENT] = np.std([proxy, *members], axis=0, ddof=1)
     return signs

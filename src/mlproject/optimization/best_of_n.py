@@ -13,6 +13,7 @@ import numpy as np
 
 from mlproject.curve import CurvePoint
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_sample_size, n_grid
+from mlproject.names import Diagnostic
 from mlproject.options.declaration import Options, option
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
     select = BestOfN(proxy_PN, ns)
     diagnostics_G = [
         {
-            "kl_true": float(select(beirami_kl(task.log_prob_PN, n), index=g).mean()),
-            "effective_samples": effective_sample_size(task.samples_per_prompt, n),
+            Diagnostic.KL_TRUE: float(select(beirami_kl(task.log_prob_PN, n), index=g).mean()),
+            Diagnostic.EFFECTIVE_SAMPLES: effective_sample_size(task.samples_per_prompt, n),
         }
         for g, n in enumerate(ns.tolist())
     ]

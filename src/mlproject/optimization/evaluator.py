@@ -24,6 +24,7 @@ from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
+from mlproject.names import Diagnostic, Statistic
 from mlproject.optimization.auxiliary_rms import auxiliary_signs
 from mlproject.optimization.sample_pool import Judge, Pool
 from mlproject.worlds.text_stats import collective_stats
@@ -131,7 +132,7 @@ class Evaluator:
         moved = measure_kl(policy, self._initial_policy, sequences)
         said = {**(diagnostics or {}), **_sampled_estimates(moved)}
         if self._round_start is not None:
-            said["round_kl"] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
+            said[Diagnostic.ROUND_KL] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
         responses = Responses.of_prompts(self._texts, sequences, self._prompt_format)
         proxy_PM, gold_PM = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
         human_B = self._world.judge(responses.prompts, responses.texts)
@@ -219,7 +220,7 @@ class Evaluator:
         return {
             **{name: float(values.mean()) for name, values in seen.items()},
             **collective_stats(responses.texts),
-            "entropy": float(moved.entropy_B.sum()) / tokens,
+            Statistic.ENTROPY: float(moved.entropy_B.sum()) / tokens,
         }
 
     def _auxiliary_signs_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
@@ -272,7 +273,7 @@ def _sampled_estimates(moved: Divergence) -> dict[str, float]:
     k1_B, k3_B = k1(log_ratio_BR).sum(axis=1), k3(log_ratio_BR).sum(axis=1)
     gap, gap_se = mean_and_se(k1_B - kl_B)
     return {
-        "kl_k1": float(k1_B.mean()),
-        "kl_k3": float(k3_B.mean()),
-        "kl_disagreement": gap / gap_se if gap_se > 0 else 0.0,
+        Diagnostic.KL_K1: float(k1_B.mean()),
+        Diagnostic.KL_K3: float(k3_B.mean()),
+        Diagnostic.KL_DISAGREEMENT: gap / gap_se if gap_se > 0 else 0.0,
     }

@@ -32,6 +32,7 @@ from mlproject.models.log_probs import at_responses, log_probs_of
 from mlproject.models.lora import add_adapters
 from mlproject.models.prompt_format import Responses
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
+from mlproject.names import Diagnostic
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.rollout_shards import Shard, gather_shards, shards_of_process
 from mlproject.optimization.task import OptimizationTask
@@ -154,9 +155,9 @@ def collect(task: OptimizationTask, actor_critic: ActorCritic) -> tuple[Rollouts
     own = [roll_out(task, actor_critic, part, source) for part, source in shards_of_process(task, index)]
     batch = gather_shards(task, own)
     mask_BR = batch.sequences.response_mask_BR
-    seen = {"proxy_on_rollouts": float(batch.scores_B.mean())}
+    seen = {Diagnostic.PROXY_ON_ROLLOUTS: float(batch.scores_B.mean())}
     if options["kl_coef"] > 0:
-        seen["log_ratio"] = float(batch.log_ratio_BR.sum(1).mean())
+        seen[Diagnostic.LOG_RATIO] = float(batch.log_ratio_BR.sum(1).mean())
     rewards_BR = shaped_rewards(batch.scores_B, batch.log_ratio_BR, mask_BR, options["kl_coef"])
     advantages_BR = generalized_advantages(rewards_BR, batch.values_BR, mask_BR, options["ppo_gae_lambda"])
     returns_BR = advantages_BR + batch.values_BR
@@ -247,9 +248,9 @@ def ppo_loss(
     value_loss = 0.5 * masked_mean((values_BR - rollouts.returns_BR) ** 2, mask_BR)
     with torch.no_grad():
         said = {
-            "clip_fraction": masked_mean((ratio_BR != clipped_BR).float(), mask_BR),
-            "approx_kl": masked_mean(ratio_BR - 1 - log_ratio_BR, mask_BR),
-            "entropy": masked_mean(-(log_p_BRV.exp() * log_p_BRV).sum(-1), mask_BR),
-            "value_loss": value_loss.detach(),
+            Diagnostic.CLIP_FRACTION: masked_mean((ratio_BR != clipped_BR).float(), mask_BR),
+            Diagnostic.APPROX_KL: masked_mean(ratio_BR - 1 - log_ratio_BR, mask_BR),
+            Diagnostic.ENTROPY: masked_mean(-(log_p_BRV.exp() * log_p_BRV).sum(-1), mask_BR),
+            Diagnostic.VALUE_LOSS: value_loss.detach(),
         }
     return value_loss - masked_mean(gain_BR, mask_BR), said

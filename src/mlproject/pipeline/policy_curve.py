@@ -13,7 +13,7 @@ from mlproject.laws import Prior, law_for
 from mlproject.models.collectives import broadcast
 from mlproject.monitoring.metrics import point_metrics, summaries
 from mlproject.monitoring.monitor import OveroptimizationMonitor
-from mlproject.names import Artifact, Metric, Role, Split, Stage, Tag, TagPrefix
+from mlproject.names import Artifact, Diagnostic, Metric, Role, Split, Stage, Tag, TagPrefix
 from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
 from mlproject.optimization.stopping import Callback, ForecastStop, KLBudgetStop, StopDecision, StopRule, follow
 from mlproject.optimization.task import OptimizationTask
@@ -153,4 +153,4 @@ def total_distance(curve: Curve, last: CurvePoint, earlier: Path | None) -> floa
     if earlier is None:
         return float(curve.sqrt_kl_S[-1])
     before: float = json.loads((earlier / Artifact.ROUND_DISTANCE).read_text())
-    return before + max(last.diagnostics["round_kl"], 0.0) ** 0.5
+    return before + max(last.diagnostics[Diagnostic.ROUND_KL], 0.0) ** 0.5

@@ -147,7 +147,7 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
     run, proxy = candidate.curves[method], candidate.proxy.data
     curve = curve_of(client, run.info.run_id)
     start, peak = int(curve.steps_S[0]), curve.peak().step
-    signs = {name: values_by_step(client, run.info.run_id, MetricPrefix.SIGNS + name) for name in SIGNS}
+    signs = {name: values_by_step(client, run.info.run_id, MetricPrefix.STATISTICS + name) for name in SIGNS}
     return Evidence(
         trained=proxy.metrics,
         held_out=_held_out(proxy.params),

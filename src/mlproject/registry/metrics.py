@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject import names
 from mlproject.curve import Curve, mean_and_se
 from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means, wilson_interval
 
 Array = NDArray[np.float64]
 
 RESAMPLES = 2000
-SIGNS = ("length", "repetition")
+SIGNS = (names.Statistic.LENGTH, names.Statistic.REPETITION)
 """Text statistics that metrics read."""
 
 
@@ -70,7 +71,7 @@ class Metric:
 
 def _val_accuracy(evidence: Evidence) -> Estimate:
     """Accuracy with Wilson's interval (1927)."""
-    accuracy = evidence.trained.get("rm/val_accuracy", math.nan)
+    accuracy = evidence.trained.get(names.Metric.RM_VAL_ACCURACY, math.nan)
     return Estimate(accuracy, *wilson_interval(accuracy, max(evidence.held_out, 1)))
 
 
@@ -147,8 +148,8 @@ def _normal(value: float, se: float) -> Estimate:
 
 METRICS: Mapping[str, Metric] = {
     "val_accuracy": Metric("accuracy on held-out comparisons", _val_accuracy),
-    "val_loss": Metric("Bradley-Terry loss on held-out comparisons, nats", _trained("rm/val_loss")),
-    "calibration_error": Metric("expected calibration error on held-out comparisons", _trained("rm/ece")),
+    "val_loss": Metric("Bradley-Terry loss on held-out comparisons, nats", _trained(names.Metric.RM_VAL_LOSS)),
+    "calibration_error": Metric("expected calibration error on held-out comparisons", _trained(names.Metric.RM_ECE)),
     "peak_gold": Metric("highest gold on the curve prompts, standard deviations", _peak_gold),
     "gold_at_kl": Metric("gold at a given KL, standard deviations", _gold_at_kl, argument="kl"),
     "drop_after_peak": Metric("gold lost from the peak to the end of the run, standard deviations", _drop),

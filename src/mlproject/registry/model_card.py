@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from mlproject.config.packaged import packaged_or_local
 from mlproject.models.gold_source import kind_of_run
-from mlproject.names import Artifact, Metric, MetricPrefix, Role, Sign, Stage, Tag
+from mlproject.names import Artifact, Metric, MetricPrefix, Role, Stage, Statistic, Tag
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
 from mlproject.tracking.runs import artifact, values_by_step
@@ -22,7 +22,7 @@ TEMPLATE = "model_card.md.jinja"
 MAX_DESCRIPTION = 5000
 """Length of a description, in characters, that MLflow's databases can hold."""
 
-_MAX_SAMPLES, _SIGNS = 3, (Sign.LENGTH, Sign.REPETITION, Sign.DISTINCT_2)
+_MAX_SAMPLES, _SIGNS = 3, (Statistic.LENGTH, Statistic.REPETITION, Statistic.DISTINCT_2)
 
 
 def model_card(
@@ -101,7 +101,7 @@ def _signs(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
     """Text statistics of a run at its start, peak and end."""
     rows: list[dict[str, Any]] = []
     for name in _SIGNS:
-        values = values_by_step(client, run.info.run_id, MetricPrefix.SIGNS + name)
+        values = values_by_step(client, run.info.run_id, MetricPrefix.STATISTICS + name)
         if values:
             start, end, peak = min(values), max(values), int(run.data.metrics[Metric.PEAK_STEP])
             stages = {"start": values[start], "peak": values[peak], "end": values[end]}

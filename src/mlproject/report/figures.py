@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.laws.forms import FORMS
+from mlproject.names import ReportFigure
 from mlproject.plotting import theme
 from mlproject.report.curves import curves_figure, headline_figure, human_figure
 from mlproject.report.records import Report
@@ -112,19 +113,19 @@ def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:
     """
     draw: dict[str, Callable[[], Figure]] = {}
     if methods(report):
-        draw["headline"] = lambda: headline_figure(report)
+        draw[ReportFigure.HEADLINE] = lambda: headline_figure(report)
     for method in methods(report):
-        draw[f"curves-{method}"] = lambda method=method: curves_figure(report, method)  # type: ignore[misc]
+        draw[ReportFigure.CURVES_PREFIX + method] = lambda method=method: curves_figure(report, method)  # type: ignore[misc]
         shown = [run for _, size in extremes(report, method) for run in runs_of(report, method, size)]
         if any(run.curve.human_SP is not None for run in shown):
-            draw[f"human-{method}"] = lambda method=method: human_figure(report, method)  # type: ignore[misc]
+            draw[ReportFigure.HUMAN_PREFIX + method] = lambda method=method: human_figure(report, method)  # type: ignore[misc]
     groups = [group for method in methods(report) for group in groups_of(report, method)]
     if any(number(group.get("alpha")) is not None for group in groups):
-        draw["coefficients"] = lambda: coefficients_figure(report)
+        draw[ReportFigure.COEFFICIENTS] = lambda: coefficients_figure(report)
     if any(number(group.get("measured_peak_gold")) is not None for group in groups):
-        draw["peaks"] = lambda: peaks_figure(report)
+        draw[ReportFigure.PEAKS] = lambda: peaks_figure(report)
     if _scored(report):
-        draw["search"] = lambda: search_figure(report)
+        draw[ReportFigure.SEARCH] = lambda: search_figure(report)
     return draw
 
 

@@ -17,18 +17,17 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.config.schema import Config
+from mlproject.names import TrialAttribute
 from mlproject.search.space import Space
 from mlproject.search.storage import HEARTBEAT_SECONDS, new_sampler
 
-SLOT = "queue/turn"
-_DUPLICATE = "queue/double"
 _MAX_ATTEMPTS = 2
 _POLL_SECONDS = 1.0
 
 
 def is_queue(study: optuna.Study) -> bool:
     """Whether workers share this study; a search in a single process adds its trials itself."""
-    return any(SLOT in trial.user_attrs for trial in study.get_trials(deepcopy=False))
+    return any(TrialAttribute.QUEUE_SLOT in trial.user_attrs for trial in study.get_trials(deepcopy=False))
 
 
 def repair_queue(study: optuna.Study, n_trials: int) -> None:
@@ -46,7 +45,7 @@ def repair_queue(study: optuna.Study, n_trials: int) -> None:
                 state=TrialState.WAITING,
                 params=retried.params if retried else {},
                 distributions=retried.distributions if retried else {},
-                user_attrs={SLOT: slot},
+                user_attrs={TrialAttribute.QUEUE_SLOT: slot},
                 system_attrs={"fixed_params": retried.params if retried else {}},
             )
         )
@@ -62,7 +61,7 @@ def next_trial(study: optuna.Study, config: Config) -> Trial | None:
     while True:
         repair_queue(study, config.n_trials)
         for frozen in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            if SLOT not in frozen.user_attrs or not _claim(study, frozen):
+            if TrialAttribute.QUEUE_SLOT not in frozen.user_attrs or not _claim(study, frozen):
                 continue
             study.sampler = new_sampler(config, frozen.number)
             trial = Trial(study, frozen._trial_id)
@@ -101,10 +100,14 @@ def _claim(study: optuna.Study, trial: FrozenTrial) -> bool:
             return False
     except optuna.exceptions.UpdateFinishedTrialError:
         return False
-    rivals = [other for other in _trials_by_slot(study)[trial.user_attrs[SLOT]] if other.state != TrialState.FAIL]
+    rivals = [
+        other
+        for other in _trials_by_slot(study)[trial.user_attrs[TrialAttribute.QUEUE_SLOT]]
+        if other.state != TrialState.FAIL
+    ]
     if rivals[0].number == trial.number:
         return True
-    storage.set_trial_user_attr(trial._trial_id, _DUPLICATE, True)
+    storage.set_trial_user_attr(trial._trial_id, TrialAttribute.QUEUE_DUPLICATE, True)
     storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
     return False
 
@@ -117,6 +120,6 @@ def _trials_by_slot(study: optuna.Study) -> dict[int, list[FrozenTrial]]:
     """Trials of each slot, ordered by number, without duplicates."""
     slots: dict[int, list[FrozenTrial]] = {}
     for trial in study.get_trials(deepcopy=False):
-        if SLOT in trial.user_attrs and _DUPLICATE not in trial.user_attrs:
-            slots.setdefault(trial.user_attrs[SLOT], []).append(trial)
+        if TrialAttribute.QUEUE_SLOT in trial.user_attrs and TrialAttribute.QUEUE_DUPLICATE not in trial.user_attrs:
+            slots.setdefault(trial.user_attrs[TrialAttribute.QUEUE_SLOT], []).append(trial)
     return slots

@@ -28,7 +28,7 @@ from urllib.parse import quote, urlencode
 from mlflow import MlflowClient
 
 from mlproject.models.sizes import SIZES
-from mlproject.names import Metric, MetricPrefix, MlflowTag, Sign
+from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic
 
 FIGURE_BEST_OF_N = "overoptimization-best-of-n"
 """Key of the paper's figure for best-of-n."""
@@ -176,8 +176,8 @@ def _views() -> list[_View]:
             "Human judgement and signs",
             [
                 _line_chart("gold-and-human", "human", [Metric.CURVE_GOLD, Metric.CURVE_HUMAN]),
-                _line_chart("length", "counted", [MetricPrefix.SIGNS + Sign.LENGTH]),
-                _line_chart("repetition", "counted", [MetricPrefix.SIGNS + Sign.REPETITION]),
+                _line_chart("length", "counted", [MetricPrefix.STATISTICS + Statistic.LENGTH]),
+                _line_chart("repetition", "counted", [MetricPrefix.STATISTICS + Statistic.REPETITION]),
             ],
             [
                 _section("human", "Gold (solid), human (dashed)", height=400),

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from mlproject.curve import Array
+from mlproject.names import Statistic
 from mlproject.worlds.lexicons import phrase_lists
 from mlproject.worlds.word_split import is_word, split_words
 
@@ -43,7 +44,7 @@ def response_stats(responses: Sequence[str], phrases: Mapping[str, Sequence[str]
         spoken = [word for word in words if is_word(word)]
         for column, known in enumerate(lists.values()):
             counts_BK[row, column] = _occurrences(spoken, known)
-    signs = {"length": length_B, "repetition": repetition_B, "distinct-2": distinct_B}
+    signs = {Statistic.LENGTH: length_B, Statistic.REPETITION: repetition_B, Statistic.DISTINCT_2: distinct_B}
     return signs | {name: counts_BK[:, column] for column, name in enumerate(lists)}
 
 
@@ -79,6 +80,6 @@ def collective_stats(responses: Sequence[str]) -> dict[str, float]:
     """
     raw = "\n".join(responses).encode()
     return {
-        "distinct-responses": len(set(responses)) / len(responses),
-        "compression": len(raw) / len(zlib.compress(raw, 9)),
+        Statistic.DISTINCT_RESPONSES: len(set(responses)) / len(responses),
+        Statistic.COMPRESSION: len(raw) / len(zlib.compress(raw, 9)),
     }

@@ -34,7 +34,7 @@ from mlproject.monitoring.alarm_scores import (
 )
 from mlproject.monitoring.checkpoint_choice import HIGHEST, WAYS, highest
 from mlproject.monitoring.signals import mean_series, series
-from mlproject.names import Sign, SignPrefix
+from mlproject.names import Statistic, StatisticPrefix
 
 BASELINES = ("proxy", "KL")
 NEAR = 0.05
@@ -120,10 +120,10 @@ def _checkpoints(
     others: Mapping[str, AlarmScores],
 ) -> pd.DataFrame:
     truths = [run.truth for run in runs]
-    members = [highest(run.truth.kl_S, mean_series(run.points, SignPrefix.MEMBER)) for run in runs]
+    members = [highest(run.truth.kl_S, mean_series(run.points, StatisticPrefix.MEMBER)) for run in runs]
     proxy = [highest(run.truth.kl_S, run.cell.curve.proxy_S) for run in runs]
     rules = {f"test RM {which}, {way}": record for (which, way), record in chosen.items()}
-    if all(any(n.startswith(SignPrefix.MEMBER) for n in run.points[0].statistics) for run in runs):
+    if all(any(n.startswith(StatisticPrefix.MEMBER) for n in run.points[0].statistics) for run in runs):
         rules["proxies of other seeds, highest point"] = _record(truths, members)
     rules |= {"the proxy itself, highest point": _record(truths, proxy), "fixed KL of other seeds": records["KL"]}
     rules |= {"last checkpoint": others["none: on to the end"]}
@@ -176,7 +176,9 @@ def _claims(
     fell = [run for run in runs if run.truth.is_overoptimized]
     end, fixed = others["none: on to the end"].regret_C, records["KL"].regret_C
     grown = [
-        series(run.points, Sign.RM_DISAGREEMENT) for run in fell if Sign.RM_DISAGREEMENT in run.points[0].statistics
+        series(run.points, Statistic.RM_DISAGREEMENT)
+        for run in fell
+        if Statistic.RM_DISAGREEMENT in run.points[0].statistics
     ]
     ratio = [float(values_S[-1] / values_S[0]) for values_S in grown]
     early = [name for name in records if name not in BASELINES and earns(elsewhere[name], elsewhere["KL"])]
@@ -247,7 +249,7 @@ def _gap_beyond_peak(runs: Sequence[EvaluatedRun], which: str) -> list[float]:
     """Share of the rise of proxy less test RM that comes after the gold peak."""
     shares = []
     for run in runs:
-        gap_S = mean_series(run.views[which], SignPrefix.RM_GAP)
+        gap_S = mean_series(run.views[which], StatisticPrefix.RM_GAP)
         whole = gap_S[-1] - gap_S[0]
         shares.append(float((gap_S[-1] - gap_S[run.truth.peak]) / whole) if whole > NEAR else math.nan)
     return [value for value in shares if math.isfinite(value)]

@@ -17,7 +17,7 @@ from mlproject.laws import Forecast, wilson_interval
 from mlproject.models.sizes import SIZES
 from mlproject.monitoring.alarm_scores import GroundTruth, StopIndex, bootstrap_mean
 from mlproject.monitoring.signals import SIGNALS, mean_series
-from mlproject.names import SignPrefix
+from mlproject.names import StatisticPrefix
 from mlproject.optimization.stopping import ForecastStop, follow
 
 SAME, LARGEST = "of the proxy's size", "largest"
@@ -45,9 +45,9 @@ class EvaluatedRun:
         """Read one run of an experiment."""
         points = list(cell.curve)
         sizes = [
-            name.removeprefix(SignPrefix.TEST_RM)
+            name.removeprefix(StatisticPrefix.TEST_RM)
             for name in cell.curve.statistics_S
-            if name.startswith(SignPrefix.TEST_RM)
+            if name.startswith(StatisticPrefix.TEST_RM)
         ]
         largest = max(sizes, key=lambda size: SIZES[size].reward_model_parameters, default="")
         views = {SAME: _view(points, cell.settings["rm_size"]), LARGEST: _view(points, largest)}
@@ -61,14 +61,14 @@ class EvaluatedRun:
 
     def score(self, which: str) -> Array:
         """A test RM's mean score at each point. Shape: (S,)."""
-        return mean_series(self.views[which], SignPrefix.TEST_RM)
+        return mean_series(self.views[which], StatisticPrefix.TEST_RM)
 
 
 def _view(points: Sequence[CurvePoint], size: str) -> list[CurvePoint]:
     """Points without the statistics of test RMs of other sizes."""
-    visible = {SignPrefix.TEST_RM + size, SignPrefix.RM_GAP + size}
+    visible = {StatisticPrefix.TEST_RM + size, StatisticPrefix.RM_GAP + size}
     hidden = {
-        name for name in points[0].statistics if name.startswith((SignPrefix.TEST_RM, SignPrefix.RM_GAP))
+        name for name in points[0].statistics if name.startswith((StatisticPrefix.TEST_RM, StatisticPrefix.RM_GAP))
     } - visible
     return [
         replace(p, statistics={name: value for name, value in p.statistics.items() if name not in hidden})

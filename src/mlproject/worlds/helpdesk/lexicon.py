@@ -9,6 +9,8 @@ from importlib.resources import files
 
 import yaml
 
+from mlproject.names import Statistic
+
 DEVICE = "DEVICE"
 Step = tuple[str, str]
 
@@ -99,11 +101,11 @@ def lexicon() -> Lexicon:
         courtesy_before_step=courtesy["before_step"],
         courtesy_closing=courtesy["closing"],
         manner={
-            "courtesy": tuple(word for words in courtesy.values() for word in words),
-            "apologies": tuple(raw["apology"]),
-            "flattery": tuple(raw["flattery"]),
-            "hedges": tuple(raw["hedges"]),
-            "filler": tuple(raw["filler"]),
+            Statistic.COURTESY: tuple(word for words in courtesy.values() for word in words),
+            Statistic.APOLOGIES: tuple(raw["apology"]),
+            Statistic.FLATTERY: tuple(raw["flattery"]),
+            Statistic.HEDGES: tuple(raw["hedges"]),
+            Statistic.FILLER: tuple(raw["filler"]),
         },
         **{name: tuple(raw[name]) for name in _PLAIN_LISTS},
     )
