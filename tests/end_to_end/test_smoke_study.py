@@ -310,7 +310,9 @@ def test_a_run_against_a_version_is_warned_beyond_its_kl_budget_or_ends_there(cl
 
 
 def test_a_kl_budget_that_nobody_knows_is_refused_in_one_line(refused):
-    assert "no KL budget is known" in refused("ppo", "--preset", "smoke", "--proxy", "13k", "--stop", "kl-budget")
+    assert "needs a registered version that names a KL budget" in refused(
+        "ppo", "--preset", "smoke", "--proxy", "13k", "--stop", "kl-budget"
+    )
 
 
 def test_the_same_study_again_takes_the_alias_back_from_whoever_moved_it(client, store):

@@ -25,8 +25,12 @@ from mlproject.pipeline.task import load_task
 Agree = Callable[[Callable[[], StopDecision | None]], StopDecision | None]
 
 
-def execute(run: Run) -> None:
-    """Optimize the policy, and save curve, samples and checkpoints (see `policy_run.optimize_policy`)."""
+def optimize_policy(run: Run) -> None:
+    """Execute a policy run.
+
+    Artifacts: `curve.npz`, `samples.json`; where the method trains a policy, its last state (`model/`, for a next
+    round) and checkpoints.
+    """
     method = METHODS[run.params["method"]]
     recorder = SnapshotRecorder(open_world(run).prompts(Split.CURVE, run.params["curve_prompts"]))
     task = load_task(run, Split.CURVE)

@@ -1,4 +1,7 @@
-"""Kind `policy-run`: one optimization of the policy against one proxy, by one method: one run, one curve."""
+"""The plan of a policy run, kind `policy-run`: one optimization of the policy against one proxy, by one method.
+
+`mlproject.pipeline.policy_curve` executes it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mlproject.errors import UserError
 from mlproject.names import Kind, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
-from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, Run, RunRef, Step
+from mlproject.pipeline.policy_curve import optimize_policy
+from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -25,6 +29,7 @@ _PROXY_PARAMS = (
     "world",
     "world_seed",
 )
+"""Parameters of a proxy that its policy runs repeat, so that one table can be filtered and grouped."""
 
 
 def policy_run(
@@ -46,35 +51,32 @@ def policy_run(
         proxy: a proxy RM, as a step or as a run that exists.
         pool: the initial policy's samples on the curve prompts; its inputs name initial policy and gold RM.
         method: name of a registered method.
-        seed: of the policy's optimization.
+        seed: moves the optimization of the policy.
         earlier: policy run of the round before, in a later round.
         round: counts from 1.
         prior: run of kind `law` whose curves the forecast starts from.
-        kl_budget: nats; where `stop=kl-budget`, the run ends when it is passed.
+        kl_budget: nats; with `stop=kl-budget` the run ends at the first point above it.
         auxiliary_rms: reward models that score the responses without being optimized, by role (see
             `mlproject.optimization.auxiliary_rms`).
 
     Raises:
-        UserError: for `stop=kl-budget` without one.
+        UserError: for `stop=kl-budget` without a KL budget.
     """
-    known: dict[str, Any] = (
-        {**proxy.params} if isinstance(proxy, RunRef) else {**proxy.inherited_params, **proxy.params}
-    )
-    optimized = pool.inputs[Role.INITIAL_POLICY]
-    if isinstance(optimized, Step):
-        known["policy_size"] = optimized.params["policy_size"]
+    proxy_params: dict[str, Any] = dict(proxy.params)
+    if isinstance(proxy, Step):
+        proxy_params = {**proxy.inherited_params, **proxy_params}
+    policy = pool.inputs[Role.INITIAL_POLICY]
+    if isinstance(policy, Step):
+        proxy_params["policy_size"] = policy.params["policy_size"]
     options = config.of_method(method)
-    ends_at_kl = {"kl_budget": kl_budget} if options.get("stop") == KL_BUDGET else {}
-    if ends_at_kl and kl_budget is None:
+    stops_at_budget = options.get("stop") == KL_BUDGET
+    if stops_at_budget and kl_budget is None:
         raise UserError(
-            f"stop={KL_BUDGET}: no KL budget is known; optimize against a registered version with one for {method}, "
-            "proxy=models:/NAME@ALIAS, or use another stop"
+            f"stop={KL_BUDGET}: needs a registered version that names a KL budget for {method}. Give one, "
+            "proxy=models:/NAME@ALIAS, or use another stop."
         )
-    penalty, about = options.get("kl_coef"), [f"{method} against {Path(known['rm_size']).name} seed {seed}"]
-    about += [f"KL coefficient {penalty:g}"] if penalty else []
-    about += [f"round {round}"] if round > 1 else []
     return Step(
-        name=", ".join(about),
+        name=_run_name(method, proxy_params["rm_size"], seed, options.get("kl_coef"), round),
         kind=Kind.POLICY_RUN,
         version=METHODS[method].version,
         params={
@@ -82,8 +84,8 @@ def policy_run(
             **options,
             **config.select("world", "world_seed", "curve_prompts"),
             "seed": seed,
-            **ends_at_kl,
-            **({"forecast_prior": prior.run_id, "rm_params": int(known["rm_params"])} if prior else {}),
+            **({"kl_budget": kl_budget} if stops_at_budget else {}),
+            **({"forecast_prior": prior.run_id, "rm_params": int(proxy_params["rm_params"])} if prior else {}),
             **({"round": round, **config.select("rounds_from", "rounds_data")} if round > 1 else {}),
             **({"witnesses": ",".join(auxiliary_rms)} if auxiliary_rms else {}),
         },
@@ -95,12 +97,18 @@ def policy_run(
             **({Role.LAW: prior} if prior else {}),
             **(auxiliary_rms or {}),
         },
-        inherited_params={name: known[name] for name in _PROXY_PARAMS if name in known},
+        inherited_params={name: proxy_params[name] for name in _PROXY_PARAMS if name in proxy_params},
         tags={Tag.METHOD: method, Tag.GOLD: config.gold_source.kind},
         fn=optimize_policy,
         execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
         max_processes=_process_limit(config) if METHODS[method].shares_work else None,
     )
+
+
+def _run_name(method: str, rm_size: str, seed: int, kl_coef: float | None, round: int) -> str:
+    name = f"{method} against {Path(rm_size).name} seed {seed}"
+    name += f", KL coefficient {kl_coef:g}" if kl_coef else ""
+    return name + (f", round {round}" if round > 1 else "")
 
 
 def _process_limit(config: Config) -> ProcessLimit:
@@ -110,14 +118,3 @@ def _process_limit(config: Config) -> ProcessLimit:
     if shards <= batch // minibatches:
         return ProcessLimit(shards, f"ppo_rollout_batch={size} with ppo_batch_size={batch}")
     return ProcessLimit(batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}")
-
-
-def optimize_policy(run: Run) -> None:
-    """Execute a policy run.
-
-    Artifacts: `curve.npz`, `samples.json`; where the method trains a policy, its last state (`model/`, for a next
-    round) and checkpoints.
-    """
-    from mlproject.pipeline.policy_curve import execute
-
-    execute(run)
