@@ -17,6 +17,8 @@ from mlflow import MlflowClient
 from mlproject.__main__ import main
 from mlproject.curve import Curve
 from mlproject.experiments.results import RESOLUTION, load_result
+from mlproject.laws import Prior
+from mlproject.models.sizes import SIZES
 
 ROOT = Path(__file__).parents[2]
 
@@ -294,8 +296,13 @@ def test_a_promotion_can_rest_on_ppo_whose_peak_checkpoint_is_audited(client, st
 
 
 def test_a_run_against_a_version_is_warned_beyond_its_kl_budget_or_ends_there(client, store):
-    budget = float(client.get_model_version_by_alias("reward-model", "champion").tags["kl_budget.ppo"])
-    beyond = ("ppo", "--preset", "smoke", "--proxy", "models:/reward-model@champion", "--ppo_updates", "40")
+    version = client.get_model_version_by_alias("reward-model", "champion")
+    measured, budget = version.tags["kl_budget.ppo"], 0.05
+    assert float(measured) >= 0
+    client.set_model_version_tag(
+        "reward-model", version.version, "kl_budget.ppo", str(budget)
+    )  # any training passes it
+    beyond = ("ppo", "--preset", "smoke", "--proxy", "models:/reward-model@champion", "--ppo_updates", "12")
     warned = run_module(store, *beyond)
     assert warned.returncode == 0, warned.stderr
     assert warned.stderr.count("beyond the budget") == 1
@@ -307,6 +314,7 @@ def test_a_run_against_a_version_is_warned_beyond_its_kl_budget_or_ends_there(cl
     kl = [m.value for m in client.get_metric_history(run.info.run_id, "curve/kl")]
     assert max(kl[:-1]) <= budget < kl[-1]
     assert run.data.tags["mlproject.complete"] == "false"
+    client.set_model_version_tag("reward-model", version.version, "kl_budget.ppo", measured)
 
 
 def test_a_kl_budget_that_nobody_knows_is_refused_in_one_line(refused):
@@ -356,22 +364,41 @@ def test_the_findings_page_is_written_from_what_was_kept(store, client):
         assert (store / "pages" / link).stat().st_size > 1000
 
 
-def test_a_run_stops_at_its_forecast_says_so_and_is_not_taken_for_a_whole_curve(client, store):
-    arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", "80", "--forecast_prior", "latest"]
-    answer = run_module(store, *arguments, "--stop", "forecast")
+@pytest.fixture(scope="module")
+def early_peak(client) -> str:
+    """A law run whose prior is sure of a peak at 0.09 nats, which any training passes within a few updates."""
+    prior = Prior(np.array([0.0, np.log(0.3), 0.1]), np.diag([0.01, 0.0025, 0.0025]), np.full(5, 0.2))
+    studies = client.get_experiment_by_name("overoptimization/studies").experiment_id
+    run = client.create_run(studies, tags={"mlproject.kind": "law", "mlproject.fingerprint": "an early peak"})
+    parameters = str(SIZES["1k"].reward_model_parameters)
+    client.log_text(run.info.run_id, json.dumps({"ppo": {parameters: prior.to_dict()}}), "priors.json")
+    client.set_terminated(run.info.run_id)
+    return run.info.run_id
+
+
+def test_a_run_stops_at_its_forecast_says_so_and_is_reused_by_the_same_command_alone(client, store, early_peak):
+    arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", "12", "--forecast_prior"]
+    answer = run_module(store, *arguments, early_peak, "--stop", "forecast")
     assert answer.returncode == 0, answer.stderr
-    [run] = runs(client, "overoptimization", "params.stop = 'forecast'")
-    at = int(run.data.tags["forecast/stopped_at"])
-    assert run.info.status == "FINISHED"
-    assert run.data.tags["mlproject.complete"] == "false"
+    [stopped] = runs(client, "overoptimization", "params.stop = 'forecast'")
+    at = int(stopped.data.tags["forecast/stopped_at"])
+    assert stopped.info.status == "FINISHED" and stopped.data.tags["mlproject.complete"] == "false"
     assert f"stopped there, at update {at}" in answer.stdout
-    curve = Curve.load(folder(run) / "curve.npz")
-    assert curve.steps_S[-1] == at < 80
-    beyond = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "forecast/loses_beyond_kl")}
+    curve = Curve.load(folder(stopped) / "curve.npz")
+    assert curve.steps_S[-1] == at < 12
+    beyond = {m.step: m.value for m in client.get_metric_history(stopped.info.run_id, "forecast/loses_beyond_kl")}
     kl = dict(zip(curve.steps_S.tolist(), curve.kl_S, strict=True))
     assert [step for step in beyond if kl[step] >= beyond[step]] == [at]
-    assert run_module(store, *arguments, "--stop", "forecast").returncode == 0
-    assert len(runs(client, "overoptimization", "params.stop = 'forecast'")) == 1, "the same order is filled once"
+    assert run_module(store, *arguments, early_peak, "--stop", "forecast").returncode == 0
+    assert len(runs(client, "overoptimization", "params.stop = 'forecast'")) == 1, "reused"
+
+    assert run_module(store, *arguments, "latest").returncode == 0
+    [whole] = runs(client, "overoptimization", f"params.forecast_prior = '{early_peak}' and params.stop = 'budget'")
+    whole_curve = Curve.load(folder(whole) / "curve.npz")
+    assert "mlproject.complete" not in whole.data.tags and whole_curve.steps_S[-1] == 12
+    assert np.array_equal(whole_curve.gold_SP[: len(curve)], curve.gold_SP), "the same run up to the stop"
+    alarms = {m.step: m.value for m in client.get_metric_history(whole.info.run_id, "alarms/peak-behind")}
+    assert sorted(alarms) == whole_curve.steps_S.tolist() and alarms[at] == 1.0, "an alarm informs, and stops no run"
 
 
 @pytest.mark.parametrize("given", ["0" * 32, "nothing"])
