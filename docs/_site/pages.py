@@ -29,6 +29,7 @@ PAGES = {
 
 _SOURCES = {uri: source for source, uri in PAGES.items()}
 _FENCE = re.compile(r"(^```.*?^```$)", re.M | re.S)
+_COMMAND = re.compile(r"^\{\{ mlproject (.*) \}\}$", re.M)
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 
@@ -60,7 +61,10 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
 
     parts = _FENCE.split(markdown)
     parts[::2] = [_LINK.sub(turned, prose) for prose in parts[::2]]
-    return re.sub(r"^\{\{ mlproject (.*) \}\}$", lambda match: _said(match[1].split()), "".join(parts), flags=re.M)
+    text = re.sub(
+        r"^\{\{ mlproject (.*) \}\}$", lambda match: _printed_by(match[1].split()), "".join(parts), flags=re.M
+    )
+    return text.replace("{{ public API }}", _public_api())
 
 
 def _in_repository(uri: str, link: str) -> str:
@@ -78,7 +82,7 @@ def _site_uri(target: str, files: Files) -> str:
     return uri if (target in PAGES or target.startswith("docs/")) and files.get_file_from_path(uri) else ""
 
 
-def _said(arguments: list[str]) -> str:
+def _printed_by(arguments: list[str]) -> str:
     """What a command prints, as a code block."""
     from mlproject.__main__ import main
 

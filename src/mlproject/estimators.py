@@ -238,7 +238,8 @@ def kl_from_logits(logits_a: ArrayLike, logits_b: ArrayLike) -> Array:
     """Exact KL(a || b) over the vocabulary at every position: a reference implementation in float64.
 
     Args:
-        logits_a, logits_b: logits; -inf excludes a token. Shape: (..., V).
+        logits_a: logits of a; -inf excludes a token. Shape: (..., V).
+        logits_b: logits of b, likewise. Shape: (..., V).
 
     Returns:
         nats per position; inf if b excludes a token that a allows. Shape: (...).

@@ -71,7 +71,12 @@ class OveroptimizationCallback(TrainerCallback):
         initial_policy: model or folder to measure KL from; None: the policy when training begins. Needed where a
             training is resumed.
         max_seconds: what one look may cost, see `PolicyEvaluator`; None: no bound.
-        samples_per_prompt, pool_samples, judge, witnesses, calibrate, seed: see `PolicyEvaluator`.
+        samples_per_prompt: see `PolicyEvaluator`, as for the arguments that follow.
+        pool_samples: see there.
+        judge: see there.
+        witnesses: see there.
+        calibrate: see there.
+        seed: see there.
 
     Attributes:
         monitor: holds points and readings, on rank zero.

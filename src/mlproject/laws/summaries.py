@@ -39,8 +39,9 @@ def points_from_summaries(
     Args:
         steps: step of each point, in any order. Shape: (S,).
         kl_S: nats. Shape: (S,).
-        gold_S, gold_se_S: mean gold relative to the initial policy's and its standard error, in standard deviations of
-            the initial policy's gold scores. Shape: (S,).
+        gold_S: mean gold relative to the initial policy's, in standard deviations of the initial policy's gold scores.
+            Shape: (S,).
+        gold_se_S: its standard error, same unit. Shape: (S,).
         proxy_S: mean proxy score, same unit; 0 if unknown. Shape: (S,).
         correlation: correlation of the errors of any two points, 0 to 1.
         prompts: number of pseudo-prompts, at least two more than points. Use the number of prompts that gold was
