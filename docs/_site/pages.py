@@ -61,10 +61,7 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
 
     parts = _FENCE.split(markdown)
     parts[::2] = [_LINK.sub(turned, prose) for prose in parts[::2]]
-    text = re.sub(
-        r"^\{\{ mlproject (.*) \}\}$", lambda match: _printed_by(match[1].split()), "".join(parts), flags=re.M
-    )
-    return text.replace("{{ public API }}", _public_api())
+    return _COMMAND.sub(lambda match: _printed_by(match[1].split()), "".join(parts))
 
 
 def _in_repository(uri: str, link: str) -> str:
