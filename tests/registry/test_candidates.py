@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.registry import planted
 
-from mlproject.names import Metric, Role, Sign, Tag
+from mlproject.names import Metric, Role, Statistic, Tag
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.registry.candidates import (
     candidates_on_pool,
@@ -70,5 +70,5 @@ def test_evidence_has_the_curve_and_the_text_statistics_of_start_and_peak(store,
     assert evidence.curve.peak().gold == pytest.approx(1.2)
     assert evidence.trained["rm/val_accuracy"] == 0.8
     assert evidence.held_out == round(HELD_OUT * int(candidate.proxy.data.params["n_comparisons"]))
-    assert evidence.signs_start == {Sign.LENGTH: 1.0, Sign.REPETITION: 0.1}
-    assert evidence.signs_peak == {Sign.LENGTH: 1.5, Sign.REPETITION: 0.2}
+    assert evidence.signs_start == {Statistic.LENGTH: 1.0, Statistic.REPETITION: 0.1}
+    assert evidence.signs_peak == {Statistic.LENGTH: 1.5, Statistic.REPETITION: 0.2}
