@@ -1,8 +1,10 @@
-"""Fingerprints of steps: what changes a result changes them, and nothing else does."""
+"""Steps: what changes a result changes their fingerprint, and nothing else does; each carries its own function."""
 
 from __future__ import annotations
 
+import inspect
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +12,11 @@ from dataclasses import replace
 import pytest
 
 from mlproject.config.schema import load_config
+from mlproject.experiments.run import experiment_step
+from mlproject.experiments.spec import load_experiment
 from mlproject.pipeline.step import RunRef, Step, fingerprint, upstream
 from mlproject.pipeline.study import plan_study
+from mlproject.search.search import search_step
 
 
 def step(name: str = "a step", **changes) -> Step:
@@ -59,11 +64,11 @@ def test_a_fingerprint_does_not_change_with_what_people_see(same: Step) -> None:
     assert same.fingerprint == BASE.fingerprint
 
 
-def test_a_run_that_exists_stands_for_the_step_that_made_it() -> None:
-    made = RunRef(run_id="abc", fingerprint=SOURCE.fingerprint, params={"n": "100"})
-    assert step(inputs={"comparisons": made}).fingerprint == BASE.fingerprint
-    assert step(inputs={"comparisons": replace(made, run_id="xyz")}).fingerprint == BASE.fingerprint
-    assert step(inputs={"comparisons": replace(made, fingerprint="0")}).fingerprint != BASE.fingerprint
+def test_an_existing_run_stands_for_the_step_that_made_it() -> None:
+    run = RunRef(run_id="abc", fingerprint=SOURCE.fingerprint, params={"n": "100"})
+    assert step(inputs={"comparisons": run}).fingerprint == BASE.fingerprint
+    assert step(inputs={"comparisons": replace(run, run_id="xyz")}).fingerprint == BASE.fingerprint
+    assert step(inputs={"comparisons": replace(run, fingerprint="0")}).fingerprint != BASE.fingerprint
 
 
 def test_equal_content_has_equal_fingerprints_in_every_process() -> None:
@@ -71,6 +76,28 @@ def test_equal_content_has_equal_fingerprints_in_every_process() -> None:
     code = f"from mlproject.pipeline.step import fingerprint; print(fingerprint({content!r}))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert fingerprint(content) == other == fingerprint(json.loads(json.dumps(content)))
+
+
+@pytest.mark.parametrize("options", [{}, {"gold": "none", "gold_size": "25k", "test_rms": "same", "ensemble": 1}])
+def test_every_planned_step_carries_a_function_that_another_process_can_load(options: dict) -> None:
+    for each in upstream(plan_study(load_config("smoke", options)).steps):
+        assert list(inspect.signature(each.fn).parameters) == ["run"]
+        assert pickle.loads(pickle.dumps(each.fn)) is each.fn
+
+
+def test_the_function_of_a_step_fills_its_run() -> None:
+    filled: list[object] = []
+    replace(BASE, fn=filled.append).execute("a run")
+    assert filled == ["a run"]
+
+
+def test_a_step_whose_run_the_caller_fills_has_no_function() -> None:
+    config = load_config("smoke", {})
+    plan = plan_study(config)
+    for each in (search_step(config, plan), experiment_step(load_experiment("rm_size", quick=True), plan.policy_runs)):
+        assert each.fn is None
+        with pytest.raises(RuntimeError, match="its caller fills the run"):
+            each.execute(None)
 
 
 def test_upstream_puts_inputs_first_and_every_step_once() -> None:
@@ -84,8 +111,7 @@ def test_upstream_puts_inputs_first_and_every_step_once() -> None:
 
 
 def test_upstream_leaves_out_runs_that_exist() -> None:
-    made = RunRef(run_id="abc", fingerprint="0")
-    reader = step(inputs={"gold": made})
+    reader = step(inputs={"gold": RunRef(run_id="abc", fingerprint="0")})
     assert upstream([reader]) == [reader]
 
 

@@ -1,4 +1,4 @@
-"""What a curve stands on: one round, several rounds, and a policy that the reward models did not see."""
+"""The plan of a curve: one round, several rounds, auxiliary RMs, and a policy that the reward models did not see."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from mlproject.config.schema import Config, load_config
 from mlproject.errors import UserError
+from mlproject.pipeline import study
 from mlproject.pipeline.step import upstream
 from mlproject.pipeline.study import plan_curve, plan_roots, plan_study
 
@@ -21,17 +22,25 @@ def kinds(config: Config) -> list[str]:
 def test_the_curves_of_a_study_are_those_planned_one_by_one() -> None:
     config = configured(rm_sizes="1k,3k", seeds="0,1")
     for run in plan_study(config).policy_runs:
-        of_its_own = config.replace(rm_size=run.inherited_params["rm_size"], seed=run.params["seed"])
-        assert plan_curve(of_its_own, run.params["method"]) == run
+        cell = config.replace(rm_size=run.inherited_params["rm_size"], seed=run.params["seed"])
+        assert plan_curve(cell, run.params["method"]) == run
+
+
+def test_a_study_plans_what_its_curves_share_once(monkeypatch) -> None:
+    planned: list[Config] = []
+    monkeypatch.setattr(study, "plan_roots", lambda config: planned.append(config) or plan_roots(config))
+    plan = plan_study(configured(rm_sizes="1k,3k", seeds="0,1", test_rms="same"))
+    assert len(plan.policy_runs) == 8
+    assert len(planned) == 1
 
 
 def test_every_further_round_adds_comparisons_a_proxy_and_a_policy_run() -> None:
     for rounds in (1, 2, 4):
-        found = kinds(configured(rounds=rounds))
+        planned = kinds(configured(rounds=rounds))
         for kind in ("comparisons", "proxy-rm", "policy-run"):
-            assert found.count(kind) == rounds
+            assert planned.count(kind) == rounds
         for kind in ("initial-policy", "gold-rm", "pool"):
-            assert found.count(kind) == 1
+            assert planned.count(kind) == 1
 
 
 def test_a_round_learns_from_the_policy_of_the_round_before() -> None:
@@ -54,7 +63,7 @@ def test_a_proxy_learns_from_all_rounds_where_asked() -> None:
 
 
 def test_rounds_of_a_method_that_trains_no_policy_are_refused() -> None:
-    with pytest.raises(UserError, match=r"rounds=2: best-of-n trains no policy"):
+    with pytest.raises(UserError, match=r"rounds=2: must be 1 for best-of-n, which trains no policy"):
         plan_curve(configured(rounds=2), "best-of-n")
 
 
@@ -68,13 +77,13 @@ def test_policies_of_other_sizes_are_optimized_against_the_very_same_proxy() -> 
     assert small == plan_curve(configured(policy_size="25k"), "ppo")
 
 
-def test_without_witnesses_no_step_knows_of_them() -> None:
+def test_without_auxiliary_rms_no_step_depends_on_them() -> None:
     for step in upstream([plan_curve(configured(), "ppo"), plan_curve(configured(), "best-of-n")]):
         assert not {"half", "witnesses", "test_rms", "ensemble"} & set(step.params)
         assert not any(role.startswith(("test_rm", "member")) for role in step.inputs)
 
 
-def test_fingerprints_of_runs_made_before_there_were_witnesses_still_hold() -> None:
+def test_fingerprints_of_runs_made_before_there_were_auxiliary_rms_still_hold() -> None:
     made = {method: plan_curve(configured(), method).fingerprint[:12] for method in ("ppo", "best-of-n")}
     assert made == {"ppo": "c10f8baae356", "best-of-n": "28a92296e878"}
 
@@ -84,8 +93,8 @@ def test_a_test_rm_learns_from_the_half_that_its_proxy_does_not_and_members_from
     learned = {
         role: step.params for role, step in run.inputs.items() if step.kind.endswith("-rm") and role != "gold-rm"
     }
-    told = {role: (params["rm_size"], params["seed"], params["half"]) for role, params in learned.items()}
-    assert told == {
+    learned_from = {role: (params["rm_size"], params["seed"], params["half"]) for role, params in learned.items()}
+    assert learned_from == {
         "proxy-rm": ("3k", 5, "train"),
         "test_rm.3k": ("3k", 5, "test"),
         "test_rm.13k": ("13k", 5, "test"),

@@ -12,6 +12,7 @@ from tests.support.checkpoints import TEXTS, byte_tokenizer, write_preferences
 
 from mlproject.errors import UserError
 from mlproject.models.prompt_format import PromptFormat
+from mlproject.worlds.files import snapshot
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts
 from mlproject.worlds.files.rows import BadLines
@@ -269,6 +270,16 @@ def test_what_is_frozen_comes_back_and_says_how_much_was_left_out(tmp_path):
     assert again.prompts("train", 12) == frozen.world.prompts("train", 12)
     everything = {text for split in counts for text in again.all_prompts(split)}
     assert everything == {row["prompt"] for row in good} | {"w " * 19 + "end"}
+
+
+def test_a_file_that_has_not_changed_is_read_once_for_its_digest(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(snapshot, "digest_of_files", lambda root, files: read.append(root) or str(len(read)))
+    path = tmp_path / "p.txt"
+    path.write_text("a\nb")
+    assert [path_and_digest(str(path))["sha256"] for _ in range(3)] == ["1"] * 3
+    path.write_text("a\nbc")
+    assert path_and_digest(str(path))["sha256"] == "2"
 
 
 def test_a_source_is_known_by_its_content_and_not_by_when_it_was_written(tmp_path):

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.names import Kind, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
 from mlproject.pipeline.policy_curve import optimize_policy
 from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
-
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
 
 _PROXY_PARAMS = (
     "rm_size",

@@ -1,12 +1,12 @@
-"""The main job as a list of steps: one over-optimization study."""
+"""Plans a study, its curves and its reward models as steps; nothing is executed here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
@@ -25,18 +25,15 @@ from mlproject.pipeline.pool import pool
 from mlproject.pipeline.proxy_rm import TEST, proxy_rm
 from mlproject.pipeline.step import RunRef, Step
 
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
-
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a study that are known before it starts (the search decides on its own ones as it goes).
+    """The steps of a study that are known before it starts; a search adds trials as it goes.
 
     Attributes:
         comparisons: gold-labelled pairs that the proxies learn from.
         pool: the initial policy's samples on the curve prompts.
-        proxies: by (size, seed).
+        proxies: proxy RMs by (size, seed).
         policy_runs: one for each method, size and seed.
         law: fitted to all policy runs.
     """
@@ -49,31 +46,33 @@ class Plan:
 
     @property
     def steps(self) -> list[Step]:
+        """All of them, apart from what they read."""
         return [self.pool, *self.proxies.values(), *self.policy_runs, self.law]
 
 
 def plan_study(config: Config) -> Plan:
-    """Lay out a study: world -> policy -> gold -> comparisons -> proxies -> curves -> laws."""
-    root = plan_roots(config)
+    """Plan a study: world -> policy -> gold -> comparisons -> proxies -> curves -> laws."""
+    roots = plan_roots(config)
     largest_first = sorted(config.rm_sizes, key=lambda size: -rm_parameters(size))
-    proxies = {(size, seed): plan_proxy(config, root, size, seed) for size in largest_first for seed in config.seeds}
+    proxies = {(size, seed): plan_proxy(config, roots, size, seed) for size in largest_first for seed in config.seeds}
     runs = [
-        plan_curve(config.replace(rm_size=size, seed=seed), method)
+        plan_curve(config.replace(rm_size=size, seed=seed), method, roots=roots)
         for method in reversed(config.methods)
         for size, seed in proxies
     ]
-    return Plan(root.comparisons, root.pool, proxies, runs, law(config, runs))
+    return Plan(roots.comparisons, roots.pool, proxies, runs, law(config, runs))
 
 
 @dataclass(frozen=True)
 class Roots:
-    """What all curves of a configuration stand on.
+    """The steps that all curves of a configuration share.
 
     Attributes:
-        policy: responds in the comparisons; also the policy that is optimized, but where `rm_policy_size` differs.
-        gold: plays the ground truth.
-        comparisons: gold-labelled pairs.
-        pool: samples of the optimized policy on the curve prompts.
+        policy: the policy whose responses are compared; also the one that is optimized, unless `rm_policy_size` names
+            another.
+        gold: the gold RM, or what plays gold.
+        comparisons: labelled pairs of responses.
+        pool: samples of the optimized policy on the curve prompts, scored by gold.
     """
 
     policy: Step
@@ -83,7 +82,7 @@ class Roots:
 
 
 def plan_roots(config: Config) -> Roots:
-    """Lay out everything above the proxies."""
+    """Plan everything that the proxies read. For prompts and checkpoints of the user's own, this reads the files."""
     world, source = config.world_spec, config.gold_source
     if world.imports_policy:
         policy = optimized = external_policy(config)
@@ -96,11 +95,11 @@ def plan_roots(config: Config) -> Roots:
         gold = gold_rm(rm_config, policy)
     elif not source.is_test_rm:
         gold = external_gold(rm_config, policy)
-    return _judged(config, policy, gold, optimized)
+    return _with_comparisons(config, policy, gold, optimized)
 
 
-def _judged(config: Config, policy: Step, gold: Step | None, optimized: Step) -> Roots:
-    """Comparisons by whoever labels them, and the pool of the curve prompts by whoever plays gold."""
+def _with_comparisons(config: Config, policy: Step, gold: Step | None, optimized: Step) -> Roots:
+    """The roots, with comparisons by the user or by gold, and a pool scored by gold or by the test RM that plays it."""
     if config.preferences:
         labelled = external_comparisons(config, policy)
     else:
@@ -113,83 +112,94 @@ def _judged(config: Config, policy: Step, gold: Step | None, optimized: Step) ->
     return Roots(policy, gold, labelled, pool(config, optimized, gold))
 
 
-def plan_proxy(config: Config, root: Roots, size: str, seed: int) -> Step:
-    """Lay out one proxy RM: trained on the comparisons, or a reward model that exists, put on gold's scale."""
-    if is_checkpoint(size) and (found := inspect_checkpoint(size, "rm_sizes")).is_reward_model:
-        return external_proxy(config, found, size, root.policy, root.gold, seed)
-    return proxy_rm(config, root.comparisons, size, seed, gold=root.gold)
+def plan_proxy(config: Config, roots: Roots, size: str, seed: int) -> Step:
+    """Plan one proxy RM: trained on the comparisons, or an existing reward model, put on gold's scale."""
+    if is_checkpoint(size) and (checkpoint := inspect_checkpoint(size, "rm_sizes")).is_reward_model:
+        return external_proxy(config, checkpoint, size, roots.policy, roots.gold, seed)
+    return proxy_rm(config, roots.comparisons, size, seed, gold=roots.gold)
 
 
-def plan_curve(config: Config, method: str, prior: RunRef | None = None) -> Step:
-    """Lay out the policy run of one method against one proxy (`rm_size`, `seed`), in one round or several.
+def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: Roots | None = None) -> Step:
+    """Plan the policy run of one method against one proxy (`rm_size`, `seed`), in one round or several.
 
-    In each further round the policy as optimized so far gives new comparisons; a new proxy learns from them (and, with
-    `rounds_data=all`, from those of the rounds before); the policy is optimized against it from where it is, or
-    (`rounds_from=initial`) anew.
+    In each further round, responses of the policy as optimized so far are compared; a new proxy learns from these
+    comparisons (and, with `rounds_data=all`, from those of all rounds before); against it the policy is optimized
+    further, or (`rounds_from=initial`) anew.
 
     Args:
-        config: of everything.
+        config: the whole configuration.
         method: name of a registered method.
         prior: run of kind `law` whose curves the forecast starts from.
+        roots: those of a configuration that differs in `rm_size`, `seed` and options of the methods at most; planned
+            here where there are none.
 
     Raises:
         UserError: for several rounds of a method that trains no policy.
     """
     if config.rounds > 1 and not METHODS[method].trains_policy:
-        raise UserError(f"rounds={config.rounds}: {method} trains no policy that could give new comparisons; rounds=1")
-    root = plan_roots(config)
-    labelled = [root.comparisons]
+        raise UserError(
+            f"rounds={config.rounds}: must be 1 for {method}, which trains no policy whose responses could be compared "
+            "anew. Use rounds=1 or another method."
+        )
+    roots = roots or plan_roots(config)
+    rounds = [roots.comparisons]
     run: Step | None = None
     for round in range(1, config.rounds + 1):
         if run is not None:
-            labelled.append(comparisons(config, root.policy, root.gold, run, round))
-        earlier = labelled[:-1] if config.rounds_data == "all" else []
+            rounds.append(comparisons(config, roots.policy, roots.gold, run, round))
+        earlier = rounds[:-1] if config.rounds_data == "all" else []
         if run is None:
-            proxy = plan_proxy(config, root, config.rm_size, config.seed)
+            proxy = plan_proxy(config, roots, config.rm_size, config.seed)
         else:
-            proxy = proxy_rm(config, labelled[-1], config.rm_size, config.seed, earlier)
-        auxiliary = auxiliary_rms(config, root, labelled[-1], earlier)
-        run = policy_run(config, proxy, root.pool, method, config.seed, run, round, prior, auxiliary_rms=auxiliary)
+            proxy = proxy_rm(config, rounds[-1], config.rm_size, config.seed, earlier)
+        auxiliary = auxiliary_rms(config, roots, rounds[-1], earlier)
+        run = policy_run(config, proxy, roots.pool, method, config.seed, run, round, prior, auxiliary_rms=auxiliary)
     assert run is not None  # there is at least one round
     return run
 
 
-def auxiliary_rms(config: Config, root: Roots, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
-    """Lay out the reward models that watch one proxy (`rm_size`, `seed`): its test RMs, and proxies of the next seeds.
+def auxiliary_rms(config: Config, roots: Roots, comparisons: Step, earlier: Sequence[Step] = ()) -> dict[str, Step]:
+    """Plan the auxiliary RMs of one proxy (`rm_size`, `seed`): its test RMs, and an ensemble of the next seeds.
 
-    A test RM learns from the other half of the comparisons; one that exists already is taken as it is.
+    A test RM learns from the half of the comparisons that the proxy does not see; an existing one is used as it is.
 
     Returns:
-        by role; none where neither `test_rms` nor `ensemble` asks for any.
+        steps by role; none where neither `test_rms` nor `ensemble` asks for any.
 
     Raises:
-        UserError: for an ensemble beside a proxy that exists already: other seeds of it would be the same.
+        UserError: for an ensemble of an existing reward model, which has no further seeds, or two test RMs of one name.
     """
     size, seed = config.rm_size, config.seed
     if config.ensemble and _exists(size):
-        raise UserError(f"ensemble={config.ensemble}: {size} is trained already and has no other seeds; ensemble=0")
-    sizes = dict.fromkeys(size if each == "same" else each for each in config.test_rms)
-    tests = {}
-    for each in sizes:
-        if RolePrefix.TEST_RM + _role(each) in tests:
-            raise UserError(f"test_rms={each}: another one is called {_role(each)} too; rename a folder")
-        tests[RolePrefix.TEST_RM + _role(each)] = (
-            plan_proxy(config, root, each, seed)
-            if _exists(each)
-            else proxy_rm(config, comparisons, each, seed, earlier, half=TEST, gold=root.gold)
+        raise UserError(
+            f"ensemble={config.ensemble}: must be 0 for {size}, an existing reward model that has no further seeds. "
+            "Use ensemble=0 or an rm_size that is trained here."
         )
-    seeds = range(seed + 1, seed + 1 + config.ensemble)
-    return tests | {
-        f"{RolePrefix.MEMBER}{each}": proxy_rm(config, comparisons, size, each, earlier, gold=root.gold)
-        for each in seeds
-    }
+    rms: dict[str, Step] = {}
+    for test_size in dict.fromkeys(size if name == "same" else name for name in config.test_rms):
+        role = RolePrefix.TEST_RM + _role_name(test_size)
+        if role in rms:
+            raise UserError(
+                f"test_rms={test_size}: the last part of its path must differ from those of the other test RMs. Rename "
+                "a folder."
+            )
+        rms[role] = (
+            plan_proxy(config, roots, test_size, seed)
+            if _exists(test_size)
+            else proxy_rm(config, comparisons, test_size, seed, earlier, half=TEST, gold=roots.gold)
+        )
+    for member_seed in range(seed + 1, seed + 1 + config.ensemble):
+        rms[f"{RolePrefix.MEMBER}{member_seed}"] = proxy_rm(
+            config, comparisons, size, member_seed, earlier, gold=roots.gold
+        )
+    return rms
 
 
 def _exists(size: str) -> bool:
-    """Whether a size is somebody's finished reward model."""
+    """Whether a size names an existing reward model."""
     return is_checkpoint(size) and inspect_checkpoint(size, "rm_sizes").is_reward_model
 
 
-def _role(size: str) -> str:
-    """A size as it may stand in the name of a metric: of a checkpoint the last part of its path."""
+def _role_name(size: str) -> str:
+    """A size as part of a role and of metric names: of a checkpoint, the last part of its path."""
     return re.sub(r"[^\w.-]", "-", re.split(r"[/\\]", size.rstrip("/\\"))[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,16 @@ class PromptSnapshot:
 
 def path_and_digest(path: str) -> dict[str, str]:
     """Absolute path of a file or folder, and the digest of what it holds: either makes another study."""
-    found = Path(path).expanduser().resolve()
-    files = found.rglob("*") if found.is_dir() else [found]
-    return {"path": str(found), "sha256": digest_of_files(found.parent, files)}
+    root = Path(path).expanduser().resolve()
+    files = sorted(file for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file())
+    states = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    return {"path": str(root), "sha256": _digest(root.parent, states)}
+
+
+@lru_cache(maxsize=16)
+def _digest(root: Path, states: tuple[tuple[Path, int, int], ...]) -> str:
+    """Digest of files, read once while their times and sizes stay as they are: every curve of a study asks for it."""
+    return digest_of_files(root, (file for file, *_ in states))
 
 
 def take_snapshot(options: Mapping[str, Any], prompts: str, preferences: str, cut: Cut) -> PromptSnapshot:
