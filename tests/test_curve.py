@@ -118,3 +118,9 @@ def test_a_file_without_statistics_still_loads(tmp_path: Path) -> None:
     curve = Curve.load(tmp_path / "old.npz")
     assert (curve.statistics_S, curve.human_SP) == ({}, None)
     assert curve.gold_SP.tolist() == gold_SP.tolist()
+
+
+def test_the_old_name_of_the_statistics_still_works_and_says_so():
+    point = CurvePoint(0, 0.0, np.zeros(2), np.zeros(2), statistics={"length": 3.0})
+    with pytest.warns(DeprecationWarning, match=r"signs is now CurvePoint\.statistics"):
+        assert point.signs == {"length": 3.0}

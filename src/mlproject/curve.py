@@ -7,6 +7,7 @@ Axis letters: P prompts, S curve points.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,12 @@ class CurvePoint:
     human_P: Array | None = None
     statistics: Mapping[str, float] = field(default_factory=dict)
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def signs(self) -> Mapping[str, float]:
+        """The old name of `statistics`, for one release."""
+        warnings.warn("CurvePoint.signs is now CurvePoint.statistics", DeprecationWarning, stacklevel=2)
+        return self.statistics
 
     @property
     def sqrt_kl(self) -> float:
