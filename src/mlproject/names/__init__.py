@@ -5,7 +5,7 @@ A name is never changed, only added. docs/tracking.md lists them all; `tests/nam
 
 from mlproject.names.artifacts import Artifact, ReportFigure
 from mlproject.names.metrics import Metric, MetricPrefix
-from mlproject.names.registry import Action, Alias, GateResult, Outcome, Status, VersionTag, VersionTagPrefix
+from mlproject.names.registry import Action, Alias, Outcome, PromotionResult, Status, VersionTag, VersionTagPrefix
 from mlproject.names.runs import STAGES, ExperimentSuffix, GoldKind, Kind, Role, RolePrefix, Split, Stage
 from mlproject.names.search import TrialAttribute
 from mlproject.names.statistics import Diagnostic, Statistic, StatisticPrefix
@@ -18,13 +18,13 @@ __all__ = [
     "Artifact",
     "Diagnostic",
     "ExperimentSuffix",
-    "GateResult",
     "GoldKind",
     "Kind",
     "Metric",
     "MetricPrefix",
     "MlflowTag",
     "Outcome",
+    "PromotionResult",
     "ReportFigure",
     "Role",
     "RolePrefix",

@@ -33,7 +33,7 @@ class Outcome:
     INTERRUPTED: Final = OUTCOMES.add("cut-off", "its process died before the alias moved")
 
 
-class GateResult:
+class PromotionResult:
     """Values of the tag `promotion.verdict`."""
 
     PASSED: Final = GATE_RESULTS.add("passed", "all gates hold")

@@ -62,13 +62,13 @@ def evaluation_context_of_proxy(client: MlflowClient, config: Config, proxy: Run
     for role, run_id in json.loads(proxy.data.tags[Tag.INPUTS]).items():
         sources[role] = run_ref(client.get_run(run_id))
     policy, gold = sources[Role.INITIAL_POLICY], sources[Role.GOLD_RM]
-    own = {
+    options = {
         "world": p["world"],
         "world_seed": int(p["world_seed"]),
         **_world_options(sources),
         **_gold_options(gold.params),
     }
-    config = config.replace(**own)
+    config = config.replace(**options)
     return EvaluationContext(config, pool(config, policy, gold))
 
 

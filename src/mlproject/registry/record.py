@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 
 from mlproject.names import (
     Artifact,
-    GateResult,
     Metric,
     MetricPrefix,
     MlflowTag,
+    PromotionResult,
     Status,
     Tag,
     VersionTag,
@@ -49,7 +49,7 @@ def record_evaluation(run: StepRun, evaluation: Evaluation, versions: Mapping[st
     )
     run.set_tags(
         {
-            Tag.PROMOTION_VERDICT: GateResult.PASSED if evaluation.passed else GateResult.REFUSED,
+            Tag.PROMOTION_VERDICT: PromotionResult.PASSED if evaluation.passed else PromotionResult.REFUSED,
             Tag.CANDIDATE_VERSION: versions.get(selected, ""),
             Tag.CANDIDATE_RM_SIZE: p["rm_size"],
             Tag.CANDIDATE_SEED: p["seed"],

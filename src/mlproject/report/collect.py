@@ -14,7 +14,7 @@ from mlflow.entities import Run, RunData
 
 from mlproject.curve import Curve
 from mlproject.models.gold_source import kind_of_run
-from mlproject.names import Artifact, GateResult, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, Tag
+from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, PromotionResult, Tag
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
 from mlproject.search.trials import read_trials
 
@@ -121,7 +121,7 @@ def _excluded_prompts(policy: RunData) -> dict[str, str]:
 
 def _promotion(run: Run) -> dict[str, str]:
     tags, name = run.data.tags, run.data.params["registered_model"]
-    passed = tags[Tag.PROMOTION_VERDICT] == GateResult.PASSED
+    passed = tags[Tag.PROMOTION_VERDICT] == PromotionResult.PASSED
     return {
         "Model": f"models:/{name}@champion" if passed else f"{name}: the candidate was rejected",
         "Version": tags[Tag.CANDIDATE_VERSION],
