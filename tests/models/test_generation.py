@@ -10,8 +10,9 @@ import torch
 from transformers import PreTrainedModel
 
 from mlproject.models import generation
-from mlproject.models.generation import Samples, sample
+from mlproject.models.generation import Samples, sample, sample_responses
 from mlproject.models.log_probs import response_logits, token_log_probs
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.sequences import Prompts, encode_prompts
 
 TEXTS = ["yes", "no no yes maybe no", "maybe yes", "yes yes yes yes yes yes no"]
@@ -120,3 +121,41 @@ def test_samples_of_a_prompt_stand_side_by_side_behind_that_prompt(tiny_policy, 
         length = int(prompts.lengths_P[b // 3])
         assert int(sequences.starts_B[b]) == length
         assert torch.equal(sequences.ids_BT[b, :length], prompts.ids_PT[b // 3, :length])
+
+
+def test_responses_in_batches_are_those_of_one_generator_and_carry_their_log_probabilities(
+    tiny_policy, tiny_tokenizer
+) -> None:
+    policy, prompt_format, shares = tiny_policy(), PromptFormat(tiny_tokenizer, 6), []
+    responses = sample_responses(
+        policy, prompt_format, TEXTS, generator=torch.Generator().manual_seed(0), samples_per_prompt=3,
+        temperature=1.3, batch_size=7, progress=shares.append,
+    )  # fmt: skip
+    generator, texts, log_probs = torch.Generator().manual_seed(0), [], []
+    for pair in (TEXTS[:2], TEXTS[2:]):  # the most prompts of which 3 samples each are no more than 7
+        samples = sample(
+            policy, encode_prompts(tiny_tokenizer, pair), max_new_tokens=6, generator=generator, samples_per_prompt=3,
+            temperature=1.3,
+        )  # fmt: skip
+        texts += prompt_format.decode(samples.sequences)
+        log_probs += samples.log_probs_BR.sum(1).tolist()
+    assert responses.texts == texts and responses.log_prob_B.tolist() == log_probs
+    assert responses.prompts == [text for text in TEXTS for _ in range(3)] and shares == [0, 0.5]
+    some = responses.select(torch.tensor([5, 0]))
+    assert some.texts == [texts[5], texts[0]] and some.log_prob_B.tolist() == [log_probs[5], log_probs[0]]
+
+
+def test_responses_are_sampled_at_once_or_a_prompt_at_a_time_at_least(tiny_policy, tiny_tokenizer, monkeypatch) -> None:
+    batches: list[int] = []
+
+    def counting(policy, prompts, **options):
+        batches.append(len(prompts))
+        return sample(policy, prompts, **options)
+
+    monkeypatch.setattr(generation, "sample", counting)
+    for batch_size in (None, 1):
+        sample_responses(
+            tiny_policy(), PromptFormat(tiny_tokenizer, 2), TEXTS, generator=torch.Generator().manual_seed(0),
+            samples_per_prompt=5, batch_size=batch_size,
+        )  # fmt: skip
+    assert batches == [4, 1, 1, 1, 1]

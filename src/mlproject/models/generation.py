@@ -9,13 +9,18 @@ V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from mlproject.models.sequences import Prompts, Sequences, join
+from mlproject.models.progress import Progress, no_progress
+from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.sequences import Prompts, Sequences, concatenate, join
 
 _COMPACT_BELOW = 0.8
 """Share of unfinished rows at which finished ones are dropped: copying the cache costs about a fifth of a step."""
@@ -91,6 +96,52 @@ def sample(
     lengths_B = torch.where(ended_BR.any(1), ended_BR.int().argmax(1) + 1, max_new_tokens)
     repeated = prompts.select(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
     return Samples(join(repeated, ids_BR, lengths_B, pad_id), log_probs_BR[:, : int(lengths_B.max())])
+
+
+def sample_responses(
+    policy: PreTrainedModel,
+    prompt_format: PromptFormat,
+    texts: Sequence[str],
+    *,
+    generator: torch.Generator,
+    samples_per_prompt: int = 1,
+    temperature: float = 1.0,
+    batch_size: int | None = None,
+    progress: Progress = no_progress,
+) -> Responses:
+    """Sample responses to texts, in batches of prompts.
+
+    Args:
+        policy: causal language model, in eval mode.
+        prompt_format: prompt format of the policy; its longest response is the longest that is sampled.
+        texts: P prompts, at least 1.
+        generator: source of all randomness, on the policy's device; batches draw from it one after the other.
+        samples_per_prompt: N.
+        temperature: divides the logits.
+        batch_size: largest number of responses that are sampled at a time, but at least one prompt is; None: all.
+        progress: called with the finished share before each batch.
+
+    Returns:
+        P * N responses on the CPU with their log-probabilities, those of one prompt side by side.
+    """
+    step = len(texts) if batch_size is None else max(1, batch_size // samples_per_prompt)
+    parts: list[Sequences] = []
+    log_probs: list[NDArray[np.float64]] = []
+    for start in range(0, len(texts), step):
+        progress(start / len(texts))
+        samples = sample(
+            policy,
+            prompt_format.encode_prompts(texts[start : start + step]).to(policy.device),
+            max_new_tokens=prompt_format.max_response_tokens,
+            generator=generator,
+            samples_per_prompt=samples_per_prompt,
+            temperature=temperature,
+        )
+        parts.append(samples.sequences.to("cpu"))
+        log_probs.append(samples.log_probs_BR.sum(1).double().cpu().numpy())
+    sequences = parts[0] if len(parts) == 1 else concatenate(parts, prompt_format.pad_id)
+    prompts = [text for text in texts for _ in range(samples_per_prompt)]
+    return Responses(prompts, sequences, prompt_format, np.concatenate(log_probs))
 
 
 def _draw(log_p_BV: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -171,13 +173,15 @@ class Responses:
 
     Attributes:
         prompts: what each answers. Length B.
-        sequences: ids of the policy that wrote them, on the CPU. Length B.
-        prompt_format: of that policy.
+        sequences: token ids of the policy that wrote them, on the CPU. Length B.
+        prompt_format: prompt format of that policy.
+        log_prob_B: log-probability of each response under that policy, nats; None if it was not recorded. Shape: (B,).
     """
 
     prompts: Sequence[str]
     sequences: Sequences
     prompt_format: PromptFormat
+    log_prob_B: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -188,8 +192,10 @@ class Responses:
         return self.prompt_format.decode(self.sequences)
 
     def select(self, index: Tensor) -> Responses:
-        """Some of them, by index; shape (B',)."""
-        return Responses([self.prompts[i] for i in index.tolist()], self.sequences.select(index), self.prompt_format)
+        """Some of the responses, by index; shape (B',)."""
+        log_prob_B = None if self.log_prob_B is None else self.log_prob_B[index.numpy()]
+        prompts = [self.prompts[i] for i in index.tolist()]
+        return Responses(prompts, self.sequences.select(index), self.prompt_format, log_prob_B)
 
     @classmethod
     def of_prompts(cls, prompts: Sequence[str], sequences: Sequences, prompt_format: PromptFormat) -> Responses:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mlproject.models.log_probs import at_responses, token_log_probs
+from mlproject.models.progress import Progress, no_progress
 from mlproject.models.sequences import Sequences
-from mlproject.models.training import Progress, Schedule, no_progress, train
+from mlproject.models.training import Schedule, train
 
 
 def train_sft(

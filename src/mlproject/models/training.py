@@ -18,17 +18,11 @@ from torch import Tensor, nn
 from mlproject.errors import UserError
 from mlproject.models.collectives import all_reduce
 from mlproject.models.gradient_checkpointing import checkpointed_layers
-
-Progress = Callable[[float], None]
-"""Told the finished share of a piece of work, 0 to 1."""
+from mlproject.models.progress import Progress, no_progress
 
 _BATCHES_PER_BUCKET = 16
 _WARM_UP = 0.05
 _MAX_GRADIENT_NORM = 1.0
-
-
-def no_progress(share: float) -> None:
-    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from mlproject.curve import Array, CurvePoint
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import inspect_reward_model
-from mlproject.models.generation import sample
+from mlproject.models.generation import sample_responses
 from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
@@ -203,15 +203,14 @@ class PolicyEvaluator:
         """Seconds of one look at the initial policy on so many prompts."""
         start = perf_counter()
         texts = self.prompts[:count]
-        sequences = sample(
+        responses = sample_responses(
             policy,
-            self._prompt_format.encode_prompts(texts).to(policy.device),
-            max_new_tokens=self._prompt_format.max_response_tokens,
+            self._prompt_format,
+            texts,
             generator=torch.Generator(device=policy.device).manual_seed(self._seed),
             samples_per_prompt=samples_per_prompt,
-        ).sequences
-        measure_kl(policy, policy, sequences)
-        responses = Responses.of_prompts(texts, sequences, self._prompt_format)
+        )
+        measure_kl(policy, policy, responses.sequences.to(policy.device))
         for scorer in (self.proxy, self.gold, *self.witnesses.values()):
             scorer.rate(responses)
         return perf_counter() - start

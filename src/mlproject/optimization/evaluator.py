@@ -19,11 +19,10 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint, mean_and_se
 from mlproject.estimators import k1, k3
-from mlproject.models.generation import sample
+from mlproject.models.generation import sample_responses
 from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
-from mlproject.models.sequences import Prompts
 from mlproject.names import Diagnostic, Statistic
 from mlproject.optimization.auxiliary_rms import auxiliary_signs
 from mlproject.optimization.sample_pool import Judge, Pool
@@ -95,7 +94,6 @@ class Evaluator:
     ) -> None:
         self._auxiliary_rms = dict(auxiliary_rms or {})
         self._world, self._prompt_format, self._texts = world, prompt_format, list(prompts)
-        self._prompts: Prompts = prompt_format.encode_prompts(self._texts).to(initial_policy.device)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
         self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
         self._round_start = round_start
@@ -122,18 +120,14 @@ class Evaluator:
             diagnostics: what the method says about itself.
         """
         generator = torch.Generator(device=policy.device).manual_seed(self._seed)
-        sequences = sample(
-            policy,
-            self._prompts,
-            max_new_tokens=self._prompt_format.max_response_tokens,
-            generator=generator,
-            samples_per_prompt=self._samples,
-        ).sequences
+        responses = sample_responses(
+            policy, self._prompt_format, self._texts, generator=generator, samples_per_prompt=self._samples
+        )
+        sequences = responses.sequences.to(policy.device)
         moved = measure_kl(policy, self._initial_policy, sequences)
         said = {**(diagnostics or {}), **_sampled_estimates(moved)}
         if self._round_start is not None:
             said[Diagnostic.ROUND_KL] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
-        responses = Responses.of_prompts(self._texts, sequences, self._prompt_format)
         proxy_PM, gold_PM = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
         human_B = self._world.judge(responses.prompts, responses.texts)
         human_PM = None if human_B is None else self._by_prompt(self._in_human_units(human_B))

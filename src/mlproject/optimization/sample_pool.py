@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from mlproject.models.generation import sample
-from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.generation import sample_responses
+from mlproject.models.progress import Progress, no_progress
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import Scorer
-from mlproject.models.sequences import Sequences, concatenate, unique
-from mlproject.models.training import Progress, no_progress
+from mlproject.models.sequences import Sequences, unique
 
 Array = NDArray[np.float64]
 
@@ -120,27 +120,22 @@ def draw_pool(
         progress: told the finished share.
     """
     count = len(prompts)
-    asked = prompt_format.encode_prompts(prompts).to(policy.device)
-    parts, log_probs = [], []
-    block = max(1, batch // samples)
-    for start in range(0, count, block):
-        drawn = sample(
-            policy,
-            asked.select(torch.arange(start, min(start + block, count), device=policy.device)),
-            max_new_tokens=prompt_format.max_response_tokens,
-            generator=generator,
-            samples_per_prompt=samples,
-        )
-        parts.append(drawn.sequences.to("cpu"))
-        log_probs.append(drawn.log_probs_BR.sum(1).double().cpu().numpy())
-        progress(0.6 * start / count)
-    drawn_all = Responses.of_prompts(prompts, concatenate(parts, prompt_format.pad_id), prompt_format)
-    gold_PN = gold.rate(drawn_all).reshape(count, samples)
+    responses = sample_responses(
+        policy,
+        prompt_format,
+        prompts,
+        generator=generator,
+        samples_per_prompt=samples,
+        batch_size=batch,
+        progress=lambda share: progress(0.6 * share),
+    )
+    assert responses.log_prob_B is not None
+    gold_PN = gold.rate(responses).reshape(count, samples)
     progress(0.8)
 
-    _, twin = unique(drawn_all.sequences)  # a text is judged once, however often it was sampled
+    _, twin = unique(responses.sequences)  # a text is judged once, however often it was sampled
     _, first = np.unique(twin.numpy(), return_index=True)
-    distinct = drawn_all.select(torch.from_numpy(first))
+    distinct = responses.select(torch.from_numpy(first))
     human_D = world.judge(distinct.prompts, distinct.texts)
     mean, sd = human_units
 
@@ -148,8 +143,8 @@ def draw_pool(
         return values_D[twin.numpy()].reshape(count, samples)
 
     return Pool(
-        sequences=drawn_all.sequences,
-        log_prob_PN=np.concatenate(log_probs).reshape(count, samples),
+        sequences=responses.sequences,
+        log_prob_PN=responses.log_prob_B.reshape(count, samples),
         gold_PN=gold_PN,
         human_PN=None if human_D is None else spread((human_D - mean) / sd),
         signs_PN={name: spread(values_D) for name, values_D in world.text_stats(distinct.texts).items()},

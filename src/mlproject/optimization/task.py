@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
-from mlproject.models.training import Progress, no_progress
 from mlproject.optimization.evaluator import Evaluator
 
 

@@ -6,8 +6,7 @@ import pandas as pd
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
-from mlproject.models.generation import sample
-from mlproject.models.prompt_format import Responses
+from mlproject.models.generation import sample_responses
 from mlproject.names import Artifact, Kind, Metric, Role
 from mlproject.pipeline.loading import (
     load_gold,
@@ -68,14 +67,8 @@ def collect_comparisons(run: Run) -> None:
     while (have := sum(map(len, parts))) < wanted:
         texts = world.prompts("train", (chunk + 1) * _CHUNK)[chunk * _CHUNK :]
         names = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
-        samples = sample(
-            policy,
-            prompt_format.encode_prompts(texts).to(device),
-            max_new_tokens=prompt_format.max_response_tokens,
-            generator=torch_generator("comparison responses", *names, device=device),
-            samples_per_prompt=2,
-        )
-        responses = Responses.of_prompts(texts, samples.sequences, prompt_format)
+        generator = torch_generator("comparison responses", *names, device=device)
+        responses = sample_responses(policy, prompt_format, texts, generator=generator, samples_per_prompt=2)
         scores = gold.rate(responses)
         rng = numpy_generator("comparison labels", *names)
         part = label_comparisons(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mlproject.config.schema import Config
 from mlproject.models.collectives import broadcast
-from mlproject.models.generation import sample
+from mlproject.models.generation import sample_responses
 from mlproject.models.init import new_reward_model, parameter_count
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sizes import SIZES
@@ -76,18 +76,11 @@ def train_gold_rm(run: Run) -> None:
     rng = numpy_generator("gold comparisons", seed)
 
     def respond(texts: list[str], temperature: float) -> list[str]:
-        responses: list[str] = []
-        for start in range(0, len(texts), SAMPLE_BATCH):
-            prompts = prompt_format.encode_prompts(texts[start : start + SAMPLE_BATCH]).to(machine.device)
-            samples = sample(
-                policy,
-                prompts,
-                max_new_tokens=prompt_format.max_response_tokens,
-                generator=generator,
-                temperature=temperature,
-            )
-            responses += prompt_format.decode(samples.sequences)
-        return responses
+        if not texts:
+            return []
+        return sample_responses(
+            policy, prompt_format, texts, generator=generator, temperature=temperature, batch_size=SAMPLE_BATCH
+        ).texts
 
     def human(texts: list[str], responses: list[str]) -> np.ndarray:
         judged = world.judge(texts, responses)

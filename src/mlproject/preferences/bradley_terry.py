@@ -12,9 +12,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from mlproject.models.progress import Progress, no_progress
 from mlproject.models.reward_model import inputs, is_causal
 from mlproject.models.sequences import concatenate
-from mlproject.models.training import Progress, Schedule, no_progress, train
+from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
 
 

@@ -23,9 +23,9 @@ from mlproject.models.checkpoints import (
     load_reward_checkpoint,
     prompt_format_of,
 )
-from mlproject.models.generation import sample
+from mlproject.models.generation import sample_responses
 from mlproject.models.gold_source import GoldSource
-from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
@@ -99,31 +99,20 @@ def import_gold(run: Run) -> None:
     scorer = _scorer(run, prompt_format, device).with_units(0.0, 1.0)
     generator = torch_generator("gold responses", p["world_seed"], device=device)
     prompts = world.prompts("train", UNIT_PAIRS)
-    parts = []
-    for start in range(0, UNIT_PAIRS, SAMPLE_BATCH // 2):
-        texts = prompts[start : start + SAMPLE_BATCH // 2]
-        samples = sample(
-            policy,
-            prompt_format.encode_prompts(texts).to(device),
-            max_new_tokens=prompt_format.max_response_tokens,
-            generator=generator,
-            samples_per_prompt=2,
-        )
-        responses = Responses.of_prompts(texts, samples.sequences, prompt_format)
-        raw_B = scorer.rate(responses)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "prompt": texts,
-                    "response_a": responses.texts[::2],
-                    "response_b": responses.texts[1::2],
-                    "score_a": raw_B[::2],
-                    "score_b": raw_B[1::2],
-                }
-            )
-        )
-        run.progress(start / UNIT_PAIRS)
-    pairs = pd.concat(parts, ignore_index=True)
+    responses = sample_responses(
+        policy, prompt_format, prompts, generator=generator, samples_per_prompt=2, batch_size=SAMPLE_BATCH,
+        progress=run.progress,
+    )  # fmt: skip
+    raw_B = scorer.rate(responses)
+    pairs = pd.DataFrame(
+        {
+            "prompt": prompts,
+            "response_a": responses.texts[::2],
+            "response_b": responses.texts[1::2],
+            "score_a": raw_B[::2],
+            "score_b": raw_B[1::2],
+        }
+    )
     raw = pairs[["score_a", "score_b"]].to_numpy()
     centre, sd = float(raw.mean()), float(raw.std())
     if sd == 0:
