@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mlproject.models.generation import sample
 from mlproject.models.sequences import decode_responses, encode, encode_prompts
 from mlproject.models.sft import train_sft
-from mlproject.models.training import Schedule, bucketed_batches, train
+from mlproject.models.training import Schedule, bucketed_batches, train, training_steps
 
 
 def one_pass(lengths_B: Tensor, batch_size: int, seed: int = 0) -> list[Tensor]:
@@ -95,6 +96,57 @@ def test_training_depends_on_the_generator_and_nothing_else() -> None:
 @pytest.mark.parametrize(("epochs", "expected"), [(1, 8), (0.5, 4), (0.001, 1), (3, 23)])
 def test_a_schedule_counts_steps_by_examples(epochs: float, expected: int) -> None:
     assert Schedule(epochs, batch_size=128, learning_rate=1).steps(1000) == expected
+
+
+def dropout_task() -> dict[str, Any]:
+    """Arguments of a training whose result depends on the random stream of dropout."""
+    points = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    return {
+        "model": model,
+        "loss_of": lambda module, index: ((module(points[index]).squeeze(-1) - points[index, 0]) ** 2).mean(),
+        "lengths_B": torch.arange(200),
+        "schedule": Schedule(epochs=4, batch_size=20, learning_rate=0.01),
+        "accelerator": Accelerator(cpu=True),
+        "generator": torch.Generator().manual_seed(3),
+    }
+
+
+def test_what_a_caller_does_between_steps_changes_nothing() -> None:
+    undisturbed, disturbed = dropout_task(), dropout_task()
+    loss = train(**undisturbed)
+    losses, totals = [], set()
+    for step in training_steps(**disturbed):
+        losses.append(float(step.loss))
+        totals.add(step.total)
+        step.model.eval()  # as an evaluation does
+        torch.manual_seed(step.index)
+        torch.rand(step.index)
+    assert totals == {40} == {len(losses)}
+    assert loss == sum(losses[-4:]) / 4
+    pairs = zip(undisturbed["model"].parameters(), disturbed["model"].parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_training_leaves_the_global_random_state_as_it_was() -> None:
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    train(**dropout_task())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_training_that_is_stopped_has_taken_the_first_steps_and_hands_its_model_back_in_eval_mode() -> None:
+    task, whole = dropout_task(), dropout_task()
+    steps = training_steps(**task)
+    weights = [[p.clone() for p in step.model.parameters()] for _, step in zip(range(5), steps, strict=False)]
+    steps.close()
+    assert not task["model"].training
+    for taken, step in zip(weights, training_steps(**whole), strict=False):
+        assert all(torch.equal(one, other) for one, other in zip(taken, step.model.parameters(), strict=True))
+    rate = step.optimizer.param_groups[0]["lr"]
+    assert rate == step.lr_scheduler.get_last_lr()[0] == pytest.approx(0.01 * (40 - 5) / (40 - 2))
 
 
 def test_a_supervised_policy_writes_the_responses_of_its_corpus(tiny_policy, tiny_tokenizer) -> None:

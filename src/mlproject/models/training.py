@@ -8,7 +8,7 @@ the whole batch's mean loss: each part counts by its weight, which need not be i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,96 @@ class Schedule:
         return max(1, round(self.epochs * examples / self.batch_size))
 
 
+@dataclass(frozen=True)
+class TrainingStep:
+    """One gradient step, after it was taken.
+
+    Attributes:
+        index: number of the step, from 0.
+        total: steps of the whole training.
+        loss: this process's share of the mean loss of the step's batch, float64; summed over the processes it is that
+            mean. Shape: ().
+        model: the model as accelerate prepared it.
+        optimizer: its optimizer, as accelerate prepared it.
+        lr_scheduler: scheduler of the learning rate.
+    """
+
+    index: int
+    total: int
+    loss: Tensor
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    lr_scheduler: torch.optim.lr_scheduler.LRScheduler
+
+
+def training_steps(
+    model: nn.Module,
+    loss_of: Callable[[nn.Module, Tensor], Tensor],
+    lengths_B: Tensor,
+    schedule: Schedule,
+    *,
+    accelerator: Accelerator,
+    generator: torch.Generator,
+    weights_B: Tensor | None = None,
+) -> Iterator[TrainingStep]:
+    """Minimise a loss over a fixed set of examples, in place, and yield after each gradient step.
+
+    Between two steps the caller may evaluate, save or stop: modes of the model and the random state of dropout are the
+    training's own at each step. When the iterator is exhausted or closed the model is in eval mode.
+
+    Args:
+        model: trained in place, on the accelerator's device.
+        loss_of: (model, indices of examples) -> mean loss of these examples, weighted by `weights_B`.
+        lengths_B: tokens of each example; batches are filled with examples of about equal length. Shape: (B,).
+        schedule: epochs, batch size, learning rate.
+        accelerator: device placement, mixed precision, gradient clipping, processes.
+        generator: order of the examples; its initial seed is the seed of dropout.
+        weights_B: weight of each example in the mean loss of its batch (its tokens, for example); None: equal weights.
+            Shape: (B,).
+
+    Raises:
+        UserError: for batches of fewer examples than there are processes.
+    """
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    if min(schedule.batch_size, len(lengths_B)) < processes:
+        raise UserError(
+            f"{processes} processes: must be at most the {min(schedule.batch_size, len(lengths_B))} examples of a "
+            "batch. Start fewer processes or use larger batches."
+        )
+    if weights_B is None:
+        weights_B = torch.ones(len(lengths_B))
+    total = schedule.steps(len(lengths_B))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=0.01, fused=True)
+    warm_up = max(1, int(_WARM_UP * total))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm_up, max(0.0, (total - step) / max(1, total - warm_up)))
+    )
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    batches = bucketed_batches(lengths_B, schedule.batch_size, generator)
+    dropout = _RandomStream(generator.initial_seed(), accelerator.device)
+    try:
+        for index in range(total):
+            batch = next(batches)
+            parts = batch[rank::processes].chunk(schedule.accumulation)
+            loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+            prepared.train()
+            with dropout.active(), checkpointed_layers(model, schedule.gradient_checkpointing):
+                for i, part in enumerate(parts):
+                    share = float(weights_B[part].sum() / weights_B[batch].sum())
+                    with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
+                        loss = loss_of(prepared, part)
+                        accelerator.backward(loss * (share * processes))  # gradients are averaged over processes
+                    loss_sum += loss.detach().double() * share
+            accelerator.clip_grad_norm_(prepared.parameters(), _MAX_GRADIENT_NORM)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            yield TrainingStep(index, total, loss_sum, prepared, optimizer, scheduler)
+    finally:
+        vars(model).pop("forward", None)  # accelerate's autocast, if there was one
+        model.eval()
+
+
 def train(
     model: nn.Module,
     loss_of: Callable[[nn.Module, Tensor], Tensor],
@@ -58,64 +148,53 @@ def train(
     progress: Progress = no_progress,
     weights_B: Tensor | None = None,
 ) -> float:
-    """Minimise a loss over a fixed set of examples, in place.
+    """Take all steps of `training_steps`, which explains the arguments.
 
     Args:
-        model: trained in place, on the accelerator's device.
-        loss_of: (model, index of the examples) -> mean loss of these examples, weighted by `weights_B`.
-        lengths_B: tokens of each example; batches are filled with examples of about equal length. Shape: (B,).
-        schedule: epochs, batch size, learning rate.
-        accelerator: device placement, mixed precision, gradient clipping, processes.
-        generator: order of the examples.
-        progress: told the finished share.
-        weights_B: what each example counts in the mean loss of its batch (its tokens, say); None: all the same.
-            Shape: (B,).
+        progress: called with the finished share every 20 steps.
 
     Returns:
         mean loss over the last tenth of the steps.
-
-    Raises:
-        UserError: for batches of fewer examples than there are processes.
     """
-    rank, processes = accelerator.process_index, accelerator.num_processes
-    if min(schedule.batch_size, len(lengths_B)) < processes:
-        raise UserError(f"{processes} processes cannot share batches of {schedule.batch_size}; start fewer")
-    if weights_B is None:
-        weights_B = torch.ones(len(lengths_B))
-    total = schedule.steps(len(lengths_B))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=0.01, fused=True)
-    warm_up = max(1, int(_WARM_UP * total))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warm_up, max(0.0, (total - step) / max(1, total - warm_up)))
+    steps = training_steps(
+        model, loss_of, lengths_B, schedule, accelerator=accelerator, generator=generator, weights_B=weights_B
     )
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    prepared.train()
     loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
-    last = max(1, total // 10)
-    batches = bucketed_batches(lengths_B, schedule.batch_size, generator)
-    gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(generator.initial_seed())  # of dropout, where a checkpoint has it
-        for step in range(total):
-            batch = next(batches)
-            parts = batch[rank::processes].chunk(schedule.accumulation)
-            with checkpointed_layers(model, schedule.gradient_checkpointing):
-                for i, part in enumerate(parts):
-                    share = float(weights_B[part].sum() / weights_B[batch].sum())
-                    with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
-                        loss = loss_of(prepared, part)
-                        accelerator.backward(loss * (share * processes))  # gradients are averaged over processes
-                    if step >= total - last:
-                        loss_sum += loss.detach().double() * share
-            accelerator.clip_grad_norm_(prepared.parameters(), _MAX_GRADIENT_NORM)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            if step % 20 == 0:
-                progress(step / total)
-    vars(model).pop("forward", None)  # accelerate's autocast, if there was one: the model is handed back as it came
-    model.eval()
+    last = max(1, schedule.steps(len(lengths_B)) // 10)
+    for step in steps:
+        if step.index >= step.total - last:
+            loss_sum += step.loss
+        if step.index % 20 == 0:
+            progress(step.index / step.total)
     return float(all_reduce(accelerator, loss_sum)) / last
+
+
+class _RandomStream:
+    """A stream of torch's global random numbers that nobody else draws from.
+
+    Args:
+        seed: of the stream.
+        device: whose random state is kept, beside the CPU's.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=self._devices):
+            torch.manual_seed(seed)
+            self._states = self._read()
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Inside, random numbers come from this stream."""
+        with torch.random.fork_rng(devices=self._devices):
+            torch.set_rng_state(self._states[0])
+            for device, state in zip(self._devices, self._states[1:], strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield
+            self._states = self._read()
+
+    def _read(self) -> list[Tensor]:
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
 
 
 def bucketed_batches(lengths_B: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
