@@ -144,7 +144,7 @@ def test_memory_is_saved_without_another_result(memory: dict, tiny_policy, tiny_
 
 def test_more_processes_than_examples_in_a_batch_are_refused_in_one_line() -> None:
     model = nn.Linear(1, 1)
-    with pytest.raises(UserError, match="3 processes cannot share batches of 2"):
+    with pytest.raises(UserError, match="3 processes: must be at most the 2 examples of a batch"):
         train(
             model,
             lambda module, index: module(torch.ones(len(index), 1)).mean(),
