@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from types import SimpleNamespace
 
@@ -28,7 +29,8 @@ from mlproject.models.sequences import encode
 from mlproject.models.sft import train_sft
 from mlproject.models.sizes import POLICY_SIZES
 from mlproject.models.training import Schedule
-from mlproject.optimization.ppo import ActorCritic, collect, improve
+from mlproject.optimization.ppo import ActorCritic, collect_rollouts, update_policy
+from mlproject.optimization.ppo_config import PPOConfig
 from mlproject.pipeline.loading import new_accelerator, numpy_generator
 from mlproject.worlds import load_world
 
@@ -86,10 +88,11 @@ def main() -> None:
     report("sampling", timed(device, draw), int(drawn.response_lengths_B.sum()), 2, torch.float32)
 
     machine = new_accelerator()
-    ppo = load_config("gpu", {}).of_method("ppo") | {"ppo_batch_size": given.batch_size, "ppo_rollout_batch": 0}
-    how = {"accumulation": given.accumulation, "gradient_checkpointing": given.gradient_checkpointing}
+    ppo = load_config("gpu", {}).of(PPOConfig)
     task = SimpleNamespace(
-        options={**ppo, **how, "ppo_epochs": 1},
+        config=replace(ppo, ppo_batch_size=given.batch_size, ppo_rollout_batch=0, ppo_epochs=1),
+        accumulation=given.accumulation,
+        gradient_checkpointing=given.gradient_checkpointing == "yes",
         accelerator=machine,
         generator=generator,
         prompt_format=prompt_format,
@@ -101,10 +104,10 @@ def main() -> None:
     actor_critic = ActorCritic(policy).to(device)
     optimizer = torch.optim.Adam(actor_critic.parameters(), lr=1e-9, fused=True)
     prepared, optimizer = machine.prepare(actor_critic, optimizer)
-    rollouts, _ = collect(task, actor_critic)
-    improve(task, prepared, optimizer, rollouts)
+    rollouts, _ = collect_rollouts(task, actor_critic)
+    update_policy(task, prepared, optimizer, rollouts)
     reset(device)
-    seconds = timed(device, lambda: improve(task, prepared, optimizer, rollouts))
+    seconds = timed(device, lambda: update_policy(task, prepared, optimizer, rollouts))
     report("PPO", seconds, int(rollouts.sequences.ends_B.sum()), 6, torch.float32)
 
 

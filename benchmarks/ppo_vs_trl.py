@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -72,14 +72,16 @@ class Setting:
 
 
 class Ours:
-    """Our PPO without curve points: `collect` and `improve`, and nothing else."""
+    """Our PPO without curve points: `collect_rollouts` and `update_policy`, and nothing else."""
 
     def __init__(self, setting: Setting) -> None:
         import torch
         from accelerate import Accelerator
 
+        from mlproject.config.schema import load_config
         from mlproject.models.prompt_format import PromptFormat
         from mlproject.optimization import ppo
+        from mlproject.optimization.ppo_config import PPOConfig
         from mlproject.optimization.task import OptimizationTask
 
         self.clock, self.lengths, self._ppo = Clock(), [], ppo
@@ -94,7 +96,7 @@ class Ours:
             samples_per_prompt=0,
             log_prob_PN=None,  # type: ignore[arg-type]
             evaluator=None,  # type: ignore[arg-type]
-            options=OPTIONS,
+            config=replace(load_config("laptop", {}).of(PPOConfig), **OPTIONS),
             accelerator=Accelerator(cpu=True),
             generator=torch.Generator().manual_seed(0),
         )
@@ -108,9 +110,9 @@ class Ours:
         self._actor_critic.policy.eval()
 
     def update(self) -> None:
-        rollouts, _ = self.clock.timed("collect", self._ppo.collect)(self._task, self._actor_critic)
+        rollouts, _ = self.clock.timed("collect", self._ppo.collect_rollouts)(self._task, self._actor_critic)
         self.lengths.append(float(rollouts.sequences.response_lengths_B.float().mean()))
-        self.clock.timed("learning", self._ppo.improve)(self._task, self._prepared, self._optimizer, rollouts)
+        self.clock.timed("learning", self._ppo.update_policy)(self._task, self._prepared, self._optimizer, rollouts)
 
     def phases(self) -> dict[str, float]:
         """Seconds of sampling, scoring, rereading (values, advantages) and learning."""

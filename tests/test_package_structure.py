@@ -15,8 +15,7 @@ PACKAGE = ROOT / "src" / "mlproject"
 LAYERS = [  # from the ground up; a package imports from its own layer and from those below
     {"names", "digest", "errors", "curve", "estimators", "options", "__init__"},
     {"worlds", "models", "laws", "plotting"},
-    {"preferences", "optimization"},
-    {"config"},
+    {"preferences", "optimization", "config"},
     {"monitoring"},
     {"pipeline"},
     {"tracking"},

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
-from dataclasses import fields
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 
-from mlproject.config.schema import Config
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import decode_responses, encode
-from mlproject.optimization import METHODS, Method, best_of_n, ppo
+from mlproject.optimization import best_of_n
+from mlproject.optimization.best_of_n import BestOfNConfig
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
@@ -74,7 +72,7 @@ def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
         samples_per_prompt=N,
         log_prob_PN=pool.log_prob_PN,
         evaluator=evaluator,
-        options={"bon_n_max": N, "bon_points": N},
+        config=BestOfNConfig(bon_n_max=N, bon_points=N),
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(0),
     )
@@ -181,19 +179,3 @@ def test_a_pool_survives_its_file(setting, tiny_tokenizer, tmp_path) -> None:
 def test_the_first_samples_of_a_pool_are_those_of_every_prompt(setting, tiny_tokenizer) -> None:
     texts = decode_responses(tiny_tokenizer, setting.pool.first(2))
     assert texts == [setting.responses[p * N + n] for p in range(P) for n in range(2)]
-
-
-def test_methods_are_found_by_their_module_and_their_options_exist() -> None:
-    assert METHODS["best-of-n"].optimize is best_of_n.optimize
-    assert METHODS["ppo"].optimize is ppo.optimize
-    options = {option.name for option in fields(Config)}
-    for name, method in METHODS.items():
-        assert method.name == name
-        assert set(method.options) <= options
-
-
-def test_a_method_registered_with_a_module_of_its_own_is_found(monkeypatch) -> None:
-    module = ModuleType("mlproject.optimization.hill_climbing")
-    module.optimize = lambda task: iter(())
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    assert Method("hill-climbing", "hill_climbing", ()).optimize is module.optimize

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
+from mlproject.config.schema import load_config
 from mlproject.curve import CurvePoint
 from mlproject.models.generation import sample
 from mlproject.models.prompt_format import PromptFormat, Responses
@@ -20,9 +22,11 @@ from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sequences import encode_prompts
 from mlproject.optimization import ppo
 from mlproject.optimization.evaluator import Evaluator
+from mlproject.optimization.ppo_config import PPOConfig
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
 
+SMOKE = load_config("smoke", {}).of(PPOConfig)
 OPTIONS = {
     "kl_coef": 0.0,
     "ppo_updates": 4,
@@ -95,16 +99,20 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
         samples_per_prompt=0,
         log_prob_PN=None,
         evaluator=evaluator,
-        options={
-            **OPTIONS,
-            "kl_coef": kl_coef,
-            "ppo_updates": 120,
-            "ppo_batch_size": 256,
-            "ppo_minibatches": 1,
-            "ppo_lr": 3e-3,
-            "ppo_gae_lambda": 1.0,
-            "ppo_eval_every": 10,
-        },
+        config=replace(
+            SMOKE,
+            kl_coef=kl_coef,
+            ppo_updates=120,
+            ppo_batch_size=256,
+            ppo_epochs=2,
+            ppo_minibatches=1,
+            ppo_lr=3e-3,
+            ppo_value_lr=1e-2,
+            ppo_clip=0.2,
+            ppo_gae_lambda=1.0,
+            ppo_eval_first=0,
+            ppo_eval_every=10,
+        ),
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(0),
     )
@@ -165,7 +173,7 @@ def run_ppo(
         samples_per_prompt=8,
         log_prob_PN=pool.log_prob_PN,
         evaluator=evaluator,
-        options={**OPTIONS, **options},
+        config=replace(SMOKE, **(OPTIONS | options)),
         accelerator=Accelerator(cpu=True),
         generator=torch.Generator().manual_seed(seed),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,10 +10,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
 from mlproject.models.sequences import Sequences, encode_prompts
 from mlproject.optimization.gae import masked_mean
-from mlproject.optimization.ppo import ActorCritic, Rollouts, improve, ppo_loss
+from mlproject.optimization.ppo import ActorCritic, Rollouts, ppo_loss, update_policy
+from mlproject.optimization.ppo_config import PPOConfig
 
 V = 8
 
@@ -142,12 +145,16 @@ def sampled(tiny_policy, tiny_tokenizer) -> tuple[ActorCritic, Rollouts]:
 
 
 def improved(actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int) -> tuple[Recorder, dict[str, float]]:
-    options = {"ppo_epochs": 1, "ppo_minibatches": minibatches, "ppo_clip": 0.2}
+    smoke = load_config("smoke", {}).of(PPOConfig)
     task = SimpleNamespace(
-        options=options, generator=torch.Generator().manual_seed(5), accelerator=Accelerator(cpu=True)
+        config=replace(smoke, ppo_epochs=1, ppo_minibatches=minibatches, ppo_clip=0.2),
+        generator=torch.Generator().manual_seed(5),
+        accelerator=Accelerator(cpu=True),
+        accumulation=1,
+        gradient_checkpointing=False,
     )
     recorder = Recorder(list(actor_critic.policy.parameters()), list(actor_critic.value_head.parameters()))
-    return recorder, improve(task, actor_critic, recorder, rollouts)
+    return recorder, update_policy(task, actor_critic, recorder, rollouts)
 
 
 def by_hand(actor_critic: ActorCritic, rollouts: Rollouts) -> tuple[list[Tensor], dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +13,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.optimization import ppo
 from mlproject.optimization import rollout_shards as shards
-from mlproject.optimization.ppo import ActorCritic, Rollouts, collect, improve, ppo_loss
+from mlproject.optimization.ppo import ActorCritic, Rollouts, collect_rollouts, ppo_loss, update_policy
+from mlproject.optimization.ppo_config import PPOConfig
 
+SMOKE = load_config("smoke", {}).of(PPOConfig)
 OPTIONS = {"ppo_batch_size": 22, "kl_coef": 0.1, "ppo_gae_lambda": 0.9, "ppo_epochs": 1, "ppo_clip": 0.2}
 
 
@@ -43,13 +47,17 @@ def actor_critic(tiny_policy) -> ActorCritic:
 
 @pytest.fixture
 def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
-    def build(machine: Any, **options: Any) -> SimpleNamespace:
+    def build(
+        machine: Any, accumulation: int = 1, gradient_checkpointing: bool = False, **options: Any
+    ) -> SimpleNamespace:
         prompt_format, texts = (
             PromptFormat(tiny_tokenizer, max_response_tokens=6),
             ["yes", "no no yes maybe no", "maybe no"],
         )
         return SimpleNamespace(
-            options={**OPTIONS, **options},
+            config=replace(SMOKE, **(OPTIONS | options)),
+            accumulation=accumulation,
+            gradient_checkpointing=gradient_checkpointing,
             accelerator=machine,
             generator=torch.Generator().manual_seed(5),
             prompt_format=prompt_format,
@@ -72,18 +80,18 @@ def tensors(rollouts: Rollouts) -> list[Tensor]:
 def test_several_processes_hold_the_very_rollouts_that_one_samples(
     processes: int, size: int, task_of, actor_critic, monkeypatch
 ) -> None:
-    alone, said = collect(task_of(member(), ppo_rollout_batch=size), actor_critic)
+    alone, said = collect_rollouts(task_of(member(), ppo_rollout_batch=size), actor_critic)
     hands: dict[int, list] = {}
     for rank in range(processes):  # first each samples its own, ...
         monkeypatch.setattr(shards, "all_gather", lambda machine, own: hands.setdefault(machine.process_index, own))
-        collect(task_of(member(rank, processes), ppo_rollout_batch=size), actor_critic)
+        collect_rollouts(task_of(member(rank, processes), ppo_rollout_batch=size), actor_critic)
     assert sum(map(len, hands.values())) == -(-22 // size)
     assert max(map(len, hands.values())) - min(map(len, hands.values())) <= 1
     dealt = [hands[i % processes][i // processes] for i in range(-(-22 // size))]
     monkeypatch.setattr(shards, "all_gather", lambda machine, own: dealt)
     for rank in range(processes):  # ... then all are told of all
         task = task_of(member(rank, processes), ppo_rollout_batch=size)
-        together, said_there = collect(task, actor_critic)
+        together, said_there = collect_rollouts(task, actor_critic)
         assert said_there == said
         for got, wanted in zip(tensors(together), tensors(alone), strict=True):
             assert torch.equal(got, wanted)
@@ -99,7 +107,7 @@ def moved_on(task_of, size: int) -> Tensor:
 
 
 def test_without_shards_the_problems_own_generator_draws_every_token(task_of, actor_critic) -> None:
-    rollouts, _ = collect(task_of(Accelerator(cpu=True)), actor_critic)
+    rollouts, _ = collect_rollouts(task_of(Accelerator(cpu=True)), actor_critic)
     task = task_of(member())
     index_B = torch.randint(3, (22,), generator=task.generator)
     prompts = task.train_prompts.select(index_B)
@@ -111,7 +119,7 @@ def test_without_shards_the_problems_own_generator_draws_every_token(task_of, ac
 def test_shards_are_different_samples(task_of, actor_critic) -> None:
     task = task_of(member(), ppo_rollout_batch=11)
     task.train_prompts = task.train_prompts.select(torch.tensor([1]))  # the same prompt throughout
-    rollouts, _ = collect(task, actor_critic)
+    rollouts, _ = collect_rollouts(task, actor_critic)
     first, second = rollouts.sequences.select(slice(0, 11)), rollouts.sequences.select(slice(11, 22))
     assert first.ends_B.tolist() != second.ends_B.tolist()
 
@@ -131,7 +139,7 @@ class Recorder:
             p.grad = None
 
 
-@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": "yes"}], ids=str)
+@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": True}], ids=str)
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     processes: int, memory: dict, task_of, actor_critic, monkeypatch
@@ -139,7 +147,7 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
     said: list[list[Tensor]] = []
     monkeypatch.setattr(ppo, "all_reduce", lambda machine, values: said.append(values) or values)
-    rollouts, _ = collect(task_of(member(), ppo_rollout_batch=4), actor_critic)
+    rollouts, _ = collect_rollouts(task_of(member(), ppo_rollout_batch=4), actor_critic)
     noise_BR = 0.1 * torch.randn(rollouts.log_probs_BR.shape, generator=torch.Generator().manual_seed(1))
     rollouts = Rollouts(
         rollouts.sequences, rollouts.log_probs_BR + noise_BR, rollouts.advantages_BR, rollouts.returns_BR
@@ -148,7 +156,7 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     for rank in range(processes):
         own = copy.deepcopy(actor_critic)
         recorders.append(Recorder(own))
-        improve(task_of(member(rank, processes), ppo_minibatches=2, **memory), own, recorders[-1], rollouts)
+        update_policy(task_of(member(rank, processes), ppo_minibatches=2, **memory), own, recorders[-1], rollouts)
     order = torch.randperm(22, generator=torch.Generator().manual_seed(5))
     expected_said = []
     for step, index in enumerate(order.tensor_split(2)):
@@ -200,13 +208,15 @@ def test_bfloat16_is_for_gradient_passes_alone_and_near_the_float32_gradient(
     monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
     layer, seen = actor_critic.policy.base_model.layers[0].mlp.dense_h_to_4h, []
     layer.register_forward_hook(lambda module, given, made: seen.append(made.dtype))
-    rollouts, _ = collect(task_of(member(), ppo_mixed_precision="bf16"), actor_critic)
+    rollouts, _ = collect_rollouts(task_of(member(), ppo_mixed_precision="bf16"), actor_critic)
     assert set(seen) == {torch.float32}
     steps = {}
     for precision, dtype in (("no", torch.float32), ("bf16", torch.bfloat16)):
         seen.clear()
         recorder = Recorder(actor_critic)
-        improve(task_of(member(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts)
+        update_policy(
+            task_of(member(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts
+        )
         assert set(seen) == {dtype}
         steps[precision] = torch.cat([g.flatten() for g in recorder.steps[0]])
     assert steps["bf16"].dtype == torch.float32

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 
-from mlproject.config.schema import load_config
 from mlproject.errors import UserError
-from mlproject.optimization.ppo_config import PPOConfig
 from mlproject.options.commented_yaml import commented_yaml
-from mlproject.options.declaration import BrokenRule, Form, Options, option, options_by_heading
+from mlproject.options.declaration import Form, Options, option, options_by_heading, shared_option
 from mlproject.options.values import check, convert, requirement
 
 
@@ -29,10 +26,6 @@ class SoftConfig(Sampling):
     HEADING: ClassVar[str] = "Soft best-of-n"
 
     sizes: tuple[str, ...] = option("sizes", choices=("1k", "3k"), form=Form("a path", lambda text: "/" in text))
-
-    def broken_rules(self) -> Iterator[BrokenRule]:
-        if len(self.sizes) > self.samples:
-            yield BrokenRule("sizes", f"be at most samples={self.samples}", "Use fewer.")
 
 
 FIELDS = {field.name: field for fields in options_by_heading(SoftConfig).values() for field in fields}
@@ -75,9 +68,19 @@ def test_a_form_is_accepted_beside_the_choices_and_named_in_the_message() -> Non
     assert requirement(FIELDS["temperature"]) == "a number from 0 to 20,000"
 
 
-def test_rules_of_a_group_are_asked_of_the_whole_configuration() -> None:
-    config = load_config("smoke", {})
-    assert isinstance(config, PPOConfig)
-    assert list(PPOConfig.broken_rules(config)) == []
-    [rule] = SoftConfig(samples=1, sizes=("1k", "3k")).broken_rules()
-    assert rule == ("sizes", "be at most samples=1", "Use fewer.")
+def test_a_shared_option_is_the_same_option_and_shown_once_under_its_first_heading() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Sharing(Options):
+        HEADING: ClassVar[str] = "Sharing"
+
+        samples: int = shared_option(Sampling, "samples")
+        temperature: float = shared_option(Sampling, "temperature")
+        rank: int = option("rank", default=1)
+
+    names = {heading: [field.name for field in fields] for heading, fields in options_by_heading(Sharing).items()}
+    assert names == {"Sampling": ["samples"], "Softmax": ["temperature"], "Sharing": ["rank"]}
+    assert Sharing(samples=2) == Sharing(samples=2, temperature=1.0, rank=1)
+    both = options_by_heading(type("Both", (Sharing, Sampling), {}))
+    assert [field.name for fields in both.values() for field in fields] == ["samples", "temperature", "rank"]
+    with pytest.raises(UserError, match=r"^samples=0: must be a whole number of at least 1\.$"):
+        check(both["Sampling"][0], 0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlproject.config.schema import load_config
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prior
@@ -20,6 +21,7 @@ from mlproject.optimization.stopping import StopDecision, StopRule
 from mlproject.pipeline.policy_curve import draw_curve, load_prior, total_distance
 
 PPO, BEST_OF_N = METHODS["ppo"], METHODS["best-of-n"]
+SMOKE = load_config("smoke", {})
 KL_S = np.linspace(0.0, 40.0, 41)
 
 
@@ -27,7 +29,8 @@ class FakeRun:
     """Keeps what a step function logs."""
 
     def __init__(self, folder: Path | None = None, rules: tuple[StopRule, ...] = (), **params: Any) -> None:
-        self.params, self.execution_options, self.stop_rules = params, {}, rules
+        self.params = SMOKE.of_method("best-of-n").params() | SMOKE.of_method("ppo").params() | params
+        self.execution_options, self.stop_rules = {}, rules
         self.folder = folder or Path()
         self.metrics: dict[str, dict[int, float]] = {}
         self.tags: dict[str, str] = {}
@@ -138,7 +141,7 @@ def test_a_rule_from_outside_ends_a_run_with_its_verdict_and_is_not_asked_once_t
 
 
 def test_best_of_n_logs_its_points_and_neither_forecast_nor_alarms() -> None:
-    run = FakeRun(bon_n_max=64)
+    run = FakeRun()
     points = draw_curve(run, BEST_OF_N, planted()[:5])  # type: ignore[arg-type]
     assert [point.step for point in points] == list(range(5))
     assert run.metrics["best-of-n/entropy"] == dict.fromkeys(range(5), 1.0)

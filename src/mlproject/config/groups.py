@@ -176,6 +176,7 @@ class SearchOptions(Options):
 
     study: str = option("name of the Optuna study")
     n_trials: int = option("trials of the search in total, over all its restarts; 0: no search", minimum=0)
+    search_method: str = option("method whose curves are searched", default="ppo", choices=tuple(METHODS))
     search_kl_coefs: tuple[float, ...] = option("increasing grid of KL coefficients", minimum=0, maximum=100)
     search_rm_sizes: tuple[str, ...] = option("increasing grid of RM sizes", choices=tuple(SIZES), form=CHECKPOINT)
     search_n_comparisons: tuple[int, ...] = option(

@@ -35,25 +35,12 @@ def warnings_for(config: Config) -> list[str]:
             f"gold={config.gold}: a test RM ({config.gold_size}) plays gold. A test RM that is no larger than a proxy "
             "is fooled by the same responses, so use the largest that you can (docs/early_warning.md)."
         )
-    if 4 * config.bon_n_max <= config.pool_samples:
-        return warnings
-    from mlproject.estimators import effective_sample_size
-
-    effective = effective_sample_size(config.pool_samples, config.bon_n_max)
-    return [
-        *warnings,
-        f"bon_n_max={config.bon_n_max} with pool_samples={config.pool_samples}: the last point rests on only "
-        f"{effective:.1f} effective samples per prompt. With pool_samples={4 * config.bon_n_max} it rests on about 7.",
-    ]
+    return warnings + [warning for method in METHODS for warning in config.of_method(method).warnings(config)]
 
 
 def _broken_rules(config: Config) -> Iterator[BrokenRule]:
-    if config.bon_n_max > config.pool_samples:
-        yield BrokenRule(
-            "bon_n_max", f"be at most pool_samples={config.pool_samples}", "Lower it or raise pool_samples."
-        )
-    for method in METHODS.values():
-        yield from method.config_class.broken_rules(config)
+    for method in METHODS:
+        yield from config.of_method(method).broken_rules(config)
     yield from _search_rules(config)
     yield from _name_rules(config)
     yield from config.gold_source.broken_rules(config)

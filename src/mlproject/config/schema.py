@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -19,20 +19,30 @@ from mlproject.config.rules import check_rules
 from mlproject.config.yaml_file import read_options
 from mlproject.errors import UserError
 from mlproject.models.gold_source import GoldSource
-from mlproject.optimization import METHODS
+from mlproject.optimization import METHODS, MethodConfig
+from mlproject.options.declaration import Options
 from mlproject.options.values import check, convert, requirement, to_text
 from mlproject.worlds import WORLDS, WorldSpec
 
 PRESETS = ("smoke", "laptop", "overnight", "gpu")
 _PRESET_FOLDER = Path(__file__).parent / "presets"
 
-if TYPE_CHECKING:
-    from mlproject.optimization.best_of_n import BestOfNConfig
-    from mlproject.optimization.ppo_config import PPOConfig
+MethodConfigT = TypeVar("MethodConfigT", bound=MethodConfig)
 
-    class _MethodOptions(BestOfNConfig, PPOConfig): ...  # those that the rules between options read
+
+def _options_of(group: type[Options]) -> type[Options]:
+    """The options of a method and nothing else of its class."""
+    options = [(o.name, o.type, field(default=o.default, metadata=o.metadata)) for o in dataclasses.fields(group)]
+    namespace = {"HEADING": group.HEADING}
+    return make_dataclass(group.__name__, options, bases=(Options,), namespace=namespace, frozen=True, kw_only=True)
+
+
+if TYPE_CHECKING:
+
+    class _MethodOptions(Options):
+        """The options of all methods; `Config.of` reads them with their types."""
 else:
-    _MethodOptions = type("_MethodOptions", tuple(dict.fromkeys(m.config_class for m in METHODS.values())), {})
+    _MethodOptions = type("_MethodOptions", tuple(_options_of(method.config_class) for method in METHODS.values()), {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +62,6 @@ class Config(
 ):
     """Every option there is. Options without a default get their value from the preset.
 
-    A configuration is an instance of each method's configuration class too.
-
     Raises:
         UserError: for a value that is not allowed, or values that do not go together.
 
@@ -63,12 +71,12 @@ class Config(
         >>> isinstance(config, Config), config.replace(seed=3).seed
         (True, 3)
         >>> config.of_method("best-of-n")
-        {'bon_n_max': 16, 'bon_points': 12}
+        BestOfNConfig(bon_n_max=16, bon_points=12)
     """
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            check(field, getattr(self, field.name))
+        for option in dataclasses.fields(self):
+            check(option, getattr(self, option.name))
         check_rules(self)
 
     @property
@@ -89,9 +97,13 @@ class Config(
         """Those of some options that differ from their default, by name."""
         return {name: value for name, value in self.select(*names).items() if value != _fields()[name].default}
 
-    def of_method(self, method: str) -> dict[str, Any]:
-        """The options on which the curve of a registered method depends, by name."""
-        return {**self.select(*METHODS[method].options), **self.changed(*METHODS[method].further)}
+    def of(self, config_class: type[MethodConfigT]) -> MethodConfigT:
+        """The options of a method, by the class that declares them."""
+        return config_class(**self.select(*config_class.names()))
+
+    def of_method(self, method: str) -> MethodConfig:
+        """The options of a registered method."""
+        return self.of(METHODS[method].config_class)
 
     def replace(self, **changes: Any) -> Config:
         """A copy with some options changed, validated again."""

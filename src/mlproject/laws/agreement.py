@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.curve import CurvePoint
+from mlproject.laws.forms import Method, trains_policy
 from mlproject.laws.posterior import JITTER, LOG_D_L, infer_scale
 
 Array = NDArray[np.float64]
@@ -33,33 +34,35 @@ _P_UNINFORMATIVE = 0.1
 """Prior probability that the agreement of a run does not follow the rule, so that only gold counts."""
 
 
-def initial_agreement(method: str, points: Sequence[CurvePoint]) -> float:
+def initial_agreement(method: str | Method, points: Sequence[CurvePoint]) -> float:
     """Logarithm of the mean agreement near the start; larger for better proxies.
 
-    For a trained policy, agreement is the correlation of proxy and gold over prompts. A point of best-of-n holds
-    expectations over responses, whose correlation over prompts measures something else. There agreement is gold per
-    square-root nat, which is proportional to the correlation if the scores are normal.
+    For a trained policy, agreement is the correlation of proxy and gold over prompts. A point of a method that
+    selects from a pool, such as best-of-n, holds expectations over responses, whose correlation over prompts measures
+    something else. There agreement is gold per square-root nat, which is proportional to the correlation if the scores
+    are normal.
 
     Args:
-        method: the optimization method.
+        method: what optimizes the policy (see `law_for`).
         points: of one policy run.
 
     Returns:
         nan if no point is informative or the mean is not positive.
     """
     near = [point for point in points if point.sqrt_kl <= START_D]
-    if method == "best-of-n":
-        values = [point.gold / point.sqrt_kl for point in near if point.kl > 0]
-    else:
+    if trains_policy(method):
         values = [float(_correlation_P(point).mean()) for point in near if _varies(point)]
+    else:
+        values = [point.gold / point.sqrt_kl for point in near if point.kl > 0]
     return float(np.log(np.mean(values))) if values and np.mean(values) > 0 else float("nan")
 
 
-def log_likelihood(method: str, points: Sequence[CurvePoint], log_prior_L: Array) -> Array:
+def log_likelihood(method: str | Method, points: Sequence[CurvePoint], log_prior_L: Array) -> Array:
     """Log-likelihood of the agreement so far under each law's peak.
 
     Args:
-        method: the optimization method; points of best-of-n are not informative (see `initial_agreement`).
+        method: what optimizes the policy; points of a method that trains none are not informative (see
+            `initial_agreement`).
         points: of one policy run.
         log_prior_L: log weight of each law before this evidence, up to a constant. Shape: (L,).
 
@@ -67,7 +70,7 @@ def log_likelihood(method: str, points: Sequence[CurvePoint], log_prior_L: Array
         log-likelihood ratios, to be added to the log weights. Shape: (L,).
     """
     points = [point for point in points if _varies(point)]
-    if method == "best-of-n" or not points:
+    if not trains_policy(method) or not points:
         return np.zeros_like(log_prior_L)
     d_S = np.array([point.sqrt_kl for point in points])
     correlation_SP = np.stack([_correlation_P(point) for point in points])

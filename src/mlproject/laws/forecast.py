@@ -14,6 +14,7 @@ import numpy as np
 from mlproject.curve import CurvePoint
 from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.fits import MIN_POINTS
+from mlproject.laws.forms import Method
 from mlproject.laws.intervals import Interval
 from mlproject.laws.posterior import posterior
 from mlproject.laws.prior import Prior, points_of_law
@@ -61,7 +62,7 @@ class Forecast:
     """Forecast of the peak of one policy run.
 
     Args:
-        method: the optimization method, for its law.
+        method: what optimizes the policy, for its law (see `law_for`).
         prior: from the curves of other reward models; None uses a weak prior and predicts from the third point on.
         samples_per_prompt: responses per prompt behind a point's `gold_P`, to count gold-scored responses.
 
@@ -76,7 +77,7 @@ class Forecast:
         (1.0, True)
     """
 
-    def __init__(self, method: str, prior: Prior | None = None, samples_per_prompt: int = 1) -> None:
+    def __init__(self, method: str | Method, prior: Prior | None = None, samples_per_prompt: int = 1) -> None:
         self._method, self._prior, self._samples_per_prompt = method, prior, samples_per_prompt
         self._points: list[CurvePoint] = []
         self._gold_responses = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,9 +86,48 @@ class Form:
         return np.where(exists, kl, np.nan), np.where(exists, gold, np.nan)
 
 
-def law_for(method: str) -> Form:
-    """The law of a method: quadratic for best-of-n, logarithmic for anything that trains a policy."""
-    return FORMS["best-of-n"] if method == "best-of-n" else FORMS["rl"]
+class Method(Protocol):
+    """What the laws need to know of a way to optimize a policy; a `mlproject.optimization.Method` is one.
+
+    Attributes:
+        law: name of the form in `FORMS` that its gold follows.
+        trains_policy: False where a curve point is an expectation over samples of the initial policy.
+    """
+
+    @property
+    def law(self) -> str: ...
+
+    @property
+    def trains_policy(self) -> bool: ...
+
+
+def law_for(method: str | Method) -> Form:
+    """The law of a method.
+
+    Args:
+        method: the method, or a name: "best-of-n" has the quadratic law, any other name stands for a method that trains
+            a policy and has the logarithmic one.
+    """
+    return FORMS[_method(method).law]
+
+
+def trains_policy(method: str | Method) -> bool:
+    """Whether a method, or the method of a name (see `law_for`), trains a policy."""
+    return _method(method).trains_policy
+
+
+@dataclass(frozen=True)
+class _NamedMethod:
+    law: str
+    trains_policy: bool
+
+
+_TRAINED = _NamedMethod("rl", trains_policy=True)
+_NAMED = {"best-of-n": _NamedMethod("best-of-n", trains_policy=False)}
+
+
+def _method(method: str | Method) -> Method:
+    return _NAMED.get(method, _TRAINED) if isinstance(method, str) else method
 
 
 def _log(d: Array) -> Array:

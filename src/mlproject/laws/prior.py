@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws.agreement import initial_agreement
 from mlproject.laws.fits import MIN_D
-from mlproject.laws.forms import law_for
+from mlproject.laws.forms import Method, law_for
 from mlproject.laws.posterior import EXPONENT_L, EXPONENTS, LOG_D_L, LOG_PEAK_D, Posterior, posterior
 
 Array = NDArray[np.float64]
@@ -42,7 +42,7 @@ _REACH = 1.5
 """The exponent of a finished curve is inferred up to this multiple of its peak d: beyond it, laws fit poorly."""
 
 
-def points_of_law(method: str, points: Sequence[CurvePoint]) -> tuple[Array, Array]:
+def points_of_law(method: str | Method, points: Sequence[CurvePoint]) -> tuple[Array, Array]:
     """The points at which the law of a method can hold: d = 0 and beyond `MIN_D`.
 
     Returns:
@@ -89,7 +89,7 @@ class Prior:
         return cls(np.array([0.0, np.log(2.5), 0.8]), np.diag(np.square([1.0, 0.75, 0.5])), uniform_E)
 
     @classmethod
-    def from_curves(cls, method: str, curves: Mapping[int, Sequence[Curve]], rm_params: float) -> Prior:
+    def from_curves(cls, method: str | Method, curves: Mapping[int, Sequence[Curve]], rm_params: float) -> Prior:
         """Prior for a reward model, from trends over the sizes of other reward models.
 
         Bayesian regression on log10 parameters, so that one size, or one curve, is enough. The covariance contains the
@@ -163,14 +163,14 @@ class Prior:
         return cls(**{name: np.array(values[key], dtype=np.float64) for name, key in _STORED.items()})
 
 
-def _peak_posterior(method: str, curve: Curve, weak: Prior) -> Posterior:
+def _peak_posterior(method: str | Method, curve: Curve, weak: Prior) -> Posterior:
     """The posterior given the points of a finished curve up to a little beyond its peak."""
     d_S, gold_SP = points_of_law(method, list(curve))
     near_S = d_S <= _REACH * curve.sqrt_kl_S[curve.gold_S.argmax()]
     return posterior(d_S[near_S], gold_SP[near_S], *weak.on_grid())
 
 
-def _quantities(method: str, curve: Curve, peak: Posterior) -> Array:
+def _quantities(method: str | Method, curve: Curve, peak: Posterior) -> Array:
     """A finished curve's quantities: measured at its peak, or expected if gold is highest at the end. Shape: (3,)."""
     best = int(curve.gold_S.argmax())
     log_d, gold = max(np.log(max(curve.sqrt_kl_S[best], 1e-9)), LOG_PEAK_D[0]), curve.peak().gold

@@ -1,66 +1,84 @@
 """Every way to optimize a policy against a proxy reward. Each yields curve points.
 
-A further method is one new file with a function `optimize(task) -> Iterator[CurvePoint]` and one line in `METHODS`.
+A further method is one new file with a `METHOD`, a subclass of `MethodConfig` for its options and a function
+`optimize(task) -> Iterator[CurvePoint]`, and one line in `_MODULES`. The module of `METHOD` imports nothing heavy: it
+is read whenever the configuration is. Modules outside of this package are named by the environment variable
+`MLPROJECT_METHODS`, separated by commas; they are read in every process.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass
+import os
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from mlproject.optimization.best_of_n import BestOfNConfig
-from mlproject.optimization.ppo_config import EARLY_STOPS, FORECAST, KL_BUDGET, STOPS, PPOConfig
-from mlproject.options.declaration import Options
-
-if TYPE_CHECKING:
-    from mlproject.curve import CurvePoint
-    from mlproject.optimization.task import OptimizationTask
-
-
-@dataclass(frozen=True)
-class Method:
-    """A registered optimization method.
-
-    Attributes:
-        name: value of the tag `mlproject.method`.
-        module: module of this package that has `optimize`.
-        config_class: declares the options on which its curve depends.
-        trains_policy: False where it only chooses among samples of the initial policy.
-        shares_work: True where several processes can carry it out together, by `ppo_rollout_batch` and minibatches.
-        version: raised when a change of the code changes its curves.
-    """
-
-    name: str
-    module: str
-    config_class: type[Options]
-    trains_policy: bool = True
-    shares_work: bool = False
-    version: int = 1
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """Names of its options that every preset gives a value."""
-        return tuple(field.name for field in dataclasses.fields(self.config_class) if field.default is MISSING)
-
-    @property
-    def further(self) -> tuple[str, ...]:
-        """Names of its options with a default of their own: parameters of a run only if they differ from it."""
-        return tuple(field.name for field in dataclasses.fields(self.config_class) if field.default is not MISSING)
-
-    @property
-    def optimize(self) -> Callable[[OptimizationTask], Iterator[CurvePoint]]:
-        """The method itself; its module is imported here, not before."""
-        return import_module(f"{__name__}.{self.module}").optimize
-
-
-_METHODS = (
-    Method("best-of-n", "best_of_n", BestOfNConfig, trains_policy=False, version=2),
-    Method("ppo", "ppo", PPOConfig, shares_work=True, version=2),
+from mlproject.errors import UserError, first_line
+from mlproject.optimization.method import (
+    BUDGET,
+    EARLY_STOPS,
+    FORECAST,
+    KL_BUDGET,
+    STOPS,
+    Method,
+    MethodConfig,
 )
 
-METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
+__all__ = [
+    "BUDGET",
+    "EARLY_STOPS",
+    "FORECAST",
+    "KL_BUDGET",
+    "METHODS",
+    "METHODS_VARIABLE",
+    "STOPS",
+    "Method",
+    "MethodConfig",
+    "find_method",
+    "register",
+]
 
-__all__ = ["EARLY_STOPS", "FORECAST", "KL_BUDGET", "METHODS", "STOPS", "Method"]
+METHODS_VARIABLE = "MLPROJECT_METHODS"
+
+_MODULES = (
+    "mlproject.optimization.best_of_n",
+    "mlproject.optimization.ppo_config",
+)
+"""Modules with a `METHOD`, in the order in which reports show the methods."""
+
+METHODS: dict[str, Method] = {}
+"""The registered methods by name."""
+
+
+def find_method(name: str) -> Method:
+    """The registered method of a name; for any other name a method of another trainer, which trains a policy."""
+    label = name.upper() if len(name) <= _ACRONYM else name
+    return METHODS.get(name) or Method(name, label, MethodConfig, module="")
+
+
+_ACRONYM = 4
+"""Letters of the longest name that is taken for an acronym: DPO, GRPO."""
+
+
+def register(method: Method) -> None:
+    """Add a method, in the modules that this package reads or in a test.
+
+    Raises:
+        UserError: where there is another method of that name.
+    """
+    if METHODS.setdefault(method.name, method) != method:
+        raise UserError(f"method {method.name}: is registered twice. Choose another name for yours.")
+
+
+def _register_all() -> None:
+    for name in _MODULES:
+        register(import_module(name).METHOD)
+    for name in filter(None, os.environ.get(METHODS_VARIABLE, "").split(",")):
+        try:
+            register(import_module(name).METHOD)
+        except (ImportError, AttributeError) as error:
+            raise UserError(
+                f"{METHODS_VARIABLE}={name}: must be a module with a METHOD ({first_line(error)}). Correct the name, "
+                "or put its folder on PYTHONPATH."
+            ) from error
+
+
+_register_all()

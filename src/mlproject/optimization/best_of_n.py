@@ -1,6 +1,8 @@
 """Best-of-n: draw n responses, keep the one that the proxy likes best.
 
 Every n is read from the same pool of N samples per prompt with the unbiased estimator (Nakano et al. 2021, appendix I).
+
+Axis letters: P prompts, N samples per prompt in the pool, G values of n.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mlproject.curve import CurvePoint
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_sample_size, n_grid
 from mlproject.names import Diagnostic
-from mlproject.options.declaration import Options, option
+from mlproject.optimization.method import Method, MethodConfig
+from mlproject.options.declaration import BrokenRule, option
 
 if TYPE_CHECKING:
+    from mlproject.config.schema import Config
+    from mlproject.curve import CurvePoint
     from mlproject.optimization.task import OptimizationTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class BestOfNConfig(Options):
+class BestOfNConfig(MethodConfig):
     """Options of best-of-n."""
 
     HEADING: ClassVar[str] = "Best-of-n"
@@ -29,25 +33,60 @@ class BestOfNConfig(Options):
     bon_n_max: int = option("largest n; at most pool_samples / 4 for a precise estimate", minimum=2)
     bon_points: int = option("points of a curve", minimum=4, maximum=1000)
 
+    @property
+    def last_step(self) -> int:
+        return self.bon_n_max
 
-def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
+    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
+        """The pool must hold n samples per prompt."""
+        if self.bon_n_max > config.pool_samples:
+            yield BrokenRule(
+                "bon_n_max", f"be at most pool_samples={config.pool_samples}", "Lower it or raise pool_samples."
+            )
+
+    def warnings(self, config: Config) -> Iterator[str]:
+        """The largest n needs several times as many samples for a precise estimate."""
+        if 4 * self.bon_n_max > config.pool_samples:
+            effective = effective_sample_size(config.pool_samples, self.bon_n_max)
+            yield (
+                f"bon_n_max={self.bon_n_max} with pool_samples={config.pool_samples}: the last point rests on only "
+                f"{effective:.1f} effective samples per prompt. With pool_samples={4 * self.bon_n_max} it rests on "
+                "about 7."
+            )
+
+
+METHOD = Method(
+    "best-of-n",
+    "best-of-n",
+    BestOfNConfig,
+    module=__name__,
+    law="best-of-n",
+    step_unit="n",
+    kl_note="KL is not measured here but follows from n: log n − (n−1)/n nats, an upper bound.",
+    trains_policy=False,
+    has_fixed_kl=True,
+    version=2,
+)
+
+
+def optimize(task: OptimizationTask[BestOfNConfig]) -> Iterator[CurvePoint]:
     """Yield one point per n on a logarithmic grid; its step is n, its KL the bound log n - (n - 1)/n.
 
-    Beside it stand the KL as it is where responses repeat (`kl_true`, Beirami et al. 2024), and on how many samples per
-    prompt the point rests (`effective_samples`).
+    Each point also has the KL as it is where responses repeat (`kl_true`, Beirami et al. 2024), and on how many samples
+    per prompt it rests (`effective_samples`).
     """
     proxy_PN = task.proxy.rate(task.samples).reshape(-1, task.samples_per_prompt)
     task.progress(0.8)
-    ns = n_grid(task.options["bon_n_max"], task.options["bon_points"])
-    first_n_best_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in ns])
-    select = BestOfN(proxy_PN, ns)
+    n_G = n_grid(task.config.bon_n_max, task.config.bon_points)
+    best_of_first_n_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in n_G])
+    select = BestOfN(proxy_PN, n_G)
     diagnostics_G = [
         {
             Diagnostic.KL_TRUE: float(select(beirami_kl(task.log_prob_PN, n), index=g).mean()),
             Diagnostic.EFFECTIVE_SAMPLES: effective_sample_size(task.samples_per_prompt, n),
         }
-        for g, n in enumerate(ns.tolist())
+        for g, n in enumerate(n_G.tolist())
     ]
     yield from task.evaluator.evaluate_selection(
-        ns.tolist(), best_of_n_kl_bound(ns), proxy_PN, select, first_n_best_GP, diagnostics_G
+        n_G.tolist(), best_of_n_kl_bound(n_G), proxy_PN, select, best_of_first_n_GP, diagnostics_G
     )

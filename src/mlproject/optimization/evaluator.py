@@ -30,7 +30,7 @@ from mlproject.worlds.text_stats import collective_stats
 
 Array = NDArray[np.float64]
 
-SHOWN_PMOMPTS = 24
+SHOWN_PROMPTS = 24
 """Prompts whose responses are kept as texts, for sample tables."""
 
 _BASELINE_SAMPLES = 16
@@ -140,7 +140,7 @@ class Evaluator:
             statistics=self._signs(responses, proxy_PM, moved),
             diagnostics=said,
         )
-        shown = slice(0, SHOWN_PMOMPTS)
+        shown = slice(0, SHOWN_PROMPTS)
         self._keep(
             point,
             responses.texts[:: self._samples][shown],
@@ -178,7 +178,7 @@ class Evaluator:
         signs_PN = {**pool.signs_PN, **self._auxiliary_signs_of_pool(proxy_PN)}
         signs_G = {name: select(values_PN).mean(axis=1) for name, values_PN in signs_PN.items()}
         proxy_mean_P = proxy_PN.mean(axis=1)
-        shown = np.arange(min(SHOWN_PMOMPTS, pool.shape[0]))
+        shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
         for g, step in enumerate(steps):
             point = CurvePoint(
                 step=int(step),

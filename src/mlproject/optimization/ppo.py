@@ -34,8 +34,7 @@ from mlproject.models.prompt_format import Responses
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
 from mlproject.names import Diagnostic
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
-from mlproject.optimization.rollout_shards import Shard, gather_shards, shards_of_process
-from mlproject.optimization.task import OptimizationTask
+from mlproject.optimization.rollout_shards import PPOTask, Shard, gather_shards, shards_of_process
 
 _MAX_GRADIENT_NORM = 1.0
 _VALUE_BATCH = 64
@@ -68,10 +67,9 @@ class ActorCritic(nn.Module):
     def values(self, sequences: Sequences) -> Tensor:
         """The values alone, for rollouts: little padding and no logits. 0 where there is no token. Shape: (B, R)."""
         values_BR = torch.zeros_like(sequences.response_ids_BR, dtype=torch.float32)
-        is_cpu = sequences.ids_BT.device.type == "cpu"
-        for index, batch in batches_by_length(
-            sequences, _VALUE_BATCH if is_cpu else inference_batch(sequences.ids_BT.device)
-        ):
+        device = sequences.ids_BT.device
+        size = _VALUE_BATCH if device.type == "cpu" else inference_batch(device)
+        for index, batch in batches_by_length(sequences, size):
             hidden_BTH = self.policy.base_model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
             part_BR = self._values_of(hidden_BTH, batch).masked_fill(~batch.response_mask_BR, 0.0)
             values_BR[index, : part_BR.shape[1]] = part_BR
@@ -105,22 +103,22 @@ class Rollouts:
         )
 
 
-def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
+def optimize(task: PPOTask) -> Iterator[CurvePoint]:
     """Yield the start as step 0, a point after each of the first updates, then one every few.
 
     Gold bends soonest where the policy has moved least: a weak proxy's peak lies within the first few updates.
     """
-    options, accelerator = task.options, task.accelerator
+    config, accelerator = task.config, task.accelerator
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=task.generator, device=task.generator.device)))
         actor_critic = ActorCritic(copy.deepcopy(task.start_policy))
-        if options.get("lora_rank"):
-            add_adapters(actor_critic.policy, options["lora_rank"])
+        if config.lora_rank:
+            add_adapters(actor_critic.policy, config.lora_rank)
         actor_critic.to(accelerator.device)
     optimizer = torch.optim.Adam(
         [
-            {"params": [p for p in actor_critic.policy.parameters() if p.requires_grad], "lr": options["ppo_lr"]},
-            {"params": actor_critic.value_head.parameters(), "lr": options["ppo_value_lr"]},
+            {"params": [p for p in actor_critic.policy.parameters() if p.requires_grad], "lr": config.ppo_lr},
+            {"params": actor_critic.value_head.parameters(), "lr": config.ppo_value_lr},
         ],
         eps=1e-5,
         fused=True,
@@ -128,44 +126,44 @@ def optimize(task: OptimizationTask) -> Iterator[CurvePoint]:
     prepared, optimizer = accelerator.prepare(actor_critic, optimizer)
     policy = actor_critic.policy.eval()
 
-    def measured(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
+    def evaluate(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
         return broadcast(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))
 
-    yield measured(0)
-    updates, every = options["ppo_updates"], options["ppo_eval_every"]
+    yield evaluate(0)
+    updates, every = config.ppo_updates, config.ppo_eval_every
     for update in range(1, updates + 1):
-        rollouts, seen = collect(task, actor_critic)
-        learned = improve(task, prepared, optimizer, rollouts)
+        rollouts, rollout_diagnostics = collect_rollouts(task, actor_critic)
+        update_diagnostics = update_policy(task, prepared, optimizer, rollouts)
         task.progress(update / updates)
-        if update <= options["ppo_eval_first"] or update % every == 0 or update == updates:
-            yield measured(update, {**seen, **learned})
+        if update <= config.ppo_eval_first or update % every == 0 or update == updates:
+            yield evaluate(update, {**rollout_diagnostics, **update_diagnostics})
 
 
 @torch.no_grad()
-def collect(task: OptimizationTask, actor_critic: ActorCritic) -> tuple[Rollouts, dict[str, float]]:
+def collect_rollouts(task: PPOTask, actor_critic: ActorCritic) -> tuple[Rollouts, dict[str, float]]:
     """Sample responses to random training prompts and work out their advantages.
 
     Returns:
         the rollouts and diagnostics: mean proxy score and mean sampled log-ratio (k1, nats) of the batch.
     """
-    options, generator = task.options, task.generator
+    config, generator = task.config, task.generator
     index = torch.randint(
-        len(task.train_prompts), (options["ppo_batch_size"],), generator=generator, device=generator.device
+        len(task.train_prompts), (config.ppo_batch_size,), generator=generator, device=generator.device
     )
-    own = [roll_out(task, actor_critic, part, source) for part, source in shards_of_process(task, index)]
-    batch = gather_shards(task, own)
+    shards = [sample_shard(task, actor_critic, part, source) for part, source in shards_of_process(task, index)]
+    batch = gather_shards(task, shards)
     mask_BR = batch.sequences.response_mask_BR
-    seen = {Diagnostic.PROXY_ON_ROLLOUTS: float(batch.scores_B.mean())}
-    if options["kl_coef"] > 0:
-        seen[Diagnostic.LOG_RATIO] = float(batch.log_ratio_BR.sum(1).mean())
-    rewards_BR = shaped_rewards(batch.scores_B, batch.log_ratio_BR, mask_BR, options["kl_coef"])
-    advantages_BR = generalized_advantages(rewards_BR, batch.values_BR, mask_BR, options["ppo_gae_lambda"])
+    diagnostics = {Diagnostic.PROXY_ON_ROLLOUTS: float(batch.scores_B.mean())}
+    if config.kl_coef > 0:
+        diagnostics[Diagnostic.LOG_RATIO] = float(batch.log_ratio_BR.sum(1).mean())
+    rewards_BR = shaped_rewards(batch.scores_B, batch.log_ratio_BR, mask_BR, config.kl_coef)
+    advantages_BR = generalized_advantages(rewards_BR, batch.values_BR, mask_BR, config.ppo_gae_lambda)
     returns_BR = advantages_BR + batch.values_BR
-    return Rollouts(batch.sequences, batch.log_probs_BR, whiten(advantages_BR, mask_BR), returns_BR), seen
+    return Rollouts(batch.sequences, batch.log_probs_BR, whiten(advantages_BR, mask_BR), returns_BR), diagnostics
 
 
 @torch.no_grad()
-def roll_out(task: OptimizationTask, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
+def sample_shard(task: PPOTask, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
     """Sample a response to each of some training prompts; score it and read it once more."""
     samples = sample(
         actor_critic.policy,
@@ -177,13 +175,13 @@ def roll_out(task: OptimizationTask, actor_critic: ActorCritic, index: Tensor, g
     responses = Responses([task.train_texts[i] for i in index.tolist()], sequences.to("cpu"), task.prompt_format)
     scores_B = torch.from_numpy(task.proxy.rate(responses)).to(samples.log_probs_BR.device)
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
-    if task.options["kl_coef"] > 0:
+    if task.config.kl_coef > 0:
         log_ratio_BR = samples.log_probs_BR - log_probs_of(task.initial_policy, sequences)
     return Shard(sequences, samples.log_probs_BR, log_ratio_BR, actor_critic.values(sequences), scores_B)
 
 
-def improve(
-    task: OptimizationTask, actor_critic: nn.Module, optimizer: torch.optim.Optimizer, rollouts: Rollouts
+def update_policy(
+    task: PPOTask, actor_critic: nn.Module, optimizer: torch.optim.Optimizer, rollouts: Rollouts
 ) -> dict[str, float]:
     """Take the update's gradient steps on its rollouts; of every minibatch a process takes its share of the rollouts.
 
@@ -191,37 +189,37 @@ def improve(
         diagnostics of the last pass: clip fraction, approximate KL from the rollout policy (nats per token), entropy
         (nats per token), value loss.
     """
-    options, generator, machine = task.options, task.generator, task.accelerator
-    rank, processes = machine.process_index, machine.num_processes
-    in_bf16 = options.get("ppo_mixed_precision") == "bf16"
+    config, generator, accelerator = task.config, task.generator, task.accelerator
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    in_bf16 = config.ppo_mixed_precision == "bf16"
     size = len(rollouts.sequences)
-    statistics: list[Mapping[str, Tensor]] = []
-    for _ in range(options["ppo_epochs"]):
-        statistics.clear()
+    parts_of_diagnostics: list[Mapping[str, Tensor]] = []
+    for _ in range(config.ppo_epochs):
+        parts_of_diagnostics.clear()
         order = torch.randperm(size, generator=generator, device=generator.device)
-        for index in order.tensor_split(options["ppo_minibatches"]):
+        for index in order.tensor_split(config.ppo_minibatches):
             tokens = rollouts.sequences.response_lengths_B[index].sum()
             by_length = index[rollouts.sequences.ends_B[index].argsort()]
-            parts = by_length[rank::processes].chunk(_LENGTH_GROUPS * options.get("accumulation", 1))
-            with checkpointed_layers(actor_critic, options.get("gradient_checkpointing") == "yes"):
+            parts = by_length[rank::processes].chunk(_LENGTH_GROUPS * task.accumulation)
+            with checkpointed_layers(actor_critic, task.gradient_checkpointing):
                 for i, part in enumerate(parts):
                     minibatch = rollouts.select(part)
                     share = minibatch.sequences.response_lengths_B.sum() / tokens
-                    with machine.no_sync(actor_critic) if i < len(parts) - 1 else nullcontext():
+                    with accelerator.no_sync(actor_critic) if i < len(parts) - 1 else nullcontext():
                         with torch.autocast(generator.device.type, torch.bfloat16, enabled=in_bf16):
                             logits_BRV, values_BR = actor_critic(minibatch.sequences)
-                        loss, said = ppo_loss(logits_BRV, values_BR, minibatch, options["ppo_clip"])
-                        machine.backward(loss * (share * processes))  # the mean over processes is taken of gradients
-                    statistics.append({name: value * share for name, value in said.items()})
-            task.accelerator.unscale_gradients(optimizer)
+                        loss, diagnostics = ppo_loss(logits_BRV, values_BR, minibatch, config.ppo_clip)
+                        accelerator.backward(loss * (share * processes))  # gradients are averaged over processes
+                    parts_of_diagnostics.append({name: value * share for name, value in diagnostics.items()})
+            accelerator.unscale_gradients(optimizer)
             for group in optimizer.param_groups:  # apart, so that a large value error does not slow the policy
                 nn.utils.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
             optimizer.step()
             optimizer.zero_grad()
-    names = list(statistics[0])
-    summed = torch.stack([torch.stack([said[name] for said in statistics]).sum() for name in names])
-    totals = all_reduce(machine, summed).tolist()
-    return {name: total / options["ppo_minibatches"] for name, total in zip(names, totals, strict=True)}
+    names = list(parts_of_diagnostics[0])
+    summed = torch.stack([torch.stack([part[name] for part in parts_of_diagnostics]).sum() for name in names])
+    totals = all_reduce(accelerator, summed).tolist()
+    return {name: total / config.ppo_minibatches for name, total in zip(names, totals, strict=True)}
 
 
 def ppo_loss(
@@ -247,10 +245,10 @@ def ppo_loss(
     gain_BR = torch.minimum(ratio_BR * rollouts.advantages_BR, clipped_BR * rollouts.advantages_BR)
     value_loss = 0.5 * masked_mean((values_BR - rollouts.returns_BR) ** 2, mask_BR)
     with torch.no_grad():
-        said = {
+        diagnostics = {
             Diagnostic.CLIP_FRACTION: masked_mean((ratio_BR != clipped_BR).float(), mask_BR),
             Diagnostic.APPROX_KL: masked_mean(ratio_BR - 1 - log_ratio_BR, mask_BR),
             Diagnostic.ENTROPY: masked_mean(-(log_p_BRV.exp() * log_p_BRV).sum(-1), mask_BR),
             Diagnostic.VALUE_LOSS: value_loss.detach(),
         }
-    return value_loss - masked_mean(gain_BR, mask_BR), said
+    return value_loss - masked_mean(gain_BR, mask_BR), diagnostics

@@ -1,22 +1,23 @@
-"""The options of PPO. Free of torch, so that the command line can show them at once."""
+"""The options of PPO, and what it declares about itself: `mlproject.optimization.ppo` is the method.
+
+Free of torch, so that the command line can show the options at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from mlproject.options.declaration import BrokenRule, Options, option
+from mlproject.optimization.method import STOPS, Method, MethodConfig
+from mlproject.options.declaration import BrokenRule, option
 
-FORECAST, KL_BUDGET = "forecast", "kl-budget"
-EARLY_STOPS = (FORECAST, KL_BUDGET)
-STOPS = ("budget", *EARLY_STOPS)
-"""What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
-peaked that were optimized against the same registered reward model before."""
+if TYPE_CHECKING:
+    from mlproject.config.schema import Config
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOConfig(Options):
+class PPOConfig(MethodConfig):
     """Options of proximal policy optimization."""
 
     HEADING: ClassVar[str] = "PPO"
@@ -50,7 +51,28 @@ class PPOConfig(Options):
         maximum=4096,
     )
 
-    def broken_rules(self) -> Iterator[BrokenRule]:
+    @property
+    def last_step(self) -> int:
+        return self.ppo_updates
+
+    @property
+    def samples_per_prompt(self) -> int:
+        return self.eval_samples
+
+    @property
+    def stops_at(self) -> str:
+        return self.stop
+
+    @property
+    def process_limit(self) -> tuple[int, str]:
+        """Processes share rollouts by shards, and minibatches by rollouts."""
+        batch, size, minibatches = self.ppo_batch_size, self.ppo_rollout_batch, self.ppo_minibatches
+        shards = -(-batch // size) if size else 1
+        if shards <= batch // minibatches:
+            return shards, f"ppo_rollout_batch={size} with ppo_batch_size={batch}"
+        return batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}"
+
+    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
         """A minibatch needs a rollout, and a run a curve point."""
         if self.ppo_minibatches > self.ppo_batch_size:
             yield BrokenRule(
@@ -62,3 +84,6 @@ class PPOConfig(Options):
             yield BrokenRule(
                 "ppo_eval_every", f"be at most ppo_updates={self.ppo_updates}", "Measure more often or run longer."
             )
+
+
+METHOD = Method("ppo", "PPO", PPOConfig, module="mlproject.optimization.ppo", version=2)

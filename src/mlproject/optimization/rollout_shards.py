@@ -18,7 +18,10 @@ from torch.nn.functional import pad
 
 from mlproject.models.collectives import all_gather
 from mlproject.models.sequences import Sequences, concatenate
+from mlproject.optimization.ppo_config import PPOConfig
 from mlproject.optimization.task import OptimizationTask
+
+PPOTask = OptimizationTask[PPOConfig]
 
 
 @dataclass(frozen=True)
@@ -46,41 +49,41 @@ class Shard:
         )
 
 
-def shards_of_process(task: OptimizationTask, index_B: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
+def shards_of_process(task: PPOTask, index_B: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
     """Prompts and generator of each shard that this process samples.
 
     Args:
         task: its option `ppo_rollout_batch` says how large a shard is; its generator moves on alike everywhere.
         index_B: prompts of the whole batch. Shape: (B,).
     """
-    size, machine = task.options.get("ppo_rollout_batch", 0), task.accelerator
+    size, accelerator = task.config.ppo_rollout_batch, task.accelerator
     if not size:
         yield index_B, task.generator
         return
     shards = index_B.split(size)
     device = task.generator.device
     seeds = torch.randint(2**62, (len(shards),), generator=task.generator, device=device).tolist()
-    mine = slice(machine.process_index, None, machine.num_processes)
-    for shard, seed in zip(shards[mine], seeds[mine], strict=True):
+    every_nth = slice(accelerator.process_index, None, accelerator.num_processes)
+    for shard, seed in zip(shards[every_nth], seeds[every_nth], strict=True):
         yield shard, torch.Generator(device=device).manual_seed(seed)
 
 
-def gather_shards(task: OptimizationTask, own: Sequence[Shard]) -> Shard:
+def gather_shards(task: PPOTask, shards: Sequence[Shard]) -> Shard:
     """The rollouts of all shards of all processes as one, in the order of the shards."""
     device = task.accelerator.device
     if task.accelerator.num_processes > 1:
-        own = [shard.to(device) for shard in all_gather(task.accelerator, [shard.to("cpu") for shard in own])]
-    if len(own) == 1:
-        return own[0]
-    width = max(shard.log_probs_BR.shape[1] for shard in own)
+        shards = [shard.to(device) for shard in all_gather(task.accelerator, [shard.to("cpu") for shard in shards])]
+    if len(shards) == 1:
+        return shards[0]
+    width = max(shard.log_probs_BR.shape[1] for shard in shards)
 
     def stacked(name: str) -> Tensor:
-        return torch.cat([pad(getattr(s, name), (0, width - getattr(s, name).shape[1])) for s in own])
+        return torch.cat([pad(getattr(s, name), (0, width - getattr(s, name).shape[1])) for s in shards])
 
     return Shard(
-        sequences=concatenate([shard.sequences for shard in own], task.initial_policy.config.pad_token_id),
+        sequences=concatenate([shard.sequences for shard in shards], task.initial_policy.config.pad_token_id),
         log_probs_BR=stacked("log_probs_BR"),
         log_ratio_BR=stacked("log_ratio_BR"),
         values_BR=stacked("values_BR"),
-        scores_B=torch.cat([shard.scores_B for shard in own]),
+        scores_B=torch.cat([shard.scores_B for shard in shards]),
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +18,13 @@ from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
+from mlproject.optimization.method import MethodConfig
+
+ConfigT = TypeVar("ConfigT", bound=MethodConfig)
 
 
 @dataclass(frozen=True)
-class OptimizationTask:
+class OptimizationTask(Generic[ConfigT]):
     """One policy, one proxy: the task of a policy run.
 
     Gold and human scores stand behind the evaluator. A method calls it to obtain the curve points that it yields; what
@@ -37,10 +40,12 @@ class OptimizationTask:
         samples_per_prompt: how many there are to each (N).
         log_prob_PN: their log-probability under the initial policy, nats. Shape: (P, N).
         evaluator: turns a policy, or a choice from the pool, into a curve point.
-        options: the method's own part of the configuration, by name.
+        config: the method's options.
         accelerator: device and precision.
         generator: source of the method's randomness, on the accelerator's device.
-        progress: told the finished share.
+        progress: callback for the finished share of the run, 0 to 1.
+        accumulation: micro-batches into which a process cuts its part of a batch: less memory, the same gradient.
+        gradient_checkpointing: recompute activations in the backward pass instead of keeping them.
     """
 
     initial_policy: PreTrainedModel
@@ -52,10 +57,12 @@ class OptimizationTask:
     samples_per_prompt: int
     log_prob_PN: NDArray[np.float64]
     evaluator: Evaluator
-    options: Mapping[str, Any]
+    config: ConfigT
     accelerator: Accelerator
     generator: torch.Generator
     progress: Progress = no_progress
+    accumulation: int = 1
+    gradient_checkpointing: bool = False
 
     @cached_property
     def train_prompts(self) -> Prompts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -44,10 +44,6 @@ class Options:
 
     HEADING: ClassVar[str] = ""
 
-    def broken_rules(self) -> Iterator[BrokenRule]:
-        """Rules between the options of this group that do not hold."""
-        yield from ()
-
 
 def option(
     help: str,
@@ -79,6 +75,13 @@ def option(
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
+def shared_option(group: type[Options], name: str) -> Any:
+    """Declare an option that another group has too: one option, shown under the heading of that group."""
+    original = {field.name: field for field in dataclasses.fields(group)}[name]
+    heading = original.metadata["heading"] or group.HEADING
+    return field(default=original.default, metadata={**original.metadata, "heading": heading})
+
+
 def options_by_heading(cls: type[Options]) -> dict[str, list[Field]]:
     """The options of a class and of the groups that it inherits from, by heading, in the order of declaration."""
     fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -86,6 +89,6 @@ def options_by_heading(cls: type[Options]) -> dict[str, list[Field]]:
     for group in cls.__mro__:
         for name in vars(group).get("__annotations__", {}):
             if name in fields:
-                heading = fields[name].metadata["heading"] or vars(group)["HEADING"]
-                groups.setdefault(heading, []).append(fields[name])
+                option = fields.pop(name)  # of several groups that share it, the first shows it
+                groups.setdefault(option.metadata["heading"] or vars(group)["HEADING"], []).append(option)
     return groups

@@ -24,6 +24,7 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
         pool: the initial policy's samples on the audit prompts; its inputs name initial policy and gold RM.
         method: of the policy run.
     """
+    options = config.of_method(method)
     known = {name: policy_run.params[name] for name in ("rm_size", "rm_params") if name in policy_run.params}
     return Step(
         name=f"audit of {method} against {known.get('rm_size', 'a proxy')} seed {policy_run.params['seed']}",
@@ -31,7 +32,7 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
         version=1,
         params={
             "method": method,
-            **config.select(*METHODS[method].options),
+            **(options.required() if METHODS[method].trains_policy else options.params()),  # trained: its checkpoint
             **config.select("world", "world_seed", "audit_prompts"),
             "seed": int(policy_run.params["seed"]),
         },

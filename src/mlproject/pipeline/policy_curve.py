@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
-from mlproject.laws import Prior, law_for
+from mlproject.laws import Prior
 from mlproject.models.collectives import broadcast
 from mlproject.monitoring.metrics import point_metrics, summaries
 from mlproject.monitoring.monitor import OveroptimizationMonitor
@@ -68,7 +68,7 @@ def draw_curve(
     Returns:
         the points; none in a process that does not decide.
     """
-    p = run.params
+    p, config = run.params, method.config_class.from_params(run.params)
     points: list[CurvePoint] = []
     rules: list[StopRule] = []
     monitor: OveroptimizationMonitor | None = None
@@ -77,10 +77,10 @@ def draw_curve(
             method.name,
             prior,
             kl_budget=p.get("kl_budget"),
-            samples_per_prompt=p.get("eval_samples", 1),
+            samples_per_prompt=config.samples_per_prompt,
             diagnostics=method.name,
         )
-        if p.get("stop") == FORECAST:
+        if config.stops_at == FORECAST:
             rules.append(ForecastStop(lambda point: monitor.readings[-1].prediction))
     if "kl_budget" in p:
         rules.append(KLBudgetStop(p["kl_budget"]))
@@ -114,7 +114,7 @@ def save(
     curve = Curve.from_points(points)
     curve.save(run.folder / Artifact.CURVE)
     run.log_metrics(summaries(curve, method.name))
-    run.set_tags({Tag.LAW_FORM: law_for(method.name).name})
+    run.set_tags({Tag.LAW_FORM: method.law})
     run.log_table(recorder.rows(), Artifact.SAMPLES)
     earlier = run.input(Role.EARLIER) if run.params.get("rounds_from") == "current" else None
     distance = total_distance(curve, points[-1], earlier)

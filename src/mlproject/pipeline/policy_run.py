@@ -67,19 +67,19 @@ def policy_run(
     if isinstance(policy, Step):
         proxy_params["policy_size"] = policy.params["policy_size"]
     options = config.of_method(method)
-    stops_at_budget = options.get("stop") == KL_BUDGET
+    stops_at_budget = options.stops_at == KL_BUDGET
     if stops_at_budget and kl_budget is None:
         raise UserError(
             f"stop={KL_BUDGET}: needs a registered version that names a KL budget for {method}. Give one, "
             "proxy=models:/NAME@ALIAS, or use another stop."
         )
     return Step(
-        name=_run_name(method, proxy_params["rm_size"], seed, options.get("kl_coef"), round),
+        name=_run_name(method, proxy_params["rm_size"], seed, options.params().get("kl_coef"), round),
         kind=Kind.POLICY_RUN,
         version=METHODS[method].version,
         params={
             "method": method,
-            **options,
+            **options.params(),
             **config.select("world", "world_seed", "curve_prompts"),
             "seed": seed,
             **({"kl_budget": kl_budget} if stops_at_budget else {}),
@@ -99,7 +99,7 @@ def policy_run(
         tags={Tag.METHOD: method, Tag.GOLD: config.gold_source.kind},
         fn=optimize_policy,
         execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
-        max_processes=_process_limit(config) if METHODS[method].shares_work else None,
+        max_processes=ProcessLimit(*options.process_limit) if METHODS[method].trains_policy else None,
     )
 
 
@@ -107,12 +107,3 @@ def _run_name(method: str, rm_size: str, seed: int, kl_coef: float | None, round
     name = f"{method} against {Path(rm_size).name} seed {seed}"
     name += f", KL coefficient {kl_coef:g}" if kl_coef else ""
     return name + (f", round {round}" if round > 1 else "")
-
-
-def _process_limit(config: Config) -> ProcessLimit:
-    """Processes share rollouts by shards, and minibatches by rollouts."""
-    batch, size, minibatches = config.ppo_batch_size, config.ppo_rollout_batch, config.ppo_minibatches
-    shards = -(-batch // size) if size else 1
-    if shards <= batch // minibatches:
-        return ProcessLimit(shards, f"ppo_rollout_batch={size} with ppo_batch_size={batch}")
-    return ProcessLimit(batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlproject.models.prompt_format import Responses
 from mlproject.names import Artifact, Role
+from mlproject.optimization import METHODS
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
@@ -13,6 +14,7 @@ from mlproject.pipeline.loading import (
     load_policy,
     load_prompt_format,
     load_scorer,
+    memory_options,
     new_accelerator,
     open_world,
     stream_seed,
@@ -33,6 +35,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         split: of the prompts that the evaluator measures on.
     """
     p = run.params
+    config = METHODS[p["method"]].config_class.from_params(p)
     world = open_world(run)
     machine = new_accelerator()  # float32: a method says itself where less will do
     prompt_format = load_prompt_format(run, world)
@@ -55,7 +58,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         gold=load_gold(run, prompt_format, machine.device),
         human_units=human_units(run),
         pool=pool,
-        samples_per_prompt=p.get("eval_samples", 1),
+        samples_per_prompt=config.samples_per_prompt,
         seed=stream_seed(f"{split} responses", p["world_seed"]),
         round_start=start_policy if goes_on else None,
         auxiliary_rms=auxiliary_rms,
@@ -70,8 +73,9 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         samples_per_prompt=pool.shape[1],
         log_prob_PN=pool.log_prob_PN,
         evaluator=evaluator,
-        options={**run.execution_options, **p},
+        config=config,
         accelerator=machine,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
         progress=run.progress,
+        **memory_options(run.execution_options),
     )

@@ -172,6 +172,6 @@ def _has_options_of(config: Config, run: Run) -> bool:
     method = METHODS.get(run.data.tags.get(Tag.METHOD, ""))
     if method is None:
         return False
-    options = {name: as_text(value) for name, value in config.of_method(method.name).items()}
-    params = {name: run.data.params[name] for name in (*method.options, *method.further) if name in run.data.params}
+    options = {name: as_text(value) for name, value in config.of_method(method.name).params().items()}
+    params = {name: run.data.params[name] for name in method.config_class.names() if name in run.data.params}
     return params == options

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws.fits import MIN_POINTS
+from mlproject.laws.forms import Method
 from mlproject.laws.posterior import EXPONENT_L, LOG_D_L, Posterior, posterior, rise
 from mlproject.laws.prior import Prior, points_of_law
 from mlproject.laws.summaries import points_from_summaries
@@ -122,7 +123,7 @@ class LawPruner(BasePruner):
             Trials without it count as trials of one size.
         confidence: one-sided confidence level of the upper bound on peak gold.
         certainty: P(past peak) at which a trial ends.
-        method: method of optimization, as for `mlproject.laws.law_for`.
+        method: what optimizes the policy, as for `mlproject.laws.law_for`.
 
     Examples:
         >>> import optuna
@@ -145,7 +146,7 @@ class LawPruner(BasePruner):
         rm_params: str | Callable[[FrozenTrial], float] = TrialAttribute.RM_PARAMS,
         confidence: float = 0.95,
         certainty: float = 0.95,
-        method: str = "ppo",
+        method: str | Method = "ppo",
     ) -> None:
         self._budget, self._rm_params, self._method = budget, rm_params, method
         self._confidence, self._certainty = confidence, certainty

@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, fit
+from mlproject.optimization import METHODS, Method
 from mlproject.plotting import theme
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
@@ -52,7 +53,7 @@ def render_page(
             (title, figure.to_html(full_html=False, include_plotlyjs=False)) for title, figure in _plots(study, config)
         ],
         plotly=get_plotlyjs() if rows else "",
-        best=None if best is None else base64.b64encode(_best_curve(best)).decode(),
+        best=None if best is None else base64.b64encode(_best_curve(best, METHODS[config.search_method])).decode(),
         command=command,
         early=[row for row in rows if row["verdict"]],
     )
@@ -86,10 +87,11 @@ def _plots(study: optuna.Study, config: Config) -> list[tuple[str, Any]]:
     if config.search_objective != "peak":
         names = [TARGET, config.search_objective.removeprefix("peak-and-")]
         return [("Pareto front: peak gold against its cost", plots.plot_pareto_front(readable, target_names=names))]
+    unit = METHODS[config.search_method].step_unit
     figures = [
         ("Optimization history", plots.plot_optimization_history(readable, target_name=TARGET)),
         ("Parallel coordinates", plots.plot_parallel_coordinate(readable, target_name=TARGET)),
-        ("Gold during the runs (intermediate values by PPO update)", plots.plot_intermediate_values(readable)),
+        (f"Gold during the runs (intermediate values by {unit})", plots.plot_intermediate_values(readable)),
     ]
     values = {trial.value for trial in complete}
     if len(complete) >= _MIN_TRIALS_FOR_IMPORTANCE and len(values) > 1 and len(Space.of(config).grids) > 1:
@@ -97,10 +99,11 @@ def _plots(study: optuna.Study, config: Config) -> list[tuple[str, Any]]:
     return figures
 
 
-def _best_curve(curve: Curve) -> bytes:
+def _best_curve(curve: Curve, method: Method) -> bytes:
     """Gold, proxy and the law of the best trial, as a PNG."""
+    form = FORMS[method.law]
     try:
-        law = fit(FORMS["rl"], curve.sqrt_kl_S, curve.gold_S, MIN_D["rl"])
+        law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         law = None
     return png(curve_figure([PlottedCurve(curve, theme.METHOD_COLOURS[1])], law))

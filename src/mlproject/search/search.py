@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from mlproject.config.schema import Config
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
+from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Step
 from mlproject.search.page import render_page
 from mlproject.search.queue import heartbeat, is_queue, next_trial, repair_queue
@@ -115,13 +116,17 @@ def _summarize(run: StepRun, study: optuna.Study, config: Config) -> None:
 
 
 def final_command(config: Config, best: Mapping[str, Any]) -> str:
-    """The command that trains the final policy with the options of the best trial, up to its forecast peak."""
+    """The command that runs the method with the options of the best trial; a policy is trained to its forecast peak."""
     values = {name: best[name] for name in Space.of(config).grids if name != "rm_size"}
     options = "".join(f" -P {name}={value:g}" for name, value in values.items())
     file = " -P config=YOUR_FILE" if config.world_spec.options else ""
+    method = METHODS[config.search_method]
+    if not method.trains_policy:
+        study = f"-P methods={method.name} -P rm_sizes={best['rm_size']}{options} -P seeds={config.seed} -P n_trials=0"
+        return f"mlflow run . --env-manager local{file} {study}"
     return (
-        f"mlflow run . --env-manager local -e ppo{file} -P proxy={best['rm_size']}{options} -P seed={config.seed} "
-        "-P stop=forecast -P forecast_prior=latest"
+        f"mlflow run . --env-manager local -e {method.name}{file} -P proxy={best['rm_size']}{options} "
+        f"-P seed={config.seed} -P stop=forecast -P forecast_prior=latest"
     )
 
 

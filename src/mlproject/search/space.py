@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import IntDistribution
 
+from mlproject.optimization import METHODS
+
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
 
@@ -35,8 +37,11 @@ class Space:
 
     @classmethod
     def of(cls, config: Config) -> Space:
-        """The space that the configuration defines."""
-        return cls({name: values for name, grid in GRIDS.items() if (values := getattr(config, grid))})
+        """The grids that are not empty, without options of other methods than the searched one."""
+        of_methods = {name for method in METHODS.values() for name in method.config_class.names()}
+        foreign = of_methods - set(METHODS[config.search_method].config_class.names())
+        grids = {name: getattr(config, grid) for name, grid in GRIDS.items() if name not in foreign}
+        return cls({name: values for name, values in grids.items() if values})
 
     def distributions(self) -> dict[str, IntDistribution]:
         """One integer parameter `<option>_index` for each grid."""

@@ -15,7 +15,7 @@ from mlproject.models.checkpoints import inspect_checkpoint
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.search.law_pruner import LawPruner
-from mlproject.search.space import GRIDS, Space
+from mlproject.search.space import Space
 from mlproject.tracking.store import Store, hide_password
 
 if TYPE_CHECKING:
@@ -81,7 +81,11 @@ def new_pruner(config: Config) -> BasePruner | None:
     """The pruner of all trials; None if pruning is off or there are two objectives (Optuna prunes for one only)."""
     if config.search_objective != "peak" or config.search_pruner == "none":
         return None
-    return LawPruner(config.ppo_updates) if config.search_pruner == "law" else optuna.pruners.MedianPruner()
+    if config.search_pruner == "median":
+        return optuna.pruners.MedianPruner()
+    method = METHODS[config.search_method]
+    budget = config.of_method(method.name).last_step if method.trains_policy else None
+    return LawPruner(budget, method=method)
 
 
 def directions(config: Config) -> list[str]:
@@ -90,14 +94,16 @@ def directions(config: Config) -> list[str]:
 
 
 def shared_options(config: Config) -> str:
-    """The options of proxy training and PPO that all trials have in common, as JSON text."""
-    names = [name for name in METHODS["ppo"].options if name not in GRIDS or not getattr(config, GRIDS[name])]
-    shared: dict[str, Any] = config.select(*names, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
-    further = config.changed(*METHODS["ppo"].further, "rm_checkpoint_lr")
+    """The options of proxy training and of the method that all trials have in common, as JSON text."""
+    options, searched = config.of_method(config.search_method), Space.of(config).grids
+    required = [name for name in options.required() if name not in searched]
+    shared: dict[str, Any] = config.select(*required, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
+    changed = {name: value for name, value in options.params().items() if name not in options.required()}
+    changed |= config.changed("rm_checkpoint_lr", "search_method")
     auxiliary = {name: value for name, value in config.select("test_rms", "ensemble").items() if value}
     checkpoints = {
         name: inspect_checkpoint(name, "search_rm_sizes").digest
         for name in config.search_rm_sizes
         if is_checkpoint(name)
     }
-    return json.dumps({**shared, **further, **auxiliary, **({"checkpoints": checkpoints} if checkpoints else {})})
+    return json.dumps({**shared, **changed, **auxiliary, **({"checkpoints": checkpoints} if checkpoints else {})})

@@ -75,7 +75,7 @@ def next_batches(study: optuna.Study, config: Config) -> Iterator[list[Trial]]:
 def plan_trial(config: Config, trial: Trial, study_name: str) -> PlannedTrial:
     """The policy run of a trial, tagged with study and trial number."""
     cell = Space.of(config).cell(trial.params)
-    step = plan_curve(config.replace(**cell), "ppo")
+    step = plan_curve(config.replace(**cell), config.search_method)
     trial.set_user_attr(TrialAttribute.RM_PARAMS, step.inherited_params["rm_params"])
     return PlannedTrial(
         trial, replace(step, tags={**step.tags, Tag.STUDY_NAME: study_name, Tag.TRIAL_NUMBER: str(trial.number)})
