@@ -15,10 +15,14 @@ import pytest
 from mlflow import MlflowClient
 
 from mlproject.__main__ import main
+from mlproject.config.schema import option_names
 from mlproject.curve import Curve
 from mlproject.experiments.results import RESOLUTION, load_result
 from mlproject.laws import Prior
 from mlproject.models.sizes import SIZES
+from mlproject.names import artifacts, metrics, params, registry, statistics, tags
+from mlproject.names import runs as kinds
+from mlproject.optimization import METHODS
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,6 +136,27 @@ def test_the_invocation_run_is_a_study_with_report_and_figures(client):
     names = {path.name for path in folder(run).iterdir()}
     assert {"report.html", "steps.json", "headline.png"} <= names
     assert "<img" in (folder(run) / "report.html").read_text()
+
+
+def test_nothing_is_tracked_that_the_page_on_tracking_does_not_list(client):
+    diagnostics = {f"{prefix}/{spec.name}" for prefix in METHODS for spec in statistics.DIAGNOSTICS}
+    checkpoints = {spec.name for spec in metrics.CHECKPOINT_METRICS}
+    runs_of_all = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+    for run in runs_of_all:
+        unlisted = {name for name in run.data.metrics if not metrics.METRICS.covers(name)}
+        assert unlisted <= diagnostics | checkpoints
+        signs = {name.removeprefix("signs/") for name in run.data.metrics if name.startswith("signs/")}
+        assert all(statistics.STATISTICS.covers(name) for name in signs)
+        own = {name for name in run.data.tags if not name.startswith("mlflow.")}
+        assert all(tags.TAGS.covers(name) for name in own)
+        assert set(run.data.params) <= {*option_names(), *(spec.name for spec in params.PARAMS)}
+        files = [file.path for file in client.list_artifacts(run.info.run_id)]
+        assert all(artifacts.ARTIFACTS.covers(file) for file in files)
+        assert run.data.tags["mlproject.kind"] in {spec.name for spec in kinds.KINDS}
+        roles = json.loads(run.data.tags.get("mlproject.inputs", "{}"))
+        assert all(kinds.ROLES.covers(role) or role.isdecimal() for role in roles)
+    for version in client.search_model_versions():
+        assert all(registry.VERSION_TAGS.covers(name) for name in version.tags)
 
 
 def test_a_curve_reads_the_same_from_metrics_and_from_its_artifact(client):

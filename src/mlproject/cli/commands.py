@@ -13,7 +13,7 @@ from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.run import run_experiment
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
 from mlproject.models.sizes import SIZES, is_checkpoint
-from mlproject.names import Alias, Metric, MetricPrefix, Tag
+from mlproject.names import Alias, Artifact, Metric, MetricPrefix, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
@@ -176,7 +176,7 @@ def report(command: Command) -> None:
     with Invocation(command) as invocation, tempfile.TemporaryDirectory() as scratch:
         files = report_of_run(invocation, command.arguments["study_run"], Path(scratch))
         invocation.finish(files)
-        invocation.say(f"report: {invocation.artifact('report.html')}")
+        invocation.say(f"report: {invocation.artifact(Artifact.REPORT)}")
 
 
 def _optimize(command: Command, method: str) -> None:

@@ -4,7 +4,7 @@ A name is never changed, only added. docs/tracking.md lists them all; `tests/nam
 """
 
 from mlproject.names.artifacts import Artifact, ReportFigure
-from mlproject.names.metrics import Metric, MetricPrefix
+from mlproject.names.metrics import CheckpointMetric, Metric, MetricPrefix
 from mlproject.names.registry import Action, Alias, Outcome, PromotionResult, Status, VersionTag, VersionTagPrefix
 from mlproject.names.runs import STAGES, ExperimentSuffix, GoldKind, Kind, Role, RolePrefix, Split, Stage
 from mlproject.names.search import TrialAttribute
@@ -16,6 +16,7 @@ __all__ = [
     "Action",
     "Alias",
     "Artifact",
+    "CheckpointMetric",
     "Diagnostic",
     "ExperimentSuffix",
     "GoldKind",

@@ -7,6 +7,7 @@ from typing import Final
 from mlproject.names.table import NameTable
 
 METRICS: Final = NameTable()
+CHECKPOINT_METRICS: Final = NameTable()
 
 _SD, _NATS, _COUNT, _SHARE, _SECONDS = "standard deviations", "nats", "count", "share", "seconds"
 _POINT = "policy runs, trainer runs, fits: every point"
@@ -231,3 +232,12 @@ class MetricPrefix:
         "promotions",
         "of the gate",
     )
+
+
+class CheckpointMetric:
+    """Metrics of logged models, on the data set `curve`: MLflow can search models by them."""
+
+    GOLD: Final = CHECKPOINT_METRICS.add("gold", "gold score above the initial policy's", unit=_SD)
+    GOLD_SE: Final = CHECKPOINT_METRICS.add("gold_se", "its standard error over prompts", unit=_SD)
+    PROXY: Final = CHECKPOINT_METRICS.add("proxy", "proxy score above the initial policy's", unit=_SD)
+    KL: Final = CHECKPOINT_METRICS.add("kl", "KL from the initial policy", unit=_NATS)

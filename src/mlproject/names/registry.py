@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlproject.names.metrics import METRICS, Metric
 from mlproject.names.table import NameTable
+from mlproject.names.tags import Tag
 
 OUTCOMES: Final = NameTable()
 ACTIONS: Final = NameTable()
@@ -61,6 +63,7 @@ class Status:
 class VersionTag:
     """Tags of versions of the registered model."""
 
+    PROXY_RUN_ID: Final = VERSION_TAGS.add(Tag.PROXY_RUN_ID, "run id of the proxy RM", _REGISTERED)
     STATUS: Final = VERSION_TAGS.add("status", "see below", "at every promotion")
     SHA256: Final = VERSION_TAGS.add("sha256", "digest of the files; checked before the version is used", _REGISTERED)
     PROMOTION_RUN_ID: Final = VERSION_TAGS.add(
@@ -70,6 +73,10 @@ class VersionTag:
     RM_PARAMS: Final = VERSION_TAGS.add("rm_params", "parameters, repeated from the proxy RM", _REGISTERED)
     SEED: Final = VERSION_TAGS.add("seed", "seed, repeated from the proxy RM", _REGISTERED)
     N_COMPARISONS: Final = VERSION_TAGS.add("n_comparisons", "comparisons, repeated from the proxy RM", _REGISTERED)
+
+
+for _metric in (Metric.RM_VAL_ACCURACY, Metric.RM_VAL_LOSS, Metric.RM_ECE, Metric.RM_SCALE):
+    VERSION_TAGS.add(_metric, "metric, repeated from the proxy RM", _REGISTERED, METRICS[_metric].unit)
 
 
 class VersionTagPrefix:

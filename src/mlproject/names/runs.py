@@ -14,12 +14,17 @@ STAGE_NAMES: Final = NameTable()
 GOLD_KINDS: Final = NameTable()
 
 
+def _experiment(suffix: str, meaning: str) -> str:
+    EXPERIMENTS.add(f"<experiment>{suffix}", meaning)
+    return suffix
+
+
 class ExperimentSuffix:
     """What follows the option `experiment` in the names of the MLflow experiments."""
 
-    POLICY_RUNS: Final = EXPERIMENTS.add("", "policy runs, flat, so that MLflow charts them together")
-    MODELS: Final = EXPERIMENTS.add("/models", "initial policies, gold RMs, comparisons, pools, proxy RMs, test RMs")
-    STUDIES: Final = EXPERIMENTS.add("/studies", "laws, searches, experiments, audits, promotions, fits, invocations")
+    POLICY_RUNS: Final = _experiment("", "policy runs, flat, so that MLflow charts them together")
+    MODELS: Final = _experiment("/models", "initial policies, gold RMs, comparisons, pools, proxy RMs, test RMs")
+    STUDIES: Final = _experiment("/studies", "laws, searches, experiments, audits, promotions, fits, invocations")
 
 
 class Kind:

@@ -53,6 +53,9 @@ class NameTable:
     def __iter__(self) -> Iterator[NameSpec]:
         return iter(self._specs.values())
 
+    def __getitem__(self, name: str) -> NameSpec:
+        return self._specs[name]
+
     def covers(self, name: str) -> bool:
         """Whether a name is in the table, by itself or as one of a family."""
         return name in self._specs or any(

@@ -13,7 +13,7 @@ from mlproject.laws import Prior
 from mlproject.models.collectives import broadcast
 from mlproject.monitoring.metrics import point_metrics, summaries
 from mlproject.monitoring.monitor import OveroptimizationMonitor
-from mlproject.names import Artifact, Diagnostic, Metric, Role, Split, Stage, Tag, TagPrefix
+from mlproject.names import Artifact, CheckpointMetric, Diagnostic, Metric, Role, Split, Stage, Tag, TagPrefix
 from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
 from mlproject.optimization.stopping import Callback, ForecastStop, KLBudgetStop, StopDecision, StopRule, follow
 from mlproject.optimization.task import OptimizationTask
@@ -124,7 +124,12 @@ def save(
         if checkpoint.name == Stage.END:
             checkpoint.save(run.folder / Artifact.MODEL)
         point = checkpoint.point
-        metrics = {"gold": point.gold, "gold_se": point.gold_se, "proxy": point.proxy, "kl": point.kl}
+        metrics = {
+            CheckpointMetric.GOLD: point.gold,
+            CheckpointMetric.GOLD_SE: point.gold_se,
+            CheckpointMetric.PROXY: point.proxy,
+            CheckpointMetric.KL: point.kl,
+        }
         run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
 
 

@@ -13,6 +13,7 @@ from mlproject.config.packaged import packaged_or_local
 from mlproject.config.yaml_file import read_yaml
 from mlproject.errors import UserError
 from mlproject.laws import Estimate
+from mlproject.names import Artifact
 from mlproject.optimization import METHODS
 from mlproject.registry.metrics import METRICS, Evidence
 
@@ -135,7 +136,7 @@ def read_gates(path: Path | None = None) -> Gates:
     Raises:
         UserError: one line that names the gate and the mistake.
     """
-    path = packaged_or_local(FOLDER, "gates.yaml") if path is None else path.expanduser()
+    path = packaged_or_local(FOLDER, Artifact.GATES) if path is None else path.expanduser()
     content = read_yaml(path, "gates", "See model_registry/gates.yaml for the format.")
     if not isinstance(content, dict) or set(content) != _FILE_FIELDS:
         raise UserError(f"gates={path}: must have exactly the fields method and gates. Add or remove fields.")
