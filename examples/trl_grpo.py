@@ -1,11 +1,11 @@
-"""GRPO by TRL on the embedded world, watched: it ends where the forecast says that gold is highest.
+"""GRPO by TRL on the embedded world, monitored: it ends where the forecast says that gold is highest.
 
     pip install -e '.[trl]'
     python examples/trl_grpo.py
 
 Offline, on a CPU, a minute or two. A small policy learns to write; a small reward model (the proxy) learns from 12,000
 comparisons; TRL's `GRPOTrainer` optimizes the policy against it with no KL penalty. The world's own judgement plays
-gold. What belongs to watching are the lines between the two rules; the rest sets the scene.
+gold. The lines between the two rules are all that monitoring takes; the rest sets the scene.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 from accelerate import Accelerator
 from datasets import Dataset
 
-from mlproject.integrations.trainer_callback import OveroptimizationCallback
+from mlproject import OveroptimizationCallback, OveroptimizationMonitor
 from mlproject.models.generation import sample
 from mlproject.models.init import new_policy, new_reward_model
 from mlproject.models.prompt_format import PromptFormat
@@ -36,7 +36,6 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.models.sft import train_sft
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
-from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
 from mlproject.worlds import load_world
@@ -51,10 +50,10 @@ accelerator = Accelerator(cpu=True)
 
 
 def write(texts: list[str]) -> list[str]:
-    """A response of the policy to each."""
-    asked = prompt_format.encode_prompts(texts)
-    drawn = sample(policy, asked, max_new_tokens=prompt_format.max_response_tokens, generator=generator)
-    return prompt_format.decode(drawn.sequences)
+    """A response of the policy to each text."""
+    prompts = prompt_format.encode_prompts(texts)
+    samples = sample(policy, prompts, max_new_tokens=prompt_format.max_response_tokens, generator=generator)
+    return prompt_format.decode(samples.sequences)
 
 
 print("a policy learns to write ...")
@@ -66,8 +65,8 @@ train_sft(policy, corpus, Schedule(1, 128, rate), accelerator=accelerator, gener
 print("a reward model learns from comparisons ...")
 train_texts = world.prompts("train", COMPARISONS)
 a, b = write(train_texts), write(train_texts)
-judged = [world.judge(train_texts, responses) for responses in (a, b)]
-table = label_comparisons(train_texts, a, b, *judged, held_out=0.1, label_noise=0.0, rng=rng)
+scores = [world.judge(train_texts, responses) for responses in (a, b)]
+table = label_comparisons(train_texts, a, b, *scores, held_out=0.1, label_noise=0.0, rng=rng)
 classifier = new_reward_model("25k", tokenizer, seed=1)
 train_reward_model(
     classifier,
@@ -89,7 +88,7 @@ def reward(prompts: list[str], completions: list[str], **_: object) -> list[floa
 
 # ---------------------------------------------------------------------------------------------------------------------
 callback = OveroptimizationCallback(
-    world.prompts("curve", 128),  # held out: no comparison and no rollout used them
+    world.prompts("curve", 128),  # held out: no comparison and no rollout uses them
     proxy=proxy,
     gold=world.judge,  # any function of (prompts, responses), a reward model, or its folder
     every=10,
@@ -131,4 +130,4 @@ for reading in callback.readings:
 last = callback.readings[-1]
 print("stopped:" if last.should_stop else "ran to the end", *(alarm.reason for alarm in last.alarms))
 callback.monitor.save_csv("trl_grpo.csv")
-print(f"{callback.seconds:.1f} s were spent watching; try: python -m mlproject fit --curve trl_grpo.csv")
+print(f"the monitor took {callback.seconds:.1f} s; try: python -m mlproject fit --curve trl_grpo.csv")

@@ -17,7 +17,7 @@ from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import TextRewardModel
-from mlproject.monitoring.policy_evaluator import PolicyEvaluator, as_scorer, fitting
+from mlproject.monitoring.policy_evaluator import PolicyEvaluator, affordable_prompts, as_scorer
 from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
 
 PROMPTS = ["yes", "no", "maybe", "yes no", "no yes", "maybe maybe"]
@@ -93,14 +93,14 @@ def test_the_proxy_is_calibrated_against_gold_and_can_be_left_as_it_comes(tiny_p
     np.testing.assert_allclose(as_given.gold_P, 10 * as_given.proxy_P, rtol=1e-9)
 
 
-def test_a_witness_is_read_in_the_proxys_units_and_leaves_the_points_alone(tiny_policy, prompt_format):
+def test_an_auxiliary_rm_is_read_in_the_proxys_units_and_leaves_the_points_alone(tiny_policy, prompt_format):
     initial = tiny_policy()
 
     def ten_noes(prompts, responses):
         return [10.0 * score for score in noes(prompts, responses)]
 
     alone, seen = (
-        PolicyEvaluator(initial, prompt_format, PROMPTS, noes, lengths, pool_samples=16, witnesses=given).measure(
+        PolicyEvaluator(initial, prompt_format, PROMPTS, noes, lengths, pool_samples=16, auxiliary_rms=given).measure(
             moved(initial), 1
         )
         for given in (None, {"test_rm.ten": ten_noes})
@@ -234,7 +234,7 @@ def test_a_look_fits_into_its_time_and_finding_that_out_costs_little_more(overhe
         spent.append(overhead + each * count)
         return spent[-1]
 
-    count = fitting(256, max_seconds, seconds_of)
+    count = affordable_prompts(256, max_seconds, seconds_of)
     cost = overhead + each * count
     fewest = overhead + each * 8
     assert cost <= max(max_seconds, fewest)
@@ -274,14 +274,14 @@ def test_a_folder_is_read_in_ids_where_the_tokenizer_is_the_policys_and_in_texts
 def test_mistakes_are_one_line(tiny_policy, tiny_reward_model, prompt_format, tmp_path):
     policy = tiny_policy()
     for given, said in (
-        ((prompt_format, ["yes"], lengths), "prompts: a forecast needs 2 or more, got 1"),
-        ((prompt_format, PROMPTS, tmp_path), "is not the folder of a model"),
-        ((prompt_format, PROMPTS, 3.0), "proxy: is a float; give a reward model"),
+        ((prompt_format, ["yes"], lengths), "prompts: must be 2 or more, got 1"),
+        ((prompt_format, PROMPTS, tmp_path), "must be the folder of a model"),
+        ((prompt_format, PROMPTS, 3.0), "proxy: must be a reward model"),
     ):
         with pytest.raises(UserError) as raised:
             PolicyEvaluator(policy, *given)
         assert said in str(raised.value) and "\n" not in str(raised.value)
     stranger = tiny_reward_model()
     stranger.config.vocab_size = 99
-    with pytest.raises(UserError, match="a vocabulary of 99 cannot read the ids of a policy with 8"):
+    with pytest.raises(UserError, match="must have the policy's vocabulary of 8, has 99"):
         PolicyEvaluator(policy, prompt_format, PROMPTS, lengths, stranger)

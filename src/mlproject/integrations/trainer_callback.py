@@ -11,6 +11,7 @@ the MLflow run that the trainer reports to, if there is one, and always into two
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,31 +21,29 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
-from mlproject.curve import Curve, CurvePoint
+from mlproject.curve import CurvePoint
 from mlproject.errors import UserError, first_line
+from mlproject.integrations.reading_log import ReadingLog
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.monitoring.metrics import summaries
 from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
-from mlproject.monitoring.policy_evaluator import PolicyEvaluator, ScorerLike
-from mlproject.names import Artifact, Metric, Tag, TagPrefix
+from mlproject.monitoring.policy_evaluator import PolicyEvaluator
+from mlproject.monitoring.user_scorers import ScorerLike
+from mlproject.names import Metric
 from mlproject.optimization.sample_pool import Judge
 from mlproject.tracking.trainer_run import TrainerRun
-
-TABLE, SAVED_CURVE = Artifact.TRAINER_TABLE, f"overoptimization/{Artifact.CURVE}"
-"""Files in the trainer's output folder: points for `python -m mlproject fit`, and every prompt's own score."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Decision:
-    """What rank zero decides for all ranks.
+class _Instruction:
+    """What rank zero tells all ranks.
 
     Attributes:
         stop: whether the training ends here.
-        next_step: step of the next look.
-        error: what went wrong on rank zero.
+        next_step: step of the next evaluation.
+        error: what failed on rank zero; empty for nothing.
     """
 
     stop: bool
@@ -62,25 +61,30 @@ class OveroptimizationCallback(TrainerCallback):
         prompts: held-out texts, none of them trained on; 64 to 256 serve well. Without what the trainer's dataset may
             carry behind a prompt (a separator, a chat template): `PromptFormat` adds it.
         proxy: the reward that is optimized: a reward model, its folder, or a function of (prompts, responses).
-        gold: what plays the truth, likewise; it must not be what is optimized. None: KL, proxy and signs alone.
-        every: optimizer steps between looks. Doubled whenever a look took longer than `max_seconds`.
+        gold: what plays the truth, likewise; it must not be what is optimized. None: nothing does, and neither peak nor
+            forecast is known.
+        every: optimizer steps between evaluations, 1 or more. Doubled whenever one took longer than `max_seconds`.
         stop: whether alarms that ask for it end the training.
         monitor: forecast, alarms, KL budget.
         tokenizer: of the policy; None: the trainer's.
         max_response_tokens: the longest response; None: the trainer's `max_completion_length`.
         initial_policy: model or folder to measure KL from; None: the policy when training begins. Needed where a
             training is resumed.
-        max_seconds: what one look may cost, see `PolicyEvaluator`; None: no bound.
+        max_seconds: upper bound for one evaluation, see `PolicyEvaluator`; None: no bound.
         samples_per_prompt: see `PolicyEvaluator`, as for the arguments that follow.
         pool_samples: see there.
         judge: see there.
-        witnesses: see there.
+        auxiliary_rms: see there.
         calibrate: see there.
         seed: see there.
+        witnesses: the old name of `auxiliary_rms`, for one release.
 
     Attributes:
         monitor: holds points and readings, on rank zero.
         seconds: spent here so far, on rank zero.
+
+    Raises:
+        UserError: for `every` below 1. What is wrong with other arguments is found when training begins.
 
     Examples:
         >>> from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
@@ -114,26 +118,29 @@ class OveroptimizationCallback(TrainerCallback):
         samples_per_prompt: int = 1,
         pool_samples: int = 8,
         judge: Judge | None = None,
-        witnesses: Mapping[str, ScorerLike] | None = None,
+        auxiliary_rms: Mapping[str, ScorerLike] | None = None,
         calibrate: bool = True,
         seed: int = 0,
+        witnesses: Mapping[str, ScorerLike] | None = None,
     ) -> None:
         if every < 1:
-            raise UserError(f"every={every}: allowed is a number of steps from 1 on")
+            raise UserError(f"every={every}: must be at least 1. Give a number of optimizer steps.")
+        if witnesses is not None:
+            warnings.warn("witnesses= is now called auxiliary_rms=", DeprecationWarning, stacklevel=2)
+            auxiliary_rms = witnesses
         self.monitor = monitor or OveroptimizationMonitor(samples_per_prompt=samples_per_prompt)
         self.seconds = 0.0
         self._prompts, self._proxy, self._gold = list(prompts), proxy, gold
         self._every, self._stop = every, stop
-        self._tokenizer, self._longest, self._initial = tokenizer, max_response_tokens, initial_policy
-        self._max_seconds = max_seconds
+        self._tokenizer, self._max_response_tokens = tokenizer, max_response_tokens
+        self._initial_policy, self._max_seconds = initial_policy, max_seconds
         self._options = {
-            "judge": judge, "witnesses": witnesses, "calibrate": calibrate, "pool_samples": pool_samples,
+            "judge": judge, "auxiliary_rms": auxiliary_rms, "calibrate": calibrate, "pool_samples": pool_samples,
             "samples_per_prompt": samples_per_prompt, "seed": seed,
         }  # fmt: skip
-        self._watch: PolicyEvaluator | None = None
-        self._run: TrainerRun | None = None
+        self._evaluator: PolicyEvaluator | None = None
+        self._log: ReadingLog | None = None
         self._next_step = 0
-        self._alarmed: set[str] = set()
 
     @property
     def points(self) -> list[CurvePoint]:
@@ -142,76 +149,78 @@ class OveroptimizationCallback(TrainerCallback):
 
     @property
     def readings(self) -> list[MonitorReading]:
-        """What the monitor said after each, on rank zero."""
+        """What the monitor said after each point, on rank zero."""
         return self.monitor.readings
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Keep the initial policy, find units, measure the first point."""
+        """Keep the initial policy, fit the units, measure the first point."""
         self._began = perf_counter()
-        self._look(
-            args, state, control, lambda: self._set_up(args, state, model, kwargs.get("processing_class")), model
-        )
+        tokenizer = kwargs.get("processing_class")
+        self._evaluate(args, state, control, lambda: self._set_up(args, state, model, tokenizer), model)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Measure when it is time, and at the last step."""
+        """Measure a point where one is due, and at the last step."""
         if state.global_step >= self._next_step or control.should_training_stop:
-            self._look(args, state, control, lambda: None, model)
+            self._evaluate(args, state, control, lambda: None, model)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Peak, drop and law of the whole curve go into the run."""
-        if not state.is_world_process_zero or not self.points:
+        """Write peak, drop and law of the whole curve to the run."""
+        if self._log is None or not self.points:
             return
-        logger.info("overoptimization: %d looks took %.1f s", len(self.points), self.seconds)
-        if self._run is not None:
-            if self._gold is not None:
-                self._run.log_metrics(summaries(self.monitor.curve(), self.monitor.method), self.points[-1].step)
-            for name in (TABLE, SAVED_CURVE):
-                self._run.log_artifact(Path(args.output_dir, name))
+        logger.info("overoptimization: %d evaluations took %.1f s", len(self.points), self.seconds)
+        self._log.finish(has_gold=self._gold is not None)
 
-    def _look(self, args: Any, state: Any, control: Any, prepare: Callable[[], None], model: Any) -> None:
-        """Measure on rank zero, and let all ranks do what it decides.
+    def _evaluate(self, args: Any, state: Any, control: Any, prepare: Callable[[], None], model: Any) -> None:
+        """Measure a point on rank zero, and let all ranks follow its instruction.
 
         Raises:
             UserError: on all ranks, for what is wrong on rank zero.
         """
-        decision, failure = _Decision(False, state.global_step + self._every), None
+        instruction, failure = _Instruction(False, state.global_step + self._every), None
         if state.is_world_process_zero:
             start = perf_counter()
             try:
                 prepare()
-                stop = self._measure(Path(args.output_dir), state.global_step, unwrapped(model), start)
-                decision = _Decision(stop, state.global_step + self._every)
+                stop = self._measure(state.global_step, unwrapped(model), start)
+                instruction = _Instruction(stop, state.global_step + self._every)
             except BaseException as error:  # other ranks wait for an answer
                 failure = error
-                decision = replace(decision, error=first_line(error))
+                instruction = replace(instruction, error=first_line(error))
             self.seconds += perf_counter() - start
-        decision = _from_rank_zero(decision)
+        instruction = _from_rank_zero(instruction)
         if failure is not None:
             raise failure
-        if decision.error:
-            raise UserError(f"rank 0 could not measure the policy: {decision.error}")
-        self._next_step = decision.next_step
-        if decision.stop:
+        if instruction.error:
+            raise UserError(f"rank 0 could not measure the policy: {instruction.error}")
+        self._next_step = instruction.next_step
+        if instruction.stop:
             control.should_training_stop = True
 
     def _set_up(self, args: Any, state: Any, model: Any, processing_class: Any) -> None:
-        """What only rank zero needs."""
-        if self._watch is not None:
-            raise UserError("this callback has followed a training already; make a new one for the next")
+        """Make what only rank zero needs: evaluator and log; a resumed training goes on with its earlier points."""
+        if self._evaluator is not None:
+            raise UserError(
+                "callback: must follow a single training. Make a new OveroptimizationCallback for the next."
+            )
         policy = unwrapped(model)
         tokenizer = self._tokenizer or getattr(processing_class, "tokenizer", processing_class)
-        longest = self._longest or getattr(args, "max_completion_length", None)
+        max_tokens = self._max_response_tokens or getattr(args, "max_completion_length", None)
         if tokenizer is None:
-            raise UserError("the trainer has no processing_class; give tokenizer=")
-        if longest is None:
-            raise UserError("the trainer has no max_completion_length; give max_response_tokens=, in tokens")
-        earlier = self._earlier(Path(args.output_dir), state.global_step)
-        self._run = TrainerRun.active()
-        if self._run is not None:
-            self._run.introduce(type(args).__name__.removesuffix("Config").lower())
-        self._watch = PolicyEvaluator(
+            raise UserError("tokenizer=None: must be given to a trainer without processing_class. Give tokenizer=.")
+        if max_tokens is None:
+            raise UserError(
+                "max_response_tokens=None: must be given, since the trainer has no max_completion_length. Give "
+                "max_response_tokens=, in tokens."
+            )
+        run = TrainerRun.active()
+        if run is not None:
+            run.introduce(type(args).__name__.removesuffix("Config").lower())
+        self._log = ReadingLog(self.monitor, Path(args.output_dir), run)
+        is_resumed = state.global_step > 0 and not self.points
+        earlier = self._log.earlier_points(state.global_step) if is_resumed else []
+        self._evaluator = PolicyEvaluator(
             self._reference(state.global_step, policy, tokenizer),
-            PromptFormat(tokenizer, longest),
+            PromptFormat(tokenizer, max_tokens),
             self._prompts if not earlier else self._prompts[: len(earlier[0].proxy_P)],
             self._proxy,
             self._gold,
@@ -220,80 +229,62 @@ class OveroptimizationCallback(TrainerCallback):
         )
         for point in earlier:
             self.monitor.update(point)
-        if len(self._watch.prompts) < len(self._prompts):
+        if len(self._evaluator.prompts) < len(self._prompts):
             logger.warning(
-                "overoptimization: %d of %d prompts are used, so that a look fits into max_seconds=%g",
-                len(self._watch.prompts), len(self._prompts), self._max_seconds,
+                "overoptimization: %d of %d prompts are used, so that an evaluation fits into max_seconds=%g",
+                len(self._evaluator.prompts), len(self._prompts), self._max_seconds,
             )  # fmt: skip
 
     def _reference(self, step: int, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Any:
-        if self._initial is None:
+        """The policy that KL is measured from."""
+        if self._initial_policy is None:
             if step:
                 raise UserError(
-                    f"training is resumed at step {step}, so the policy is no longer the initial one; give "
-                    "initial_policy=, the model or folder that the training began with"
+                    f"initial_policy=None: must be given where a training is resumed at step {step}, since its policy "
+                    "has moved. Give initial_policy=, the model or folder that the training began with."
                 )
             return as_reference(policy, tokenizer)
-        if isinstance(self._initial, PreTrainedModel):
-            return as_reference(self._initial, tokenizer)
+        if isinstance(self._initial_policy, PreTrainedModel):
+            return as_reference(self._initial_policy, tokenizer)
         try:
-            found = AutoModelForCausalLM.from_pretrained(self._initial, dtype=policy.dtype)
+            model = AutoModelForCausalLM.from_pretrained(self._initial_policy, dtype=policy.dtype)
         except (OSError, ValueError) as error:
-            raise UserError(f"initial_policy={self._initial}: {first_line(error)}") from None
-        return ending_like(found.to(policy.device), tokenizer)
+            raise UserError(f"initial_policy={self._initial_policy}: {first_line(error)}") from None
+        return ending_like(model.to(policy.device), tokenizer)
 
-    def _earlier(self, folder: Path, step: int) -> list[CurvePoint]:
-        """Points that a training which is resumed here had already measured."""
-        if not step or self.points or not (folder / SAVED_CURVE).is_file():
-            return []
-        return [point for point in Curve.load(folder / SAVED_CURVE) if point.step < step]
-
-    def _measure(self, folder: Path, step: int, policy: PreTrainedModel, start: float) -> bool:
-        """One point; returns whether the training should end."""
-        assert self._watch is not None, "training begins before its steps"
-        reading = self.monitor.update(self._watch.measure(policy, step))
-        (folder / SAVED_CURVE).parent.mkdir(parents=True, exist_ok=True)
-        self.monitor.curve().save(folder / SAVED_CURVE)
-        self.monitor.save_csv(folder / TABLE)
-        first = self._next_step == 0
+    def _measure(self, step: int, policy: PreTrainedModel, start: float) -> bool:
+        """Measure one point and take it into the monitor; returns whether the training should end."""
+        assert self._evaluator is not None and self._log is not None, "training begins before its steps"
+        decision = self.monitor(self._evaluator.measure(policy, step))
+        self._log.save_points()
         seconds = perf_counter() - start
-        total = self.seconds + seconds
-        if not first and self._max_seconds is not None and seconds > self._max_seconds:
+        if self._next_step > 0:  # the first evaluation includes the set-up
+            self._space_out(seconds)
+        stops = self._stop and decision is not None
+        cost = {
+            Metric.MONITOR_SECONDS: seconds,
+            Metric.MONITOR_SHARE: (self.seconds + seconds) / max(perf_counter() - self._began, 1e-9),
+            Metric.MONITOR_PROMPTS: len(self._evaluator.prompts),
+            Metric.MONITOR_EVERY: self._every,
+        }
+        self._log.write(self.readings[-1], cost, stops)
+        return stops
+
+    def _space_out(self, seconds: float) -> None:
+        """Double the steps between evaluations where one took too long."""
+        if self._max_seconds is not None and seconds > self._max_seconds:
             self._every *= 2
             logger.warning(
-                "overoptimization: a look took %.1f s, over max_seconds=%g; the next ones come every %d steps",
+                "overoptimization: an evaluation took %.1f s, over max_seconds=%g; the next ones come every %d steps",
                 seconds, self._max_seconds, self._every,
             )  # fmt: skip
-        logger.info("overoptimization: %s (%.1f s)", reading.line(self.monitor.truth), seconds)
-        for alarm in reading.alarms:
-            if alarm.name not in self._alarmed:
-                logger.warning("overoptimization: step %d, %s: %s", step, alarm.name, alarm.reason)
-        if self._run is not None:
-            self._run.log_metrics(
-                {
-                    **self.monitor.metrics(reading),
-                    Metric.MONITOR_SECONDS: seconds,
-                    Metric.MONITOR_SHARE: total / max(perf_counter() - self._began, 1e-9),
-                    Metric.MONITOR_PROMPTS: len(self._watch.prompts),
-                    Metric.MONITOR_EVERY: self._every,
-                },
-                step,
-            )
-            fresh = {alarm.name: alarm.reason for alarm in reading.alarms if alarm.name not in self._alarmed}
-            tags = {TagPrefix.ALARM + name: f"step {step}: {reason}" for name, reason in fresh.items()}
-            if self._stop and reading.should_stop:
-                tags[Tag.COMPLETE] = "false"
-            if tags:
-                self._run.set_tags(tags)
-        self._alarmed |= {alarm.name for alarm in reading.alarms}
-        return self._stop and reading.should_stop
 
 
-def _from_rank_zero(decision: _Decision) -> _Decision:
-    """Rank zero's decision, on every rank; all wait for it."""
+def _from_rank_zero(instruction: _Instruction) -> _Instruction:
+    """Rank zero's instruction, on every rank; all wait for it."""
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
-        return decision
-    box = [decision]
-    distributed.broadcast_object_list(box, src=0)
-    return box[0]
+        return instruction
+    instructions = [instruction]
+    distributed.broadcast_object_list(instructions, src=0)
+    return instructions[0]

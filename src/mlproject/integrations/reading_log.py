@@ -1,0 +1,81 @@
+"""Where a trainer's readings go: two files in its output folder, its MLflow run if it has one, and the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlproject.curve import Curve, CurvePoint
+from mlproject.monitoring.metrics import summaries
+from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
+from mlproject.names import Artifact, Metric, Tag, TagPrefix
+from mlproject.tracking.trainer_run import TrainerRun
+
+logger = logging.getLogger(__name__)
+
+
+class ReadingLog:
+    """Writes down the readings of one training.
+
+    Args:
+        monitor: gives the readings.
+        folder: the trainer's output folder. Takes the points for `python -m mlproject fit`, and every prompt's own
+            score.
+        run: the MLflow run that the trainer reports to; None: there is none.
+    """
+
+    def __init__(self, monitor: OveroptimizationMonitor, folder: Path, run: TrainerRun | None) -> None:
+        self._monitor, self._run = monitor, run
+        self._table, self._curve = folder / Artifact.TRAINER_TABLE, folder / "overoptimization" / Artifact.CURVE
+        self._raised: set[str] = set()
+
+    def earlier_points(self, step: int) -> list[CurvePoint]:
+        """Points before a step that an interrupted training has left in the folder."""
+        if not self._curve.is_file():
+            return []
+        return [point for point in Curve.load(self._curve) if point.step < step]
+
+    def save_points(self) -> None:
+        """Write all points to the two files."""
+        self._curve.parent.mkdir(parents=True, exist_ok=True)
+        self._monitor.curve().save(self._curve)
+        self._monitor.save_csv(self._table)
+
+    def write(self, reading: MonitorReading, cost: Mapping[str, float], stopped: bool) -> None:
+        """Write a reading to the log and to the run; an alarm's reason is given once, when it is first raised.
+
+        Args:
+            reading: the latest.
+            cost: metrics `monitor/*` of the evaluation.
+            stopped: whether the training ends here.
+        """
+        step = reading.point.step
+        seconds = cost[Metric.MONITOR_SECONDS]
+        logger.info("overoptimization: %s (%.1f s)", reading.line(self._monitor.truth), seconds)
+        new_alarms = [alarm for alarm in reading.alarms if alarm.name not in self._raised]
+        self._raised |= {alarm.name for alarm in new_alarms}
+        for alarm in new_alarms:
+            logger.warning("overoptimization: step %d, %s: %s", step, alarm.name, alarm.reason)
+        if self._run is None:
+            return
+        self._run.log_metrics({**self._monitor.metrics(reading), **cost}, step)
+        tags = {TagPrefix.ALARM + alarm.name: f"step {step}: {alarm.reason}" for alarm in new_alarms}
+        if stopped:
+            tags[Tag.COMPLETE] = "false"
+        if tags:
+            self._run.set_tags(tags)
+
+    def finish(self, has_gold: bool) -> None:
+        """Write peak, drop and law of the whole curve, and both files, to the run.
+
+        Args:
+            has_gold: False: the curve has no peak to speak of.
+        """
+        if self._run is None:
+            return
+        if has_gold:
+            last = self._monitor.points[-1].step
+            self._run.log_metrics(summaries(self._monitor.curve(), self._monitor.method), last)
+        for path in (self._table, self._curve):
+            self._run.log_artifact(path)

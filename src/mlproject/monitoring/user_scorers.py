@@ -1,0 +1,91 @@
+"""Scorers made of what a user has: a reward model, its folder, or a function, in raw units or in those of the points.
+
+Axis letters: B responses, P prompts, N samples per prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeAlias, cast
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from mlproject.curve import Array
+from mlproject.errors import UserError
+from mlproject.models.checkpoints import inspect_reward_model
+from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import FunctionScorer, ScoreFunction, Scorer, load_reward_model
+from mlproject.preferences.calibration import calibration_scale
+
+ScorerLike: TypeAlias = Scorer | PreTrainedModel | ScoreFunction | str | Path
+"""A scorer, a one-label classifier that reads the policy's ids, a function of (prompts, responses) returning a number
+each, or the folder of a reward model."""
+
+
+@dataclass(frozen=True)
+class NoGold:
+    """Stands in for gold where nothing plays it: every score is nan."""
+
+    def rate(self, responses: Responses) -> Array:
+        """nan for every response. Shape: (B,)."""
+        return np.full(len(responses), np.nan)
+
+    def with_units(self, centre: float, scale: float) -> Self:
+        """The same scorer, since nan has no unit."""
+        return self
+
+
+def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_format: PromptFormat) -> Scorer:
+    """Whatever gives a response a number, as a scorer.
+
+    A reward model from a folder reads the policy's ids where its tokenizer is the policy's own, and texts otherwise.
+
+    Args:
+        scorer: see `ScorerLike`.
+        role: proxy or gold, for messages.
+        policy: the policy whose responses are scored.
+        prompt_format: of that policy.
+
+    Raises:
+        UserError: for anything else.
+    """
+    if isinstance(scorer, str | Path):
+        if not (Path(scorer) / "config.json").is_file():
+            raise UserError(f"{role}={scorer}: must be the folder of a model. Give one with a config.json.")
+        inspect_reward_model(str(Path(scorer).resolve()), role)
+        return load_reward_model(Path(scorer), prompt_format, policy.device)
+    if hasattr(scorer, "rate") and hasattr(scorer, "with_units"):
+        return cast(Scorer, scorer)
+    if isinstance(scorer, PreTrainedModel):
+        if scorer.config.vocab_size != policy.config.vocab_size:
+            raise UserError(
+                f"{role}: must have the policy's vocabulary of {policy.config.vocab_size}, has "
+                f"{scorer.config.vocab_size}. Give the model's folder, or a TextRewardModel."
+            )
+        return RewardModel(scorer)
+    if callable(scorer):
+        return FunctionScorer(getattr(scorer, "__qualname__", role), cast(ScoreFunction, scorer))
+    raise UserError(
+        f"{role}: must be a reward model, its folder, or a function of (prompts, responses). Got a "
+        f"{type(scorer).__name__}."
+    )
+
+
+def calibrated(scorer: Scorer, responses: Responses, gold_PN: Array) -> Scorer:
+    """A scorer with raw units on gold's scale, fitted to pairs of samples.
+
+    Args:
+        scorer: with raw units.
+        responses: N samples to each of P prompts, those to one prompt side by side.
+        gold_PN: their gold scores, standard deviations. Where one is nan, the scorer is put in standard deviations of
+            its own scores. Shape: (P, N).
+    """
+    scores_PN = scorer.rate(responses).reshape(gold_PN.shape)
+    if np.isnan(gold_PN).any():
+        return scorer.with_units(float(scores_PN.mean()), 1 / (float(scores_PN.std()) or 1.0))
+    even = 2 * (gold_PN.shape[1] // 2)
+    margins = [(x_PN[:, 0:even:2] - x_PN[:, 1:even:2]).ravel() for x_PN in (scores_PN, gold_PN)]
+    return scorer.with_units(float(scores_PN.mean()), calibration_scale(*margins))
