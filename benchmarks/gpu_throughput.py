@@ -23,6 +23,7 @@ import torch
 from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
 from mlproject.models.init import new_policy, new_reward_model, parameter_count
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode
@@ -65,10 +66,10 @@ def main() -> None:
     prompts, responses = world.corpus(given.batch_size * given.steps, numpy_generator("throughput"))
     corpus = encode(tokenizer, prompts, responses, world.max_response_tokens)
 
+    saving = MemoryOptions(accumulation=given.accumulation, gradient_checkpointing=given.gradient_checkpointing)
+
     def learn(steps: int) -> None:
-        schedule = Schedule(
-            steps / given.steps, given.batch_size, 1e-6, given.accumulation, given.gradient_checkpointing == "yes"
-        )
+        schedule = Schedule(steps / given.steps, given.batch_size, 1e-6, saving)
         train_sft(policy, corpus, schedule, accelerator=machine, generator=torch.Generator().manual_seed(0))
 
     learn(1)
@@ -91,8 +92,7 @@ def main() -> None:
     ppo = load_config("gpu", {}).of(PPOConfig)
     task = SimpleNamespace(
         config=replace(ppo, ppo_batch_size=given.batch_size, ppo_rollout_batch=0, ppo_epochs=1),
-        accumulation=given.accumulation,
-        gradient_checkpointing=given.gradient_checkpointing == "yes",
+        memory=saving,
         accelerator=machine,
         generator=generator,
         prompt_format=prompt_format,

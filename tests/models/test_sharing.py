@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mlproject.errors import UserError
 from mlproject.models import training
 from mlproject.models.log_probs import response_logits, token_log_probs
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.sequences import Sequences, encode
 from mlproject.models.sft import train_sft
 from mlproject.models.training import Schedule, train
@@ -59,7 +60,7 @@ def one_step(member: Any, model: nn.Module, corpus: Sequences, **memory: Any) ->
     return train_sft(
         model,
         corpus,
-        Schedule(epochs=1, batch_size=len(corpus), learning_rate=1e-9, **memory),
+        Schedule(epochs=1, batch_size=len(corpus), learning_rate=1e-9, memory=MemoryOptions(**memory)),
         accelerator=member,
         generator=torch.Generator().manual_seed(0),
     )
@@ -73,7 +74,7 @@ def by_hand(policy: nn.Module, corpus: Sequences) -> tuple[list[Tensor], float]:
     return list(torch.autograd.grad(loss, list(policy.parameters()))), loss.item()
 
 
-@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": True}], ids=str)
+@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": "yes"}], ids=str)
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_token_weighted_shares_of_unequal_length_add_up_to_the_gradient_of_the_whole(
     processes: int, memory: dict, tiny_policy, tiny_tokenizer
@@ -113,7 +114,7 @@ def test_comparisons_shared_between_processes_give_the_gradient_of_the_whole(
         train_reward_model(
             copy.deepcopy(model),
             pairs,
-            Schedule(epochs=1, batch_size=11, learning_rate=1e-9, accumulation=2),
+            Schedule(epochs=1, batch_size=11, learning_rate=1e-9, memory=MemoryOptions(accumulation=2)),
             accelerator=member,
             generator=torch.Generator().manual_seed(0),
         )
@@ -125,13 +126,13 @@ def test_comparisons_shared_between_processes_give_the_gradient_of_the_whole(
         torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("memory", [{"accumulation": 4}, {"gradient_checkpointing": True}], ids=str)
+@pytest.mark.parametrize("memory", [{"accumulation": 4}, {"gradient_checkpointing": "yes"}], ids=str)
 def test_memory_is_saved_without_another_result(memory: dict, tiny_policy, tiny_tokenizer) -> None:
     corpus = encode(tiny_tokenizer, ["yes no"] * 11, TEXTS, max_response_tokens=9)
     trained = []
     for saved in ({}, memory):
         policy = tiny_policy(seed=1)
-        schedule = Schedule(epochs=20, batch_size=11, learning_rate=1e-3, **saved)
+        schedule = Schedule(epochs=20, batch_size=11, learning_rate=1e-3, memory=MemoryOptions(**saved))
         loss = train_sft(
             policy, corpus, schedule, accelerator=Accelerator(cpu=True), generator=torch.Generator().manual_seed(0)
         )

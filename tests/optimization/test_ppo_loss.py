@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.sequences import Sequences, encode_prompts
 from mlproject.optimization.gae import masked_mean
 from mlproject.optimization.ppo import ActorCritic, Rollouts, ppo_loss, update_policy
@@ -150,8 +151,7 @@ def improved(actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int) ->
         config=replace(smoke, ppo_epochs=1, ppo_minibatches=minibatches, ppo_clip=0.2),
         generator=torch.Generator().manual_seed(5),
         accelerator=Accelerator(cpu=True),
-        accumulation=1,
-        gradient_checkpointing=False,
+        memory=MemoryOptions(),
     )
     recorder = Recorder(list(actor_critic.policy.parameters()), list(actor_critic.value_head.parameters()))
     return recorder, update_policy(task, actor_critic, recorder, rollouts)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.optimization import ppo
@@ -48,7 +49,7 @@ def actor_critic(tiny_policy) -> ActorCritic:
 @pytest.fixture
 def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
     def build(
-        machine: Any, accumulation: int = 1, gradient_checkpointing: bool = False, **options: Any
+        machine: Any, accumulation: int = 1, gradient_checkpointing: str = "no", **options: Any
     ) -> SimpleNamespace:
         prompt_format, texts = (
             PromptFormat(tiny_tokenizer, max_response_tokens=6),
@@ -56,8 +57,7 @@ def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
         )
         return SimpleNamespace(
             config=replace(SMOKE, **(OPTIONS | options)),
-            accumulation=accumulation,
-            gradient_checkpointing=gradient_checkpointing,
+            memory=MemoryOptions(accumulation=accumulation, gradient_checkpointing=gradient_checkpointing),
             accelerator=machine,
             generator=torch.Generator().manual_seed(5),
             prompt_format=prompt_format,
@@ -139,7 +139,7 @@ class Recorder:
             p.grad = None
 
 
-@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": True}], ids=str)
+@pytest.mark.parametrize("memory", [{}, {"accumulation": 3}, {"gradient_checkpointing": "yes"}], ids=str)
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     processes: int, memory: dict, task_of, actor_critic, monkeypatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.sizes import POLICY_SIZES, SIZES, is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import Form, Options, option
@@ -208,19 +209,10 @@ class TrackingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionOptions(Options):
+class ExecutionOptions(MemoryOptions):
     """How steps are executed."""
 
     HEADING: ClassVar[str] = "Execution"
 
     workers: int = option("steps that run side by side; 0: one per core", minimum=0, maximum=256)
     mixed_precision: str = option("precision of supervised and RM training", choices=("no", "bf16", "fp16"))
-    accumulation: int = option(
-        "micro-batches into which the batch of a gradient step is split, to save memory",
-        default=1,
-        minimum=1,
-        maximum=4096,
-    )
-    gradient_checkpointing: str = option(
-        "recompute layers in the backward pass, to save memory", default="no", choices=("no", "yes")
-    )

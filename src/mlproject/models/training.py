@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mlproject.errors import UserError
 from mlproject.models.collectives import all_reduce
 from mlproject.models.gradient_checkpointing import checkpointed_layers
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
 
 _BATCHES_PER_BUCKET = 16
@@ -33,15 +34,13 @@ class Schedule:
         epochs: passes over the examples; may be a fraction.
         batch_size: examples per step, over all processes together.
         learning_rate: of Adam at its highest; warmed up over the first 5 % of the steps, then falling linearly to 0.
-        accumulation: micro-batches into which a process cuts its part of a batch: less memory, the same gradient.
-        gradient_checkpointing: recompute activations in the backward pass instead of keeping them.
+        memory: how a step saves memory; micro-batches are parts of a process's part of a batch.
     """
 
     epochs: float
     batch_size: int
     learning_rate: float
-    accumulation: int = 1
-    gradient_checkpointing: bool = False
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
 
     def steps(self, examples: int) -> int:
         return max(1, round(self.epochs * examples / self.batch_size))
@@ -117,10 +116,10 @@ def training_steps(
     try:
         for index in range(total):
             batch = next(batches)
-            parts = batch[rank::processes].chunk(schedule.accumulation)
+            parts = batch[rank::processes].chunk(schedule.memory.accumulation)
             loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
             prepared.train()
-            with dropout.active(), checkpointed_layers(model, schedule.gradient_checkpointing):
+            with dropout.active(), checkpointed_layers(model, schedule.memory.recomputes_layers):
                 for i, part in enumerate(parts):
                     share = float(weights_B[part].sum() / weights_B[batch].sum())
                     with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():

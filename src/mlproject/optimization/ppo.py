@@ -200,8 +200,8 @@ def update_policy(
         for index in order.tensor_split(config.ppo_minibatches):
             tokens = rollouts.sequences.response_lengths_B[index].sum()
             by_length = index[rollouts.sequences.ends_B[index].argsort()]
-            parts = by_length[rank::processes].chunk(_LENGTH_GROUPS * task.accumulation)
-            with checkpointed_layers(actor_critic, task.gradient_checkpointing):
+            parts = by_length[rank::processes].chunk(_LENGTH_GROUPS * task.memory.accumulation)
+            with checkpointed_layers(actor_critic, task.memory.recomputes_layers):
                 for i, part in enumerate(parts):
                     minibatch = rollouts.select(part)
                     share = minibatch.sequences.response_lengths_B.sum() / tokens

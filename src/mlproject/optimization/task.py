@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
@@ -44,8 +45,7 @@ class OptimizationTask(Generic[ConfigT]):
         accelerator: device and precision.
         generator: source of the method's randomness, on the accelerator's device.
         progress: callback for the finished share of the run, 0 to 1.
-        accumulation: micro-batches into which a process cuts its part of a batch: less memory, the same gradient.
-        gradient_checkpointing: recompute activations in the backward pass instead of keeping them.
+        memory: how a gradient step saves memory.
     """
 
     initial_policy: PreTrainedModel
@@ -61,8 +61,7 @@ class OptimizationTask(Generic[ConfigT]):
     accelerator: Accelerator
     generator: torch.Generator
     progress: Progress = no_progress
-    accumulation: int = 1
-    gradient_checkpointing: bool = False
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
 
     @cached_property
     def train_prompts(self) -> Prompts:

@@ -16,6 +16,7 @@ from mlproject.config.schema import Config
 from mlproject.models.collectives import broadcast
 from mlproject.models.generation import sample_responses
 from mlproject.models.init import new_reward_model, parameter_count
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
@@ -24,7 +25,6 @@ from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
     load_policy,
     load_prompt_format,
-    memory_options,
     new_accelerator,
     numpy_generator,
     stream_seed,
@@ -115,7 +115,7 @@ def train_gold_rm(run: Run) -> None:
             p["gold_epochs"],
             p["gold_batch_size"],
             SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
-            **memory_options(run.execution_options),
+            MemoryOptions(**run.execution_options),
         ),
         accelerator=machine,
         generator=torch_generator("gold order", seed),

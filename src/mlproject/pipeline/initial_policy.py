@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mlproject.config.schema import Config
 from mlproject.models.init import new_policy, parameter_count
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.sequences import encode
 from mlproject.models.sft import train_sft
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
 from mlproject.names import Artifact, Kind, Metric
 from mlproject.pipeline.loading import (
-    memory_options,
     new_accelerator,
     numpy_generator,
     stream_seed,
@@ -53,7 +53,7 @@ def train_initial_policy(run: Run) -> None:
             p["sft_epochs"],
             p["sft_batch_size"],
             SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
-            **memory_options(run.execution_options),
+            MemoryOptions(**run.execution_options),
         ),
         accelerator=machine,
         generator=torch_generator("initial policy order", p["world_seed"]),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -55,14 +53,6 @@ def new_accelerator(mixed_precision: str = "no") -> Accelerator:
     except ValueError as error:
         reason = first_line(error)
         raise UserError(f"mixed_precision={mixed_precision}: {reason}; use no or bf16") from None
-
-
-def memory_options(how: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a `Schedule` that trades time for memory, from `Step.execution_options`."""
-    return {
-        "accumulation": how.get("accumulation", 1),
-        "gradient_checkpointing": how.get("gradient_checkpointing") == "yes",
-    }
 
 
 def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:

@@ -15,6 +15,7 @@ from mlproject.config.schema import Config
 from mlproject.models.checkpoints import inspect_checkpoint, load_with_reward_head, prompt_format_of
 from mlproject.models.gold_source import GoldSource
 from mlproject.models.init import new_reward_model
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel
 from mlproject.models.sizes import SIZES, is_checkpoint
@@ -23,7 +24,6 @@ from mlproject.names import Artifact, Kind, Metric, Role, RolePrefix, Tag
 from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
 from mlproject.pipeline.loading import (
     load_prompt_format,
-    memory_options,
     new_accelerator,
     open_world,
     save_scorer,
@@ -124,7 +124,7 @@ def train_proxy_rm(run: Run) -> None:
     loss = train_reward_model(
         model.to(machine.device),
         encode_comparisons(table[~table.held_out], prompt_format),
-        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, **memory_options(run.execution_options)),
+        Schedule(p["rm_epochs"], p["rm_batch_size"], rate, MemoryOptions(**run.execution_options)),
         accelerator=machine,
         generator=torch_generator("proxy order", *streams),
         progress=run.progress,

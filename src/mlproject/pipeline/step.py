@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from mlproject.models.memory import MemoryOptions
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -141,7 +143,7 @@ class Run(Protocol):
     def progress(self, share: float) -> None: ...
 
 
-EXECUTION_OPTIONS = ("accumulation", "gradient_checkpointing")
+EXECUTION_OPTIONS = tuple(field.name for field in fields(MemoryOptions))
 """Options of the configuration that stand in `Step.execution_options` of every step that trains."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.prompt_format import Responses
 from mlproject.names import Artifact, Role
 from mlproject.optimization import METHODS
@@ -14,7 +15,6 @@ from mlproject.pipeline.loading import (
     load_policy,
     load_prompt_format,
     load_scorer,
-    memory_options,
     new_accelerator,
     open_world,
     stream_seed,
@@ -77,5 +77,5 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         accelerator=machine,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
         progress=run.progress,
-        **memory_options(run.execution_options),
+        memory=MemoryOptions(**run.execution_options),
     )
