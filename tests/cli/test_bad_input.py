@@ -1,4 +1,4 @@
-"""A mistake gets one line (what was given, what is allowed), exit code 2, no traceback, and leaves nothing behind."""
+"""A mistake gets one line (what was given, what must hold, what to do), exit code 2, and leaves nothing behind."""
 
 import subprocess
 import sys
@@ -54,10 +54,16 @@ WRONG = {
     "negative ensemble": (["main", "--ensemble", "-1"], ["ensemble", "-1", "from 0 to 32"]),
     "a proxy that nothing watches": (
         ["ppo", "--proxy", "abc", "--test_rms", "same"],
-        ["test_rms", "proxy=abc", "proxy=SIZE"],
+        ["test_rms=same", "with proxy=abc", "use proxy=SIZE"],
     ),
     "slash in the experiment": (["main", "--experiment", "a/b"], ["experiment", "a/b"]),
     "colon in the model name": (["main", "--registered_model", "a:b"], ["registered_model", "a:b"]),
+    "neither true nor false": (["promote", "--dry_run", "maybe"], ["dry_run=maybe: must be true or false."]),
+    "text for a parameter that is a number": (
+        ["fit", "--curve", "x.csv", "--gold_sd", "big"],
+        ["gold_sd=big", "a number"],
+    ),
+    "method of a curve": (["fit", "--curve", "x.csv", "--method", "sarsa"], ["method=sarsa: must be one of best-of-n"]),
     "search of nothing": (["search", "--preset", "smoke", "--n_trials", "0"], ["n_trials", "at least 1"]),
 }
 

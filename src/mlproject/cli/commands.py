@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlproject.cli.console import show_curve_links, show_decision, show_forecast, show_metrics
 from mlproject.cli.parser import Command
 from mlproject.errors import RefusedError, UserError
 from mlproject.execution.invocation import Invocation
@@ -13,15 +14,14 @@ from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.run import run_experiment
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
 from mlproject.models.sizes import SIZES, is_checkpoint
-from mlproject.names import Alias, Artifact, Metric, MetricPrefix, Tag
+from mlproject.names import Alias, Artifact, Metric, Tag
 from mlproject.optimization import METHODS
-from mlproject.pipeline.step import RunRef, Step
+from mlproject.pipeline.step import RunRef
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
 from mlproject.registry.candidates import EvaluationContext, evaluation_context, evaluation_context_of_proxy
 from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history as moves_of
 from mlproject.registry.kl_budget import KLBudget, KLBudgetWarning, kl_budget_of
-from mlproject.registry.promote import Decision
 from mlproject.registry.promote import promote as run_promotion
 from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def main(command: Command) -> None:
-    """A whole study: every curve, the laws, the search, the promotion, the report."""
+    """Run a whole study: every curve, the laws, the search, the promotion, the report."""
     gates = read_gates()
     with Invocation(command) as invocation:
         if invocation.config.n_trials:
@@ -47,81 +47,78 @@ def main(command: Command) -> None:
         if invocation.config.n_trials:
             run_search(invocation, plan)
         if is_promoting:
-            _show_decision(invocation, run_promotion(invocation, gates, context))
+            show_decision(invocation, run_promotion(invocation, gates, context))
         else:
-            invocation.say(f"no promotion: its gates judge {gates.method}, and methods lacks that")
+            invocation.say(f"no promotion: the gates evaluate {gates.method}, which is not one of the methods")
         write_report(invocation)
-        _show_curves(invocation)
+        show_curve_links(invocation)
 
 
 def proxy(command: Command) -> None:
-    """One proxy RM, with what it stands on."""
+    """Train one proxy RM, and everything that it depends on."""
     with Invocation(command) as invocation:
         config = invocation.config
-        wanted = plan_proxy(config, plan_roots(config), config.rm_size, config.seed)
-        invocation.make(wanted)
+        step = plan_proxy(config, plan_roots(config), config.rm_size, config.seed)
+        invocation.make(step)
         invocation.finish()
-        _show_metrics(invocation, wanted, (Metric.RM_VAL_ACCURACY, Metric.RM_VAL_LOSS, Metric.RM_ECE, Metric.RM_SCALE))
+        show_metrics(invocation, step, (Metric.RM_VAL_ACCURACY, Metric.RM_VAL_LOSS, Metric.RM_ECE, Metric.RM_SCALE))
 
 
 def best_of_n(command: Command) -> None:
-    """One best-of-n curve."""
+    """Measure one best-of-n curve."""
     _optimize(command, "best-of-n")
 
 
 def ppo(command: Command) -> None:
-    """One PPO curve."""
+    """Measure one PPO curve."""
     _optimize(command, "ppo")
 
 
 def search(command: Command) -> None:
-    """Peak gold over KL coefficients and RM sizes."""
-    if not command.config.n_trials:
-        raise UserError("n_trials=0: `search` needs at least 1; give --n_trials N")
+    """Search KL coefficients and RM sizes for the highest peak gold."""
+    _check_n_trials(command)
     with Invocation(command) as invocation:
         open_storage(invocation.config, invocation.store)
-        wanted = run_search(invocation, plan_study(invocation.config))
+        step = run_search(invocation, plan_study(invocation.config))
         invocation.finish()
-        found = invocation.client.get_run(invocation.run_id_of(wanted)).data
-        best = f"rm_size={found.tags[Tag.BEST_RM_SIZE]} kl_coef={found.metrics[Metric.BEST_KL_COEF]:g}"
-        invocation.say(f"best: {best}, peak gold {found.metrics[Metric.BEST_PEAK_GOLD]:.3f}")
-        _show_curves(invocation)
+        run = invocation.client.get_run(invocation.run_id_of(step)).data
+        best = f"rm_size={run.tags[Tag.BEST_RM_SIZE]} kl_coef={run.metrics[Metric.BEST_KL_COEF]:g}"
+        invocation.say(f"best: {best}, peak gold {run.metrics[Metric.BEST_PEAK_GOLD]:.3f}")
+        show_curve_links(invocation)
 
 
 def worker(command: Command) -> None:
-    """Trials of a search that many workers share."""
-    if not command.config.n_trials:
-        raise UserError("n_trials=0: a worker needs at least 1; give --n_trials N, the same to all workers")
+    """Run trials of a search that several workers share."""
+    _check_n_trials(command)
     with Invocation(command) as invocation:
-        wanted = run_search_worker(invocation, plan_study(invocation.config))
+        step = run_search_worker(invocation, plan_study(invocation.config))
         invocation.finish()
-        invocation.say(f"{wanted.name}: all {invocation.config.n_trials} trials are finished")
+        invocation.say(f"{step.name}: all {invocation.config.n_trials} trials have finished")
 
 
 def experiment(command: Command) -> None:
-    """One finding, or several, each over a grid of policy runs."""
-    quick = _yes_or_no("quick", command.arguments["quick"])
+    """Measure one or several findings, each over a grid of policy runs."""
+    quick = command.flag("quick")
     preset = "smoke" if quick else command.preset
     names = experiment_names() if command.arguments["name"] == "all" else command.arguments["name"].split(",")
-    wanted = [load_experiment(name.strip(), quick) for name in names]
-    plans = [plan_cells(each, command.configure(preset, each.options), command.options) for each in wanted]
-    keep = Path(command.arguments["results"]) if command.arguments["results"] else None
+    experiments = [load_experiment(name.strip(), quick) for name in names]
+    plans = [plan_cells(each, command.configure(preset, each.options), command.options) for each in experiments]
+    results = Path(command.arguments["results"]) if command.arguments["results"] else None
     with Invocation(command) as invocation:
-        for each, cells in zip(wanted, plans, strict=True):
-            step = run_experiment(invocation, each, cells, {"preset": preset, "quick": quick}, keep)
+        for each, cells in zip(experiments, plans, strict=True):
+            step = run_experiment(invocation, each, cells, {"preset": preset, "quick": quick}, results)
             invocation.say(f"{each.name}: {len(cells)} policy runs, run {invocation.run_id_of(step)}")
         invocation.finish()
-        _show_curves(invocation)
+        show_curve_links(invocation)
 
 
 def fit(command: Command) -> None:
-    """Law and forecast of a curve that was logged elsewhere."""
-    given, method = command.arguments, command.arguments["method"]
+    """Fit law and forecast to a curve that was logged elsewhere."""
+    arguments, method = command.arguments, command.arguments["method"]
     if method not in METHODS:
-        raise UserError(f"method={method}: allowed are {', '.join(METHODS)}")
-    gold_sd = _number("gold_sd", given["gold_sd"])
-    gold_start = _number("gold_start", given["gold_start"]) if given["gold_start"] else None
-    request = FitRequest(given["curve"], given["columns"], method, gold_sd, gold_start)
+        raise UserError(f"method={method}: must be one of {', '.join(METHODS)}.")
+    gold_start = command.number("gold_start") if arguments["gold_start"] else None
+    request = FitRequest(arguments["curve"], arguments["columns"], method, command.number("gold_sd"), gold_start)
     logged = request.load() if request.is_file else None  # a file is checked before a store is opened
     with Invocation(command) as invocation:
         logged = logged or request.load(invocation.client)
@@ -136,27 +133,27 @@ def fit(command: Command) -> None:
 
 
 def findings(command: Command) -> None:
-    """The findings page, from kept results alone."""
+    """Write the findings page from kept results."""
     for path in write_page(Path(command.arguments["results"]), Path(command.arguments["page"])):
         print(path)
 
 
 def promote(command: Command) -> None:
-    """A candidate is judged by the gates; if all hold it becomes champion."""
+    """Evaluate a candidate by the gates; if it passes all of them it becomes champion."""
     gates = read_gates(Path(command.arguments["gates"]) if command.arguments["gates"] else None)
-    given, dry_run = command.arguments["proxy"], _yes_or_no("dry_run", command.arguments["dry_run"])
+    proxy, dry_run = command.arguments["proxy"], command.flag("dry_run")
     with Invocation(command) as invocation:
-        wanted, context = _candidate(invocation, given)
-        decision = run_promotion(invocation, gates, context, wanted, dry_run)
+        candidate, context = _candidate(invocation, proxy)
+        decision = run_promotion(invocation, gates, context, candidate, dry_run)
         invocation.finish()
-        _show_decision(invocation, decision)
+        show_decision(invocation, decision)
     if not decision.passed:
         failed = ", ".join(result.gate.name for result in decision.results if not result.passed)
         raise RefusedError(f"promotion refused by {failed}; run {decision.run_id}")
 
 
 def rollback(command: Command) -> None:
-    """The champion before the present one gets the alias back."""
+    """Return the alias champion to the version that held it before."""
     with Invocation(command) as invocation:
         move = run_rollback(invocation, command.arguments["why"])
         invocation.finish()
@@ -164,15 +161,15 @@ def rollback(command: Command) -> None:
 
 
 def history(command: Command) -> None:
-    """Every move of the champion's alias."""
+    """List every move of the champion's alias."""
     with Invocation(command) as invocation:
         name = invocation.config.registered_model
         moves = moves_of(invocation.client, name)
-        invocation.say("\n".join(map(str, moves)) or f"{name}: nobody was champion yet")
+        invocation.say("\n".join(map(str, moves)) or f"{name}: no version has been champion yet")
 
 
 def report(command: Command) -> None:
-    """The report of a study once more, on this invocation's run."""
+    """Write the report of a study again, to this invocation's run."""
     with Invocation(command) as invocation, tempfile.TemporaryDirectory() as scratch:
         files = report_of_run(invocation, command.arguments["study_run"], Path(scratch))
         invocation.finish(files)
@@ -180,116 +177,70 @@ def report(command: Command) -> None:
 
 
 def _optimize(command: Command, method: str) -> None:
-    _refuse_witnesses(command)
+    proxy = command.arguments["proxy"]
+    if not _is_trained_here(proxy):
+        _refuse_auxiliary_rms(command)
     with Invocation(command) as invocation:
-        given, prior = (
-            command.arguments["proxy"],
-            _forecast_prior(invocation, command.arguments.get("forecast_prior", "")),
-        )
+        prior = _forecast_prior(invocation, command.arguments.get("forecast_prior", ""))
         budget: KLBudget | None = None
-        if given in SIZES or _is_own(given):
-            wanted = plan_curve(invocation.config.replace(rm_size=given), method, prior)
+        if _is_trained_here(proxy):
+            step = plan_curve(invocation.config.replace(rm_size=proxy), method, prior)
         else:
-            budget, run = kl_budget_of(invocation.client, given, method), resolve_proxy(invocation.client, given)
+            budget, run = kl_budget_of(invocation.client, proxy, method), resolve_proxy(invocation.client, proxy)
             context = evaluation_context_of_proxy(invocation.client, invocation.config, run)
-            wanted = context.curve(run, method, prior, budget.kl if budget else None)
-        invocation.scheduler.run([wanted], stop_rules={wanted: KLBudgetWarning(budget)} if budget else None)
+            step = context.curve(run, method, prior, budget.kl if budget else None)
+        invocation.scheduler.run([step], stop_rules={step: KLBudgetWarning(budget)} if budget else None)
         invocation.finish()
-        _show_metrics(
+        show_metrics(
             invocation,
-            wanted,
+            step,
             (Metric.PEAK_GOLD, Metric.PEAK_GOLD_SE, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA),
         )
-        _show_forecast(invocation, wanted)
+        show_forecast(invocation, step)
         if budget:
-            invocation.say(f"  {budget.summary(curve_of(invocation.client, invocation.run_id_of(wanted)))}")
-        elif given.startswith("models:/"):
-            invocation.say(f"  {given} names no KL budget for {method}: no curve by it was there when it was promoted")
-        _show_curves(invocation)
+            invocation.say(f"  {budget.summary(curve_of(invocation.client, invocation.run_id_of(step)))}")
+        elif proxy.startswith("models:/"):
+            invocation.say(f"  {proxy} has no KL budget for {method}: it had no {method} curve when it was promoted")
+        show_curve_links(invocation)
 
 
-def _refuse_witnesses(command: Command) -> None:
-    """What watches a proxy is trained beside it: there is none for a proxy that exists."""
+def _check_n_trials(command: Command) -> None:
+    name = command.entry_point.name
+    if not command.config.n_trials:
+        raise UserError(f"n_trials=0: must be at least 1 with {name}. Give --n_trials N, the same to all workers.")
+
+
+def _refuse_auxiliary_rms(command: Command) -> None:
+    """Test RMs and ensemble members are trained beside their proxy; a proxy that exists has none."""
     config, proxy = command.config, command.arguments["proxy"]
-    if not (proxy in SIZES or _is_own(proxy)) and (config.test_rms or config.ensemble):
+    if config.test_rms or config.ensemble:
         raise UserError(
-            f"test_rms={','.join(config.test_rms)} ensemble={config.ensemble}: nothing was trained to watch "
-            f"proxy={proxy}; give proxy=SIZE, or leave both out"
+            f"test_rms={','.join(config.test_rms)} ensemble={config.ensemble}: must be empty and 0 with proxy={proxy}, "
+            "which exists already. Remove the options or use proxy=SIZE."
         )
 
 
-def _candidate(invocation: Invocation, given: str) -> tuple[Run | None, EvaluationContext]:
-    """What `promote` is to judge, trained if need be, and on what context; None leaves the choice to the rule."""
+def _candidate(invocation: Invocation, proxy: str) -> tuple[Run | None, EvaluationContext]:
+    """The run of the candidate, trained if necessary, and its context; no run leaves the choice to the ranking."""
     config, client = invocation.config, invocation.client
-    if not given:
+    if not proxy:
         return None, evaluation_context(config)
-    if given in SIZES or _is_own(given):
-        wanted = plan_proxy(config, plan_roots(config), given, config.seed)
-        invocation.make(wanted)
-        return client.get_run(invocation.run_id_of(wanted)), evaluation_context(config)
-    run = resolve_proxy(client, given)
+    if _is_trained_here(proxy):
+        step = plan_proxy(config, plan_roots(config), proxy, config.seed)
+        invocation.make(step)
+        return client.get_run(invocation.run_id_of(step)), evaluation_context(config)
+    run = resolve_proxy(client, proxy)
     return run, evaluation_context_of_proxy(client, config, run)
 
 
-def _show_decision(invocation: Invocation, decision: Decision) -> None:
-    name = invocation.config.registered_model
-    version = f"version {decision.version}, " if decision.version else ""
-    verdict = "is champion" if decision.is_champion else "passed all gates" if decision.passed else "refused"
-    invocation.say(f"{name}: {version}{decision.candidate.name}: {verdict} (run {decision.run_id})")
-    for line in decision.results:
-        invocation.say(f"  {line}")
+def _is_trained_here(proxy: str) -> bool:
+    """Whether the option names a size or a checkpoint, rather than a run or a version of the registry."""
+    return proxy in SIZES or (is_checkpoint(proxy) and not proxy.startswith("models:/"))
 
 
-def _is_own(given: str) -> bool:
-    """Whether a proxy is given as a checkpoint, not as a version of the registry."""
-    return is_checkpoint(given) and not given.startswith("models:/")
-
-
-def _forecast_prior(invocation: Invocation, given: str) -> RunRef | None:
-    """The law run that a forecast starts from; None where none is wanted."""
-    if not given:
+def _forecast_prior(invocation: Invocation, law_run: str) -> RunRef | None:
+    """The law run whose curves give the forecast its prior; None without one."""
+    if not law_run:
         return None
-    run = resolve_law(invocation.client, invocation.store, given)
+    run = resolve_law(invocation.client, invocation.store, law_run)
     return RunRef(run.info.run_id, run.data.tags[Tag.FINGERPRINT])
-
-
-def _yes_or_no(name: str, value: str) -> bool:
-    if value not in ("true", "false"):
-        raise UserError(f"{name}={value}: allowed are true and false")
-    return value == "true"
-
-
-def _number(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise UserError(f"{name}={value}: allowed is a number") from None
-
-
-def _show_metrics(invocation: Invocation, step: Step, names: tuple[str, ...]) -> None:
-    run_id = invocation.run_id_of(step)
-    metrics = invocation.client.get_run(run_id).data.metrics
-    invocation.say(f"{step.name}: run {run_id}")
-    invocation.say("  " + "  ".join(f"{name} {metrics[name]:.3f}" for name in names if name in metrics))
-
-
-def _show_forecast(invocation: Invocation, step: Step) -> None:
-    """What the forecast said last, and where it ended the run."""
-    run = invocation.client.get_run(invocation.run_id_of(step)).data
-    if Metric.FORECAST_P_PAST_PEAK not in run.metrics:
-        return
-    said = {
-        name: run.metrics[MetricPrefix.FORECAST + name]
-        for name in ("peak_kl", "peak_gold", "p_past_peak", "gold_responses")
-    }
-    invocation.say(
-        f"  forecast: peak {said['peak_gold']:.2f} at {said['peak_kl']:.2g} nats, behind with probability "
-        f"{said['p_past_peak']:.2f}, from {said['gold_responses']:.0f} gold-scored responses"
-    )
-    if Tag.FORECAST_STOPPED_AT in run.tags:
-        invocation.say(f"  stopped there, at update {run.tags[Tag.FORECAST_STOPPED_AT]}")
-
-
-def _show_curves(invocation: Invocation) -> None:
-    for line in invocation.curve_links():
-        invocation.say(line)

@@ -35,6 +35,28 @@ class Command:
         """The configuration with another preset, and an experiment's options between preset and the user's own."""
         return load_config(preset, self.options, self.arguments["config"] or None, experiment_options)
 
+    def flag(self, name: str) -> bool:
+        """The value of a parameter that is true or false.
+
+        Raises:
+            UserError: for any other value.
+        """
+        value = self.arguments[name]
+        if value not in ("true", "false"):
+            raise UserError(f"{name}={value}: must be true or false.")
+        return value == "true"
+
+    def number(self, name: str) -> float:
+        """The value of a parameter that is a number.
+
+        Raises:
+            UserError: for any other value.
+        """
+        try:
+            return float(self.arguments[name])
+        except ValueError:
+            raise UserError(f"{name}={self.arguments[name]}: must be a number.") from None
+
 
 def parse_command_line(words: Sequence[str]) -> Command | None:
     """Read `ENTRY_POINT --name value --name=value ...`.

@@ -1,0 +1,49 @@
+"""What entry points print about their results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlproject.execution.invocation import Invocation
+from mlproject.names import Metric, Tag
+from mlproject.pipeline.step import Step
+from mlproject.registry.promote import Decision
+
+
+def show_metrics(invocation: Invocation, step: Step, names: Sequence[str]) -> None:
+    """Print a step's run and those of the metrics that it has."""
+    run_id = invocation.run_id_of(step)
+    metrics = invocation.client.get_run(run_id).data.metrics
+    invocation.say(f"{step.name}: run {run_id}")
+    invocation.say("  " + "  ".join(f"{name} {metrics[name]:.3f}" for name in names if name in metrics))
+
+
+def show_forecast(invocation: Invocation, step: Step) -> None:
+    """Print the last forecast of a policy run, and where it ended the run."""
+    run = invocation.client.get_run(invocation.run_id_of(step)).data
+    if Metric.FORECAST_P_PAST_PEAK not in run.metrics:
+        return
+    metrics = run.metrics
+    invocation.say(
+        f"  forecast: peak {metrics[Metric.FORECAST_PEAK_GOLD]:.2f} at {metrics[Metric.FORECAST_PEAK_KL]:.2g} nats, "
+        f"P(past peak) = {metrics[Metric.FORECAST_P_PAST_PEAK]:.2f}, from "
+        f"{metrics[Metric.FORECAST_GOLD_RESPONSES]:.0f} gold-scored responses"
+    )
+    if Tag.FORECAST_STOPPED_AT in run.tags:
+        invocation.say(f"  stopped there, at update {run.tags[Tag.FORECAST_STOPPED_AT]}")
+
+
+def show_decision(invocation: Invocation, decision: Decision) -> None:
+    """Print the result of a promotion, and that of every gate."""
+    name = invocation.config.registered_model
+    version = f"version {decision.version}, " if decision.version else ""
+    result = "is champion" if decision.is_champion else "passed all gates" if decision.passed else "refused"
+    invocation.say(f"{name}: {version}{decision.candidate.name}: {result} (run {decision.run_id})")
+    for gate_result in decision.results:
+        invocation.say(f"  {gate_result}")
+
+
+def show_curve_links(invocation: Invocation) -> None:
+    """Print how to open the figures in the MLflow UI."""
+    for line in invocation.curve_links():
+        invocation.say(line)
