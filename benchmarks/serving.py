@@ -27,7 +27,7 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode
 from mlproject.names import Artifact, Role, Tag
 from mlproject.registry.versions import resolve_proxy
-from mlproject.tracking.runs import artifact
+from mlproject.tracking.run_data import artifact
 
 
 @contextmanager

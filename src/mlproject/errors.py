@@ -1,8 +1,8 @@
-"""Exceptions that stand for a user's mistake or a refusal, and how any exception is told in one line."""
+"""Exceptions for a user's mistake and for a refusal, and the one-line message of any exception."""
 
 
-class UserError(Exception):
-    """Something the user can mend: one line saying what was given, what is allowed and what to do.
+class UserError(ValueError):
+    """A mistake that the user can correct: one line that says what was given, what must hold and what to do.
 
     The command line prints the line without a traceback and exits with code 2.
 
@@ -17,7 +17,7 @@ class UserError(Exception):
 
 
 class RefusedError(Exception):
-    """An answer, not a mistake: what was asked for is refused. Exit code 3.
+    """What was asked for is refused: an answer, not a mistake. Exit code 3.
 
     Examples:
         >>> from mlproject import RefusedError, UserError
@@ -27,5 +27,5 @@ class RefusedError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, for a message of one line: its first line, or its kind where it says nothing."""
+    """The first line of an exception's message, or the name of its class if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from mlproject.tracking.runs import curve_of
+from mlproject.tracking.run_data import curve_of
 
 SMALL = {
     "preset": "smoke", "proxy": "1k", "rm_sizes": "1k", "search_rm_sizes": "1k", "rm_size": "1k", "sft_examples": 2560,

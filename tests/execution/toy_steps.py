@@ -13,7 +13,7 @@ from mlproject.execution.executors import Executor
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.pipeline.step import Run, RunRef, Step
-from mlproject.tracking.runs import artifact
+from mlproject.tracking.run_data import artifact
 from mlproject.tracking.store import Store
 
 NUMBER = "number.txt"

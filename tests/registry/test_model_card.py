@@ -5,7 +5,7 @@ from tests.registry.planted import promoting
 from mlproject.names import Alias, Artifact
 from mlproject.registry.model_card import MAX_DESCRIPTION, description
 from mlproject.registry.versions import version_by_alias
-from mlproject.tracking.runs import artifact
+from mlproject.tracking.run_data import artifact
 
 NAME = "reward-model"
 

@@ -11,7 +11,7 @@ from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history
 from mlproject.registry.lock import promotion_runs
 from mlproject.registry.versions import verify, version_by_alias
-from mlproject.tracking.runs import artifact
+from mlproject.tracking.run_data import artifact
 
 NAME = "reward-model"
 TWO = {("1k", 0): 0.8, ("3k", 0): 1.2}

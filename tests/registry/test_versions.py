@@ -66,7 +66,7 @@ def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_pat
     from mlproject.models.reward_model import RewardModel
     from mlproject.models.sequences import encode
     from mlproject.pipeline.loading import load_tokenizer
-    from mlproject.tracking.runs import artifact
+    from mlproject.tracking.run_data import artifact
 
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     store = plant({("3k", 0): 1.2})

@@ -12,7 +12,7 @@ from mlproject.__main__ import main
 from mlproject.errors import UserError
 from mlproject.report.fit import CurveAnalysis, FitRequest, analyse, table_of_run
 from mlproject.report.logged_curve import logged_curve
-from mlproject.tracking.runs import artifact
+from mlproject.tracking.run_data import artifact
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 D = np.linspace(0, 3, 25)

@@ -29,7 +29,7 @@ from mlproject.report.fit import FitRequest, fit_curve
 from mlproject.report.study_report import report_of_run, write_report
 from mlproject.search.search import run_search, run_search_worker
 from mlproject.search.storage import open_storage
-from mlproject.tracking.runs import curve_of, resolve_law
+from mlproject.tracking.run_data import curve_of, resolve_law
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

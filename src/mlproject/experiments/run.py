@@ -15,7 +15,8 @@ from mlproject.experiments.spec import Experiment
 from mlproject.names import Artifact, Kind, Role, Tag
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.plotting.png import png
-from mlproject.tracking.runs import StepRun, curve_of, execute
+from mlproject.tracking.run_data import curve_of
+from mlproject.tracking.runs import StepRun, execute
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

@@ -20,7 +20,8 @@ from mlproject.pipeline.pool import pool
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_roots
 from mlproject.registry.metrics import SIGNS, Evidence
-from mlproject.tracking.runs import as_text, curve_of, values_by_step
+from mlproject.tracking.run_data import curve_of, values_by_step
+from mlproject.tracking.runs import as_text
 from mlproject.tracking.store import Store, all_runs
 from mlproject.worlds import WORLDS
 

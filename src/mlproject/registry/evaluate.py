@@ -18,7 +18,7 @@ from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.metrics import Evidence
 from mlproject.registry.ranking import select_challenger
 from mlproject.registry.versions import version_by_alias, versions_by_proxy
-from mlproject.tracking.runs import artifact, curve_of
+from mlproject.tracking.run_data import artifact, curve_of
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

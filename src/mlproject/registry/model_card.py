@@ -16,7 +16,7 @@ from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, Metric, MetricPrefix, Role, Stage, Statistic, Tag
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
-from mlproject.tracking.runs import artifact, values_by_step
+from mlproject.tracking.run_data import artifact, values_by_step
 
 TEMPLATE = "model_card.md.jinja"
 MAX_DESCRIPTION = 5000

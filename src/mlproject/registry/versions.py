@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
 from mlproject.names import Alias, Artifact, Kind, Status, Tag, VersionTag
-from mlproject.tracking.runs import artifact
+from mlproject.tracking.run_data import artifact
 
 _EXAMPLE = pd.DataFrame(
     {"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]}

@@ -26,7 +26,8 @@ from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.plotting.theme import METHOD_COLOURS
 from mlproject.report.logged_curve import COLUMNS, REQUIRED, LoggedCurve, logged_curve, parse_columns, read_table
-from mlproject.tracking.runs import StepRun, execute, values_by_step
+from mlproject.tracking.run_data import values_by_step
+from mlproject.tracking.runs import StepRun, execute
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

@@ -18,7 +18,8 @@ from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.tracking.liveness import reap
-from mlproject.tracking.runs import StepRun, curve_of, execute
+from mlproject.tracking.run_data import curve_of
+from mlproject.tracking.runs import StepRun, execute
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

@@ -21,7 +21,7 @@ from mlproject.search.law_pruner import PrunerDecision
 from mlproject.search.pruning_callback import PruningCallback
 from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import new_pruner, new_sampler
-from mlproject.tracking.runs import curve_of
+from mlproject.tracking.run_data import curve_of
 from mlproject.tracking.store import all_runs
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ from mlproject.names import Tag
 
 
 class InputArtifacts:
-    """Folders with what a step reads.
+    """Folders with the artifacts of a step's inputs.
+
+    With a remote store they are downloaded, each once, into a temporary folder; `cleanup` deletes it.
 
     Args:
-        client: of the tracking store.
-        run_ids: of the inputs, by role.
+        client: client of the tracking store.
+        run_ids: run id of every input by its role.
     """
 
     def __init__(self, client: MlflowClient, run_ids: Mapping[str, str]) -> None:
@@ -26,26 +28,37 @@ class InputArtifacts:
         self._folders: dict[str, Path] = {}
 
     def folder(self, role: str) -> Path:
-        """Folder with the artifacts of an input, downloaded once where the store is remote."""
+        """Folder with the artifacts of an input.
+
+        Args:
+            role: of the input.
+        """
         if role not in self._folders:
-            remote = self._client.tracking_uri.startswith("http")
-            place = str(Path(self._downloads.name, role)) if remote else None
-            if place:
-                Path(place).mkdir()
+            is_remote = self._client.tracking_uri.startswith("http")
+            download_folder = Path(self._downloads.name, role)
+            if is_remote:
+                download_folder.mkdir()
             path = mlflow.artifacts.download_artifacts(
-                run_id=self._run_ids[role], dst_path=place, tracking_uri=self._client.tracking_uri
+                run_id=self._run_ids[role],
+                dst_path=str(download_folder) if is_remote else None,
+                tracking_uri=self._client.tracking_uri,
             )
             self._folders[role] = Path(path)
         return self._folders[role]
 
-    def checkpoint(self, role: str, name: str) -> Path:
-        """Folder with a model that an input kept by `log_checkpoint`."""
-        source = self._run_ids[role]
-        experiment = self._client.get_run(source).info.experiment_id
+    def checkpoint(self, role: str, stage: str) -> Path:
+        """Folder with a model that an input saved with `StepRun.log_checkpoint`.
+
+        Args:
+            role: of the input.
+            stage: `peak` or `end`.
+        """
+        run_id = self._run_ids[role]
+        experiment = self._client.get_run(run_id).info.experiment_id
         [model] = [
             model
-            for model in self._client.search_logged_models([experiment], f"source_run_id = '{source}'")
-            if model.tags.get(Tag.STAGE) == name
+            for model in self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+            if model.tags.get(Tag.STAGE) == stage
         ]
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location))
 

@@ -1,4 +1,4 @@
-"""Which process fills a run; and the reaper of runs whose process is gone."""
+"""Whether the process that executes a run is alive, and closing the runs of processes that are not."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mlproject.names import Tag
 from mlproject.tracking.store import Store, all_experiments, all_runs
 
 _CLOCK_SECONDS = 5.0
-"""How far a process's start time may seem to move when the system's clock is set."""
+"""How far the start time of a process may seem to move when the system's clock is set."""
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that name this process; a process id may be given out again, so its start time belongs to the name."""
+    """Tags that identify this process: host, process id, and start time, since process ids are reused."""
     pid = os.getpid()
-    return {
-        Tag.HOST: socket.gethostname(),
-        Tag.PID: str(pid),
-        Tag.PID_STARTED: f"{psutil.Process(pid).create_time():.2f}",
-    }
+    started = psutil.Process(pid).create_time()
+    return {Tag.HOST: socket.gethostname(), Tag.PID: str(pid), Tag.PID_STARTED: f"{started:.2f}"}
 
 
 def is_abandoned(run: Run) -> bool:
-    """True where a RUNNING run was filled by a process of this machine that no longer exists."""
+    """Whether a run is RUNNING although the process of this host that executed it has ended.
+
+    False for runs of other hosts, since their processes cannot be seen from here.
+    """
     tags = run.data.tags
     if run.info.status != "RUNNING" or tags.get(Tag.HOST) != socket.gethostname():
         return False
@@ -39,7 +39,11 @@ def is_abandoned(run: Run) -> bool:
 
 
 def reap(client: MlflowClient, store: Store) -> list[str]:
-    """Mark abandoned runs KILLED (a killed process cannot do it itself). Returns their ids."""
+    """Mark abandoned runs as KILLED, which a killed process cannot do itself.
+
+    Returns:
+        ids of these runs.
+    """
     running = all_runs(client, all_experiments(client), f"attributes.status = 'RUNNING' and tags.`{Tag.HOST}` != ''")
     abandoned = [run.info.run_id for run in running if is_abandoned(run)]
     for run_id in abandoned:

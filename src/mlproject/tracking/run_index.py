@@ -1,4 +1,4 @@
-"""All runs of the project's experiments by fingerprint: what is finished, what was cut off, what somebody is at."""
+"""The runs of a store by the fingerprints of their steps: which are finished, interrupted or running."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from mlproject.tracking.store import Store, all_runs
 
 
 class RunIndex:
-    """Read once, and looked at again for a step that is about to be made: other processes make steps too.
+    """Finished and interrupted runs of the project's experiments.
 
-    A run that ended before its budget counts as finished only where the step asked for just that.
+    Read once. A step that is about to be executed is looked up again with `is_running`, since other processes execute
+    steps of the same store. A run that ended before its budget counts as finished only if its step asked for that.
+
+    Args:
+        client: client of the store.
+        store: whose experiments are read.
 
     Attributes:
-        finished, cut_off: run ids by fingerprint.
-        ignored_run_ids: ids of finished runs whose steps are to be made anew.
+        finished, interrupted: run ids by fingerprint.
+        ignored_run_ids: ids of finished runs that do not count, because their steps are to be executed again.
     """
 
     def __init__(self, client: MlflowClient, store: Store) -> None:
@@ -28,57 +33,68 @@ class RunIndex:
         self.finished: dict[str, str] = {}
         self.interrupted: dict[str, str] = {}
         self.ignored_run_ids: set[str] = set()
-        self._enter(all_runs(client, store.experiments))
+        self._add(all_runs(client, store.experiments))
 
     def ignore(self, fingerprint: str) -> None:
-        """Let a step be made anew, although it is made already."""
+        """Ignore all finished runs of a step, so that it is executed again."""
         while (run_id := self.finished.pop(fingerprint, None)) is not None:
             self.ignored_run_ids.add(run_id)
-            self._enter(_runs_of(self._client, self._experiments, fingerprint))
+            self._add(_runs_of(self._client, self._experiments, fingerprint))
 
     def is_running(self, fingerprint: str) -> bool:
-        """Look at a step again: finished or cut off since, or, if True, in the hands of another living process."""
+        """Look a step up again, and close its abandoned runs.
+
+        Returns:
+            whether a living process is executing it. Otherwise it may be in `finished` or `interrupted` now.
+        """
         runs = _runs_of(self._client, self._experiments, fingerprint)
         for run in runs:
             if is_abandoned(run):
                 self._client.set_terminated(run.info.run_id, "KILLED")
                 self.interrupted.setdefault(fingerprint, run.info.run_id)
-        self._enter(runs)
+        self._add(runs)
         return fingerprint not in self.finished and any(_is_alive(run) for run in runs)
 
-    def _enter(self, runs: list[Run]) -> None:
+    def _add(self, runs: list[Run]) -> None:
         for run in runs:
-            mark = run.data.tags.get(Tag.FINGERPRINT)
-            if mark and _is_whole(run) and run.info.run_id not in self.ignored_run_ids:
-                self.finished.setdefault(mark, run.info.run_id)
-            elif mark and run.info.status in ("FAILED", "KILLED"):
-                self.interrupted.setdefault(mark, run.info.run_id)
+            fingerprint, run_id = run.data.tags.get(Tag.FINGERPRINT), run.info.run_id
+            if fingerprint and _is_reusable(run) and run_id not in self.ignored_run_ids:
+                self.finished.setdefault(fingerprint, run_id)
+            elif fingerprint and run.info.status in ("FAILED", "KILLED"):
+                self.interrupted.setdefault(fingerprint, run_id)
 
 
 def may_execute(
     client: MlflowClient, store: Store, fingerprint: str, run_id: str, ignored_run_ids: Collection[str]
 ) -> bool:
-    """Whether this process may fill a run that it has just opened or taken up.
+    """Whether this process may execute a step in a run that it has just opened or resumed.
 
-    It may not where another process has finished the step meanwhile. Of several runs opened for a step at once the
-    oldest one counts, and of several processes that took one up the last.
+    Not if another process has finished the step meanwhile. Of several runs opened for a step at the same time the
+    oldest counts, and of several processes that resumed one run the last.
+
+    Args:
+        client: client of the store.
+        store: whose experiments are read.
+        fingerprint: of the step.
+        run_id: the run that this process has opened or resumed; its tags name this process.
+        ignored_run_ids: finished runs that do not count.
     """
     runs = _runs_of(client, store.experiments, fingerprint)
-    if any(_is_whole(run) and run.info.run_id not in ignored_run_ids for run in runs):
+    if any(_is_reusable(run) and run.info.run_id not in ignored_run_ids for run in runs):
         return False
     alive = {(run.info.start_time, run.info.run_id): run for run in runs if _is_alive(run)}
     oldest = alive[min(alive)]
-    mine = process_tags()
-    return oldest.info.run_id == run_id and all(oldest.data.tags.get(name) == value for name, value in mine.items())
+    return oldest.info.run_id == run_id and process_tags().items() <= oldest.data.tags.items()
 
 
 def _runs_of(client: MlflowClient, experiments: list[str], fingerprint: str) -> list[Run]:
     return all_runs(client, experiments, f"tags.`{Tag.FINGERPRINT}` = '{fingerprint}'")
 
 
-def _is_whole(run: Run) -> bool:
-    as_asked = run.data.tags.get(Tag.COMPLETE) != "false" or run.data.params.get("stop") in EARLY_STOPS
-    return run.info.status == "FINISHED" and as_asked
+def _is_reusable(run: Run) -> bool:
+    """Whether a run is finished, and has the length that its step asked for."""
+    is_complete = run.data.tags.get(Tag.COMPLETE) != "false" or run.data.params.get("stop") in EARLY_STOPS
+    return run.info.status == "FINISHED" and is_complete
 
 
 def _is_alive(run: Run) -> bool:

@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError, first_line
@@ -19,11 +20,14 @@ from mlproject.names import ExperimentSuffix, Kind
 
 _SQLITE = "sqlite:///"
 _PAGE = 500
+"""Runs asked for at a time."""
+
+_MODEL_KINDS = (Kind.INITIAL_POLICY, Kind.GOLD_RM, Kind.COMPARISONS, Kind.POOL, Kind.PROXY_RM, Kind.TEST_RM)
 
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking server with the project's experiments. Small and picklable: workers open their own client from it.
+    """A tracking server with the project's experiments. Small and picklable: every worker opens its own client.
 
     Attributes:
         tracking_uri: absolute.
@@ -36,22 +40,23 @@ class Store:
     studies: str
 
     def client(self) -> MlflowClient:
+        """A new client of the server."""
         return MlflowClient(self.tracking_uri)
 
     @property
     def experiments(self) -> list[str]:
+        """Ids of the three experiments."""
         return [self.policy_runs, self.models, self.studies]
 
     def experiment_of(self, kind: str) -> str:
-        """Policy runs lie flat in an experiment of their own, models and studies apart."""
+        """Id of the experiment that runs of a kind belong to: one for policy runs, one for models, one for the rest."""
         if kind == Kind.POLICY_RUN:
             return self.policy_runs
-        models = (Kind.INITIAL_POLICY, Kind.GOLD_RM, Kind.COMPARISONS, Kind.POOL, Kind.PROXY_RM, Kind.TEST_RM)
-        return self.models if kind in models else self.studies
+        return self.models if kind in _MODEL_KINDS else self.studies
 
     @property
     def folder(self) -> Path | None:
-        """Folder of the SQLite store; None for a server."""
+        """Folder of the SQLite database; None for a server."""
         return _folder_of(self.tracking_uri)
 
 
@@ -59,107 +64,120 @@ def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or `mlflow.db` in the current folder; SQLite paths are made absolute.
 
     Raises:
-        UserError: for a kind of store that MLflow no longer takes.
+        UserError: for a kind of store that MLflow no longer supports.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
         return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).expanduser().absolute())
     if not uri.startswith(("http://", "https://", "postgresql", "mysql", "mssql", "databricks")):
         raise UserError(
-            f"MLFLOW_TRACKING_URI={hide_password(uri)}: allowed are sqlite:///PATH, a database URL or "
-            "http(s)://SERVER; set one"
+            f"{_setting(uri)}: must be sqlite:///PATH, a database URL or http(s)://SERVER. Set one of these, or unset "
+            "the variable."
         )
     return uri
 
 
 def open_store(experiment: str) -> Store:
-    """Connect, and create what is missing, before any worker starts.
+    """Connect to the tracking server and create missing experiments, before any worker starts.
 
     Experiments get an explicit artifact folder beside the SQLite database: a project that MLflow runs from a git URL
-    lives in a temporary folder, and its artifacts would vanish with it.
+    is in a temporary folder, and its artifacts would be deleted with that folder.
+
+    Args:
+        experiment: name of the experiment of policy runs; the names of the other two begin with it.
 
     Raises:
-        UserError: where the store cannot be reached or an experiment of that name was deleted.
+        UserError: if the store cannot be reached, or an experiment of that name was deleted.
     """
     uri = tracking_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # there is one display, our own
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that it makes tables
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the study has a display of its own
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it reports that it creates tables
     if uri.startswith("http"):
         _check_server(uri)
     folder = _folder_of(uri)
     if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise UserError(
-            f"MLFLOW_TRACKING_URI={hide_password(uri)}: the folder {folder} must exist and be writable; create it"
-        )
+        raise UserError(f"{_setting(uri)}: {folder} must be a writable folder. Create it, or set another path.")
     try:
         client = MlflowClient(uri)
         ids = [
-            _experiment(client, experiment + suffix, folder)
+            _experiment_id(client, experiment + suffix, folder)
             for suffix in (ExperimentSuffix.POLICY_RUNS, ExperimentSuffix.MODELS, ExperimentSuffix.STUDIES)
         ]
     except MlflowException as error:
-        raise UserError(f"MLFLOW_TRACKING_URI={hide_password(uri)}: {first_line(error)}") from error
+        raise UserError(
+            f"{_setting(uri)}: must be a store that MLflow can open ({first_line(error)}). Repair it, or set another."
+        ) from error
     if folder is not None:
         with sqlite3.connect(uri.removeprefix(_SQLITE), timeout=20) as database:
-            database.execute("PRAGMA journal_mode=WAL")  # readers do not wait for writers; single writes 20-30 % faster
+            database.execute("PRAGMA journal_mode=WAL")  # reads do not wait for writes; single writes 20-30 % faster
     return Store(uri, *ids)
+
+
+def _setting(uri: str) -> str:
+    """The environment variable as messages show it."""
+    return f"MLFLOW_TRACKING_URI={hide_password(uri)}"
 
 
 def _folder_of(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
 
 
-def _experiment(client: MlflowClient, name: str, folder: Path | None) -> str:
-    location = None if folder is None else (folder / "mlruns" / name).as_uri()
+def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
+    """Id of an experiment, which is created if there is none of that name."""
+    artifact_location = None if folder is None else (folder / "mlruns" / name).as_uri()
     for _ in range(3):
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             try:
-                return client.create_experiment(name, artifact_location=location)
-            except MlflowException as error:  # another process was faster
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                return client.create_experiment(name, artifact_location=artifact_location)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                     raise
                 time.sleep(0.2)
                 continue
-        if found.lifecycle_stage == "deleted":
-            raise UserError(f"experiment={name}: was deleted; restore it (mlflow experiments restore) or name another")
-        return found.experiment_id
-    raise UserError(f"experiment={name}: could not be created; try again")
+        if experiment.lifecycle_stage == "deleted":
+            raise UserError(
+                f"experiment={name}: must not be a deleted experiment. Restore it (mlflow experiments restore), or "
+                "give another name."
+            )
+        return experiment.experiment_id
+    raise UserError(f"experiment={name}: could not be created, because another process created and deleted it. Retry.")
 
 
 def _check_server(uri: str) -> None:
-    import requests
-
+    """Ask a server whether it is up, so that a wrong address is reported at once and not after MLflow's retries."""
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=10)
     except requests.RequestException as error:
         raise UserError(
-            f"MLFLOW_TRACKING_URI={hide_password(uri)}: no server answers ({type(error).__name__}); "
-            "start it or unset the variable"
+            f"{_setting(uri)}: no server answers ({type(error).__name__}). Start the server, or unset the variable."
         ) from None
 
 
 def hide_password(url: str) -> str:
-    """A database or server URL fit to be shown or kept."""
+    """A database or server URL with its password replaced, so that it can be shown and logged."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def all_experiments(client: MlflowClient) -> list[str]:
-    """Ids of all experiments: MLflow puts the run of `mlflow run` into whichever the user names."""
+    """Ids of all experiments of a server; `mlflow run` puts its run into the one that the user names."""
     return [experiment.experiment_id for experiment in client.search_experiments()]
 
 
-def all_runs(client: MlflowClient, experiments: list[str], filter_string: str = "") -> list:
-    """Every active run of some experiments, newest first."""
-    runs, token = [], None
+def all_runs(client: MlflowClient, experiments: list[str], filter_string: str = "") -> list[Run]:
+    """All active runs of experiments, newest first.
+
+    Args:
+        client: client of the server.
+        experiments: ids.
+        filter_string: in MLflow's search syntax; empty for all.
+    """
+    runs: list[Run] = []
+    token = None
     while True:
         page = client.search_runs(
-            experiments,
-            filter_string,
-            run_view_type=ViewType.ACTIVE_ONLY,
-            max_results=_PAGE,
-            page_token=token,
+            experiments, filter_string, run_view_type=ViewType.ACTIVE_ONLY, max_results=_PAGE, page_token=token
         )
         runs += page
         token = page.token

@@ -1,0 +1,63 @@
+"""What is read back from runs: artifacts, curves, metrics by step, and the law run that a user names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mlproject.curve import Curve
+from mlproject.errors import UserError, first_line
+from mlproject.names import Artifact, Kind, Tag
+from mlproject.tracking.store import Store, all_runs
+
+
+def artifact(client: MlflowClient, run_id: str, name: str) -> Path:
+    """A file or folder among the artifacts of a run; downloaded if the store is remote."""
+    path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, tracking_uri=client.tracking_uri)
+    return Path(path)
+
+
+def curve_of(client: MlflowClient, run_id: str) -> Curve:
+    """The curve of a policy run."""
+    return Curve.load(artifact(client, run_id, Artifact.CURVE))
+
+
+def values_by_step(client: MlflowClient, run_id: str, metric: str) -> Mapping[int, float]:
+    """The values of a metric of a run, by step."""
+    return {entry.step: entry.value for entry in client.get_metric_history(run_id, metric)}
+
+
+def resolve_law(client: MlflowClient, store: Store, law: str) -> Run:
+    """A finished run of kind `law`.
+
+    Args:
+        client: client of the store.
+        store: where `latest` is looked for.
+        law: run id, or `latest`.
+
+    Raises:
+        UserError: if there is no such run.
+    """
+    if law == "latest":
+        laws = all_runs(client, [store.studies], f"attributes.status = 'FINISHED' and tags.`{Tag.KIND}` = '{Kind.LAW}'")
+        if not laws:
+            raise UserError("forecast_prior=latest: this store has no finished law run. Run `main` first.")
+        return laws[0]
+    try:
+        run = client.get_run(law)
+    except MlflowException as error:
+        raise UserError(
+            f"forecast_prior={law}: must be the run id of a law run ({first_line(error)}). Give one, or latest."
+        ) from None
+    if run.data.tags.get(Tag.KIND) != Kind.LAW or run.info.status != "FINISHED":
+        kind = run.data.tags.get(Tag.KIND) or "foreign"
+        raise UserError(
+            f"forecast_prior={law}: must be a finished law run, is a {kind} run that is {run.info.status}. Give "
+            "another, or latest."
+        )
+    return run

@@ -1,0 +1,33 @@
+"""The two exceptions that the command line expects, and the one-line message of any exception."""
+
+import pickle
+
+import pytest
+
+from mlproject.errors import RefusedError, UserError, first_line
+
+
+def test_a_mistake_is_a_value_error_and_a_refusal_is_not():
+    assert issubclass(UserError, ValueError)
+    assert not issubclass(RefusedError, ValueError)
+    assert not issubclass(RefusedError, UserError)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one line"), "one line"),
+        (ValueError("the first\nthe second"), "the first"),
+        (ValueError(""), "ValueError"),
+        (KeyError(), "KeyError"),
+        (UserError("rounds=0: must be at least 1."), "rounds=0: must be at least 1."),
+    ],
+)
+def test_the_first_line_of_an_exception_names_its_class_only_if_it_says_nothing(error, line):
+    assert first_line(error) == line
+
+
+def test_a_mistake_in_a_worker_process_arrives_as_it_was():
+    error = pickle.loads(pickle.dumps(UserError("a=1: must be 2.")))
+    assert type(error) is UserError
+    assert str(error) == "a=1: must be 2."
