@@ -1,4 +1,4 @@
-"""MLproject, conda.yaml, constraints and the command line tell the same story."""
+"""MLproject, conda.yaml, constraints and the command line agree."""
 
 import re
 import tomllib
@@ -33,18 +33,18 @@ def test_mlproject_and_command_line_have_the_same_entry_points(project):
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
-def test_mlproject_declares_what_every_call_of_an_entry_point_needs(project, name):
+def test_mlproject_declares_the_parameters_of_an_entry_point(project, name):
     declared = project.get_entry_point(name).parameters
-    wanted = {p.name: p.default for p in (PRESET, *ENTRY_POINTS[name].parameters)}
-    assert {key: parameter.default for key, parameter in declared.items()} == wanted
+    expected = {p.name: p.default for p in (PRESET, *ENTRY_POINTS[name].parameters)}
+    assert {key: parameter.default for key, parameter in declared.items()} == expected
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_mlproject_hands_every_parameter_on_under_its_own_name(project, name):
-    given = {p.name: "some-value" for p in (PRESET, *ENTRY_POINTS[name].parameters)} | {"n_comparisons": "500"}
-    command = project.get_entry_point(name).compute_command(given, None)
+    parameters = {p.name: "some-value" for p in (PRESET, *ENTRY_POINTS[name].parameters)} | {"n_comparisons": "500"}
+    command = project.get_entry_point(name).compute_command(parameters, None)
     assert re.match(rf"PYTHONPATH=src python -m mlproject {name} ", command)
-    for key, value in given.items():
+    for key, value in parameters.items():
         assert f"--{key} {value}" in command
 
 

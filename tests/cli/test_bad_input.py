@@ -52,7 +52,7 @@ WRONG = {
     "unordered sizes": (["main", "--search_rm_sizes", "25k,1k"], ["search_rm_sizes", "increasing"]),
     "unknown test RM": (["main", "--test_rms", "tiny"], ["test_rms", "tiny", "same, 1k"]),
     "negative ensemble": (["main", "--ensemble", "-1"], ["ensemble", "-1", "from 0 to 32"]),
-    "a proxy that nothing watches": (
+    "auxiliary RMs with a proxy that exists": (
         ["ppo", "--proxy", "abc", "--test_rms", "same"],
         ["test_rms=same", "with proxy=abc", "use proxy=SIZE"],
     ),
@@ -103,7 +103,7 @@ def test_a_wrong_parameter_is_refused_in_one_line(name, capsys, tmp_path, monkey
 @pytest.mark.parametrize("name", WRONG_FILES)
 def test_a_wrong_file_is_refused_in_one_line(name, capsys, tmp_path, monkeypatch):
     content, words = WRONG_FILES[name]
-    path = tmp_path / "mine.yaml"
+    path = tmp_path / "my.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     monkeypatch.chdir(tmp_path)
     refused(["main", "--config", str(path)], words, capsys)

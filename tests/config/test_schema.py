@@ -1,4 +1,4 @@
-"""The configuration: presets hold together, what is given wins, and mistakes are told in one line."""
+"""The configuration: presets are complete, options have an order of priority, and mistakes are reported in one line."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def test_every_preset_names_every_option_within_its_limits(preset: str) -> None:
     assert config.rm_size in config.rm_sizes
 
 
-def test_a_given_option_beats_the_file_and_the_file_beats_the_preset(tmp_path) -> None:
-    file = tmp_path / "mine.yaml"
+def test_an_option_overrides_the_file_and_the_file_overrides_the_preset(tmp_path) -> None:
+    file = tmp_path / "my.yaml"
     file.write_text("kl_coef: 0.25\nppo_updates: 30\n")
     preset = load_config("smoke", {})
     assert (preset.kl_coef, preset.ppo_updates, preset.ppo_clip) == (0.0, 8, 0.2)
     from_file = load_config("smoke", {}, str(file))
     assert (from_file.kl_coef, from_file.ppo_updates, from_file.ppo_clip) == (0.25, 30, 0.2)
-    given = load_config("smoke", {"ppo_updates": "50"}, str(file))
-    assert (given.kl_coef, given.ppo_updates, given.ppo_clip) == (0.25, 50, 0.2)
+    with_option = load_config("smoke", {"ppo_updates": "50"}, str(file))
+    assert (with_option.kl_coef, with_option.ppo_updates, with_option.ppo_clip) == (0.25, 50, 0.2)
 
 
-def test_a_preset_beats_what_all_presets_share() -> None:
+def test_a_preset_overrides_what_all_presets_share() -> None:
     assert load_config("laptop", {}).policy_size == "100k"
     assert load_config("smoke", {}).policy_size == "25k"
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "value"),
+    ("name", "raw", "value"),
     [
         ("ppo_updates", "30", 30),
         ("ppo_updates", 30.0, 30),
@@ -54,8 +54,8 @@ def test_a_preset_beats_what_all_presets_share() -> None:
         ("methods", "ppo", ("ppo",)),
     ],
 )
-def test_texts_and_yaml_values_become_the_type_of_the_option(name: str, given: object, value: object) -> None:
-    parsed = parse(name, given)
+def test_texts_and_yaml_values_become_the_type_of_the_option(name: str, raw: object, value: object) -> None:
+    parsed = parse(name, raw)
     assert parsed == value
     assert type(parsed) is type(value)
     if isinstance(value, tuple):
@@ -63,7 +63,7 @@ def test_texts_and_yaml_values_become_the_type_of_the_option(name: str, given: o
 
 
 @pytest.mark.parametrize(
-    "given",
+    "options",
     [
         {"ppo_updates": "many"},
         {"ppo_updates": 2.5},
@@ -92,12 +92,12 @@ def test_texts_and_yaml_values_become_the_type_of_the_option(name: str, given: o
     ],
     ids=str,
 )
-def test_a_value_that_is_not_allowed_is_refused_in_one_line_that_names_the_option(given: dict) -> None:
+def test_a_value_that_is_not_allowed_is_refused_in_one_line_that_names_the_option(options: dict) -> None:
     with pytest.raises(UserError) as refused:
-        load_config("smoke", given)
+        load_config("smoke", options)
     message = str(refused.value)
     assert re.fullmatch(r"(\w+)=.*: must .+\.", message)
-    assert message.startswith(f"{next(iter(given))}=") or "gold_size=" in message
+    assert message.startswith(f"{next(iter(options))}=") or "gold_size=" in message
     assert "\n" not in message
 
 
@@ -106,7 +106,7 @@ def test_an_infinite_whole_number_is_refused_in_one_line() -> None:
         load_config("smoke", {"workers": float("inf")})
 
 
-def test_a_misspelt_option_is_met_with_its_nearest_neighbour() -> None:
+def test_a_misspelt_option_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match="Did you mean kl_coef"):
         load_config("smoke", {"kl_coeff": 1})
     with pytest.raises(UserError, match=r"preset=huge: must be one of smoke, laptop, overnight, gpu\."):
@@ -114,13 +114,13 @@ def test_a_misspelt_option_is_met_with_its_nearest_neighbour() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [("- 1\n- 2\n", "holds a list"), ("a: [1\n", "not valid YAML"), ("pp_updates: 3\n", "Did you mean ppo_updates")],
 )
-def test_a_file_that_is_no_configuration_is_refused_in_one_line(content: str, said: str, tmp_path) -> None:
-    file = tmp_path / "mine.yaml"
+def test_a_file_that_is_no_configuration_is_refused_in_one_line(content: str, message: str, tmp_path) -> None:
+    file = tmp_path / "my.yaml"
     file.write_text(content)
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         load_config("smoke", {}, str(file))
     assert "\n" not in str(refused.value)
 
@@ -149,7 +149,7 @@ def test_every_option_explains_itself() -> None:
     assert {option.name for option in dataclasses.fields(Config)} == set(option_names())
 
 
-def test_a_pool_too_small_for_its_largest_n_is_pointed_out_with_the_effective_samples_left():
+def test_a_pool_too_small_for_its_largest_n_gives_a_warning_with_its_effective_samples():
     assert warnings_for(load_config("laptop", {})) == []
     [line] = warnings_for(load_config("laptop", {"bon_n_max": "1024"}))
     assert "bon_n_max=1024" in line

@@ -68,7 +68,7 @@ _SEARCH = (*_CURVE, METHODS["ppo"].config_class, groups.SearchOptions, *_EXECUTI
 
 def _configuration_file(config: Config, preset: str) -> str:
     header = f"""\
-Configuration of mlproject: preset {preset} and the options given.
+Configuration of mlproject: preset {preset}, and the options on the command line.
 Edit it and run: python -m mlproject main --config FILE, or mlflow run . --env-manager local -P config=FILE
 An option on the command line overrides this file. Options that you delete here get their value from the preset."""
     return commented_yaml(config, header)

@@ -32,7 +32,7 @@ class Command:
     options: dict[str, str] = field(default_factory=dict)
 
     def configure(self, preset: str, experiment_options: Mapping[str, Any]) -> Config:
-        """The configuration with another preset, and an experiment's options between preset and the user's own."""
+        """The configuration with another preset, whose values an experiment's options override."""
         return load_config(preset, self.options, self.arguments["config"] or None, experiment_options)
 
     def flag(self, name: str) -> bool:

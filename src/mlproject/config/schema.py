@@ -1,6 +1,6 @@
 """The configuration: flat, frozen, typed and validated. Free of heavy imports, so that a mistake is reported at once.
 
-An option given on the command line overrides the user's own file, which overrides the preset.
+An option on the command line overrides the user's file, which overrides the preset.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def load_config(
         preset: name of a preset.
         options: values by name, as on the command line; texts are converted to the option's type.
         file: path of a YAML file with lines `option: value`, or None.
-        experiment_options: those of an experiment: they override the preset and yield to the user's own.
+        experiment_options: those of an experiment: they override the preset; `file` and `options` override them.
 
     Raises:
         UserError: for an unknown preset, an unreadable file, an unknown option or a value that is not allowed.
