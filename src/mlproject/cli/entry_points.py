@@ -63,7 +63,8 @@ _TRACKING = (groups.TrackingOptions,)
 _EXECUTION = (*_TRACKING, groups.ExecutionOptions)
 _TRAINING = (groups.WorldOptions, groups.PolicyOptions, groups.GoldOptions, groups.ProxyOptions)
 _CURVE = (*_TRAINING, groups.AuxiliaryOptions, groups.CurveOptions)
-_SEARCH = (*_CURVE, METHODS["ppo"].config_class, groups.SearchOptions, *_EXECUTION)
+_METHODS = tuple(method.config_class for method in METHODS.values())
+_SEARCH = (*_CURVE, *_METHODS, groups.SearchOptions, *_EXECUTION)
 
 
 def _configuration_file(config: Config, preset: str) -> str:
@@ -105,7 +106,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
                 Parameter("gates", "YAML file of gates; empty: model_registry/gates.yaml", ""),
                 Parameter("dry_run", "true: report the result and leave the registry as it is", "false", True),
             ),
-            (*_CURVE, *(method.config_class for method in METHODS.values()), *_EXECUTION),
+            (*_CURVE, *_METHODS, *_EXECUTION),
         ),
         EntryPoint(
             "rollback",
