@@ -13,6 +13,9 @@ from mlflow.exceptions import MlflowException
 from mlproject.errors import UserError
 from mlproject.names import Artifact, Kind, Tag
 from mlproject.pipeline.step import fingerprint
+from mlproject.report.collect import collect
+from mlproject.report.figures import save_figures
+from mlproject.report.page import render
 from mlproject.tracking.store import all_experiments, all_runs
 
 if TYPE_CHECKING:
@@ -73,14 +76,10 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
     Returns:
         the files by artifact name.
     """
-    from mlproject.report.collect import collect
-    from mlproject.report.figures import save_figures
-    from mlproject.report.page import render
-
-    contents = collect(invocation.client, members, "Over-optimization study", invocation.curve_links()[-1])
-    figures = save_figures(contents, folder)
+    report = collect(invocation.client, members, "Over-optimization study", invocation.curve_links()[-1])
+    figures = save_figures(report, folder)
     page = folder / Artifact.REPORT
-    page.write_text(render(contents, figures), encoding="utf-8")
+    page.write_text(render(report, figures), encoding="utf-8")
     return {Artifact.REPORT: page, **{path.name: path for path in figures.values()}}
 
 

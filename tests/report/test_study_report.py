@@ -1,0 +1,67 @@
+"""The report of a study: rendered once, copied for the same runs, refused for what is not a study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mlproject.errors import UserError
+from mlproject.report import study_report
+
+
+@pytest.fixture
+def invocation(tmp_path: Path) -> SimpleNamespace:
+    """An invocation that records what it is finished with."""
+    log: list[Any] = []
+    return SimpleNamespace(
+        client=SimpleNamespace(set_tag=lambda *tag: log.append(tag)), store=SimpleNamespace(tracking_uri="sqlite://"),
+        run_id="this", log=log,
+        finish=lambda files: log.append({name: path.read_text() for name, path in files.items()}),
+        member_rows=lambda: [{"run_id": "b", "kind": "law"}, {"run_id": "a", "kind": "pool"}],
+        say=log.append, artifact=lambda name: f"link to {name}",
+    )  # fmt: skip
+
+
+def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monkeypatch, tmp_path: Path) -> None:
+    def render(invocation, members, folder: Path) -> dict[str, Path]:
+        (folder / "report.html").write_text("new")
+        return {"report.html": folder / "report.html"}
+
+    earlier: list[SimpleNamespace] = []
+    queries: list[str] = []
+    monkeypatch.setattr(study_report, "render_report", render)
+    monkeypatch.setattr(study_report, "all_experiments", lambda client: ["0"])
+    monkeypatch.setattr(study_report, "all_runs", lambda client, experiments, query: queries.append(query) or earlier)
+    study_report.write_report(invocation)
+    files, tag, line = invocation.log
+    assert (files, line) == ({"report.html": "new"}, "report: link to report.html")
+    assert tag[:2] == ("this", "mlproject.study_fingerprint") and tag[2] in queries[0]
+
+    copied = tmp_path / "earlier"
+    copied.mkdir()
+    for name in ("report.html", "peaks.png", "steps.json"):
+        (copied / name).write_text("old")
+    earlier.append(SimpleNamespace(info=SimpleNamespace(run_id="earlier")))
+    monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda run_id, tracking_uri: str(copied))
+    invocation.log.clear()
+    study_report.write_report(invocation)
+    assert invocation.log[0] == {"report.html": "old", "peaks.png": "old"}
+    assert invocation.log[1] == tag
+
+
+def test_the_report_of_an_unknown_or_incomplete_study_is_refused(invocation, monkeypatch, tmp_path: Path) -> None:
+    steps = tmp_path / "steps.json"
+    monkeypatch.setattr(study_report, "all_experiments", lambda client: ["0"])
+    monkeypatch.setattr(study_report, "all_runs", lambda *arguments: [])
+    monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda **arguments: str(steps))
+    with pytest.raises(UserError, match="study_run=latest: this store has no finished study"):
+        study_report.report_of_run(invocation, "latest", tmp_path)
+    with pytest.raises(UserError, match=r"study_run=abc: has no steps\.json"):
+        study_report.report_of_run(invocation, "abc", tmp_path)
+    steps.write_text(json.dumps([{"kind": "pool", "run_id": "a"}]))
+    with pytest.raises(UserError, match="study_run=abc: is not a complete study"):
+        study_report.report_of_run(invocation, "abc", tmp_path)
