@@ -1,4 +1,4 @@
-"""Experiments from YAML files: grids become policy runs, and a mistake is one line with the file's name."""
+"""Experiments from YAML files: grids become policy runs, and a mistake gives one line with the file name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlproject.config.schema import load_config
 from mlproject.errors import UserError
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
 
-GOOD = {
+VALID = {
     "finding": "Something holds",
     "grids": [{"method": ["best-of-n", "ppo"], "rm_size": ["1k", "3k"], "seed": [0, 1]}],
     "figure": {"x": "sqrt_kl", "y": ["gold"]},
@@ -20,7 +20,7 @@ GOOD = {
 }
 
 
-def written(folder: Path, content: object) -> str:
+def write(folder: Path, content: object) -> str:
     path = folder / "mine.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return str(path)
@@ -28,7 +28,7 @@ def written(folder: Path, content: object) -> str:
 
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("name", experiment_names())
-def test_every_experiment_that_ships_is_laid_out(name: str, quick: bool) -> None:
+def test_every_packaged_experiment_is_planned(name: str, quick: bool) -> None:
     experiment = load_experiment(name, quick)
     config = load_config("smoke" if quick else "laptop", {}, experiment_options=experiment.options)
     cells = plan_cells(experiment, config)
@@ -37,37 +37,37 @@ def test_every_experiment_that_ships_is_laid_out(name: str, quick: bool) -> None
     assert len(cells) <= (16 if quick else 144)
 
 
-def test_all_findings_that_were_asked_for_have_an_experiment() -> None:
+def test_every_finding_of_the_paper_has_an_experiment() -> None:
     of_the_paper = "rm_size rm_data epochs_vs_data policy_size kl_penalty rl_vs_bon label_noise iterated val_loss"
     assert {*of_the_paper.split(), "human_gap", "forecast"} <= set(experiment_names())
 
 
 def test_a_grid_is_the_product_of_its_lists(tmp_path: Path) -> None:
-    cells = plan_cells(load_experiment(written(tmp_path, GOOD)), load_config("smoke", {}))
-    found = {(step.params["method"], step.inherited_params["rm_size"], step.params["seed"]) for step in cells}
-    assert found == set(itertools.product(("best-of-n", "ppo"), ("1k", "3k"), (0, 1)))
+    cells = plan_cells(load_experiment(write(tmp_path, VALID)), load_config("smoke", {}))
+    settings = {(step.params["method"], step.inherited_params["rm_size"], step.params["seed"]) for step in cells}
+    assert settings == set(itertools.product(("best-of-n", "ppo"), ("1k", "3k"), (0, 1)))
 
 
-def test_grids_that_overlap_give_each_run_once(tmp_path: Path) -> None:
+def test_overlapping_grids_give_each_run_once(tmp_path: Path) -> None:
     overlapping = [{"method": ["ppo"], "rm_size": ["1k", "3k"]}, {"method": ["ppo"], "rm_size": ["3k", "13k"]}]
-    cells = plan_cells(load_experiment(written(tmp_path, GOOD | {"grids": overlapping})), load_config("smoke", {}))
+    cells = plan_cells(load_experiment(write(tmp_path, VALID | {"grids": overlapping})), load_config("smoke", {}))
     assert [step.inherited_params["rm_size"] for step in cells] == ["1k", "3k", "13k"]
 
 
-def test_options_of_a_file_stand_between_preset_and_user(tmp_path: Path) -> None:
-    experiment = load_experiment(written(tmp_path, GOOD | {"options": {"n_comparisons": 700, "rm_epochs": 2}}))
+def test_options_of_a_file_override_the_preset_and_yield_to_the_user(tmp_path: Path) -> None:
+    experiment = load_experiment(write(tmp_path, VALID | {"options": {"n_comparisons": 700, "rm_epochs": 2}}))
     config = load_config("smoke", {"rm_epochs": "3"}, experiment_options=experiment.options)
     assert (config.n_comparisons, config.rm_epochs, config.curve_prompts) == (700, 3.0, 48)
 
 
-def test_an_option_of_the_grid_cannot_be_fixed_by_the_user(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="rm_size: stands in the grid of mine"):
-        plan_cells(load_experiment(written(tmp_path, GOOD)), load_config("smoke", {}), {"rm_size", "ppo_updates"})
+def test_an_option_of_the_grid_cannot_be_set_by_the_user(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="rm_size: must not be set, because the grid of mine"):
+        plan_cells(load_experiment(write(tmp_path, VALID)), load_config("smoke", {}), {"rm_size", "ppo_updates"})
 
 
 def test_a_file_in_the_folder_experiments_here_is_found_by_name(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "experiments").mkdir()
-    written(tmp_path / "experiments", GOOD)
+    write(tmp_path / "experiments", VALID)
     monkeypatch.chdir(tmp_path)
     assert load_experiment("mine").finding == "Something holds"
     assert "mine" in experiment_names()
@@ -76,51 +76,59 @@ def test_a_file_in_the_folder_experiments_here_is_found_by_name(tmp_path: Path, 
 MISTAKES = {
     "not YAML": ("finding: [", ["YAML", "line"]),
     "a list": ("- finding", ["list", "key: value"]),
-    "unknown key": (GOOD | {"colour": "red"}, ["colour", "finding, paper"]),
-    "missing part": ({key: GOOD[key] for key in ("finding", "figure", "table")}, ["lacks grids"]),
-    "unknown key of the figure": (GOOD | {"figure": {"x": "kl", "y": ["gold"], "z": 1}}, ["figure", "z", "panels"]),
-    "a figure of nothing": (GOOD | {"figure": {"x": "kl", "y": []}}, ["figure: y=[]", "a list of names"]),
-    "a figure over two things": (GOOD | {"figure": {"x": ["kl"], "y": "gold"}}, ["figure: x=", "allowed is a name,"]),
-    "a table of a number": (GOOD | {"table": {"rows": 1, "values": ["peak/gold"]}}, ["table: rows=1", "a name, or a"]),
-    "empty grids": (GOOD | {"grids": []}, ["grids", "at least one"]),
-    "grid without a method": (GOOD | {"grids": [{"seed": [0]}]}, ["lacks method"]),
-    "unknown method": (GOOD | {"grids": [{"method": ["dpo"]}]}, ["dpo", "best-of-n, ppo"]),
-    "a value for a list": (GOOD | {"grids": [{"method": ["ppo"], "seed": 3}]}, ["seed", "[3]"]),
+    "unknown key": (VALID | {"colour": "red"}, ["unknown keys colour", "finding, paper"]),
+    "missing part": ({key: VALID[key] for key in ("finding", "figure", "table")}, ["must have grids"]),
+    "unknown key of the figure": (VALID | {"figure": {"x": "kl", "y": ["gold"], "z": 1}}, ["figure", "z", "panels"]),
+    "a figure of nothing": (VALID | {"figure": {"x": "kl", "y": []}}, ["figure: y=[]", "a list of names"]),
+    "a figure over two things": (
+        VALID | {"figure": {"x": ["kl"], "y": "gold"}},
+        ["figure: x=", "metric."],
+    ),
+    "a table of a number": (
+        VALID | {"table": {"rows": 1, "values": ["peak/gold"]}},
+        ["table: rows=1", "or a list of names"],
+    ),
+    "empty grids": (VALID | {"grids": []}, ["grids", "at least one"]),
+    "grid without a method": (VALID | {"grids": [{"seed": [0]}]}, ["must have method"]),
+    "unknown method": (VALID | {"grids": [{"method": ["dpo"]}]}, ["dpo", "best-of-n, ppo"]),
+    "a value for a list": (VALID | {"grids": [{"method": ["ppo"], "seed": 3}]}, ["seed", "[3]"]),
     "unknown option": (
-        GOOD | {"grids": [{"method": ["ppo"], "rm_sizze": ["1k"]}]},
+        VALID | {"grids": [{"method": ["ppo"], "rm_sizze": ["1k"]}]},
         ["rm_sizze", "Did you mean rm_size?"],
     ),
-    "value of the wrong type": (GOOD | {"grids": [{"method": ["ppo"], "seed": ["two"]}]}, ["seed=two", "whole number"]),
-    "a list of fixed options": (GOOD | {"options": ["seed"]}, ["options", "list", "key: value"]),
-    "unknown fixed option": (GOOD | {"options": {"sed": 1}}, ["sed", "Did you mean seed?"]),
+    "value of the wrong type": (
+        VALID | {"grids": [{"method": ["ppo"], "seed": ["two"]}]},
+        ["seed=two", "whole"],
+    ),
+    "a list of fixed options": (VALID | {"options": ["seed"]}, ["options", "list", "key: value"]),
+    "unknown fixed option": (VALID | {"options": {"sed": 1}}, ["sed", "Did you mean seed?"]),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_a_file_is_one_line_with_its_name_and_what_is_allowed(mistake: str, tmp_path: Path) -> None:
-    content, words = MISTAKES[mistake]
-    with pytest.raises(UserError) as refused:
-        load_experiment(written(tmp_path, content))
-    said = str(refused.value)
-    assert "\n" not in said
-    for word in ("mine.yaml", *words):
-        assert word in said
+def test_a_mistake_in_a_file_is_one_line_with_its_name_and_what_must_hold(mistake: str, tmp_path: Path) -> None:
+    content, parts = MISTAKES[mistake]
+    with pytest.raises(UserError) as error:
+        load_experiment(write(tmp_path, content))
+    assert "\n" not in str(error.value)
+    for part in ("mine.yaml", *parts):
+        assert part in str(error.value)
 
 
-def test_a_combination_that_the_configuration_refuses_is_told(tmp_path: Path) -> None:
+def test_an_invalid_combination_of_options_is_refused(tmp_path: Path) -> None:
     grids = [{"method": ["ppo"], "rm_size": ["100k"]}]
     with pytest.raises(UserError, match="gold_size=25k"):
-        plan_cells(load_experiment(written(tmp_path, GOOD | {"grids": grids})), load_config("smoke", {}))
+        plan_cells(load_experiment(write(tmp_path, VALID | {"grids": grids})), load_config("smoke", {}))
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("rm_sise", "must be one of early_warning, .*rm_size"), ("a.yaml", "no such file")]
+    ("name", "message"), [("rm_sise", "must be one of early_warning, .*rm_size"), ("a.yaml", "no such file")]
 )
-def test_an_experiment_that_is_not_there_is_refused(name: str, words: str) -> None:
-    with pytest.raises(UserError, match=words):
+def test_an_unknown_experiment_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         load_experiment(name)
 
 
-def test_a_quick_size_must_be_there_to_be_asked_for(tmp_path: Path) -> None:
+def test_quick_needs_quick_grids(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no part `quick`"):
-        load_experiment(written(tmp_path, GOOD), quick=True)
+        load_experiment(write(tmp_path, VALID), quick=True)

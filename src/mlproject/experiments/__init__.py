@@ -1,1 +1,1 @@
-"""Experiments: a grid from a YAML file, its runs, its kept results, and the findings read from them."""
+"""Experiments: grids in YAML files, their runs, their stored results, and the findings derived from them."""

@@ -1,6 +1,6 @@
-"""Kept results: the curves that findings rest on, as small files with digests, so that no run is needed to read them.
+"""Stored results: the curves that findings are based on, as small files with digests, readable without any run.
 
-A folder holds one index per experiment, `<name>.json`, and one file per curve, `curves/<first of the digest>.npz`.
+A folder contains one index per experiment, `<name>.json`, and one file per curve, `curves/<16 digits of digest>.npz`.
 
 Axis letters: S curve points, P prompts.
 """
@@ -22,7 +22,7 @@ from mlproject.curve import STATISTIC_KEY, Curve
 from mlproject.errors import UserError
 
 RESOLUTION = 0.01
-"""Standard deviations to which kept scores are rounded: a hundredth of the spread among prompts."""
+"""Resolution of stored scores, standard deviations: a hundredth of the spread among prompts."""
 
 _CURVES = "curves"
 
@@ -32,9 +32,9 @@ class Cell:
     """One policy run of an experiment.
 
     Attributes:
-        settings: its options and its proxy's, by name (method, rm_size, rm_params, seed, n_comparisons, ...).
-        metrics: last value of everything logged on it, its proxy (`rm/*`) and its pool (`pool/*`).
-        curve: gold, proxy and human per prompt, to `RESOLUTION`; statistics in single precision.
+        settings: options of the run and of its proxy by name (method, rm_size, rm_params, seed, n_comparisons, ...).
+        metrics: last value of every metric of the run, of its proxy (`rm/*`) and of its pool (`pool/*`).
+        curve: gold, proxy and human per prompt, rounded to `RESOLUTION`; statistics in single precision.
     """
 
     settings: Mapping[str, Any]
@@ -44,11 +44,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Result:
-    """What one experiment found.
+    """The policy runs of one experiment.
 
     Attributes:
-        name: of the experiment.
-        about: facts about how it was made (preset, quick, ...), by name.
+        name: name of the experiment.
+        about: how it was run (preset, quick, ...).
         cells: its policy runs.
     """
 
@@ -58,7 +58,7 @@ class Result:
 
 
 def save_result(result: Result, folder: Path) -> None:
-    """Write a result; a curve that lies there already is not written again."""
+    """Write a result; curves that are already stored are not written again."""
     (folder / _CURVES).mkdir(parents=True, exist_ok=True)
     rows = []
     for cell in result.cells:
@@ -75,14 +75,16 @@ def save_result(result: Result, folder: Path) -> None:
 
 
 def load_result(name: str, folder: Path) -> Result:
-    """Read what `save_result` wrote.
+    """Read a result that `save_result` wrote.
 
     Raises:
-        UserError: where the index or a curve is missing, or a curve is not the one that the index names.
+        UserError: if the index or a curve is missing, or a curve does not match its digest.
     """
     index = folder / f"{name}.json"
     if not index.exists():
-        raise UserError(f"results={folder}: holds no {name}.json; run `experiment --name {name} --results {folder}`")
+        raise UserError(
+            f"results={folder}: contains no {name}.json. Run `experiment --name {name} --results {folder}` first."
+        )
     content = json.loads(index.read_text())
     cells = [Cell(row["settings"], row["metrics"], _load_curve(folder, row["sha256"])) for row in content.pop("cells")]
     return Result(content.pop("experiment"), content, cells)
@@ -93,7 +95,7 @@ def _load_curve(folder: Path, digest: str) -> Curve:
     content = file.read_bytes() if file.exists() else b""
     if hashlib.sha256(content).hexdigest() != digest:
         raise UserError(
-            f"{file}: is missing or was changed (SHA-256 is not {digest[:16]}...); run its experiment again"
+            f"{file}: must exist with SHA-256 {digest[:16]}..., but is missing or changed. Run its experiment again."
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         scores = {name: arrays[name] * RESOLUTION for name in arrays.files if name.endswith("_SP")}
@@ -107,7 +109,7 @@ def _load_curve(folder: Path, digest: str) -> Curve:
 
 
 def _pack(curve: Curve) -> bytes:
-    """An .npz (plain arrays, no pickle); equal curves give equal bytes."""
+    """The curve as an .npz file (plain arrays, no pickle); equal curves give equal bytes."""
     scores = {"proxy_SP": curve.proxy_SP, "gold_SP": curve.gold_SP, "human_SP": curve.human_SP}
     arrays: dict[str, NDArray[Any]] = {
         "steps_S": curve.steps_S.astype(np.int32),

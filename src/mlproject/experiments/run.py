@@ -1,4 +1,4 @@
-"""Carries experiments out: every cell of a grid is a policy run, made or reused; a run of kind `experiment` sums up."""
+"""Runs experiments: every cell of a grid is a policy run, new or reused; a run of kind `experiment` summarises them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
 _METRICS_OF = (Role.PROXY_RM, Role.POOL)
-"""Inputs of a policy run whose metrics belong to its cell."""
+"""Inputs of a policy run whose metrics are part of its cell."""
 
 
 def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
-    """The experiment as a step: its run lists the cells and holds their curves, figure and table."""
+    """The experiment as a step: its run lists the cells and stores their curves, a figure and a table."""
     return Step(
         name=f"experiment {experiment.name}",
         kind=Kind.EXPERIMENT,
@@ -42,16 +42,20 @@ def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
 
 
 def run_experiment(
-    invocation: Invocation, experiment: Experiment, cells: Sequence[Step], about: Mapping[str, Any], keep: Path | None
+    invocation: Invocation,
+    experiment: Experiment,
+    cells: Sequence[Step],
+    about: Mapping[str, Any],
+    results_folder: Path | None,
 ) -> Step:
-    """Make the cells, or find them made, and sum them up.
+    """Run the cells, or reuse their runs, and summarise them.
 
     Args:
-        invocation: on whose behalf.
-        experiment: which.
+        invocation: runs the steps.
+        experiment: the experiment.
         cells: its policy runs.
-        about: facts to be kept with the result.
-        keep: a folder outside the tracking server in which the result is kept besides.
+        about: how it is run, to be stored with the result.
+        results_folder: folder outside the tracking server where the result is stored as well, or None.
 
     Returns:
         the step; its run has the artifacts `cells.csv` and `results/`.
@@ -59,15 +63,15 @@ def run_experiment(
     invocation.make(*cells)
     step = experiment_step(experiment, cells)
     run = invocation.scheduler.start(step)
-    if run is None and keep is None:
+    if run is None and results_folder is None:
         return step
     result = Result(experiment.name, about, [_cell(invocation, cell) for cell in cells])
-    if keep is not None:
-        save_result(result, keep)
+    if results_folder is not None:
+        save_result(result, results_folder)
     if run is None:
         return step
 
-    def work(run: StepRun) -> None:
+    def summarize(run: StepRun) -> None:
         save_result(result, run.folder / Artifact.RESULTS)
         (run.folder / Artifact.FIGURE).write_bytes(png(draw(result, experiment.figure)))
         tabulate(result, experiment.table).to_csv(run.folder / Artifact.TABLE, index=False)
@@ -78,7 +82,7 @@ def run_experiment(
                 outcome = invocation.scheduler.outcomes[cell]
                 writer.writerow((cell.name, outcome.run_id, outcome.reused))
 
-    execute(run, work)
+    execute(run, summarize)
     invocation.scheduler.finish(step, run)
     return step
 
@@ -93,7 +97,7 @@ def _cell(invocation: Invocation, step: Step) -> Cell:
 
 
 def _settings(step: Step) -> dict[str, object]:
-    """Everything that may tell two cells apart: options of the run, of its proxy, and of the comparisons of a round."""
+    """All settings in which cells can differ: options of the run, of its proxy, and of a round of comparisons."""
     proxy = step.inputs[Role.PROXY_RM]
     trained = proxy.params if isinstance(proxy, Step) else {}
     first_round = {"round": 1, "rounds_from": "", "rounds_data": ""}

@@ -1,15 +1,15 @@
-"""Experiments as data: a YAML file names a grid over the options there are, and the figure and table that it makes.
+"""Experiments as data: a YAML file defines a grid over options, and the figure and table of its results.
 
-    finding: Larger reward models peak higher            what the experiment is about, one line
-    paper: section 3.2, figures 1, 3, 12                 where to compare; may be left out
-    options: {n_comparisons: 8000}                       beside the preset; may be left out
-    grids:                                               each a product: lists of values by option, and `method`
+    finding: Larger reward models peak higher            what the experiment is about, in one line
+    paper: section 3.2, figures 1, 3, 12                 what to compare with; optional
+    options: {n_comparisons: 8000}                       options on top of the preset; optional
+    grids:                                               each the product of lists of values by option, and `method`
       - {method: [best-of-n, ppo], rm_size: [1k, 25k], seed: [0, 1, 2]}
-    quick: {grids: [{method: [ppo], rm_size: [1k, 13k]}]}    the same in preset smoke, for a first look
+    quick: {grids: [{method: [ppo], rm_size: [1k, 13k]}]}    a small version for preset smoke; optional
     figure: {x: sqrt_kl, y: [gold, proxy], colour: rm_size, panels: method}
     table: {rows: rm_size, columns: method, values: [peak/gold, peak/kl]}
 
-A figure over `sqrt_kl`, `kl` or `proxy` shows curves; over anything else (an option or a metric) one dot for each run.
+A figure over `sqrt_kl`, `kl` or `proxy` shows curves; over any other option or metric, one dot per run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FOLDER = "experiments"
 """Name of the folders that hold experiments, in the current folder and inside the package."""
 
 CURVE_AXES = ("sqrt_kl", "kl", "proxy")
-"""What curves may be drawn over."""
+"""x axes of figures that show curves."""
 
 _TOP = ("finding", "paper", "options", "grids", "quick", "figure", "table")
 _PARTS = {
@@ -43,22 +43,22 @@ _PARTS = {
     "figure": (("x", "y"), ("colour", "panels")),
     "table": (("rows", "values"), ("columns",)),
 }
-"""Keys of each part: those that must be there, and those that may."""
+"""Required and optional keys of each part."""
 
 Grid = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A finding's experiment.
+    """An experiment, as its YAML file defines it.
 
     Attributes:
-        name: of its file.
-        finding: what it is about.
-        paper: where to compare; may be empty.
-        options: beside the preset.
+        name: name of the file without its suffix.
+        finding: what the experiment is about.
+        paper: what to compare with; may be empty.
+        options: options on top of the preset.
         grids: lists of values by option, and by `method`.
-        figure, table: what is drawn and tabulated, see the module's head.
+        figure, table: specifications, see the module docstring.
     """
 
     name: str
@@ -74,35 +74,34 @@ def load_experiment(name: str, quick: bool = False) -> Experiment:
     """Read an experiment.
 
     Args:
-        name: of a file in `experiments/` here or in the project, or a path to a YAML file.
-        quick: take the quick grids.
+        name: name of a file in `experiments/` of the current folder or of the package, or the path of a YAML file.
+        quick: use the quick grids.
 
     Raises:
-        UserError: for a file that is missing or says something unknown; one line says what is allowed.
+        UserError: if the file is missing or invalid; one line that says what must hold.
     """
     path = _find(name)
     content = read_yaml(path, "name", "See experiments/README.md for the form.")
     _keys(path, "the file", content, ("finding", "grids", "figure", "table"), _TOP)
-    for part, (needed, possible) in _PARTS.items():
+    for part, (required, optional) in _PARTS.items():
         if part in content:
-            _keys(path, part, content[part], needed, (*needed, *possible))
+            _keys(path, part, content[part], required, (*required, *optional))
     for part in ("figure", "table"):
         for key, value in content[part].items():
             _check_names(path, f"{part}: {key}", value, single=key == "x")
     if quick and "quick" not in content:
-        raise UserError(f"{path}: has no part `quick`; add one, or run it without quick=true")
-    chosen = content["quick"] if quick else content
-    grids = chosen["grids"]
+        raise UserError(f"quick=true: {path} has no part `quick`. Add one, or run it without quick=true.")
+    source = content["quick"] if quick else content
+    grids = source["grids"]
     if not isinstance(grids, list) or not grids:
-        raise UserError(f"{path}: grids={grids!r}: allowed is a list with at least one grid")
-    fixed = chosen.get("options") or {}
-    _keys(path, "options", fixed, ())
-    options = {key: _value(path, key, value) for key, value in fixed.items()}
+        raise UserError(f"{path}: grids={grids!r}: must be a list of at least one grid.")
+    options = source.get("options") or {}
+    _keys(path, "options", options, ())
     return Experiment(
         name=path.stem,
         finding=str(content["finding"]),
         paper=str(content.get("paper") or ""),
-        options=options,
+        options={key: _value(path, key, value) for key, value in options.items()},
         grids=[_grid(path, grid) for grid in grids],
         figure=content["figure"],
         table=content["table"],
@@ -114,21 +113,23 @@ def experiment_names() -> list[str]:
     return sorted({path.stem for folder in folders(FOLDER) for path in folder.glob("*.yaml")})
 
 
-def plan_cells(experiment: Experiment, config: Config, given: Collection[str] = ()) -> list[Step]:
-    """The policy runs of an experiment, each once.
+def plan_cells(experiment: Experiment, config: Config, user_options: Collection[str] = ()) -> list[Step]:
+    """The policy runs of an experiment, without duplicates.
 
     Args:
-        experiment: whose grids are laid out.
-        config: everything that the grids leave open.
-        given: options that the user fixed.
+        experiment: the experiment.
+        config: all options that the grids do not set.
+        user_options: names of the options that the user set.
 
     Raises:
-        UserError: for a combination that the configuration refuses, or a grid over an option that the user fixed.
+        UserError: if a combination of options is invalid, or the user set an option that the grids vary.
     """
     cells: dict[str, Step] = {}
     for grid in experiment.grids:
-        if fixed := sorted(set(grid) & set(given)):
-            raise UserError(f"{', '.join(fixed)}: stands in the grid of {experiment.name}; do not give it as an option")
+        if varied := sorted(set(grid) & set(user_options)):
+            raise UserError(
+                f"{', '.join(varied)}: must not be set, because the grid of {experiment.name} varies it. Remove it."
+            )
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
             step = plan_curve(
@@ -150,20 +151,20 @@ def _find(name: str) -> Path:
         raise UserError(f"name={name}: must be one of {names}, or the path of a YAML file.") from None
 
 
-def _keys(path: Path, what: str, content: Any, needed: Sequence[str], possible: Sequence[str] | None = None) -> None:
+def _keys(path: Path, what: str, content: Any, required: Sequence[str], known: Sequence[str] | None = None) -> None:
     if not isinstance(content, dict):
-        raise UserError(f"{path}: {what} holds a {type(content).__name__}; give lines of the form `key: value`")
-    if possible is not None and (unknown := [str(key) for key in content if key not in possible]):
-        raise UserError(f"{path}: {what} has no {', '.join(unknown)}; allowed are {', '.join(possible)}")
-    if missing := [key for key in needed if key not in content]:
-        raise UserError(f"{path}: {what} lacks {', '.join(missing)}")
+        raise UserError(f"{path}: {what} is a {type(content).__name__}; it must have lines of the form `key: value`.")
+    if known is not None and (unknown := [str(key) for key in content if key not in known]):
+        raise UserError(f"{path}: {what} has unknown keys {', '.join(unknown)}; they must be among {', '.join(known)}.")
+    if missing := [key for key in required if key not in content]:
+        raise UserError(f"{path}: {what} must have {', '.join(missing)}. Add it.")
 
 
 def _check_names(path: Path, what: str, value: Any, single: bool) -> None:
     several = not single and isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
     if not isinstance(value, str) and not several:
-        allowed = "a name" if single else "a name, or a list of names"
-        raise UserError(f"{path}: {what}={value!r}: allowed is {allowed}, of options or metrics")
+        valid = "the name of an option or metric" if single else "the name of an option or metric, or a list of names"
+        raise UserError(f"{path}: {what}={value!r}: must be {valid}.")
 
 
 def _grid(path: Path, grid: Any) -> Grid:
@@ -171,11 +172,11 @@ def _grid(path: Path, grid: Any) -> Grid:
     checked: dict[str, Sequence[Any]] = {}
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
-            raise UserError(f"{path}: {name}={values!r}: a grid has lists of values, such as {name}: [{values}]")
+            raise UserError(f"{path}: {name}={values!r}: must be a list in a grid, such as {name}: [{values}].")
         name = str(name)
         if name == "method":
             if unknown := [str(value) for value in values if value not in METHODS]:
-                raise UserError(f"{path}: method={', '.join(unknown)}: allowed are {', '.join(METHODS)}")
+                raise UserError(f"{path}: method={', '.join(unknown)}: must be one of {', '.join(METHODS)}.")
             checked[name] = values
         else:
             checked[name] = [_value(path, name, value) for value in values]

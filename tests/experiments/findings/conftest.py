@@ -1,15 +1,17 @@
-"""Invented results whose every number is known."""
+"""Synthetic results with known numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from mlproject.curve import Curve
 from mlproject.experiments.results import Cell, Result
+from mlproject.plotting import theme
 
 PARAMS = {"1k": 896, "3k": 3328, "25k": 25504, "100k": 100160}
 STEPS, PROMPTS = 6, 10
@@ -26,10 +28,16 @@ def make_curve(height: float = 1.0, steps: int = STEPS, human: bool = True) -> C
 
 def make_cell(height: float = 1.0, curve: Curve | None = None, **settings: Any) -> Cell:
     """A run whose peak gold is `height`."""
-    known = {"method": "ppo", "rm_size": "1k", "seed": 0} | settings
-    known["rm_params"] = PARAMS[known["rm_size"]]
+    settings_ = {"method": "ppo", "rm_size": "1k", "seed": 0} | settings
+    settings_["rm_params"] = PARAMS[settings_["rm_size"]]
     metrics = {"peak/gold": height, "rm/val_loss": 0.7 - 0.1 * height}
-    return Cell(known, metrics, curve or make_curve(height))
+    return Cell(settings_, metrics, curve or make_curve(height))
+
+
+@pytest.fixture(scope="session")
+def plain_figure() -> Callable[[Result, Mapping[str, Any]], Figure]:
+    """Replaces `draw` where the picture does not matter: drawing takes most of the time of a page."""
+    return lambda result, spec: theme.new_figure(1, 1)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What findings ask of curves: means, trends, ranks, and scores at a KL."""
+"""Functions that findings share: means, trends, ranks, and scores at a KL."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mlproject.experiments.findings.evidence import (
     peak_is_inside,
     proxy_at,
     rank_correlations,
+    ratio_interval,
     seeds_of,
     select,
     slope_interval,
@@ -32,23 +33,33 @@ T_975 = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 9: 2.2622, 14: 2.1448, 29:
 @pytest.mark.parametrize("dof", T_975)
 def test_an_interval_of_a_mean_is_that_of_the_printed_t_table(dof: int) -> None:
     values = np.random.default_rng(dof).normal(3.0, 2.0, size=dof + 1).tolist()
-    found = mean_interval(values)
+    estimate = mean_interval(values)
     half = T_975[dof] * statistics.stdev(values) / math.sqrt(dof + 1)
-    assert found.value == pytest.approx(statistics.mean(values))
-    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=1e-4 * half)
+    assert estimate.value == pytest.approx(statistics.mean(values))
+    assert (estimate.low, estimate.high) == pytest.approx(
+        (estimate.value - half, estimate.value + half), abs=1e-4 * half
+    )
 
 
-def test_nineteen_of_twenty_intervals_hold_the_mean() -> None:
+def test_nineteen_of_twenty_intervals_cover_the_mean() -> None:
     rng = np.random.default_rng(0)
-    found = [mean_interval(rng.normal(1.0, 3.0, size=3)) for _ in range(4000)]
-    assert np.mean([each.low < 1.0 < each.high for each in found]) == pytest.approx(0.95, abs=0.011)
+    estimates = [mean_interval(rng.normal(1.0, 3.0, size=3)) for _ in range(4000)]
+    assert np.mean([each.low < 1.0 < each.high for each in estimates]) == pytest.approx(0.95, abs=0.011)
 
 
-def test_values_that_are_not_known_are_left_out_of_a_mean() -> None:
+def test_a_ratio_is_a_geometric_mean_with_the_interval_of_the_logarithms() -> None:
+    logs = np.log([0.5, 2.0, 4.0])
+    half = T_975[2] * logs.std(ddof=1) / math.sqrt(3)
+    expected = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
+    assert tuple(ratio_interval(logs)) == pytest.approx(tuple(expected), rel=1e-4)
+    assert str(ratio_interval([])) == "unknown"
+
+
+def test_values_that_are_not_finite_are_excluded_from_a_mean() -> None:
     assert mean_interval([1.0, math.nan, 3.0, math.inf, -math.inf]) == mean_interval(iter([1.0, 3.0]))
 
 
-def test_one_value_has_no_interval_and_none_is_unknown() -> None:
+def test_a_single_value_has_no_interval_and_no_value_is_unknown() -> None:
     one, none = mean_interval([0.5, math.nan]), mean_interval([math.nan])
     assert one.value == 0.5 and math.isnan(one.low) and math.isnan(one.high) and str(one) == "0.50"
     assert math.isnan(none.value) and str(none) == "unknown"
@@ -62,7 +73,7 @@ def test_a_sign_needs_the_whole_interval_on_one_side(low: float, high: float, si
     assert Estimate((low + high) / 2, low, high).sign == sign
 
 
-def test_an_interval_in_words_has_two_digits() -> None:
+def test_an_estimate_is_printed_with_two_digits() -> None:
     assert str(Estimate(0.5, -0.123, 1.126)) == "0.50 [-0.12, 1.13]"
 
 
@@ -70,14 +81,14 @@ def test_a_slope_is_per_tenfold_size_with_the_textbooks_interval() -> None:
     rng = np.random.default_rng(1)
     sizes = np.tile([1e3, 1e4, 1e5, 1e6], 4)
     values = 0.3 * np.log10(sizes) + rng.normal(scale=0.1, size=16)
-    found = slope_interval(values.tolist(), sizes.tolist())
+    estimate = slope_interval(values.tolist(), sizes.tolist())
     x = np.log10(sizes)
     slope = np.cov(x, values)[0, 1] / np.var(x, ddof=1)
-    left = values - values.mean() - slope * (x - x.mean())
-    half = T_975[14] * np.sqrt((left**2).sum() / 14 / ((x - x.mean()) ** 2).sum())
-    assert tuple(found) == pytest.approx((slope, slope - half, slope + half), rel=1e-4)
+    residual = values - values.mean() - slope * (x - x.mean())
+    half = T_975[14] * np.sqrt((residual**2).sum() / 14 / ((x - x.mean()) ** 2).sum())
+    assert tuple(estimate) == pytest.approx((slope, slope - half, slope + half), rel=1e-4)
     with_gap = slope_interval([*values, math.nan], [*sizes, 1e9])
-    assert tuple(with_gap) == tuple(found)
+    assert tuple(with_gap) == tuple(estimate)
 
 
 def back_and_forth() -> Curve:
@@ -92,7 +103,7 @@ def test_gold_at_a_kl_is_on_the_straight_line_between_its_neighbours(kl: float, 
     assert proxy_at(back_and_forth(), kl) == pytest.approx(10 * gold)
 
 
-def test_beyond_a_curve_nothing_is_known_and_rounding_is_not_beyond() -> None:
+def test_scores_beyond_the_end_of_a_curve_are_nan_and_rounding_is_not_beyond() -> None:
     curve = back_and_forth()
     assert math.isnan(gold_at(curve, 4.001)) and math.isnan(proxy_at(curve, 4.001))
     assert gold_at(curve, np.sqrt(4.0) ** 2 * (1 + 1e-15)) == pytest.approx(4.0)
@@ -130,8 +141,8 @@ def test_tied_values_share_their_ranks_and_a_constant_has_no_correlation(cell: C
 
 
 def test_cells_are_selected_by_settings_smallest_model_first(result: Result) -> None:
-    found = select(result, method="ppo")
-    assert [(c.settings["rm_size"], c.settings["seed"]) for c in found] == [
+    cells = select(result, method="ppo")
+    assert [(c.settings["rm_size"], c.settings["seed"]) for c in cells] == [
         (size, seed) for size in ("1k", "3k", "100k") for seed in (0, 1, 2)
     ]
     assert [c.settings["method"] for c in select(result, rm_size="3k", seed=1)] == ["ppo", "best-of-n"]

@@ -44,8 +44,8 @@ def lines_like(axes: Axes, x: np.ndarray, y: np.ndarray) -> list[Any]:
 
 def legend(figure: Figure) -> list[str]:
     (axes,) = [axes for axes in figure.axes if not axes.axison]
-    found = [child for child in axes.get_children() if type(child).__name__ == "Legend"]
-    return [text.get_text() for each in found for text in each.get_texts()]
+    legends = [child for child in axes.get_children() if type(child).__name__ == "Legend"]
+    return [text.get_text() for each in legends for text in each.get_texts()]
 
 
 def cells_of(result: Result, **settings: Any) -> list[Cell]:
@@ -53,10 +53,10 @@ def cells_of(result: Result, **settings: Any) -> list[Cell]:
 
 
 def test_seeds_are_a_mean_line_over_thin_lines_of_the_runs(result: Result) -> None:
-    found = panels(draw(result, CURVES))
-    assert list(found) == ["best-of-n", "PPO"]
+    by_title = panels(draw(result, CURVES))
+    assert list(by_title) == ["best-of-n", "PPO"]
     colours = dict(zip(SIZES, theme.shades(3), strict=True))
-    for method, axes in zip(("best-of-n", "ppo"), found.values(), strict=True):
+    for method, axes in zip(("best-of-n", "ppo"), by_title.values(), strict=True):
         for size in SIZES:
             curves = [cell.curve for cell in cells_of(result, method=method, rm_size=size)]
             d_S = np.sqrt(curves[0].kl_S)
@@ -71,7 +71,7 @@ def test_seeds_are_a_mean_line_over_thin_lines_of_the_runs(result: Result) -> No
 
 def test_single_runs_have_a_line_each_and_a_band_of_one_standard_error(cell: Callable[..., Cell]) -> None:
     one = cell(1.0)
-    axes = panels(draw(Result("mine", {}, [one]), {"x": "kl", "y": ["gold", "human"]}))[""]
+    axes = panels(draw(Result("synthetic", {}, [one]), {"x": "kl", "y": ["gold", "human"]}))[""]
     assert len(lines_like(axes, one.curve.kl_S, one.curve.gold_S)) == 1
     (human,) = lines_like(axes, one.curve.kl_S, one.curve.gold_S / 2)
     assert human.is_dashed()
@@ -89,14 +89,14 @@ def test_runs_that_differ_in_more_than_the_seed_or_in_their_steps_are_not_averag
     different = [cell(1.0, kl_coef=0.0), cell(2.0, kl_coef=0.1, seed=1)]
     stopped = [cell(1.0), cell(2.0, curve=curve(2.0, steps=4), seed=1)]
     for cells in (different, stopped):
-        axes = panels(draw(Result("mine", {}, cells), {"x": "sqrt_kl", "y": "gold"}))[""]
+        axes = panels(draw(Result("synthetic", {}, cells), {"x": "sqrt_kl", "y": "gold"}))[""]
         for each in cells:
             assert len(lines_like(axes, each.curve.sqrt_kl_S, each.curve.gold_S)) == 1
         assert len(axes.lines) == 3  # the runs and the line at 0
 
 
 def test_a_proxy_that_runs_away_leaves_gold_almost_half_of_the_height(cell: Callable[..., Cell]) -> None:
-    axes = panels(draw(Result("mine", {}, [cell(1.0)]), {"x": "sqrt_kl", "y": ["gold", "proxy"]}))[""]
+    axes = panels(draw(Result("synthetic", {}, [cell(1.0)]), {"x": "sqrt_kl", "y": ["gold", "proxy"]}))[""]
     low, high = axes.get_ylim()
     assert low < 0 < 1.0 < high and 1.0 / (high - low) > 0.4
     assert high < 4 * 2.0
@@ -104,10 +104,10 @@ def test_a_proxy_that_runs_away_leaves_gold_almost_half_of_the_height(cell: Call
 
 def test_panels_of_seeds_share_their_scales_and_hide_nothing(cell: Callable[..., Cell]) -> None:
     cells = [cell(height, seed=seed) for seed, height in enumerate((5.0, 1.0, 0.5))]
-    found = panels(draw(Result("mine", {}, cells), {"x": "sqrt_kl", "y": ["gold", "proxy"], "panels": "seed"}))
-    assert list(found) == ["seed 0", "seed 1", "seed 2"]
-    assert len({axes.get_ylim() for axes in found.values()}) == 1
-    assert found["seed 2"].get_ylim()[1] > 5.0
+    by_title = panels(draw(Result("synthetic", {}, cells), {"x": "sqrt_kl", "y": ["gold", "proxy"], "panels": "seed"}))
+    assert list(by_title) == ["seed 0", "seed 1", "seed 2"]
+    assert len({axes.get_ylim() for axes in by_title.values()}) == 1
+    assert by_title["seed 2"].get_ylim()[1] > 5.0
 
 
 def test_dots_over_an_option_are_runs_joined_through_their_means(result: Result) -> None:
@@ -116,13 +116,13 @@ def test_dots_over_an_option_are_runs_joined_through_their_means(result: Result)
     assert axes.get_xscale() == "log"
     assert [text.get_text() for text in axes.get_xticklabels()] == list(SIZES)
     for method, colour in zip(("best-of-n", "ppo"), theme.METHOD_COLOURS, strict=False):
-        mine = cells_of(result, method=method)
+        of_method = cells_of(result, method=method)
         (dots,) = [x for x in axes.lines if x.get_marker() == "o" and to_hex(x.get_color()) == colour]
         assert sorted(zip(dots.get_xdata(), dots.get_ydata(), strict=True)) == sorted(
-            (cell.settings["rm_params"], cell.metrics["peak/gold"]) for cell in mine
+            (cell.settings["rm_params"], cell.metrics["peak/gold"]) for cell in of_method
         )
-        by_size = {cell.settings["rm_params"]: [] for cell in mine}
-        for cell in mine:
+        by_size = {cell.settings["rm_params"]: [] for cell in of_method}
+        for cell in of_method:
             by_size[cell.settings["rm_params"]].append(cell.metrics["peak/gold"])
         x = sorted(by_size)
         (means,) = lines_like(axes, np.array(x), np.array([sum(by_size[each]) / 3 for each in x]))
@@ -135,26 +135,28 @@ def test_dots_over_a_metric_are_not_joined(result: Result) -> None:
     assert axes.get_xscale() == "linear"
 
 
-def test_words_have_places_in_the_order_of_sizes(result: Result) -> None:
+def test_names_have_positions_in_the_order_of_sizes(result: Result) -> None:
     for method, axes in panels(draw(result, {"x": "rm_size", "y": ["peak/gold"], "panels": "method"})).items():
         (means,) = [line for line in axes.lines if line.get_marker() != "o"]
-        mine = cells_of(result, method=method.lower())
+        of_method = cells_of(result, method=method.lower())
         assert [text.get_text() for text in axes.get_xticklabels()] == list(SIZES)
-        expected = [np.mean([c.metrics["peak/gold"] for c in mine if c.settings["rm_size"] == size]) for size in SIZES]
+        expected = [
+            np.mean([c.metrics["peak/gold"] for c in of_method if c.settings["rm_size"] == size]) for size in SIZES
+        ]
         np.testing.assert_allclose(means.get_ydata(), expected)
         assert list(means.get_xdata()) == list(axes.get_xticks()) == [0, 1, 2]
 
 
-def test_a_coefficient_of_zero_has_its_place_on_a_log_scale(cell: Callable[..., Cell]) -> None:
+def test_a_coefficient_of_zero_has_a_position_on_a_log_scale(cell: Callable[..., Cell]) -> None:
     cells = [cell(1.0, kl_coef=kl_coef) for kl_coef in (0.1, 0.0, 0.01)]
-    axes = panels(draw(Result("mine", {}, cells), {"x": "kl_coef", "y": ["peak/gold"]}))[""]
+    axes = panels(draw(Result("synthetic", {}, cells), {"x": "kl_coef", "y": ["peak/gold"]}))[""]
     assert axes.get_xscale() == "symlog"
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "0.01", "0.1"]
-    places = axes.transData.transform([(value, 0) for value in (0.0, 0.01, 0.1)])[:, 0]
-    assert (np.diff(places) > 0.2 * np.ptp(places)).all()
+    positions = axes.transData.transform([(value, 0) for value in (0.0, 0.01, 0.1)])[:, 0]
+    assert (np.diff(positions) > 0.2 * np.ptp(positions)).all()
 
 
-def test_each_metric_has_a_panel_of_its_own(result: Result) -> None:
+def test_each_metric_has_its_own_panel(result: Result) -> None:
     figure = draw(result, {"x": "rm_size", "y": ["peak/gold", "rm/val_loss"], "panels": "method"})
     labels = [axes.get_ylabel() for axes in figure.axes if axes.axison]
     assert labels == ["peak gold\n(standard deviations)"] * 2 + ["validation loss (nats)"] * 2
@@ -174,7 +176,7 @@ def test_the_legend_names_colours_and_line_styles(result: Result) -> None:
 def test_no_title_runs_into_the_next_and_no_row_has_more_than_four_panels(cell: Callable[..., Cell]) -> None:
     cells = [cell(1.0, n_comparisons=n, rm_size=size) for n in (1000, 2000, 16000) for size in ("1k", "25k")]
     for by in ("n_comparisons", ["n_comparisons", "rm_size"]):
-        figure = draw(Result("mine", {}, cells), {"x": "sqrt_kl", "y": "gold", "panels": by})
+        figure = draw(Result("synthetic", {}, cells), {"x": "sqrt_kl", "y": "gold", "panels": by})
         figure.canvas.draw()
         boxes = [axes._left_title.get_window_extent() for axes in panels(figure).values()]
         rows: dict[int, list[Any]] = {}
@@ -187,7 +189,7 @@ def test_no_title_runs_into_the_next_and_no_row_has_more_than_four_panels(cell: 
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_figure_without_colours_has_no_legend_and_is_laid_out_all_the_same(result: Result) -> None:
+def test_a_figure_without_colours_has_no_legend(result: Result) -> None:
     figure = draw(result, {"x": "rm_params", "y": "peak/gold"})
     assert png(figure).startswith(b"\x89PNG")
     (axes,) = figure.axes
@@ -195,30 +197,30 @@ def test_a_figure_without_colours_has_no_legend_and_is_laid_out_all_the_same(res
 
 
 NAMES = [
-    ({"x": "rm_sise"}, r"x=rm_sise: no policy run has that; there are method"),
-    ({"x": "rm_size", "y": "gold"}, r"y=gold: no policy run has that; there are seed, rm_params, peak/gold"),
-    ({"x": "rm_size", "y": "method"}, r"y=method: is not a number; there are seed"),
-    ({"y": ["gold", "goald"]}, r"y=goald: no curve has that; over sqrt_kl there are gold, proxy, human"),
-    ({"y": []}, r"y=\[\]: give at least one name"),
-    ({"colour": ["method", "rm_sise"]}, r"colour=rm_sise: no policy run has that; there are method"),
-    ({"panels": "kl_coef"}, r"panels=kl_coef: no policy run has that; there are method"),
+    ({"x": "rm_sise"}, r"x=rm_sise: no policy run has it; must be one of method"),
+    ({"x": "rm_size", "y": "gold"}, r"y=gold: no policy run has it; must be one of seed, rm_params, peak/gold"),
+    ({"x": "rm_size", "y": "method"}, r"y=method: is not a number; must be one of seed"),
+    ({"y": ["gold", "goald"]}, r"y=goald: no curve has it; over sqrt_kl it must be one of gold, proxy, human"),
+    ({"y": []}, r"y=\[\]: must have at least one name"),
+    ({"colour": ["method", "rm_sise"]}, r"colour=rm_sise: no policy run has it; must be one of method"),
+    ({"panels": "kl_coef"}, r"panels=kl_coef: no policy run has it; must be one of method"),
 ]
 
 
-@pytest.mark.parametrize(("part", "words"), NAMES)
-def test_a_name_that_no_run_has_is_one_line_with_those_there_are(result: Result, part: dict, words: str) -> None:
-    with pytest.raises(UserError, match=words) as refused:
+@pytest.mark.parametrize(("part", "message"), NAMES)
+def test_an_unknown_name_is_refused_in_one_line_with_the_valid_ones(result: Result, part: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
         draw(result, CURVES | part)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_kept_sign_is_drawn_as_its_mean_over_seeds_whoever_watched_each(cell: Callable[..., Cell]) -> None:
+def test_a_statistic_is_drawn_as_its_mean_over_seeds_with_different_auxiliary_rms(cell: Callable[..., Cell]) -> None:
     cells = []
     for seed in (0, 1):
-        made = cell(1.0, seed=seed, witnesses=f"test_rm.100k,member.{seed + 1}")
-        statistics_S = {"test_rm.100k": made.curve.gold_S + seed}
-        cells.append(replace(made, curve=replace(made.curve, statistics_S=statistics_S)))
-    figure = draw(Result("mine", {}, cells), {"x": "kl", "y": ["gold", "test_rm.100k"], "panels": "rm_size"})
+        run = cell(1.0, seed=seed, witnesses=f"test_rm.100k,member.{seed + 1}")
+        statistics_S = {"test_rm.100k": run.curve.gold_S + seed}
+        cells.append(replace(run, curve=replace(run.curve, statistics_S=statistics_S)))
+    figure = draw(Result("synthetic", {}, cells), {"x": "kl", "y": ["gold", "test_rm.100k"], "panels": "rm_size"})
     (axes,) = panels(figure).values()
     (line,) = lines_like(axes, cells[0].curve.kl_S, cells[0].curve.gold_S + 0.5)
     assert line.is_dashed()
@@ -227,7 +229,7 @@ def test_a_kept_sign_is_drawn_as_its_mean_over_seeds_whoever_watched_each(cell: 
 
 def test_human_judgement_cannot_be_drawn_where_no_curve_has_it(result: Result) -> None:
     without = [replace(cell, curve=replace(cell.curve, human_SP=None)) for cell in result.cells]
-    with pytest.raises(UserError, match="y=human: no curve has that; over sqrt_kl there are gold, proxy"):
+    with pytest.raises(UserError, match="y=human: no curve has it; over sqrt_kl it must be one of gold, proxy"):
         draw(replace(result, cells=without), CURVES | {"y": ["gold", "human"]})
 
 

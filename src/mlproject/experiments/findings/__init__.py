@@ -1,1 +1,1 @@
-"""What the experiments say: one module per finding reads a kept result; figures, tables and page are made from it."""
+"""Findings: one module per experiment analyses its stored result; figures, tables and the findings page show it."""

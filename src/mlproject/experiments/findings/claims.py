@@ -1,4 +1,4 @@
-"""What a finding is made of: claims with verdicts, tables, notes. One module per experiment reads its result."""
+"""The parts of a finding: claims with verdicts, tables, notes. One module per experiment analyses its result."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ VERDICTS = ("agree", "disagree", "cannot tell")
 
 @dataclass(frozen=True)
 class Claim:
-    """What somebody says, and what we measured of it.
+    """A claim from the literature and our measurement of it.
 
     Attributes:
-        paper: the claim.
-        measured: numbers with units and intervals.
+        paper: the claim, with its source.
+        measured: our measurement, with units and intervals.
         verdict: one of `VERDICTS`.
     """
 
@@ -35,11 +35,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """Everything that an experiment has to say beside its figure and table.
+    """The results of an experiment, besides its figure and table.
 
     Attributes:
-        claims: in the order of the page.
-        tables: further tables by title.
+        claims: in display order.
+        tables: additional tables by title.
         notes: sentences.
     """
 
@@ -52,21 +52,21 @@ FINDINGS = (
     "rm_size", "forecast", "rm_data", "epochs_vs_data", "val_loss", "policy_size", "kl_penalty", "rl_vs_bon",
     "kl_by_size", "label_noise", "iterated", "human_gap", "rm_choice", "early_warning",
 )  # fmt: skip
-"""Experiments whose results a module of this room reads, in the order of the page."""
+"""Experiments whose results a module of this package analyses, in display order."""
 
 
 def finding_function(name: str) -> Callable[[Result], Finding] | None:
-    """The function that reads an experiment's result; None for a user's own experiment."""
+    """The function that analyses an experiment's result; None for a user's own experiment."""
     return import_module(f"mlproject.experiments.findings.{name}").analyse if name in FINDINGS else None
 
 
 def verdict(agrees: bool | np.bool_, disagrees: bool | np.bool_) -> str:
-    """Which of the two conditions holds; where neither or both do, nothing can be said."""
+    """`agree` or `disagree`, whichever condition holds; `cannot tell` if neither or both do."""
     if bool(agrees) == bool(disagrees):
         return "cannot tell"
     return "agree" if agrees else "disagree"
 
 
-def sign_verdict(found: Estimate, expected: int) -> str:
-    """Whether an interval lies on the expected side of 0, on the other one, or on both."""
-    return verdict(found.sign == expected, found.sign == -expected)
+def sign_verdict(estimate: Estimate, expected: int) -> str:
+    """Whether an interval lies on the expected side of 0, on the other side, or on both."""
+    return verdict(estimate.sign == expected, estimate.sign == -expected)

@@ -1,4 +1,4 @@
-"""Passes over the same comparisons against new comparisons."""
+"""More epochs over the same comparisons, against more comparisons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlproject.names import Metric
 
 
 def analyse(result: Result) -> Finding:
-    """The paper's control (fig. 13): 1 x D, 4 x D, 1 x 4D."""
+    """The control experiment of the paper (figure 13): 1 x D, 4 x D, 1 x 4D."""
     few, many = (f(values_of(result, "n_comparisons")) for f in (min, max))
     most = max(values_of(result, "rm_epochs"))
     arms = {"1xD": (few, 1.0), f"{most:g}xD": (few, most), "1x4D": (many, 1.0)}
@@ -19,24 +19,24 @@ def analyse(result: Result) -> Finding:
         ("validation loss", Metric.RM_VAL_LOSS_CALIBRATED, "nats"),
         ("peak gold", Metric.PEAK_GOLD, "standard deviations"),
     ):
-        passes, data = (_gain(result, arms["1xD"], arms[arm], key) for arm in (f"{most:g}xD", "1x4D"))
+        epochs, data = (_gain(result, arms["1xD"], arms[arm], key) for arm in (f"{most:g}xD", "1x4D"))
         better = -1 if name == "validation loss" else 1
         claims.append(
             Claim(
-                f"{most:g} passes over D comparisons change {name} little; four times the data change it clearly",
-                f"paired over sizes and seeds, {unit}: {most:g}xD - 1xD {_digits(passes)}; 1x4D - 1xD {_digits(data)} "
+                f"{most:g} epochs over D comparisons change {name} little; four times the data change it clearly",
+                f"paired over sizes and seeds, {unit}: {most:g}xD - 1xD {_digits(epochs)}; 1x4D - 1xD {_digits(data)} "
                 f"(D = {few})",
                 verdict(
-                    data.sign == better and abs(passes.value) < 0.5 * abs(data.value),
-                    passes.sign == better and abs(passes.value) > 0.8 * abs(data.value),
+                    data.sign == better and abs(epochs.value) < 0.5 * abs(data.value),
+                    epochs.sign == better and abs(epochs.value) > 0.8 * abs(data.value),
                 ),
             )
         )
-    return Finding(claims=claims, notes=["Held-out losses after calibration, against gold's soft labels."])
+    return Finding(claims=claims, notes=["Validation losses after calibration, on soft labels of the gold RM."])
 
 
 def _gain(result: Result, start: tuple[int, float], end: tuple[int, float], key: str) -> Estimate:
-    """Paired difference over sizes and seeds."""
+    """Difference between two arms, paired over RM sizes and seeds."""
 
     def by_pair(arm: tuple[int, float]) -> dict[tuple[str, int], Cell]:
         cells = select(result, n_comparisons=arm[0], rm_epochs=arm[1])
@@ -46,5 +46,5 @@ def _gain(result: Result, start: tuple[int, float], end: tuple[int, float], key:
     return mean_interval(after[pair].metrics[key] - before[pair].metrics[key] for pair in before if pair in after)
 
 
-def _digits(found: Estimate) -> str:
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+def _digits(gain: Estimate) -> str:
+    return f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"

@@ -1,4 +1,4 @@
-"""Finished policy runs with the signals that need no gold, and where a stop rule would have ended them.
+"""Finished policy runs with their gold-free signals, and where a stop rule would have ended them.
 
 Axis letters: S curve points, C runs.
 """
@@ -30,7 +30,7 @@ class EvaluatedRun:
 
     Attributes:
         cell: the run in its experiment.
-        truth: what gold says of it.
+        truth: its ground truth, from gold.
         points: as measured. Length S.
         views: the points with the statistics of one test RM alone, by `SAME` and `LARGEST`.
     """
@@ -101,7 +101,7 @@ def forecast_stop(run: EvaluatedRun) -> StopIndex:
 
 
 def mean(values_C: Sequence[float] | Array, form: str = ".3f") -> str:
-    """Mean over runs with its bootstrap interval; nothing where there is no value."""
+    """Mean over runs with its bootstrap interval; empty for no runs."""
     if len(values_C) == 0:
         return ""
     low, high = bootstrap_mean(values_C)
@@ -110,7 +110,7 @@ def mean(values_C: Sequence[float] | Array, form: str = ".3f") -> str:
 
 
 def share(hits: int, total: int) -> str:
-    """A share with Wilson's interval; nothing of nothing."""
+    """A share with Wilson's interval; empty for a total of 0."""
     if total == 0:
         return ""
     low, high = wilson_interval(hits / total, total)

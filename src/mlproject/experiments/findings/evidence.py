@@ -1,7 +1,7 @@
-"""What several findings ask of curves: which ones, their laws, and how sure a mean, a difference or a trend is.
+"""Functions that several findings share: selecting cells, fitting laws, and intervals of means and trends.
 
-Seeds are the units: an interval is Student's t over the runs of different seeds, so that it speaks of another seed, not
-of other prompts.
+Seeds are the statistical units: intervals are t-intervals over runs with different seeds, so they describe variation
+between seeds, not between prompts.
 """
 
 from __future__ import annotations
@@ -18,35 +18,40 @@ from mlproject.laws import MIN_D, Estimate, Fit, fit, law_for, spearman, t_975, 
 
 
 def mean_interval(values: Iterable[float]) -> Estimate:
-    """Mean over seeds with its t-interval; values that are nan are left out."""
-    kept = np.array([value for value in values if math.isfinite(value)])
-    if len(kept) < 2:
-        return Estimate(float(kept[0]) if len(kept) else math.nan, math.nan, math.nan)
-    margin = t_975(len(kept) - 1) * float(kept.std(ddof=1)) / math.sqrt(len(kept))
-    return Estimate(float(kept.mean()), float(kept.mean()) - margin, float(kept.mean()) + margin)
+    """Mean over seeds with its t-interval; nan and infinite values are excluded."""
+    finite = np.array([value for value in values if math.isfinite(value)])
+    if len(finite) < 2:
+        return Estimate(float(finite[0]) if len(finite) else math.nan, math.nan, math.nan)
+    mean, margin = float(finite.mean()), t_975(len(finite) - 1) * float(finite.std(ddof=1)) / math.sqrt(len(finite))
+    return Estimate(mean, mean - margin, mean + margin)
+
+
+def ratio_interval(log_ratios: Iterable[float]) -> Estimate:
+    """Geometric mean of ratios with its t-interval, from their logarithms."""
+    return Estimate(*(float(np.exp(value)) for value in mean_interval(log_ratios)))
 
 
 def slope_interval(values: Sequence[float], sizes: Sequence[float]) -> Estimate:
-    """Change per tenfold size, over all runs, with its t-interval."""
+    """Change per tenfold size over all runs, with its t-interval."""
     pairs = [(value, size) for value, size in zip(values, sizes, strict=True) if math.isfinite(value)]
     line = trend([value for value, _ in pairs], [size for _, size in pairs])
     return Estimate(line.slope, *line.slope_interval)
 
 
 def select(result: Result, **settings: Any) -> list[Cell]:
-    """Cells with these settings, smallest reward model first, then by seed."""
-    found = [cell for cell in result.cells if all(cell.settings.get(k) == v for k, v in settings.items())]
-    return sorted(found, key=lambda cell: (cell.settings["rm_params"], cell.settings["seed"]))
+    """Cells with these settings, by RM size, then by seed."""
+    cells = [cell for cell in result.cells if all(cell.settings.get(k) == v for k, v in settings.items())]
+    return sorted(cells, key=lambda cell: (cell.settings["rm_params"], cell.settings["seed"]))
 
 
 def values_of(result: Result, name: str) -> list[Any]:
-    """Distinct values of a setting, in ascending order (reward-model sizes by parameters)."""
+    """Distinct values of a setting, ascending (RM sizes by number of parameters)."""
     order = {cell.settings[name]: cell.settings["rm_params"] for cell in result.cells if name in cell.settings}
     return sorted(order, key=order.__getitem__) if name == "rm_size" else sorted(order)
 
 
 def methods_of(result: Result) -> list[str]:
-    """Methods of the cells; best-of-n first."""
+    """Methods of the cells, best-of-n first."""
     return sorted({cell.settings["method"] for cell in result.cells}, key=lambda name: (name != "best-of-n", name))
 
 
@@ -62,13 +67,13 @@ def law_of(cell: Cell) -> Fit:
 
 
 def rank_correlations(cells: Sequence[Cell], value: Callable[[Cell], float], by: str = "rm_params") -> list[float]:
-    """Spearman's correlation of a value with a setting, seed by seed; 0 where either is the same throughout."""
-    found = []
+    """Spearman's correlation of a value with a setting, for each seed; 0 if either is constant."""
+    correlations = []
     for seed in seeds_of(cells):
-        mine = [cell for cell in cells if cell.settings["seed"] == seed]
-        rho = spearman([cell.settings[by] for cell in mine], [value(cell) for cell in mine])
-        found.append(0.0 if math.isnan(rho) else rho)
-    return found
+        of_seed = [cell for cell in cells if cell.settings["seed"] == seed]
+        rho = spearman([cell.settings[by] for cell in of_seed], [value(cell) for cell in of_seed])
+        correlations.append(0.0 if math.isnan(rho) else rho)
+    return correlations
 
 
 def peak_is_inside(curve: Curve) -> bool:
@@ -77,12 +82,12 @@ def peak_is_inside(curve: Curve) -> bool:
 
 
 def gold_at(curve: Curve, kl: float) -> float:
-    """Gold at a KL (nats), by straight lines between points; nan where the curve did not get there."""
+    """Gold at a KL (nats), by linear interpolation; nan if the curve did not reach it."""
     return _at(curve, curve.gold_S, kl)
 
 
 def proxy_at(curve: Curve, kl: float) -> float:
-    """Proxy score at a KL, as `gold_at`."""
+    """Proxy score at a KL (nats), like `gold_at`."""
     return _at(curve, curve.proxy_S, kl)
 
 

@@ -1,4 +1,4 @@
-"""The figure of an experiment, as its YAML file describes it."""
+"""The figure of an experiment, as specified in its YAML file."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from mlproject.plotting import theme
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PANEL_HEIGHT = {1: 3.9, 2: 3.4, 3: 2.9, 4: 2.7}  # inches, by columns
-_TITLE_WIDTH = {4: 14, 3: 20}  # characters above a panel, by columns
+_PANEL_HEIGHT = {1: 3.9, 2: 3.4, 3: 2.9, 4: 2.7}  # inches, by number of columns
+_TITLE_WIDTH = {4: 14, 3: 20}  # characters above a panel, by number of columns
 _LEGEND_HEIGHT = 0.27
 _LEGEND_WIDTH = 100  # characters
-_SAMPLE_WIDTH = 9  # of a line in the legend, in characters
+_SAMPLE_WIDTH = 9  # of a legend entry's line, in characters
 
 
 def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
-    """Curves over KL or proxy score, or a dot for each run over anything else.
+    """Curves over KL or proxy score, or one dot per run over any other x.
 
-    Runs that differ in their seed alone are drawn as their mean at each step, over a thin line for each.
+    Runs that differ only in their seed are drawn as the mean at each step, over a thin line per run.
 
     Args:
-        result: whose cells.
-        spec: `x`, `y` (names; of a curve: gold, proxy, human), `colour` and `panels` (names of settings).
+        result: the result to draw.
+        spec: `x`, `y` (names; for curves: gold, proxy, human), `colour` and `panels` (names of settings).
 
     Returns:
-        a figure as wide as a page, one panel for each value of `panels` (and each `y` where it shows dots).
+        a figure of page width with one panel per value of `panels` (and per `y` if it shows dots).
 
     Raises:
-        UserError: for a name that no cell has.
+        UserError: if no cell has a name.
     """
     table = frame(result)
     x, y, colour, panels = str(spec["x"]), names(spec["y"]), names(spec.get("colour")), names(spec.get("panels"))
@@ -60,7 +60,7 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     check_columns(table, colour, "colour")
     check_columns(table, panels, "panels")
     colours = _colours([values for values, _ in groups(table, colour)])
-    mean = along and any(are_repeats(mine, settings) for _, mine in groups(table, list({*panels, *colour})))
+    mean = along and any(are_repeats(repeats, settings) for _, repeats in groups(table, list({*panels, *colour})))
     legend = _legend(colour, colours, y if along else [], mean)
     shown = [y] if along else [[name] for name in y]
     parts = [(scores, values, cells) for scores in shown for values, cells in groups(table, panels)]
@@ -70,7 +70,7 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     places = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     halves = [figure.add_subfigure(places[row]) for row in range(len(heights))]
     above = halves[0]
-    shared = panels == ["seed"] or (not along and len(y) == 1)  # the same quantity, over the same range
+    shared = panels == ["seed"] or (not along and len(y) == 1)  # same quantity, same range
     grid = above.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
     for index, (scores, values, cells) in enumerate(parts):
         axes = grid.flat[index]
@@ -80,11 +80,11 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
         limit_ticks(axes, 7 if columns < 3 else 5)
         if not along:
             scale_dots(axes, table, x, scores[0], x in settings)
-        for chosen, mine in groups(cells, colour):
+        for key, runs in groups(cells, colour):
             if along:
-                draw_curves(axes, mine, x, scores, colours[labels.key(chosen)], are_repeats(mine, settings))
+                draw_curves(axes, runs, x, scores, colours[labels.key(key)], are_repeats(runs, settings))
             else:
-                draw_dots(axes, mine, x, scores[0], colours[labels.key(chosen)], joined=x in settings)
+                draw_dots(axes, runs, x, scores[0], colours[labels.key(key)], joined=x in settings)
         if along:
             frame_curves(axes, table if shared else cells, x, scores)
         axes.tick_params(labelbottom=True)
@@ -98,20 +98,20 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
 
 def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
     if not y:
-        raise UserError("y=[]: give at least one name")
+        raise UserError("y=[]: must have at least one name.")
     if not along:
         check_columns(table, [x], "x")
         check_columns(table, y, "y", numbers=True)
         return
     curves = list(table.get(CURVE_COLUMN, []))
-    signs = dict.fromkeys(name for curve in curves for name in curve.statistics_S)
-    there = [name for name in (*STYLES, *signs) if any(values_along(curve, name) is not None for curve in curves)]
-    if unknown := [name for name in y if name not in there]:
-        raise UserError(f"y={', '.join(unknown)}: no curve has that; over {x} there are {', '.join(there)}")
+    statistics = dict.fromkeys(name for curve in curves for name in curve.statistics_S)
+    valid = [name for name in (*STYLES, *statistics) if any(values_along(curve, name) is not None for curve in curves)]
+    if unknown := [name for name in y if name not in valid]:
+        raise UserError(f"y={', '.join(unknown)}: no curve has it; over {x} it must be one of {', '.join(valid)}.")
 
 
 def _layout(titles: Sequence[str]) -> tuple[int, int]:
-    """Rows and columns of panels, as many in a row as their titles leave room for."""
+    """Numbers of rows and columns of panels; a row has as many as their titles leave room for."""
     longest = max(map(len, titles))
     most = next((columns for columns, room in _TITLE_WIDTH.items() if longest <= room), 2)
     rows = math.ceil(len(titles) / most)
@@ -119,16 +119,16 @@ def _layout(titles: Sequence[str]) -> tuple[int, int]:
 
 
 def _colours(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """By key: shades for what has an order, colours that differ for a few words that have none."""
+    """Colour by key: shades for ordered values, distinct colours for a few unordered names."""
     values = [value for key in keys for value in key.values()]
     unordered = all(isinstance(value, str) and value not in SIZES for value in values)
     few = 1 < len(keys) <= len(theme.METHOD_COLOURS) and len(values) == len(keys)
-    found = theme.METHOD_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
-    return dict(zip([labels.key(key) for key in keys], found, strict=True))
+    colours = theme.METHOD_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
+    return dict(zip([labels.key(key) for key in keys], colours, strict=True))
 
 
 def _legend(colour: Sequence[str], colours: Mapping[str, str], scores: Sequence[str], mean: bool) -> list[Any]:
-    """Rows of (heading, entries): colours, as many in a row as fit; then line styles."""
+    """Legend rows (heading, entries): colours, as many per row as fit; then line styles."""
     rows: list[tuple[str, list[Any]]] = []
     width = math.inf
     for text, shade in colours.items() if colour else ():

@@ -1,7 +1,7 @@
-"""The peak predicted: from other reward models alone, and from the first half of the way; what stopping there costs.
+"""Forecasts of the peak from other reward models and from the first half of the way, and the cost of stopping there.
 
-Every curve's prior comes from the curves of the other RM sizes (leave one size out). Only curves that peak before their
-last point have a measured peak to be compared with.
+The prior of a curve comes from the curves of the other RM sizes (leave one size out). Only curves that peak before
+their last point have a measured peak to compare with.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FEW_PROMPTS = 128
 
 
 def analyse(result: Result) -> Finding:
-    """Accuracy of forecasts and regret of stopping at them."""
+    """Accuracy of the forecasts, and regret of stopping where they say."""
     claims, tables = [], {}
     for method in methods_of(result):
         cells = select(result, method=method)
@@ -35,21 +35,21 @@ def analyse(result: Result) -> Finding:
             [_row(name, half[name]) for name in runs] + [_row("other sizes and the first point alone", before)]
         )
         tables[f"Leave one size out, {method}: predicted from the other sizes and the first point"] = _by_size(before)
-        tables[f"Regret of where a run is stopped, {method} (gold below the oracle's, standard deviations)"] = regret
+        tables[f"Regret by stopping rule, {method} (gold below the oracle's, standard deviations)"] = regret
         claims += [_half_way(method, half[SIZES]), _left_out(method, before), _worth(method, regret)]
     return Finding(
         claims=claims,
         tables=tables,
         notes=[
-            "The forecast's few constants were set on world 1; this is world 0, of which it knew nothing.",
+            "The constants of the forecast were chosen on world 1; this is world 0.",
             "Regret compares the mean gold of measured points; `fixed KL` is the best single KL in hindsight, over all "
-            "these curves; `best proxy` is the point of the highest proxy score.",
+            "curves; `best proxy` is the point with the highest proxy score.",
         ],
     )
 
 
 def _prior(cells: Sequence[Cell], left_out: str) -> Prior:
-    """What the curves of all other sizes say about this one."""
+    """The prior of an RM size from the curves of all other sizes."""
     others: dict[int, list[Curve]] = {}
     for cell in cells:
         if cell.settings["rm_size"] != left_out:
@@ -59,18 +59,18 @@ def _prior(cells: Sequence[Cell], left_out: str) -> Prior:
 
 
 def _follow(cell: Cell, priors: Mapping[str, Prior], name: str) -> list[Prediction]:
-    """What the forecast says after each point."""
+    """The prediction after each point."""
     curve = cell.curve
     if name == FEW:
-        kept = slice(0, _FEW_PROMPTS)
-        curve = Curve(curve.steps_S, curve.kl_S, curve.proxy_SP[:, kept], curve.gold_SP[:, kept])
+        few = slice(0, _FEW_PROMPTS)
+        curve = Curve(curve.steps_S, curve.kl_S, curve.proxy_SP[:, few], curve.gold_SP[:, few])
     prior = None if name == NONE else priors[cell.settings["rm_size"]]
     forecast = Forecast(cell.settings["method"], prior, cell.settings.get("eval_samples", 1))
     return [forecast.update(point) for point in curve]
 
 
 def _errors(cells: Sequence[Cell], runs: Sequence[Sequence[Prediction]], share: float) -> pd.DataFrame:
-    """One row per curve with a measured peak: errors of the prediction made after a share of the way to it."""
+    """One row per curve with a measured peak: errors of the prediction after a share of the way to it, in KL."""
     rows = []
     for cell, predictions in zip(cells, runs, strict=True):
         curve = cell.curve
@@ -97,28 +97,28 @@ def _errors(cells: Sequence[Cell], runs: Sequence[Sequence[Prediction]], share: 
     return pd.DataFrame(rows)
 
 
-def _row(name: str, found: pd.DataFrame) -> dict[str, str | int]:
-    def quantiles(errors: pd.Series) -> str:
-        return " / ".join(f"{x:+.0%}" for x in np.nanpercentile(errors, [10, 50, 90])) if errors.notna().any() else ""
+def _row(name: str, errors: pd.DataFrame) -> dict[str, str | int]:
+    def quantiles(column: pd.Series) -> str:
+        return " / ".join(f"{x:+.0%}" for x in np.nanpercentile(column, [10, 50, 90])) if column.notna().any() else ""
 
     return {
         "forecast": name,
-        "curves": len(found),
-        "KL error 10 / 50 / 90 %": quantiles(found["KL error"]),
-        "KL within 25 %": f"{(found['KL error'].abs() < 0.25).mean():.0%}",
-        "gold error 10 / 50 / 90 %": quantiles(found["gold error"]),
-        "gold within 5 %": f"{(found['gold error'].abs() < 0.05).mean():.0%}",
-        "gold within 10 %": f"{(found['gold error'].abs() < 0.10).mean():.0%}",
-        "95 % intervals cover KL, gold": f"{found['KL covered'].mean():.0%}, {found['gold covered'].mean():.0%}",
-        "gold-scored responses (median)": int(found["gold responses"].median()),
+        "curves": len(errors),
+        "KL error 10 / 50 / 90 %": quantiles(errors["KL error"]),
+        "KL within 25 %": f"{(errors['KL error'].abs() < 0.25).mean():.0%}",
+        "gold error 10 / 50 / 90 %": quantiles(errors["gold error"]),
+        "gold within 5 %": f"{(errors['gold error'].abs() < 0.05).mean():.0%}",
+        "gold within 10 %": f"{(errors['gold error'].abs() < 0.10).mean():.0%}",
+        "95 % intervals cover KL, gold": f"{errors['KL covered'].mean():.0%}, {errors['gold covered'].mean():.0%}",
+        "gold-scored responses (median)": int(errors["gold responses"].median()),
     }
 
 
-def _by_size(found: pd.DataFrame) -> pd.DataFrame:
-    """Predicted against measured, mean over the seeds of a size."""
-    means = found.groupby("RM size", sort=False)[["predicted KL", "peak KL", "predicted gold", "peak gold"]].mean()
-    covered = found.groupby("RM size", sort=False)[["KL covered", "gold covered"]].sum()
-    counts = found.groupby("RM size", sort=False).size()
+def _by_size(errors: pd.DataFrame) -> pd.DataFrame:
+    """Predicted and measured peaks, mean over the seeds of an RM size."""
+    means = errors.groupby("RM size", sort=False)[["predicted KL", "peak KL", "predicted gold", "peak gold"]].mean()
+    covered = errors.groupby("RM size", sort=False)[["KL covered", "gold covered"]].sum()
+    counts = errors.groupby("RM size", sort=False).size()
     table = means.map("{:.2f}".format)
     for name in covered:
         table[name] = [f"{hits} of {count}" for hits, count in zip(covered[name], counts, strict=True)]
@@ -136,20 +136,20 @@ def _regret(cells: Sequence[Cell], runs: Mapping[str, Sequence[Sequence[Predicti
     for name, indices in rules.items():
         golds = [cell.curve.gold_S for cell in cells]
         lost = np.array([gold_S.max() - gold_S[i] for gold_S, i in zip(golds, indices, strict=True)])
-        kept = np.mean([gold_S[i] / gold_S.max() for gold_S, i in zip(golds, indices, strict=True)])
+        retained = np.mean([gold_S[i] / gold_S.max() for gold_S, i in zip(golds, indices, strict=True)])
         rows.append(
             {
                 "rule": name,
                 "mean regret": lost.mean(),
                 "largest": lost.max(),
-                "share of the oracle's gain kept": f"{kept:.0%}",
+                "share of the oracle's gain": f"{retained:.0%}",
             }
         )
     return pd.DataFrame(rows).round(3)
 
 
 def _stop(cell: Cell, predictions: Sequence[Prediction]) -> int:
-    """Index of the first point at which `stop=forecast` ends a run; the last one where it never does."""
+    """Index of the point at which `stop=forecast` ends a run; the last one if it never does."""
     hits = [i for i, (kl, p) in enumerate(zip(cell.curve.kl_S, predictions, strict=True)) if kl >= p.loses_beyond_kl]
     return hits[0] if hits else len(predictions) - 1
 
@@ -165,22 +165,22 @@ def _fixed(curves: Sequence[Curve]) -> list[int]:
     return [last_within(curve, float(best)) for curve in curves]
 
 
-def _half_way(method: str, found: pd.DataFrame) -> Claim:
-    near_kl, near_gold = (found["KL error"].abs() < 0.25).mean(), (found["gold error"].abs() < 0.05).mean()
+def _half_way(method: str, errors: pd.DataFrame) -> Claim:
+    near_kl, near_gold = (errors["KL error"].abs() < 0.25).mean(), (errors["gold error"].abs() < 0.05).mean()
     return Claim(
-        f"Our aim: half way to the peak, its KL is known within 25 % and its gold within 5 % in 90 % of runs, {method}",
-        f"{near_kl:.0%} and {near_gold:.0%} of {len(found)} curves",
+        f"Our aim: half way to the peak, its KL is predicted within 25 % and gold within 5 % in 90 % of runs, {method}",
+        f"{near_kl:.0%} and {near_gold:.0%} of {len(errors)} curves",
         verdict(near_kl >= 0.9 and near_gold >= 0.9, near_kl < 0.8 or near_gold < 0.8),
     )
 
 
-def _left_out(method: str, found: pd.DataFrame) -> Claim:
-    near, covered = (found["gold error"].abs() < 0.05).mean(), found["gold covered"].mean()
+def _left_out(method: str, errors: pd.DataFrame) -> Claim:
+    near, covered = (errors["gold error"].abs() < 0.05).mean(), errors["gold covered"].mean()
     return Claim(
-        "Peak gold of a size never seen is predicted by the trends over other sizes (section 3.2; our aim: within 5 %, "
-        f"interval covers in 90 %), {method}",
-        f"within 5 % on {near:.0%} of {len(found)} curves, median error {found['gold error'].abs().median():.0%}; the "
-        f"interval covers {covered:.0%}",
+        "Peak gold of a new RM size is predicted by the trends over other sizes (section 3.2; our aim: within 5 %, "
+        f"interval coverage 90 %), {method}",
+        f"within 5 % for {near:.0%} of {len(errors)} curves, median error {errors['gold error'].abs().median():.0%}; "
+        f"interval coverage {covered:.0%}",
         verdict(near >= 0.9 and covered >= 0.9, near < 0.5),
     )
 

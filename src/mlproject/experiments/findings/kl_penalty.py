@@ -1,4 +1,4 @@
-"""PPO with a KL penalty: another frontier, or early stopping?"""
+"""PPO with a KL penalty: a better frontier, or equivalent to early stopping?"""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
 
 GRID = 12
-"""KL values, evenly spaced in sqrt(KL), at which two frontiers are compared."""
+"""Number of KL values, evenly spaced in sqrt(KL), at which two frontiers are compared."""
 
 
-NOTABLE = 0.05
-"""Gold, standard deviations, from which on a difference matters to anybody."""
+RELEVANT = 0.05
+"""Smallest relevant difference of gold, standard deviations."""
 
 
 def analyse(result: Result) -> Finding:
-    """Each coefficient against coefficient 0 of the same seed, at matched KL."""
+    """Each coefficient against coefficient 0 with the same seed, at matched KL."""
     coefs = values_of(result, "kl_coef")
     cells = {(cell.settings["kl_coef"], cell.settings["seed"]): cell for cell in result.cells}
     seeds = seeds_of(result.cells)
@@ -33,9 +33,9 @@ def analyse(result: Result) -> Finding:
             {
                 "coefficient": f"{coef:g}",
                 "final KL (nats)": str(mean_interval(float(a.curve.kl_S[-1]) for a, _ in pairs)),
-                "gold at matched KL, less coefficient 0": str(frontier[coef]),
-                "proxy less gold at matched KL, less coefficient 0": str(gaps[coef]),
-                "final gold, less coefficient 0 stopped at that KL": str(ended),
+                "gold at matched KL, minus coefficient 0": str(frontier[coef]),
+                "proxy minus gold at matched KL, minus coefficient 0": str(gaps[coef]),
+                "final gold, minus coefficient 0 stopped at that KL": str(ended),
             }
         )
     finals = [np.mean([cells[coef, seed].curve.kl_S[-1] for seed in seeds if (coef, seed) in cells]) for coef in coefs]
@@ -54,30 +54,32 @@ def analyse(result: Result) -> Finding:
         ),
         Claim(
             "Gold at a given KL does not improve (fig. 9; the RLHF book: a larger penalty over-optimizes less)",
-            _worded(frontier),
+            _joined(frontier),
             _frontier_verdict(list(frontier.values())),
         ),
         Claim(
-            "The proxy gets higher at a given KL: the gap to gold is strictly larger (section 3.6)",
-            _worded(gaps),
+            "The proxy score at a given KL is higher: the gap to gold is strictly larger (section 3.6)",
+            _joined(gaps),
             verdict(all(g.sign > 0 for g in gaps.values()), any(g.sign < 0 for g in gaps.values())),
         ),
         Claim(
-            "A penalty acts like early stopping: its last policy is as good as one of coefficient 0 at that KL",
-            f"final gold less gold of coefficient 0 at the same KL, over all coefficients and seeds: {stop}",
-            verdict(stop.sign == 0 and abs(stop.value) < 2 * NOTABLE, stop.sign != 0 and abs(stop.value) > 2 * NOTABLE),
+            "A penalty acts like early stopping: its final policy is as good as that of coefficient 0 at the same KL",
+            f"final gold minus gold of coefficient 0 at the same KL, over all coefficients and seeds: {stop}",
+            verdict(
+                stop.sign == 0 and abs(stop.value) < 2 * RELEVANT, stop.sign != 0 and abs(stop.value) > 2 * RELEVANT
+            ),
         ),
         Claim(
             "So no coefficient raises peak gold",
-            f"highest peak gold of any coefficient above 0, less that of coefficient 0: {peaks}",
-            verdict(peaks.value < NOTABLE, peaks.sign > 0 and peaks.value > NOTABLE),
+            f"highest peak gold of any coefficient above 0, minus that of coefficient 0: {peaks}",
+            verdict(peaks.value < RELEVANT, peaks.sign > 0 and peaks.value > RELEVANT),
         ),
     ]
     return Finding(claims=claims, tables={"Against coefficient 0, at matched KL": pd.DataFrame(rows)})
 
 
 def _matched(a: Cell, b: Cell) -> np.ndarray:
-    """KL values that both curves reach, nats; those below 1 nat say little."""
+    """KL values that both curves reach, nats; from 1 nat on if possible, since smaller ones are uninformative."""
     reach = min(float(a.curve.kl_S.max()), float(b.curve.kl_S.max()))
     return np.square(np.linspace(1.0, np.sqrt(reach), GRID)) if reach > 1 else np.array([reach])
 
@@ -92,7 +94,7 @@ def _gap(a: Cell, b: Cell) -> float:
 
 
 def _early_stop(a: Cell, b: Cell) -> float:
-    """Mean gold of the last quarter of a run, less that of coefficient 0 at that KL; nan where it never got there."""
+    """Mean gold of the last quarter of a run minus that of coefficient 0 at the same KL; nan if it never got there."""
     last = range(3 * len(a.curve) // 4, len(a.curve))
     return float(np.mean([a.curve.gold_S[i] - gold_at(b.curve, float(a.curve.kl_S[i])) for i in last]))
 
@@ -101,17 +103,17 @@ def _peak_gain(cells: dict[tuple[float, int], Cell], coefs: list[float], seeds: 
     """The best coefficient's gain in peak gold over coefficient 0."""
 
     def gain(coef: float) -> Estimate:
-        known = [seed for seed in seeds if (coef, seed) in cells]
-        peaks = ([cells[c, seed].curve.peak().gold for seed in known] for c in (coef, coefs[0]))
+        paired = [seed for seed in seeds if (coef, seed) in cells]
+        peaks = ([cells[c, seed].curve.peak().gold for seed in paired] for c in (coef, coefs[0]))
         return mean_interval(a - b for a, b in zip(*peaks, strict=True))
 
-    return max((gain(coef) for coef in coefs[1:]), key=lambda found: found.value)
+    return max((gain(coef) for coef in coefs[1:]), key=lambda estimate: estimate.value)
 
 
-def _worded(found: dict[float, Estimate]) -> str:
-    return "; ".join(f"{coef:g}: {interval}" for coef, interval in found.items())
+def _joined(by_coefficient: dict[float, Estimate]) -> str:
+    return "; ".join(f"{coef:g}: {estimate}" for coef, estimate in by_coefficient.items())
 
 
-def _frontier_verdict(found: list[Estimate]) -> str:
-    better = [each.value > NOTABLE and each.sign > 0 for each in found]
-    return verdict(all(each.sign <= 0 or each.value < NOTABLE for each in found), any(better))
+def _frontier_verdict(gains: list[Estimate]) -> str:
+    better = [gain.value > RELEVANT and gain.sign > 0 for gain in gains]
+    return verdict(all(gain.sign <= 0 or gain.value < RELEVANT for gain in gains), any(better))

@@ -1,4 +1,4 @@
-"""What figures call settings, values and metrics."""
+"""Labels of settings, values and metrics in figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlproject.models.sizes import SIZES
 from mlproject.names import Metric
 
 SCORE = "score above the initial policy\n(standard deviations)"
-"""Label of an axis that gold, proxy and human share."""
+"""Label of an axis for gold, proxy and human scores."""
 
 _LABELS = {
     "sqrt_kl": "$\\sqrt{\\mathrm{KL}}$ from the initial policy (square-root nats)",
@@ -27,49 +27,44 @@ _LABELS = {
     Metric.DROP_GOLD: "gold lost after the peak\n(standard deviations)",
     Metric.RM_VAL_LOSS: "validation loss (nats)",
     Metric.RM_VAL_ACCURACY: "validation accuracy",
-    "rm_params": "reward model, by its parameters",
+    "rm_params": "RM parameters",
     "kl_coef": "KL coefficient (gold standard deviations per nat)",
 }
-_SETTINGS = {"rm_size": "RM size", "kl_coef": "KL coefficient", "n_comparisons": "comparisons", "rm_epochs": "passes"}
+_SETTINGS = {"rm_size": "RM size", "kl_coef": "KL coefficient", "n_comparisons": "comparisons", "rm_epochs": "epochs"}
 _VALUES = {"ppo": "PPO", "dpo": "DPO"}
 
 
 def axis_label(name: str) -> str:
-    """With units; a metric that is not known here stands for itself."""
+    """Label of an axis, with its unit; an unknown metric is its own label."""
     return _LABELS.get(name, name if "/" in name else setting(name))
 
 
 def score(name: str) -> str:
-    """A score or kept sign as a legend has it: `test RM 100k` for `test_rm.100k`."""
-    return name.replace("_rm.", " RM ").replace("rm_gap.", "proxy less test RM ")
+    """Legend label of a score or statistic: `test RM 100k` for `test_rm.100k`."""
+    return name.replace("_rm.", " RM ").replace("rm_gap.", "proxy minus test RM ")
 
 
 def setting(name: str) -> str:
-    """An option as people read it."""
+    """Display name of an option."""
     return _SETTINGS.get(name, name.replace("_", " "))
 
 
-def value(given: Any) -> str:
+def value(raw: Any) -> str:
     """A value in few characters: 32k for 32000."""
-    if isinstance(given, int | np.integer) and given >= 1000:
-        return f"{given / 1000:.3g}k"
-    if isinstance(given, int | float | np.number):
-        return f"{given:g}"
-    return _VALUES.get(given, str(given) or "none")
+    if isinstance(raw, int | np.integer) and raw >= 1000:
+        return f"{raw / 1000:.3g}k"
+    if isinstance(raw, int | float | np.number):
+        return f"{raw:g}"
+    return _VALUES.get(raw, str(raw) or "none")
 
 
 def group(values: Mapping[str, Any]) -> str:
-    """Values of a group, each with its setting where it does not speak for itself.
-
-    Nothing is said of a setting that a run does not have (nan, empty).
-    """
-    said = {name: given for name, given in values.items() if not pd.isna(given) and given != ""}
-    plain = {name for name, given in said.items() if isinstance(given, str) and given not in SIZES}
-    return ", ".join(
-        value(given) if name in plain else f"{setting(name)} {value(given)}" for name, given in said.items()
-    )
+    """Label of a group: its values, sizes and numbers with their settings; missing values (nan, empty) are left out."""
+    present = {name: raw for name, raw in values.items() if not pd.isna(raw) and raw != ""}
+    plain = {name for name, raw in present.items() if isinstance(raw, str) and raw not in SIZES}
+    return ", ".join(value(raw) if name in plain else f"{setting(name)} {value(raw)}" for name, raw in present.items())
 
 
 def key(values: Mapping[str, Any]) -> str:
-    """What a colour stands for: the bare value of a single setting, as its legend names the setting."""
+    """Label of a colour: the bare value of a single setting, which the legend names; otherwise that of the group."""
     return value(next(iter(values.values()))) if len(values) == 1 else group(values)

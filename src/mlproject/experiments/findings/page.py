@@ -1,4 +1,4 @@
-"""The findings page: a section per experiment whose result is kept."""
+"""The findings page: one section per stored result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlproject.experiments.spec import Experiment, load_experiment
 from mlproject.plotting.png import png
 
 FIGURES = Path("figures", "findings")
-"""Where figures lie beside the page."""
+"""Folder of the figures, relative to the page."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Section:
     """One experiment on the page.
 
     Attributes:
-        name: of the experiment.
-        experiment: its YAML file.
-        cells, seeds, preset, quick: how it was made.
-        figure: link.
-        table: Markdown.
-        claims, notes, tables: of its reader; the tables as Markdown, by title.
+        name: name of the experiment.
+        experiment: content of its YAML file.
+        cells, seeds, preset, quick: how it was run.
+        figure: link to its figure.
+        table: its table, as Markdown.
+        claims, notes, tables: its finding; the tables as Markdown, by title.
     """
 
     name: str
@@ -51,21 +51,21 @@ def write_page(results: Path, page: Path) -> list[Path]:
     """Write the page and its figures.
 
     Args:
-        results: folder with kept results.
-        page: file to write; figures go into `figures/findings` beside it.
+        results: folder with stored results.
+        page: file to write; figures are written to `figures/findings` beside it.
 
     Returns:
-        what was written; the same results give the same bytes.
+        the files written; equal results give equal bytes.
 
     Raises:
-        UserError: where nothing is kept, or a kept curve is not the one that was measured.
+        UserError: if there are no stored results, or a stored curve was changed.
     """
-    kept = {path.stem for path in results.glob("*.json")}
-    if not kept:
+    stored = {path.stem for path in results.glob("*.json")}
+    if not stored:
         raise UserError(
-            f"results={results}: nothing is kept there; run `experiment --name rm_size --results {results}` first"
+            f"results={results}: contains no results. Run `experiment --name rm_size --results {results}` first."
         )
-    ordered = [name for name in FINDINGS if name in kept] + sorted(kept - set(FINDINGS))
+    ordered = [name for name in FINDINGS if name in stored] + sorted(stored - set(FINDINGS))
     drawn: dict[Path, bytes] = {}
     sections = [_section(name, results, page.parent, drawn) for name in ordered]
     environment = Environment(
@@ -83,16 +83,16 @@ def write_page(results: Path, page: Path) -> list[Path]:
 
 
 def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -> Section:
-    result, read = load_result(name, results), finding_function(name)
+    result, analyse = load_result(name, results), finding_function(name)
     quick = bool(result.about.get("quick"))
-    experiment, found = load_experiment(name, quick), Finding(claims=[])
+    experiment, finding = load_experiment(name, quick), Finding(claims=[])
     if quick:
-        found = Finding(claims=[], notes=["Made in the quick size: too small to judge any claim."])
-    elif read:
+        finding = Finding(claims=[], notes=["Run with quick=true: too small to evaluate any claim."])
+    elif analyse:
         try:
-            found = read(result)
+            finding = analyse(result)
         except ValueError as error:  # a fit or a trend with too few points
-            found = Finding(claims=[], notes=[f"Not judged: {error}."])
+            finding = Finding(claims=[], notes=[f"Claims not evaluated: {error}."])
     figure = folder / FIGURES / f"{name}.png"
     drawn[figure] = png(draw(result, experiment.figure))
     return Section(
@@ -104,7 +104,7 @@ def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -
         quick=quick,
         figure=(FIGURES / f"{name}.png").as_posix(),
         table=to_markdown(tabulate(result, experiment.table)),
-        claims=found.claims,
-        notes=found.notes,
-        tables={title: to_markdown(table) for title, table in found.tables.items()},
+        claims=finding.claims,
+        notes=finding.notes,
+        tables={title: to_markdown(table) for title, table in finding.tables.items()},
     )

@@ -1,4 +1,4 @@
-"""What stands in one panel of a figure: curves over KL or proxy score, or a dot for each run.
+"""The contents of one panel of a figure: curves over KL or proxy score, or one dot per run.
 
 Axis letters: S curve points.
 """
@@ -18,6 +18,7 @@ from mlproject.experiments.findings.frame import CURVE_COLUMN, in_order
 from mlproject.experiments.findings.labels import value as value_label
 from mlproject.names import Metric
 from mlproject.plotting import theme
+from mlproject.plotting.curve_figure import plot_gold_band, score_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,21 +31,20 @@ STYLES: Mapping[str, theme.Style] = {
     "proxy": {**theme.PROXY_LINE, "linewidth": 1.3},
     "human": {"linestyle": (0, (4, 1.5, 1, 1.5)), "linewidth": 1.4},
 }
-"""Scores of a curve, and how each is drawn."""
+"""Line style of each score of a curve."""
 
-SIGN_LINE: theme.Style = {"linestyle": (0, (1, 1.2)), "linewidth": 1.5}
-"""A sign that runs kept, such as a test RM's gain."""
+STATISTIC_LINE: theme.Style = {"linestyle": (0, (1, 1.2)), "linewidth": 1.5}
+"""Line style of a stored statistic, such as the score of a test RM."""
 
 RUN_LINE: theme.Style = {"linewidth": 0.7, "alpha": 0.5}
-"""One run of several that a mean is taken over."""
+"""Line style of a single run below the mean over runs."""
 
 _LOGARITHMIC = ("n_comparisons", "rm_params", "kl_coef", Metric.PEAK_KL, Metric.CURVE_KL)
 _REPEATS = ("seed", "world_seed", "witnesses")
-_GOLD_SHARE = 0.45  # of the height of a panel belongs to gold, at least; a proxy that rises higher leaves it
 
 
 def values_along(curve: Curve, name: str) -> Array | None:
-    """A score, distance or kept sign of each curve point; None where the curve does not have it. Shape: (S,)."""
+    """A score, distance or statistic at each curve point; None if the curve does not have it. Shape: (S,)."""
     return {
         **curve.statistics_S,
         "sqrt_kl": curve.sqrt_kl_S,
@@ -56,27 +56,27 @@ def values_along(curve: Curve, name: str) -> Array | None:
 
 
 def style(name: str) -> theme.Style:
-    """How a score or sign is drawn."""
-    return STYLES.get(name, SIGN_LINE)
+    """Line style of a score or statistic."""
+    return STYLES.get(name, STATISTIC_LINE)
 
 
 def are_repeats(cells: pd.DataFrame, settings: Collection[str]) -> bool:
-    """Whether runs differ in their seeds alone and have the same steps, so that a mean over them means something."""
+    """Whether runs differ only in their seeds and have the same steps, so that they can be averaged."""
     same = all(cells[name].nunique(dropna=False) == 1 for name in settings if name not in _REPEATS)
     return len(cells) > 1 and same and len({tuple(curve.steps_S) for curve in cells[CURVE_COLUMN]}) == 1
 
 
 def draw_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str], colour: str, mean: bool) -> None:
-    """Curves of one colour.
+    """Draw curves in one colour.
 
     Args:
-        axes: to draw in.
-        cells: runs.
-        x: distance or proxy score; see `experiments.CURVE_AXES`.
-        y: scores; of the first, single runs and standard errors are shown.
-        colour: of all lines.
-        mean: the runs are repeats: a mean at each step, over thin lines of the single runs; otherwise a line per run,
-            gold with a band of one standard error over prompts.
+        axes: the axes to draw in.
+        cells: the runs.
+        x: one of `CURVE_AXES`.
+        y: scores; single runs are shown for the first one.
+        colour: colour of all lines.
+        mean: draw the mean at each step over thin lines of the single runs; otherwise a line per run, and for gold a
+            band of one standard error over prompts.
     """
     curves = list(cells[CURVE_COLUMN])
     for name in y:
@@ -91,55 +91,53 @@ def draw_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str], colou
             axes.plot(*line, color=colour, **style(name))
     if "gold" in y and not mean:
         for curve in curves:
-            _band(axes, curve, values_along(curve, x), colour)
+            x_S = values_along(curve, x)
+            if x_S is not None:
+                plot_gold_band(axes, curve, x_S, colour)
 
 
 def frame_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str]) -> None:
-    """Limits of a panel of curves: from 0 on, and high enough for all scores but a proxy that runs away."""
+    """Set the limits of a panel of curves: x from 0, y for all scores, except that the proxy may leave the panel."""
     axes.axhline(0, color="#9aa0ac", linewidth=0.8, zorder=1)
     axes.set_xlim(0, 1.03 * max(_all(cells, x).max(), 1e-6))
-    rest = [name for name in y if name != "proxy"]
-    if rest and len(rest) < len(y):
-        values = np.concatenate([_all(cells, name) for name in rest])
-        low, high = min(float(values.min()), 0.0), float(values.max())
-        high = max(high, min(float(_all(cells, "proxy").max()), low + (high - low) / _GOLD_SHARE))
-        margin = 0.05 * (high - low) or 1.0
-        axes.set_ylim(low - margin, high + margin)
+    others = [name for name in y if name != "proxy"]
+    if others and len(others) < len(y):
+        axes.set_ylim(score_limits([_all(cells, name) for name in others], [_all(cells, "proxy")]))
 
 
 def draw_dots(axes: Axes, cells: pd.DataFrame, x: str, y: str, colour: str, joined: bool) -> None:
-    """A dot per run; joined through the means at each x, which may be a word that `scale_dots` has given a place."""
-    places = axes.convert_xunits(cells[x])
-    axes.plot(places, cells[y], "o", color=colour, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6)
+    """Draw a dot per run, joined through the means at each x; `scale_dots` has given a position to names."""
+    positions = axes.convert_xunits(cells[x])
+    axes.plot(positions, cells[y], "o", color=colour, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6)
     if joined:
-        means = cells[y].groupby(places).mean()
+        means = cells[y].groupby(positions).mean()
         axes.plot(means.index, means, color=colour, linewidth=1.5)
 
 
 def limit_ticks(axes: Axes, most: int) -> None:
-    """At most so many ticks on each axis."""
+    """Limit the number of ticks on each axis."""
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
 
 def scale_dots(axes: Axes, table: pd.DataFrame, x: str, y: str, option: bool) -> None:
-    """Scales that fit the names: a place for each word, a tick at each value of an option that has a log scale.
+    """Set the scales of a panel of dots: a position per name, or a tick at each value of an option with a log scale.
 
     Args:
-        axes: without anything drawn yet.
-        table: every run of the figure.
-        x, y: what is drawn.
-        option: x is an option.
+        axes: empty axes.
+        table: all runs of the figure.
+        x, y: names of the columns to be drawn.
+        option: whether x is an option.
     """
     values = in_order(table[x].dropna())
     if not pd.api.types.is_numeric_dtype(table[x]):
         axes.xaxis.update_units([str(value) for value in values])
         axes.set_xticks(range(len(values)), [value_label(value) for value in values])
     elif option and x in _LOGARITHMIC:
-        said = dict(zip(table[x], table["rm_size"], strict=True)) if x == "rm_params" and "rm_size" in table else {}
+        sizes = dict(zip(table[x], table["rm_size"], strict=True)) if x == "rm_params" and "rm_size" in table else {}
         smallest = min((value for value in values if value > 0), default=1)
         axes.set_xscale("symlog", linthresh=smallest, linscale=0.5) if min(values) <= 0 else axes.set_xscale("log")
-        axes.set_xticks(values, [said.get(each, value_label(each)) for each in values])
+        axes.set_xticks(values, [sizes.get(each, value_label(each)) for each in values])
         axes.set_xticks([], minor=True)
     elif x in _LOGARITHMIC:
         _log(axes.xaxis, axes.set_xscale, table[x])
@@ -155,13 +153,6 @@ def _log(axis: Axis, set_scale: Callable[[str], None], values: pd.Series) -> Non
         axis.set_minor_formatter(NullFormatter())
 
 
-def _band(axes: Axes, curve: Curve, x_S: Array | None, colour: str) -> None:
-    if x_S is not None and curve.gold_SP.shape[1] > 1:
-        se_S = curve.gold_SP.std(axis=1, ddof=1) / np.sqrt(curve.gold_SP.shape[1])
-        low_S, high_S = curve.gold_S - se_S, curve.gold_S + se_S
-        axes.fill_between(x_S, low_S, high_S, color=colour, alpha=0.15, linewidth=0)
-
-
 def _all(cells: pd.DataFrame, name: str) -> Array:
-    found = [values for curve in cells[CURVE_COLUMN] if (values := values_along(curve, name)) is not None]
-    return np.concatenate(found) if found else np.zeros(1)
+    arrays = [values for curve in cells[CURVE_COLUMN] if (values := values_along(curve, name)) is not None]
+    return np.concatenate(arrays) if arrays else np.zeros(1)

@@ -1,4 +1,4 @@
-"""The proxy's own score over d: a straight line (Bai et al. 2022), or bent like gold, only less (Gao et al. 2022)?"""
+"""The proxy score over d: a straight line (Bai et al. 2022), or curved like gold but less so (Gao et al. 2022)?"""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ EARLY = 0.5
 
 
 def proxy_claims(method: str, cells: Sequence[Cell]) -> list[Claim]:
-    """Claims on the shape of the proxy's curve."""
+    """Claims about the shape of the proxy's curve."""
     linear = np.array([_early_r2(cell) for cell in cells])
     missed = np.array([_missed(cell, method) for cell in cells])
     bends = np.array([_bend_ratio(cell, method) for cell in cells])
     return [
         Claim(
-            f"The proxy's score is about linear in d early on, {method} (Bai et al. 2022; Gao: only roughly)",
+            f"The proxy score is about linear in d early on, {method} (Bai et al. 2022; Gao et al.: only roughly)",
             f"R2 of a straight line from the origin over the first {EARLY:.0%} of d: median {np.median(linear):.3f}, "
-            f"least {linear.min():.3f}",
+            f"minimum {linear.min():.3f}",
             verdict(np.mean(linear > 0.98) > 0.8, np.mean(linear < 0.95) > 0.5),
         ),
         Claim(
-            f"A proxy fit from low KL under-predicts the proxy further on, {method} (fig. 20)",
-            f"measured less predicted beyond {EARLY:.0%} of d, by the method's own form: mean {missed.mean():+.2f}, "
-            f"positive on {(missed > 0).sum()} of {len(missed)} curves",
+            f"A fit of the proxy score at low KL under-predicts it at higher KL, {method} (fig. 20)",
+            f"measured minus predicted beyond {EARLY:.0%} of d, with the method's law: mean {missed.mean():+.2f}, "
+            f"positive for {(missed > 0).sum()} of {len(missed)} curves",
             verdict(np.mean(missed > 0) > 0.8, np.mean(missed > 0) < 0.2),
         ),
         Claim(
-            f"The proxy bends much less than gold, {method} (fig. 20)",
-            f"beta of the proxy over beta of gold: median {np.median(bends):.2f}",
+            f"The proxy curve bends much less than the gold curve, {method} (fig. 20)",
+            f"ratio of beta of the proxy to beta of gold: median {np.median(bends):.2f}",
             verdict(np.median(bends) < 0.5, np.median(bends) > 0.8),
         ),
     ]
@@ -47,7 +47,7 @@ def _early_r2(cell: Cell) -> float:
 
 
 def _missed(cell: Cell, method: str) -> float:
-    """Mean of measured less predicted proxy score beyond the early points, standard deviations of gold."""
+    """Mean of measured minus predicted proxy score beyond the early points, standard deviations of gold."""
     d_S, proxy_S = cell.curve.sqrt_kl_S, cell.curve.proxy_S
     early, form = d_S <= EARLY * d_S.max(), law_for(method)
     law = fit(form, d_S[early], proxy_S[early], MIN_D[form.name])

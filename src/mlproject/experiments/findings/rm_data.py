@@ -1,4 +1,4 @@
-"""Reward models trained on more and more comparisons: what data buys, and where it begins to buy anything."""
+"""Reward models trained on more and more comparisons: what more data gains, and from which threshold on."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from mlproject.names import Metric
 
 CHANCE = math.log(2)
 NEAR_CHANCE = 0.02
-"""Nats of validation loss below log 2 under which a reward model counts as no better than chance (Gao: .686 is)."""
+"""A reward model within this of chance, log 2, in validation loss (nats) counts as no better (Gao et al.: .686)."""
 
 
 def analyse(result: Result) -> Finding:
-    """Claims on the value of data, the threshold, and both against parameters."""
+    """Claims about the value of data, the threshold, and data compared with parameters."""
     cells = select(result, method="best-of-n")
     rho = [
         value
@@ -36,33 +36,31 @@ def analyse(result: Result) -> Finding:
         for value in rank_correlations(select(result, method="best-of-n", rm_size=size), _peak, by="n_comparisons")
     ]
     thresholds = {size: _threshold(result, size) for size in values_of(result, "rm_size")}
-    known = [found for found in thresholds.values() if found is not None]
+    reached = [count for count in thresholds.values() if count is not None]
     laws = [law_of(cell) for cell in cells]
     params = [cell.settings["rm_params"] for cell in cells]
     data = [cell.settings["n_comparisons"] for cell in cells]
     planes = {name: plane([getattr(law, name) for law in laws], params, data) for name in ("alpha", "beta")}
     peaks = plane([_peak(cell) for cell in cells], params, data)
-    learned = [cell for cell in cells if not _near_chance(cell)]
+    trained = [cell for cell in cells if not _near_chance(cell)]
     least = min(values_of(result, "n_comparisons"))
-    poor, rich = (
-        mean_interval([_peak(cell) for cell in cells if cell in learned or not only]) for only in (False, True)
-    )
+    peak_of_all, peak_of_trained = (mean_interval([_peak(cell) for cell in group]) for group in (cells, trained))
     claims = [
         Claim(
             "More comparisons give higher peak gold (figs. 4, 10)",
             f"+{_slope(peaks, 1)} standard deviations per tenfold data at fixed size; rank correlations with data from "
-            f"{min(rho):+.2f} to {max(rho):+.2f} (each size and seed)",
+            f"{min(rho):+.2f} to {max(rho):+.2f} (by size and seed)",
             verdict(np.mean(np.array(rho) > 0.5) > 0.8, max(rho) < 0),
         ),
         Claim(
-            "Below a threshold, the same for every RM size, validation loss is near chance and gold gains are tiny "
-            "(about 2,000 comparisons there)",
-            "smallest count whose validation loss is clearly below chance: "
-            + ", ".join(f"{size} {found or 'none'}" for size, found in thresholds.items())
-            + f"; mean peak gold of all {poor}, of those better than chance {rich}",
+            "Below a threshold that is the same for every RM size, validation loss is near chance and gains are tiny "
+            "(about 2,000 comparisons in the paper)",
+            "smallest count with a validation loss clearly below chance: "
+            + ", ".join(f"{size} {count or 'none'}" for size, count in thresholds.items())
+            + f"; mean peak gold of all {peak_of_all}, of those better than chance {peak_of_trained}",
             verdict(
-                len(known) == len(thresholds) and max(known) <= 2 * min(known) and min(known) > least,
-                len(known) > 1 and max(known) >= 8 * min(known),
+                len(reached) == len(thresholds) and max(reached) <= 2 * min(reached) and min(reached) > least,
+                len(reached) > 1 and max(reached) >= 8 * min(reached),
             ),
         ),
         Claim(
@@ -80,7 +78,9 @@ def analyse(result: Result) -> Finding:
             ),
             "Gold at the largest n": _matrix(cells, lambda cell: float(cell.curve.gold_S[-1])),
         },
-        notes=["A tenth of the comparisons is held out: validation losses at the smallest counts rest on few pairs."],
+        notes=[
+            "A tenth of the comparisons is held out: validation losses at the smallest counts are based on few pairs."
+        ],
     )
 
 
@@ -93,40 +93,40 @@ def _near_chance(cell: Cell) -> bool:
 
 
 def _threshold(result: Result, size: str) -> int | None:
-    """The smallest number of comparisons from which on the mean validation loss stays clearly below chance."""
-    found = None
+    """Smallest number of comparisons from which on the mean validation loss is clearly below chance; None if none."""
+    threshold = None
     for count in reversed(values_of(result, "n_comparisons")):
         cells = select(result, method="best-of-n", rm_size=size, n_comparisons=count)
         if not cells or np.mean([cell.metrics[Metric.RM_VAL_LOSS] for cell in cells]) > CHANCE - NEAR_CHANCE:
             break
-        found = count
-    return found
+        threshold = count
+    return threshold
 
 
-def _slope(found: Plane, axis: int) -> str:
-    low, high = found.slope_intervals[axis]
-    return f"{found.slopes[axis]:.2f} [{low:.2f}, {high:.2f}]"
+def _slope(surface: Plane, axis: int) -> str:
+    low, high = surface.slope_intervals[axis]
+    return f"{surface.slopes[axis]:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _tidiness(cells: list[Cell], planes: Mapping[str, Plane]) -> Claim:
-    """R^2 of each coefficient over data (at the largest size) against R^2 over parameters (at the most data)."""
+    """R^2 of each coefficient over data (at the largest RM) against R^2 over parameters (at the most data)."""
     most, largest = (max(cell.settings[name] for cell in cells) for name in ("n_comparisons", "rm_params"))
     lines = {"data": ("n_comparisons", "rm_params", largest), "parameters": ("rm_params", "n_comparisons", most)}
     r2: dict[tuple[str, str], float] = {}
     for coefficient, (name, (size, fixed, at)) in itertools.product(planes, lines.items()):
-        mine = [cell for cell in cells if cell.settings[fixed] == at]
-        sizes = [cell.settings[size] for cell in mine]
-        known = len(mine) >= 3 and len(set(sizes)) >= 2
-        coefficients = [getattr(law_of(cell), coefficient) for cell in mine]
-        r2[coefficient, name] = trend(coefficients, sizes).r2 if known else math.nan
+        group = [cell for cell in cells if cell.settings[fixed] == at]
+        sizes = [cell.settings[size] for cell in group]
+        enough = len(group) >= 3 and len(set(sizes)) >= 2
+        coefficients = [getattr(law_of(cell), coefficient) for cell in group]
+        r2[coefficient, name] = trend(coefficients, sizes).r2 if enough else math.nan
     less = [r2[coefficient, "data"] < r2[coefficient, "parameters"] for coefficient in planes]
     more = [r2[coefficient, "data"] > r2[coefficient, "parameters"] for coefficient in planes]
     return Claim(
-        "alpha and beta follow data less tidily than parameters (figs. 17, 18)",
+        "alpha and beta have less clear trends over data than over parameters (figs. 17, 18)",
         "; ".join(
             f"{name}: R2 {_digits(r2[name, 'data'])} over data, {_digits(r2[name, 'parameters'])} over parameters; per "
-            f"tenfold data {_slope(found, 1)}, per tenfold parameters {_slope(found, 0)}"
-            for name, found in planes.items()
+            f"tenfold data {_slope(surface, 1)}, per tenfold parameters {_slope(surface, 0)}"
+            for name, surface in planes.items()
         ),
         verdict(all(less), all(more)),
     )
@@ -143,7 +143,7 @@ def _gain_by_size(result: Result) -> tuple[str, str]:
         if len({cell.settings["n_comparisons"] for cell in cells}) >= 3:
             slopes[size] = slope_interval([_peak(c) for c in cells], [c.settings["n_comparisons"] for c in cells])
     if len(slopes) < 2:
-        return "too few reward models learned anything", "cannot tell"
+        return "too few reward models are better than chance", "cannot tell"
     small, large = slopes[next(iter(slopes))], slopes[next(reversed(slopes))]
     return (
         "peak gold per tenfold data past the threshold: " + "; ".join(f"{k} {v}" for k, v in slopes.items()),
@@ -157,7 +157,7 @@ def _matrix(cells: list[Cell], value: Callable[[Cell], float]) -> pd.DataFrame:
     for count in sorted({cell.settings["n_comparisons"] for cell in cells}):
         row: dict[str, object] = {"comparisons": count}
         for size in sizes:
-            found = [value(c) for c in cells if c.settings["rm_size"] == size and c.settings["n_comparisons"] == count]
-            row[size] = f"{np.mean(found):.3f}" if found else ""
+            values = [value(c) for c in cells if (c.settings["rm_size"], c.settings["n_comparisons"]) == (size, count)]
+            row[size] = f"{np.mean(values):.3f}" if values else ""
         rows.append(row)
     return pd.DataFrame(rows)

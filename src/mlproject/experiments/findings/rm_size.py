@@ -1,4 +1,4 @@
-"""Reward models of several sizes: do the laws hold, how do their coefficients move, and how far do they carry?"""
+"""Reward models of several sizes: do the laws fit, how do their coefficients change, and do they extrapolate?"""
 
 from __future__ import annotations
 
@@ -34,50 +34,52 @@ from mlproject.laws import (
 )
 
 CUT = 0.6
-"""Share of the way, in KL, that an extrapolation sees: 6 of 10 nats in the paper."""
+"""Share of the KL range that an extrapolation is fitted on: 6 of 10 nats in the paper."""
 
 _RESAMPLES = 400
 
 
 def analyse(result: Result) -> Finding:
-    """Claims on trends, forms, extrapolation and Goodhart's parts."""
+    """Claims about trends, forms, extrapolation and Goodhart components."""
     claims, goodhart, shapes, tables = [], [], [], {}
     for method in methods_of(result):
         cells = select(result, method=method)
-        found, cuts, parts = _standings(cells), _cuts(cells), [_parts(cell) for cell in cells]
-        claims += [*_trends(method, cells), _forms(method, found), _extrapolation(method, cuts)]
+        scores, cuts, parts = _form_scores(cells), _cuts(cells), [_parts(cell) for cell in cells]
+        claims += [*_trends(method, cells), _forms(method, scores), _extrapolation(method, cuts)]
         goodhart += _goodhart(method, cells, parts)
         shapes += proxy_claims(method, cells)
-        tables[f"Forms, {method} (mean over {len(cells)} curves)"] = _form_table(method, found)
-        tables[f"Beyond {CUT:.0%} of the KL, {method}: RMSE of what the points before it foretell"] = _cut_table(cuts)
-        tables[f"Goodhart's parts, {method}"] = _goodhart_table(cells, parts)
+        tables[f"Forms, {method} (mean over {len(cells)} curves)"] = _form_table(method, scores)
+        tables[f"Beyond {CUT:.0%} of the KL, {method}: RMSE of the extrapolation from the points before it"] = (
+            _cut_table(cuts)
+        )
+        tables[f"Goodhart components, {method}"] = _goodhart_table(cells, parts)
     claims += [*goodhart, *shapes]
     reached = [cell for cell in result.cells if peak_is_inside(cell.curve)]
     notes = [
-        f"{len(reached)} of {len(result.cells)} curves peak before their last point; where not, it may lie beyond.",
+        f"{len(reached)} of {len(result.cells)} curves peak before their last point; the others may peak beyond it.",
         "Slopes are per tenfold RM parameters, over all runs; brackets are 95 % t-intervals over runs.",
-        "The 50k RM has one layer, the 25k RM two: depth counts here as well as parameters.",
-        "A calibrated proxy is scaled so that it promises no more than gold keeps on the initial policy's responses: "
-        "calibration takes regressional Goodhart out, and (from hard labels, by soft ones) more than all of it.",
+        "The 50k RM has one layer and the 25k RM two: depth matters here as well as parameters.",
+        "A calibrated proxy is scaled so that its differences match those of gold on the initial policy's responses: "
+        "calibration removes regressional Goodhart, and (on soft labels, after training on hard ones) overcorrects it.",
     ]
     return Finding(claims=claims, notes=notes, tables=tables)
 
 
 def _trends(method: str, cells: Sequence[Cell]) -> list[Claim]:
     params = [cell.settings["rm_params"] for cell in cells]
-    high = rank_correlations(cells, lambda cell: cell.curve.peak().gold)
-    late = rank_correlations(cells, lambda cell: cell.curve.peak().kl)
+    height = rank_correlations(cells, lambda cell: cell.curve.peak().gold)
+    peak_kl = rank_correlations(cells, lambda cell: cell.curve.peak().kl)
     claims = [
         Claim(
             f"Peak gold rises with RM size, {method} (fig. 1)",
             f"by {slope_interval([cell.curve.peak().gold for cell in cells], params)} per tenfold parameters; rank "
-            f"correlation by seed {_signed(high)}",
-            verdict(min(high) > 0, max(high) < 0),
+            f"correlation by seed {_signed(height)}",
+            verdict(min(height) > 0, max(height) < 0),
         ),
         Claim(
             f"The peak comes later (in KL) for larger RMs, {method} (fig. 1)",
-            f"rank correlation by seed {_signed(late)}",
-            verdict(min(late) > 0, max(late) < 0),
+            f"rank correlation by seed {_signed(peak_kl)}",
+            verdict(min(peak_kl) > 0, max(peak_kl) < 0),
         ),
     ]
     laws = [law_of(cell) for cell in cells]
@@ -87,7 +89,9 @@ def _trends(method: str, cells: Sequence[Cell]) -> list[Claim]:
         claims.append(
             Claim("alpha of best-of-n rises with log parameters (fig. 3a)", f"slope {alpha}", sign_verdict(alpha, 1))
         )
-        claims.append(Claim("beta of best-of-n falls (fig. 3b)", f"slope {beta}", sign_verdict(beta, -1)))
+        claims.append(
+            Claim("beta of best-of-n falls with log parameters (fig. 3b)", f"slope {beta}", sign_verdict(beta, -1))
+        )
         return claims
     shared, free = _joint(method, cells)
     shared_beta = slope_interval(np.concatenate([fit.beta_C for fit in shared]).tolist(), _params_by_seed(cells))
@@ -97,13 +101,13 @@ def _trends(method: str, cells: Sequence[Cell]) -> list[Claim]:
         *claims,
         Claim(
             f"beta of RL falls with log parameters, {method}, alpha shared (fig. 3c)",
-            f"slope {shared_beta}; with an alpha of each curve's own {beta}",
+            f"slope {shared_beta}; with one alpha per curve {beta}",
             sign_verdict(shared_beta, -1),
         ),
         Claim(
             f"alpha of RL can be shared over RM sizes at little cost, {method} (section 3.2)",
-            f"RMSE {rmse[0]:.3f} shared, {rmse[1]:.3f} free; AIC {aic:+.0f} for sharing (less is better); free alphas "
-            f"move by {alpha} per tenfold",
+            f"RMSE {rmse[0]:.3f} shared, {rmse[1]:.3f} free; AIC difference {aic:+.0f} for sharing (less is better); "
+            f"free alphas change by {alpha} per tenfold",
             verdict(rmse[0] < 1.1 * rmse[1], rmse[0] > 1.25 * rmse[1]),
         ),
     ]
@@ -114,11 +118,11 @@ def _signed(values: Sequence[float]) -> str:
 
 
 def _joint(method: str, cells: Sequence[Cell]) -> tuple[list[JointFit], list[JointFit]]:
-    """Joint fits over the sizes of each seed: with one alpha, and with an alpha each."""
+    """Joint fits over the RM sizes of each seed: with a shared alpha, and with free alphas."""
     form, curves = law_for(method), []
     for seed in seeds_of(cells):
-        mine = [cell.curve for cell in cells if cell.settings["seed"] == seed]
-        curves.append([(curve.sqrt_kl_S, curve.gold_S) for curve in mine])
+        of_seed = [cell.curve for cell in cells if cell.settings["seed"] == seed]
+        curves.append([(curve.sqrt_kl_S, curve.gold_S) for curve in of_seed])
     shared, free = ([joint_fit(form, each, share, MIN_D[form.name]) for each in curves] for share in (True, False))
     return shared, free
 
@@ -127,76 +131,76 @@ def _params_by_seed(cells: Sequence[Cell]) -> list[float]:
     return [cell.settings["rm_params"] for seed in seeds_of(cells) for cell in cells if cell.settings["seed"] == seed]
 
 
-def _standings(cells: Sequence[Cell]) -> pd.DataFrame:
+def _form_scores(cells: Sequence[Cell]) -> pd.DataFrame:
     """One row per cell and form: rmse, aic, held-out rmse."""
     rows = []
     for cell in cells:
         d_S, gold_S = cell.curve.sqrt_kl_S, cell.curve.gold_S
         cut = float(np.sqrt(CUT * cell.curve.kl_S.max()))
-        for name, standing in score_forms(FORMS.values(), d_S, gold_S, cut).items():
-            rows.append({"cell": id(cell), "form": name, **standing.__dict__})
+        for name, score in score_forms(FORMS.values(), d_S, gold_S, cut).items():
+            rows.append({"cell": id(cell), "form": name, **vars(score)})
     return pd.DataFrame(rows)
 
 
-def _form_table(method: str, found: pd.DataFrame) -> pd.DataFrame:
-    law = found[found.form == law_for(method).name]
-    best = found.loc[found.groupby("cell").aic.idxmin()].form.value_counts()
+def _form_table(method: str, scores: pd.DataFrame) -> pd.DataFrame:
+    law = scores[scores.form == law_for(method).name]
+    best = scores.loc[scores.groupby("cell").aic.idxmin()].form.value_counts()
     rows = []
     for name, form in FORMS.items():
-        mine = found[found.form == name]
+        of_form = scores[scores.form == name]
         rows.append(
             {
                 "form": name,
                 "R(d)": form.formula,
-                "RMSE": f"{mine.rmse.mean():.3f}",
-                "AIC less that of the law": f"{mine.aic.mean() - law.aic.mean():+.0f}",
+                "RMSE": f"{of_form.rmse.mean():.3f}",
+                "AIC minus that of the law": f"{of_form.aic.mean() - law.aic.mean():+.0f}",
                 "lowest AIC on": f"{best.get(name, 0)} of {len(law)}",
-                f"held-out RMSE (beyond {CUT:.0%} of the KL)": f"{mine.held_out_rmse.median():.3f} (median)",
+                f"held-out RMSE (beyond {CUT:.0%} of the KL)": f"{of_form.held_out_rmse.median():.3f} (median)",
             }
         )
     return pd.DataFrame(rows)
 
 
-def _forms(method: str, standing: pd.DataFrame) -> Claim:
+def _forms(method: str, scores: pd.DataFrame) -> Claim:
     own = law_for(method).name
     rival = "rl" if own == "best-of-n" else "best-of-n"
-    found = standing.pivot(index="cell", columns="form", values="rmse")
-    wins = int((found[own] < found[rival]).sum())
-    closest = found.mean().drop(own).idxmin()
+    rmse = scores.pivot(index="cell", columns="form", values="rmse")
+    wins = int((rmse[own] < rmse[rival]).sum())
+    closest = rmse.mean().drop(own).idxmin()
     return Claim(
-        f"R = {FORMS[own].formula} describes {method} (section 3.1)",
-        f"RMSE {found[own].mean():.3f} against {found[rival].mean():.3f} for the other law, better on {wins} of "
-        f"{len(found)} curves; closest or better rival: {closest}, {found[closest].mean():.3f}",
-        verdict(wins > 0.8 * len(found), wins < 0.2 * len(found)),
+        f"R = {FORMS[own].formula} fits {method} (section 3.1)",
+        f"RMSE {rmse[own].mean():.3f}, {rmse[rival].mean():.3f} for the other law, better on {wins} of {len(rmse)} "
+        f"curves; best other form: {closest}, {rmse[closest].mean():.3f}",
+        verdict(wins > 0.8 * len(rmse), wins < 0.2 * len(rmse)),
     )
 
 
 def _cuts(cells: Sequence[Cell]) -> pd.DataFrame:
     rows = []
     for cell in cells:
-        found = extrapolate(cell.curve.sqrt_kl_S, cell.curve.gold_S, CUT * float(cell.curve.kl_S.max()))
-        rows.append({"rm_size": cell.settings["rm_size"], **{name: each.rmse for name, each in found.items()}})
+        extrapolations = extrapolate(cell.curve.sqrt_kl_S, cell.curve.gold_S, CUT * float(cell.curve.kl_S.max()))
+        rows.append({"rm_size": cell.settings["rm_size"], **{name: each.rmse for name, each in extrapolations.items()}})
     return pd.DataFrame(rows)
 
 
-def _cut_table(found: pd.DataFrame) -> pd.DataFrame:
-    table = found.groupby("rm_size", sort=False).mean()
-    table.loc["all"] = found.drop(columns="rm_size").mean()
+def _cut_table(cuts: pd.DataFrame) -> pd.DataFrame:
+    table = cuts.groupby("rm_size", sort=False).mean()
+    table.loc["all"] = cuts.drop(columns="rm_size").mean()
     return table.map("{:.3f}".format).reset_index(names="RM size")
 
 
 def _extrapolation(method: str, cuts: pd.DataFrame) -> Claim:
-    found, own = cuts.drop(columns="rm_size"), law_for(method).name
-    rivals = [name for name in found if name not in (own, LAST_VALUE)]
-    best = min(rivals, key=lambda name: found[name].mean())
-    over_last = int((found[own] < found[LAST_VALUE]).sum())
+    rmse, own = cuts.drop(columns="rm_size"), law_for(method).name
+    rivals = [name for name in rmse if name not in (own, LAST_VALUE)]
+    best = min(rivals, key=lambda name: rmse[name].mean())
+    over_last = int((rmse[own] < rmse[LAST_VALUE]).sum())
     return Claim(
-        f"Fitted on the first {CUT:.0%} of the KL, the law foretells the rest, {method} (fig. 26)",
-        f"RMSE {found[own].mean():.3f}; last value {found[LAST_VALUE].mean():.3f} (the law is better on {over_last} of "
-        f"{len(found)}); best rival {best} {found[best].mean():.3f}",
+        f"Fitted on the first {CUT:.0%} of the KL, the law predicts the rest, {method} (fig. 26)",
+        f"RMSE {rmse[own].mean():.3f}; last value {rmse[LAST_VALUE].mean():.3f} (the law is better on {over_last} of "
+        f"{len(rmse)}); best other form {best} {rmse[best].mean():.3f}",
         verdict(
-            over_last > 0.7 * len(found) and found[own].mean() <= 1.1 * found[best].mean(),
-            found[own].mean() > found[LAST_VALUE].mean(),
+            over_last > 0.7 * len(rmse) and rmse[own].mean() <= 1.1 * rmse[best].mean(),
+            rmse[own].mean() > rmse[LAST_VALUE].mean(),
         ),
     )
 
@@ -204,14 +208,14 @@ def _extrapolation(method: str, cuts: pd.DataFrame) -> Claim:
 def _goodhart_table(cells: Sequence[Cell], parts: Sequence[Goodhart]) -> pd.DataFrame:
     rows = []
     for size in dict.fromkeys(cell.settings["rm_size"] for cell in cells):
-        mine = [part for cell, part in zip(cells, parts, strict=True) if cell.settings["rm_size"] == size]
+        of_size = [part for cell, part in zip(cells, parts, strict=True) if cell.settings["rm_size"] == size]
         names = ("regressional", "extremal", "extremal_excess", "gamma")
-        rows.append({"RM size": size, **{n: str(mean_interval(getattr(p, n).value for p in mine)) for n in names}})
+        rows.append({"RM size": size, **{n: str(mean_interval(getattr(p, n).value for p in of_size)) for n in names}})
     return pd.DataFrame(rows).rename(
         columns={
-            "regressional": "regressional (alpha of proxy - of gold)",
+            "regressional": "regressional (alpha of proxy - alpha of gold)",
             "extremal": "extremal (beta of gold)",
-            "extremal_excess": "beta of gold - of proxy",
+            "extremal_excess": "beta of gold - beta of proxy",
         }
     )
 
@@ -231,21 +235,21 @@ def _goodhart(method: str, cells: Sequence[Cell], parts: Sequence[Goodhart]) -> 
     return [
         Claim(
             f"Regressional Goodhart: the proxy's alpha exceeds gold's, {method} (section 4.2)",
-            f"significantly so on {positive} of {len(parts)} curves, the other way round on {negative}",
+            f"significantly on {positive} of {len(parts)} curves, significantly lower on {negative}",
             verdict(positive > 0.8 * len(parts), negative > 0.5 * len(parts)),
         ),
         Claim(
-            f"Gold bends down more than the proxy, {method} (figs. 1, 20)",
-            f"significantly so on {excess} of {len(parts)} curves",
+            f"The gold curve bends more than the proxy curve, {method} (figs. 1, 20)",
+            f"significantly on {excess} of {len(parts)} curves",
             verdict(excess > 0.8 * len(parts), excess < 0.2 * len(parts)),
         ),
         Claim(
-            f"Extremal Goodhart (beta) shrinks with RM size, {method} (section 4.2)",
+            f"Extremal Goodhart (beta) decreases with RM size, {method} (section 4.2)",
             f"slope {shrink} per tenfold",
             sign_verdict(shrink, -1),
         ),
         Claim(
-            f"gamma falls with RM size, {method} (Kim et al. 2025)",
+            f"gamma decreases with RM size, {method} (Kim et al. 2025)",
             f"slope {gamma} per tenfold",
             sign_verdict(gamma, -1),
         ),

@@ -1,4 +1,4 @@
-"""The table of an experiment, as its YAML file describes it."""
+"""The table of an experiment, as specified in its YAML file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mlproject.experiments.results import Result
 
 
 def tabulate(result: Result, spec: Mapping[str, Any]) -> pd.DataFrame:
-    """Means over the cells of a group (the seeds), each with its 95 % t-interval.
+    """Means over the cells of a group (its seeds) with 95 % t-intervals.
 
     Args:
-        result: whose cells.
+        result: the result to tabulate.
         spec: `rows`, `columns` (names of settings) and `values` (names of metrics).
 
     Returns:
-        texts `mean ± half width`; the mean alone where there is a single cell, nothing where there is none. A metric
-        that is the same in all columns stands in one.
+        texts `mean ± half width`; only the mean for a single cell, empty for none. A metric that is equal in all
+        columns gets one column.
 
     Raises:
-        UserError: for a name that no cell has, or a value that is not a number.
+        UserError: if no cell has a name, or a value is not a number.
     """
     table = frame(result)
     rows, columns, values = (names(spec.get(part)) for part in ("rows", "columns", "values"))
@@ -33,7 +33,7 @@ def tabulate(result: Result, spec: Mapping[str, Any]) -> pd.DataFrame:
     check_columns(table, columns, "columns")
     check_columns(table, values, "values", numbers=True)
     in_rows, in_columns = list(groups(table, rows)), list(groups(table, columns))
-    found = {name: [_text(row[name]) for row, _ in in_rows] for name in rows}
+    columns_by_title = {name: [_text(row[name]) for row, _ in in_rows] for name in rows}
     for value in values:
         texts = {
             f"{value} ({label(column)})" if column else value: [
@@ -42,17 +42,17 @@ def tabulate(result: Result, spec: Mapping[str, Any]) -> pd.DataFrame:
             for column, cells in in_columns
         }
         first, *others = texts.values()
-        found |= {value: first} if others and all(each == first for each in others) else texts
-    return pd.DataFrame(found)
+        columns_by_title |= {value: first} if others and all(each == first for each in others) else texts
+    return pd.DataFrame(columns_by_title)
 
 
 def escape(text: str) -> str:
-    """A text that may stand in a cell of a Markdown table."""
+    """A text escaped for a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table in GitHub's Markdown."""
+    """A table in GitHub-flavoured Markdown."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(map(escape, cells)) + " |"
@@ -62,15 +62,15 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def _mean(values: pd.Series) -> str:
-    """Two digits of the half width, as many of the mean; three of a mean whose seeds all agree."""
-    found = mean_interval(values)
-    if math.isnan(found.low):
-        return "" if math.isnan(found.value) else f"{found.value:.3g}"
-    half = found.high - found.value
-    if half < 1e-6 * abs(found.value) or half == 0:
-        return f"{found.value:.3g} ± 0"
+    """Mean and half width, to two significant digits of the half width; three digits of a mean if all are equal."""
+    mean = mean_interval(values)
+    if math.isnan(mean.low):
+        return "" if math.isnan(mean.value) else f"{mean.value:.3g}"
+    half = mean.high - mean.value
+    if half < 1e-6 * abs(mean.value) or half == 0:
+        return f"{mean.value:.3g} ± 0"
     digits = max(0, 1 - math.floor(math.log10(half)))
-    return f"{found.value:.{digits}f} ± {half:.{digits}f}"
+    return f"{mean.value:.{digits}f} ± {half:.{digits}f}"
 
 
 def _text(value: Any) -> str:

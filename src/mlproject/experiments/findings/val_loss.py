@@ -1,4 +1,4 @@
-"""Does a reward model's validation loss say how it holds up, whether it was reached by size or by data?"""
+"""Does the validation loss of a reward model predict its robustness, whether it comes from size or from data?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlproject.names import Metric
 
 
 def analyse(result: Result) -> Finding:
-    """Rank correlations over all cells, and what size and data still explain beside the loss."""
+    """Rank correlations over all cells, and what size and data explain in addition to the loss."""
     cells = select(result, method="best-of-n")
     form = law_for("best-of-n")
     gammas = []
@@ -35,53 +35,55 @@ def analyse(result: Result) -> Finding:
         }
     )
     n = int(cells[0].curve.steps_S[-1])
-    alone, more = _explained(table, ["loss"]), _explained(table, ["loss", "params", "data"])
+    by_loss, by_all = _explained(table, ["loss"]), _explained(table, ["loss", "params", "data"])
     rho = {name: spearman(table[name], table.gold) for name in ("loss", "hard loss", "accuracy")}
     best = table[table.loss <= table.loss.quantile(0.5)]
     within = spearman(best.loss, best.gold)
-    usable = table[np.isfinite(table.gamma)]
+    with_gamma = table[np.isfinite(table.gamma)]
     rows = [
         {
             "reward models": name,
-            "count": len(some),
-            "loss with gold": f"{spearman(some.loss, some.gold):+.2f}",
-            "hard loss with gold": f"{spearman(some['hard loss'], some.gold):+.2f}",
-            "accuracy with gold": f"{spearman(some.accuracy, some.gold):+.2f}",
-            "loss with peak gold": f"{spearman(some.loss, some.peak):+.2f}",
-            "loss with gamma": f"{_spearman_finite(some.loss, some.gamma):+.2f}",
+            "count": len(group),
+            "loss with gold": f"{spearman(group.loss, group.gold):+.2f}",
+            "hard loss with gold": f"{spearman(group['hard loss'], group.gold):+.2f}",
+            "accuracy with gold": f"{spearman(group.accuracy, group.gold):+.2f}",
+            "loss with peak gold": f"{spearman(group.loss, group.peak):+.2f}",
+            "loss with gamma": f"{_spearman_finite(group.loss, group.gamma):+.2f}",
         }
-        for name, some in (("all", table), ("better half by loss", best))
+        for name, group in (("all", table), ("better half by loss", best))
     ]
     claims = [
         Claim(
-            f"Equal validation loss means equal gold at n = {n}, however reached (fig. 5: weak support)",
+            f"Equal validation loss means equal gold at n = {n}, however it is reached (fig. 5: weak support)",
             f"rank correlation of gold with calibrated loss {rho['loss']:+.2f}, as trained {rho['hard loss']:+.2f}, "
-            f"accuracy {rho['accuracy']:+.2f}; a cubic in the loss explains {alone:.0%} of the variance, with size and "
-            f"data beside it {more:.0%}",
-            verdict(alone > 0.9 and more - alone < 0.05, alone < 0.6),
+            f"accuracy {rho['accuracy']:+.2f}; a cubic in the loss explains {by_loss:.0%} of the variance, and with "
+            f"size and data {by_all:.0%}",
+            verdict(by_loss > 0.9 and by_all - by_loss < 0.05, by_loss < 0.6),
         ),
         Claim(
-            "Among good reward models the loss does not rank robustness (Coste et al. 2023)",
+            "Among good reward models, the loss does not predict robustness (Coste et al. 2023)",
             f"better half by loss ({len(best)}): rank correlation {within:+.2f}",
             verdict(within > -0.4, within < -0.7),
         ),
         Claim(
-            "gamma goes with how much is lost (Kim et al. 2025)",
-            f"rank correlation of gamma with gold at n = {n}: {spearman(usable.gamma, usable.gold):+.2f} "
-            f"({len(usable)} of {len(table)} reward models have one)",
-            verdict(spearman(usable.gamma, usable.gold) < -0.8, spearman(usable.gamma, usable.gold) > -0.4),
+            "gamma predicts how much gold is lost (Kim et al. 2025)",
+            f"rank correlation of gamma with gold at n = {n}: {spearman(with_gamma.gamma, with_gamma.gold):+.2f} "
+            f"({len(with_gamma)} of {len(table)} reward models have one)",
+            verdict(
+                spearman(with_gamma.gamma, with_gamma.gold) < -0.8, spearman(with_gamma.gamma, with_gamma.gold) > -0.4
+            ),
         ),
     ]
     return Finding(claims=claims, tables={"Rank correlations": pd.DataFrame(rows)})
 
 
 def _spearman_finite(x: pd.Series, y: pd.Series) -> float:
-    known = np.isfinite(x) & np.isfinite(y)
-    return spearman(x[known], y[known])
+    finite = np.isfinite(x) & np.isfinite(y)
+    return spearman(x[finite], y[finite])
 
 
 def _explained(table: pd.DataFrame, names: list[str]) -> float:
-    """R^2 of gold on a cubic in the first and a plane in the others."""
+    """R^2 of gold on a cubic of the first column and linear terms of the others."""
     first = table[names[0]].to_numpy()
     columns = np.column_stack([np.ones_like(first), first, first**2, first**3, *(table[n] for n in names[1:])])
     gold = table.gold.to_numpy()

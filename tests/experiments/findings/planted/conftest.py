@@ -1,4 +1,4 @@
-"""Worlds whose truth is planted: curves that follow a law, with prompts that differ and points that scatter."""
+"""Planted results: curves that follow a law, with variation between prompts and points."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def logarithmic(a: float, b: float) -> Callable[[Array], Array]:
 
 
 def scatter(rng: np.random.Generator, d_S: Array, sd: float) -> Array:
-    """Differences among prompts that last over all points, and a little of every point's own; both of mean 0."""
-    own_SP = rng.normal(size=(len(d_S), PROMPTS))
-    values_SP = np.minimum(d_S, 1.0)[:, None] * (rng.normal(size=PROMPTS) + 0.1 * own_SP)
+    """Differences between prompts that are shared by all points, plus a small independent part; both with mean 0."""
+    point_SP = rng.normal(size=(len(d_S), PROMPTS))
+    values_SP = np.minimum(d_S, 1.0)[:, None] * (rng.normal(size=PROMPTS) + 0.1 * point_SP)
     return sd * (values_SP - values_SP.mean(axis=1, keepdims=True))
 
 
 def hill(height: float, peak_d: float) -> Callable[[Array], Array]:
-    """The law of best-of-n whose peak is here."""
+    """The best-of-n law with this peak."""
     return quadratic(2 * height / peak_d, height / peak_d**2)
 
 
 class Planter:
-    """Makes cells; every call draws on its own numbers."""
+    """Creates cells; every call draws new random numbers."""
 
     quadratic = staticmethod(quadratic)
     logarithmic = staticmethod(logarithmic)
@@ -66,18 +66,18 @@ class Planter:
 
         Args:
             gold, proxy, human: mean scores over d.
-            d_S: square-root nats of the points; from 0 to 3 unless told.
+            d_S: square-root nats of the points; 0 to 3 by default.
             sd: spread among prompts, whose mean is 0 at every point.
             wobble: standard deviation by which the mean over prompts leaves `gold` from point to point.
-            metrics: beside those that follow from the curve.
-            settings: beside or in place of what is usual.
+            metrics: in addition to those that follow from the curve.
+            settings: override the defaults.
         """
         d_S = np.linspace(0.0, 3.0, POINTS) if d_S is None else d_S
         rng = self._rng
         noise_SP = scatter(rng, d_S, sd)
         gold_S = gold(d_S) + wobble * rng.normal(size=len(d_S)) * (d_S > 0)
         peak_d = max(float(d_S[gold_S.argmax()]), 0.1)
-        shared_S = 0.6 * np.maximum(1 - (d_S / peak_d) ** 3 / 2, 0)[:, None]  # how proxy and gold go together
+        shared_S = 0.6 * np.maximum(1 - (d_S / peak_d) ** 3 / 2, 0)[:, None]  # correlation of proxy and gold
         proxy_SP = shared_S * noise_SP + np.sqrt(1 - shared_S**2) * scatter(rng, d_S, sd)
         curve = Curve(
             steps_S=np.arange(len(d_S)),
@@ -86,23 +86,23 @@ class Planter:
             gold_SP=gold_S[:, None] + noise_SP,
             human_SP=None if human is None else human(d_S)[:, None] + 0.9 * noise_SP,
         )
-        usual = {"method": "best-of-n", "rm_size": "3k", "seed": 0, "n_comparisons": 8000, "rm_epochs": 1.0}
-        usual |= {"policy_size": "100k", "kl_coef": 0.0, "label_noise": 0.0, "labels": "hard"}
-        usual |= {"round": 1, "rounds_from": "", "rounds_data": "", "eval_samples": 1} | settings
-        usual["rm_params"] = SIZES[usual["rm_size"]].reward_model_parameters
+        settings_ = {"method": "best-of-n", "rm_size": "3k", "seed": 0, "n_comparisons": 8000, "rm_epochs": 1.0}
+        settings_ |= {"policy_size": "100k", "kl_coef": 0.0, "label_noise": 0.0, "labels": "hard"}
+        settings_ |= {"round": 1, "rounds_from": "", "rounds_data": "", "eval_samples": 1} | settings
+        settings_["rm_params"] = SIZES[settings_["rm_size"]].reward_model_parameters
         peak = int(gold_S.argmax())
-        follows = {"peak/gold": gold_S[peak], "peak/kl": d_S[peak] ** 2, "curve/gold": gold_S[-1]}
-        return Cell(usual, {name: float(x) for name, x in (follows | (metrics or {})).items()}, curve)
+        from_curve = {"peak/gold": gold_S[peak], "peak/kl": d_S[peak] ** 2, "curve/gold": gold_S[-1]}
+        return Cell(settings_, {name: float(x) for name, x in (from_curve | (metrics or {})).items()}, curve)
 
 
 def peak_gold(cell: Cell) -> float:
-    """Peak gold the long way: each half of the prompts at the point that the other half likes best."""
+    """Peak gold by plain loops: each half of the prompts at the best point of the other half."""
     rows = cell.curve.gold_SP.tolist()
     halves = [[row[0::2] for row in rows], [row[1::2] for row in rows]]
     total = 0.0
-    for mine, other in (halves, halves[::-1]):
+    for half, other in (halves, halves[::-1]):
         best = max(range(len(rows)), key=lambda i: (sum(other[i]), -i))
-        total += sum(mine[best])
+        total += sum(half[best])
     return total / len(rows[0])
 
 
@@ -117,7 +117,7 @@ T_975 = {2: 4.302653, 5: 2.570582, 6: 2.446912, 8: 2.306004, 10: 2.228139}
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and 95 % t-interval, the long way."""
+    """Mean and 95 % t-interval by plain sums."""
     n = len(values)
     mean = sum(values) / n
     half = T_975[n - 1] * (sum((x - mean) ** 2 for x in values) / (n - 1) / n) ** 0.5
@@ -129,10 +129,10 @@ def slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
     u = np.log10(np.asarray(x, float))
     v = np.asarray(y, float)
     du = u - u.mean()
-    found = float((du * v).sum() / (du**2).sum())
-    left = v - v.mean() - found * du
-    half = T_975[len(u) - 2] * float(np.sqrt((left**2).sum() / (len(u) - 2) / (du**2).sum()))
-    return found, found - half, found + half
+    slope = float((du * v).sum() / (du**2).sum())
+    rest = v - v.mean() - slope * du
+    half = T_975[len(u) - 2] * float(np.sqrt((rest**2).sum() / (len(u) - 2) / (du**2).sum()))
+    return slope, slope - half, slope + half
 
 
 def ranks(values: Sequence[float]) -> Array:
@@ -148,12 +148,12 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
 
 def numbers(text: str) -> list[float]:
     """All numbers in a text, percentages as shares."""
-    found = re.findall(r"(?<![\w.])([+-]?\d+(?:\.\d+)?)( ?%)?", text)
-    return [float(number) / (100 if percent else 1) for number, percent in found]
+    matches = re.findall(r"(?<![\w.])([+-]?\d+(?:\.\d+)?)( ?%)?", text)
+    return [float(number) / (100 if percent else 1) for number, percent in matches]
 
 
-class LongWay:
-    """What readers compute, computed otherwise."""
+class Reference:
+    """Independent reference implementations of what findings compute."""
 
     peak_gold = staticmethod(peak_gold)
     peak_kl = staticmethod(peak_kl)
@@ -165,25 +165,27 @@ class LongWay:
 
 @pytest.fixture(scope="session")
 def plant() -> Callable[[], Planter]:
-    """A planter, with its generator at the start."""
+    """A planter with a fresh generator."""
     return Planter
 
 
 @pytest.fixture(scope="session")
-def read() -> Callable[[str, Sequence[Cell]], Finding]:
-    """What the reader of an experiment finds; its verdicts are known words, and none of its texts lacks a number."""
+def analyse() -> Callable[[str, Sequence[Cell]], Finding]:
+    """The finding of an experiment; its verdicts are valid, and none of its texts contains a missing number."""
 
-    def found_by(name: str, cells: Sequence[Cell]) -> Finding:
-        found = finding_function(name)(Result(name, {"preset": "planted"}, cells))
-        tables = [str(text) for table in found.tables.values() for text in [*table.columns, *table.to_numpy().ravel()]]
-        for text in [*(f"{c.paper} {c.measured}" for c in found.claims), *found.notes, *found.tables, *tables]:
+    def run(name: str, cells: Sequence[Cell]) -> Finding:
+        finding = finding_function(name)(Result(name, {"preset": "planted"}, cells))
+        tables = [
+            str(text) for table in finding.tables.values() for text in [*table.columns, *table.to_numpy().ravel()]
+        ]
+        for text in [*(f"{c.paper} {c.measured}" for c in finding.claims), *finding.notes, *finding.tables, *tables]:
             assert not re.search(r"\b(nan|inf|None)\b", text), text
-        assert found.claims and {claim.verdict for claim in found.claims} <= set(VERDICTS)
-        return found
+        assert finding.claims and {claim.verdict for claim in finding.claims} <= set(VERDICTS)
+        return finding
 
-    return found_by
+    return run
 
 
 @pytest.fixture(scope="session")
-def long_way() -> type[LongWay]:
-    return LongWay
+def reference() -> type[Reference]:
+    return Reference

@@ -1,4 +1,4 @@
-"""Readers of what data does: rm_data, epochs_vs_data, val_loss, label_noise."""
+"""Findings on what data does: rm_data, epochs_vs_data, val_loss, label_noise."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mlproject.experiments.findings.claims import Finding
 from mlproject.experiments.results import Cell
 from mlproject.models.sizes import SIZES
 
-Read = Callable[[str, Sequence[Cell]], Finding]
+Analyse = Callable[[str, Sequence[Cell]], Finding]
 OPPOSITE = {True: "agree", False: "disagree"}
 COUNTS = (250, 500, 1000, 2000, 4000, 8000, 16000, 32000)
 RM_SIZES = ("1k", "3k", "25k", "100k")
 
 
-def verdicts(found: Finding) -> list[str]:
-    return [claim.verdict for claim in found.claims]
+def verdicts(finding: Finding) -> list[str]:
+    return [claim.verdict for claim in finding.claims]
 
 
 def rm_data(plant: Any, holds: bool) -> list[Cell]:
@@ -46,33 +46,33 @@ def rm_data(plant: Any, holds: bool) -> list[Cell]:
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_what_data_buys_is_told_both_ways(plant: Any, read: Read, holds: bool) -> None:
+def test_verdicts_on_data_follow_the_planted_data(plant: Any, analyse: Analyse, holds: bool) -> None:
     expected = OPPOSITE[holds]
-    assert verdicts(read("rm_data", rm_data(plant, holds)))[:3] == [expected] * 3
+    assert verdicts(analyse("rm_data", rm_data(plant, holds)))[:3] == [expected] * 3
 
 
-def test_numbers_on_data_are_those_of_normal_equations(plant: Any, read: Read, long_way: Any) -> None:
+def test_numbers_on_data_are_those_of_normal_equations(plant: Any, analyse: Analyse, reference: Any) -> None:
     cells = rm_data(plant, True)
-    value, threshold, gain, _ = read("rm_data", cells).claims
-    peaks = np.array([long_way.peak_gold(cell) for cell in cells])
+    value, threshold, gain, _ = analyse("rm_data", cells).claims
+    peaks = np.array([reference.peak_gold(cell) for cell in cells])
     logs = np.log10([[cell.settings["rm_params"], cell.settings["n_comparisons"]] for cell in cells])
     X = np.column_stack([np.ones(len(cells)), logs])
     slopes = np.linalg.solve(X.T @ X, X.T @ peaks)[1:]
-    assert long_way.numbers(value.measured)[0] == pytest.approx(slopes[1], abs=0.0051)
+    assert reference.numbers(value.measured)[0] == pytest.approx(slopes[1], abs=0.0051)
     assert "1k 1000, 3k 1000, 25k 1000, 100k 1000" in threshold.measured
-    poor, rich = long_way.numbers(threshold.measured.split("mean peak gold")[1])[::3]
+    poor, rich = reference.numbers(threshold.measured.split("mean peak gold")[1])[::3]
     learned = [cell.settings["n_comparisons"] >= 1000 for cell in cells]
     assert (poor, rich) == (pytest.approx(peaks.mean(), abs=0.0051), pytest.approx(peaks[learned].mean(), abs=0.0051))
     for size in RM_SIZES:
-        mine = [c.settings["rm_size"] == size and c.settings["n_comparisons"] >= 1000 for c in cells]
-        expected = long_way.slope(10 ** logs[mine, 1], peaks[mine])
+        group = [c.settings["rm_size"] == size and c.settings["n_comparisons"] >= 1000 for c in cells]
+        expected = reference.slope(10 ** logs[group, 1], peaks[group])
         quoted = gain.measured.split(f"{size} ")[1].split(";")[0]
-        assert long_way.numbers(quoted) == pytest.approx(expected, abs=0.0051)
+        assert reference.numbers(quoted) == pytest.approx(expected, abs=0.0051)
 
 
-def test_the_tables_on_data_hold_means_over_seeds_and_end_with_the_last_point(plant: Any, read: Read) -> None:
+def test_the_tables_on_data_contain_means_over_seeds_and_end_with_the_last_point(plant: Any, analyse: Analyse) -> None:
     cells = rm_data(plant, True)
-    table = read("rm_data", cells).tables["Gold at the largest n"]
+    table = analyse("rm_data", cells).tables["Gold at the largest n"]
     assert table["comparisons"].tolist() == list(COUNTS)
     for size in RM_SIZES:
         ends = [
@@ -81,22 +81,22 @@ def test_the_tables_on_data_hold_means_over_seeds_and_end_with_the_last_point(pl
         assert table[size].astype(float).tolist() == pytest.approx(np.mean(ends, axis=1).tolist(), abs=0.00051)
 
 
-def test_models_that_all_learned_nothing_give_no_verdict_on_gains(plant: Any, read: Read) -> None:
+def test_models_no_better_than_chance_give_no_verdict_on_gains(plant: Any, analyse: Analyse) -> None:
     cells = [
         Cell(cell.settings, {**cell.metrics, "rm/val_loss": 0.693}, cell.curve)
         for cell in rm_data(plant, True)
         if cell.settings["n_comparisons"] < 4000
     ]
     cells += [c for c in rm_data(plant, True) if (c.settings["rm_size"], c.settings["n_comparisons"]) == ("1k", 32000)]
-    found = read("rm_data", cells)
-    assert found.claims[1].verdict != "agree" and "3k none" in found.claims[1].measured
-    assert found.claims[2].verdict == "cannot tell"
+    finding = analyse("rm_data", cells)
+    assert finding.claims[1].verdict != "agree" and "3k none" in finding.claims[1].measured
+    assert finding.claims[2].verdict == "cannot tell"
 
 
-def epochs_vs_data(plant: Any, passes: float, data: float) -> list[Cell]:
-    """Shares of .1 by which passes and data lower the loss, and of .3 by which they lift the peak."""
+def epochs_vs_data(plant: Any, epochs_gain: float, data: float) -> list[Cell]:
+    """Shares of .1 by which epochs_gain and data lower the loss, and of .3 by which they lift the peak."""
     planter, cells = plant(), []
-    arms = {(4000, 1.0): 0.0, (4000, 4.0): passes, (16000, 1.0): data}
+    arms = {(4000, 1.0): 0.0, (4000, 4.0): epochs_gain, (16000, 1.0): data}
     rng = np.random.default_rng(5)
     for size, seed, ((count, epochs), better) in itertools.product(("3k", "25k", "100k"), (0, 1, 2), arms.items()):
         metrics = {
@@ -109,23 +109,25 @@ def epochs_vs_data(plant: Any, passes: float, data: float) -> list[Cell]:
 
 
 @pytest.mark.parametrize(
-    ("passes", "data", "expected"),
+    ("epochs_gain", "data", "expected"),
     [(0.1, 1.0, "agree"), (1.1, 1.0, "disagree"), (0.65, 1.0, "cannot tell"), (0.0, 0.0, "cannot tell")],
 )
-def test_passes_are_told_from_data(plant: Any, read: Read, passes: float, data: float, expected: str) -> None:
-    assert verdicts(read("epochs_vs_data", epochs_vs_data(plant, passes, data))) == [expected] * 2
+def test_verdicts_on_epochs_and_data_follow_the_planted_data(
+    plant: Any, analyse: Analyse, epochs_gain: float, data: float, expected: str
+) -> None:
+    assert verdicts(analyse("epochs_vs_data", epochs_vs_data(plant, epochs_gain, data))) == [expected] * 2
 
 
-def test_gains_of_passes_and_data_are_paired_over_sizes_and_seeds(plant: Any, read: Read, long_way: Any) -> None:
+def test_gains_of_epochs_and_data_are_paired_over_sizes_and_seeds(plant: Any, analyse: Analyse, reference: Any) -> None:
     cells = epochs_vs_data(plant, 0.1, 1.0)
     for claim, key in zip(
-        read("epochs_vs_data", cells[::-1]).claims, ("rm/val_loss_calibrated", "peak/gold"), strict=True
+        analyse("epochs_vs_data", cells[::-1]).claims, ("rm/val_loss_calibrated", "peak/gold"), strict=True
     ):
-        start, passes, data = (np.array([cell.metrics[key] for cell in cells[arm::3]]) for arm in range(3))
+        start, epochs_gain, data = (np.array([cell.metrics[key] for cell in cells[arm::3]]) for arm in range(3))
         quoted = claim.measured.split("1xD ", 1)[1]
-        found = [float(x) for x in long_way.numbers(quoted) if abs(x) not in (1.0, 4.0, 4000.0)]
-        expected = [*long_way.interval(passes - start), *long_way.interval(data - start)]
-        assert found == pytest.approx(expected, abs=0.00051)
+        gains = [float(x) for x in reference.numbers(quoted) if abs(x) not in (1.0, 4.0, 4000.0)]
+        expected = [*reference.interval(epochs_gain - start), *reference.interval(data - start)]
+        assert gains == pytest.approx(expected, abs=0.00051)
         assert "4xD - 1xD" in claim.measured and "(D = 4000)" in claim.measured
 
 
@@ -155,14 +157,16 @@ def val_loss(plant: Any, holds: bool) -> list[Cell]:
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_what_a_loss_tells_is_told_both_ways(plant: Any, read: Read, holds: bool) -> None:
-    assert verdicts(read("val_loss", val_loss(plant, holds))) == [OPPOSITE[holds]] * 3
+def test_verdicts_on_the_loss_follow_the_planted_data(plant: Any, analyse: Analyse, holds: bool) -> None:
+    assert verdicts(analyse("val_loss", val_loss(plant, holds))) == [OPPOSITE[holds]] * 3
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_numbers_on_the_loss_are_those_of_plain_numpy(plant: Any, read: Read, long_way: Any, holds: bool) -> None:
+def test_numbers_on_the_loss_are_those_of_plain_numpy(
+    plant: Any, analyse: Analyse, reference: Any, holds: bool
+) -> None:
     cells = val_loss(plant, holds)
-    equal, within, gammas = (claim.measured for claim in read("val_loss", cells).claims)
+    equal, within, gammas = (claim.measured for claim in analyse("val_loss", cells).claims)
     loss = np.array([cell.metrics["rm/val_loss_calibrated"] for cell in cells])
     gold = np.array([cell.curve.gold_SP[-1].mean() for cell in cells])
     cubic = np.polyval(np.polyfit(loss, gold, 3), loss)
@@ -173,23 +177,27 @@ def test_numbers_on_the_loss_are_those_of_plain_numpy(plant: Any, read: Read, lo
     X = np.column_stack([np.ones_like(u), u, u**2, u**3, logs - logs.mean(axis=0)])
     more = X @ np.linalg.solve(X.T @ X, X.T @ gold)
     explained = [1 - ((gold - fitted) ** 2).mean() / gold.var() for fitted in (cubic, more)]
-    rho = long_way.rank_correlation(loss, gold)
-    assert long_way.numbers(equal)[:3] == pytest.approx([rho, rho, -rho], abs=0.0051)
-    assert long_way.numbers(equal)[3:5] == pytest.approx(explained, abs=0.0051)
+    rho = reference.rank_correlation(loss, gold)
+    assert reference.numbers(equal)[:3] == pytest.approx([rho, rho, -rho], abs=0.0051)
+    assert reference.numbers(equal)[3:5] == pytest.approx(explained, abs=0.0051)
     good = loss <= np.median(loss)
     assert f"({good.sum()})" in within
-    assert long_way.numbers(within)[-1] == pytest.approx(long_way.rank_correlation(loss[good], gold[good]), abs=0.0051)
-    found = []
+    assert reference.numbers(within)[-1] == pytest.approx(
+        reference.rank_correlation(loss[good], gold[good]), abs=0.0051
+    )
+    gamma_values = []
     d = np.linspace(0.0, 3.0, 4001)
     for cell in cells:
         d_S = np.sqrt(cell.curve.kl_S)
         X = np.column_stack([d_S, d_S**2])
         g, p = (np.linalg.lstsq(X, y.mean(axis=1), rcond=None)[0] for y in (cell.curve.gold_SP, cell.curve.proxy_SP))
         area = np.mean(g[0] * d + g[1] * d**2)
-        found.append(np.mean(np.abs((g - p)[0] * d + (g - p)[1] * d**2)) / area if area > 0 else np.nan)
-    kept = np.isfinite(found)
-    expected = long_way.rank_correlation(np.array(found)[kept], gold[kept])
-    assert long_way.numbers(gammas.split(":")[1])[:3] == pytest.approx([expected, kept.sum(), len(cells)], abs=0.0051)
+        gamma_values.append(np.mean(np.abs((g - p)[0] * d + (g - p)[1] * d**2)) / area if area > 0 else np.nan)
+    finite = np.isfinite(gamma_values)
+    expected = reference.rank_correlation(np.array(gamma_values)[finite], gold[finite])
+    assert reference.numbers(gammas.split(":")[1])[:3] == pytest.approx(
+        [expected, finite.sum(), len(cells)], abs=0.0051
+    )
 
 
 def label_noise(plant: Any, holds: bool) -> list[Cell]:
@@ -205,36 +213,36 @@ def label_noise(plant: Any, holds: bool) -> list[Cell]:
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_label_noise_is_told_both_ways(plant: Any, read: Read, holds: bool) -> None:
-    assert verdicts(read("label_noise", label_noise(plant, holds))) == [OPPOSITE[holds]] * 6
+def test_verdicts_on_label_noise_follow_the_planted_data(plant: Any, analyse: Analyse, holds: bool) -> None:
+    assert verdicts(analyse("label_noise", label_noise(plant, holds))) == [OPPOSITE[holds]] * 6
 
 
-def test_noise_that_does_nothing_cannot_be_told(plant: Any, read: Read) -> None:
+def test_noise_without_an_effect_gives_cannot_tell(plant: Any, analyse: Analyse) -> None:
     planter, rng = plant(), np.random.default_rng(0)
     cells = [
         planter.cell(planter.hill(1 + rng.normal(scale=0.1), rng.uniform(1.2, 2.0)), **cell.settings)
         for cell in label_noise(plant, True)
     ]
-    assert set(verdicts(read("label_noise", cells))) == {"cannot tell"}
+    assert set(verdicts(analyse("label_noise", cells))) == {"cannot tell"}
 
 
-def test_losses_to_noise_are_paired_by_seed(plant: Any, read: Read, long_way: Any) -> None:
+def test_losses_to_noise_are_paired_by_seed(plant: Any, analyse: Analyse, reference: Any) -> None:
     cells = label_noise(plant, True)
-    lower, earlier, sampled, *_ = read("label_noise", cells).claims
+    lower, earlier, sampled, *_ = analyse("label_noise", cells).claims
 
-    def peaks(labels: str, noise: float, peak: Callable[[Cell], float] = long_way.peak_gold) -> np.ndarray:
+    def peaks(labels: str, noise: float, peak: Callable[[Cell], float] = reference.peak_gold) -> np.ndarray:
         kind = {"method": "best-of-n", "labels": labels, "label_noise": noise}
         return np.array([peak(c) for c in cells if kind.items() <= c.settings.items()])
 
-    lost = long_way.interval(peaks("hard", 0.0) - peaks("hard", 0.35))
+    lost = reference.interval(peaks("hard", 0.0) - peaks("hard", 0.35))
     assert lower.measured.startswith("35% flipped labels")
-    assert long_way.numbers(lower.measured)[1:4] == pytest.approx(lost, abs=0.0051)
+    assert reference.numbers(lower.measured)[1:4] == pytest.approx(lost, abs=0.0051)
     noises = (0.0, 0.1, 0.25, 0.35)
-    for claim, peak in ((lower, long_way.peak_gold), (earlier, long_way.peak_kl)):
+    for claim, peak in ((lower, reference.peak_gold), (earlier, reference.peak_kl)):
         by_noise = [peaks("hard", noise, peak) for noise in noises]
-        expected = [long_way.rank_correlation(noises, [each[seed] for each in by_noise]) for seed in range(3)]
-        assert long_way.numbers(claim.measured)[-3:] == pytest.approx(expected, abs=0.0051)
+        expected = [reference.rank_correlation(noises, [each[seed] for each in by_noise]) for seed in range(3)]
+        assert reference.numbers(claim.measured)[-3:] == pytest.approx(expected, abs=0.0051)
     both = [float(np.std(peaks(labels, 0.0), ddof=1)) for labels in ("sampled", "hard")]
-    assert long_way.numbers(sampled.measured)[-2:] == pytest.approx(both, abs=0.00051)
-    lost = long_way.interval(peaks("hard", 0.0) - peaks("sampled", 0.0))
-    assert long_way.numbers(sampled.measured)[:3] == pytest.approx(lost, abs=0.0051)
+    assert reference.numbers(sampled.measured)[-2:] == pytest.approx(both, abs=0.00051)
+    lost = reference.interval(peaks("hard", 0.0) - peaks("sampled", 0.0))
+    assert reference.numbers(sampled.measured)[:3] == pytest.approx(lost, abs=0.0051)

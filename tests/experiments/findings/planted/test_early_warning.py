@@ -1,4 +1,4 @@
-"""Signals planted to leap at the peak, to follow gold or the proxy, or to know nothing: the reader says which."""
+"""Planted signals that jump at the peak, follow gold or the proxy, or are uninformative."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def planted(plant: Callable[[], Any], largest_follows: str = "gold") -> list[Cel
     planter, cells = plant(), []
     for size, peak_d in PEAKS.items():
         for seed in range(4):
-            here = peak_d + 0.15 * (seed % 3 - 1)
+            shifted_d = peak_d + 0.15 * (seed % 3 - 1)
             cell = planter.cell(
-                planter.hill(1.0, here), proxy=lambda d: 2 * d, sd=0.1, method="ppo", rm_size=size, seed=seed
+                planter.hill(1.0, shifted_d), proxy=lambda d: 2 * d, sd=0.1, method="ppo", rm_size=size, seed=seed
             )
             curve = cell.curve
             d_S = curve.sqrt_kl_S
@@ -50,17 +50,17 @@ def cells(plant) -> list[Cell]:
 
 
 @pytest.fixture(scope="module")
-def found(read, cells) -> Finding:
-    return read("early_warning", cells)
+def finding(analyse, cells) -> Finding:
+    return analyse("early_warning", cells)
 
 
-def row(found: Finding, title: str, first: str) -> dict[str, str]:
-    table = found.tables[title]
+def row(finding: Finding, title: str, first: str) -> dict[str, str]:
+    table = finding.tables[title]
     return table[table.iloc[:, 0] == first].iloc[0].to_dict()
 
 
-def test_a_signal_that_leaps_past_the_peak_lags_by_one_point_and_is_never_false(found, cells, long_way) -> None:
-    told = row(found, ALARMS, "repetition")
+def test_a_signal_that_jumps_after_the_peak_lags_by_one_point_without_false_alarms(finding, cells, reference) -> None:
+    scores = row(finding, ALARMS, "repetition")
     fell = [cell for cell in cells if cell.settings["rm_size"] != "100k"]
     lags, regrets = [], []
     for cell in fell:
@@ -68,58 +68,58 @@ def test_a_signal_that_leaps_past_the_peak_lags_by_one_point_and_is_never_false(
         peak = golds.index(max(golds))
         lags.append(kls[peak] - kls[peak + 1])
         regrets.append(golds[peak] - golds[peak + 1])
-    assert told["fires before the peak or at it"].startswith("0 of 12")
-    assert told["never fires"].startswith("0 of 12")
-    assert told["false alarms"].startswith("0 of 16")
-    assert long_way.numbers(told["lead (nats)"])[0] == pytest.approx(sum(lags) / 12, abs=0.06)
-    regret = long_way.numbers(told["regret (sd of gold)"])[0]
-    assert regret == pytest.approx(sum(regrets) / 16, abs=6e-4)  # the four that never fell lose nothing
+    assert scores["fires at or before the peak"].startswith("0 of 12")
+    assert scores["never fires"].startswith("0 of 12")
+    assert scores["false alarms"].startswith("0 of 16")
+    assert reference.numbers(scores["lead (nats)"])[0] == pytest.approx(sum(lags) / 12, abs=0.06)
+    regret = reference.numbers(scores["regret (sd of gold)"])[0]
+    assert regret == pytest.approx(sum(regrets) / 16, abs=6e-4)  # the four that never fell have no regret
 
 
-def test_a_signal_that_knows_nothing_is_never_heeded(found) -> None:
-    told, end = row(found, ALARMS, "distinct-2"), row(found, ALARMS, "none: on to the end")
-    assert told["never fires"].startswith("12 of 12")
-    assert told["lead (nats)"] == ""
-    assert told["regret (sd of gold)"] == end["regret (sd of gold)"]
+def test_an_uninformative_signal_never_fires(finding) -> None:
+    scores, end = row(finding, ALARMS, "distinct-2"), row(finding, ALARMS, "none: run to the end")
+    assert scores["never fires"].startswith("12 of 12")
+    assert scores["lead (nats)"] == ""
+    assert scores["regret (sd of gold)"] == end["regret (sd of gold)"]
 
 
-def test_a_signal_that_only_counts_kl_does_as_well_as_kl(found, long_way) -> None:
-    length, kl = (row(found, ALARMS, name) for name in ("length", "KL"))
+def test_a_signal_that_only_depends_on_kl_does_as_well_as_kl(finding, reference) -> None:
+    length, kl = (row(finding, ALARMS, name) for name in ("length", "KL"))
     assert length["regret (sd of gold)"] == kl["regret (sd of gold)"]
     assert length["false alarms"] == kl["false alarms"]
 
 
 def test_a_test_rm_that_follows_gold_finds_its_peak_and_one_that_follows_the_proxy_does_not(
-    found, cells, long_way
+    finding, cells, reference
 ) -> None:
-    title = "A checkpoint chosen without gold"
-    right = row(found, title, "test RM largest, highest point")
-    assert long_way.numbers(right["lead on the gold peak (nats)"]) == [0, 0, 0]
+    title = "Checkpoints selected without gold"
+    right = row(finding, title, "test RM largest, highest point")
+    assert reference.numbers(right["lead on the gold peak (nats)"]) == [0, 0, 0]
     assert right["largest regret"] == "0.00"
-    wrong = row(found, title, "test RM of the proxy's size, highest point")
-    leads = [0 if c.settings["rm_size"] == "100k" else long_way.peak_kl(c) - c.curve.kl_S[-1] for c in cells]
-    assert long_way.numbers(wrong["lead on the gold peak (nats)"])[0] == pytest.approx(sum(leads) / 16, abs=0.06)
-    by_size = found.tables["Where the highest score of a test RM lies, by RM size"]
+    wrong = row(finding, title, "test RM of the proxy's size, highest point")
+    leads = [0 if c.settings["rm_size"] == "100k" else reference.peak_kl(c) - c.curve.kl_S[-1] for c in cells]
+    assert reference.numbers(wrong["lead on the gold peak (nats)"])[0] == pytest.approx(sum(leads) / 16, abs=0.06)
+    by_size = finding.tables["The point with the highest test RM score, by RM size"]
     assert by_size["proxy"].tolist() == list(PEAKS)
     assert by_size["regret, test RM largest"].tolist() == ["0.00"] * 4
 
 
-def test_verdicts_follow_what_was_planted(found, read, plant, cells, long_way) -> None:
-    parting, apart, wrong, right, coste, _, aim = found.claims
+def test_verdicts_follow_the_planted_data(finding, analyse, plant, cells, reference) -> None:
+    same_gap, largest_gap, wrong, right, coste, _, aim = finding.claims
     assert wrong.verdict == "disagree" and right.verdict == "agree"
     assert right.measured.startswith("mean regret 0.000, median 0.000")
-    ways = [1 - long_way.peak_kl(c) ** 0.5 / 3 for c in cells if c.settings["rm_size"] != "100k"]
-    share = float(parting.measured.split(": ")[1].split(" ")[0])  # a gap that is in proportion to d
-    assert share == pytest.approx(sum(ways) / 12, abs=0.006) and parting.verdict == "cannot tell"
-    assert apart.verdict == "agree"
+    shares = [1 - reference.peak_kl(c) ** 0.5 / 3 for c in cells if c.settings["rm_size"] != "100k"]
+    share = float(same_gap.measured.split(": ")[1].split(" ")[0])  # the gap is proportional to d
+    assert share == pytest.approx(sum(shares) / 12, abs=0.006) and same_gap.verdict == "cannot tell"
+    assert largest_gap.verdict == "agree"
     assert coste.verdict == "agree" and coste.measured.endswith("3.00 [3.00, 3.00]")
     assert aim.verdict == "agree" and "repetition" in aim.measured and "length" not in aim.measured
-    blind = read("early_warning", planted(plant, largest_follows="proxy"))
+    blind = analyse("early_warning", planted(plant, largest_follows="proxy"))
     assert blind.claims[3].verdict == "disagree"
     assert "test RM, largest" not in blind.claims[-1].measured
 
 
-def test_no_run_is_judged_with_a_threshold_from_its_own_half(read, cells) -> None:
+def test_no_run_is_evaluated_with_a_threshold_from_its_own_half(analyse, cells) -> None:
     """Odd seeds given a repetition three times as strong: a threshold from their own half would still serve them."""
     odd = [
         replace(cell, curve=replace(cell.curve, statistics_S={**cell.curve.statistics_S, "repetition": 3 * values_S}))
@@ -128,6 +128,6 @@ def test_no_run_is_judged_with_a_threshold_from_its_own_half(read, cells) -> Non
         for cell in cells
         for values_S in [cell.curve.statistics_S["repetition"]]
     ]
-    told = row(read("early_warning", odd), ALARMS, "repetition")
+    scores = row(analyse("early_warning", odd), ALARMS, "repetition")
     fired = [c for c in odd if c.settings["rm_size"] != "100k" and c.settings["seed"] % 2]
-    assert told["never fires"].startswith(f"{12 - len(fired)} of 12")
+    assert scores["never fires"].startswith(f"{12 - len(fired)} of 12")

@@ -1,4 +1,4 @@
-"""A page of planted results, read by the very readers that ship."""
+"""A page of planted results with the packaged findings."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from mlproject.errors import UserError
+from mlproject.experiments.findings import page
 from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.results import Result, save_result
 
@@ -24,8 +25,8 @@ NAMES = ["kl_penalty", "kl_by_size", "alpha", "zeta"]
 
 
 @pytest.fixture
-def kept(plant: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Results of two experiments that ship and of two that stand in `experiments/` here."""
+def results(plant: Any, plain_figure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results of two packaged experiments and of two in `experiments/` of the current folder."""
     planter = plant()
     cells = []
     for (i, coef), size, seed in itertools.product(enumerate((0.0, 0.1, 0.3)), ("1k", "25k"), (0, 1)):
@@ -33,38 +34,39 @@ def kept(plant: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         metrics = {"curve/kl": 9.0 - i, "curve/proxy": 2.0}
         settings = {"method": "ppo", "kl_coef": coef, "rm_size": size, "seed": seed}
         cells.append(planter.cell(planter.hill(height, 1.5 + 0.2 * seed), metrics=metrics, **settings))
+    monkeypatch.setattr(page, "draw", plain_figure)
     monkeypatch.chdir(tmp_path)
     Path("experiments").mkdir()
     for name in sorted(NAMES):
         if name in ("alpha", "zeta"):
             Path("experiments", f"{name}.yaml").write_text(yaml.safe_dump(MINE))
-        mine = [cell for cell in cells if name != "kl_penalty" or cell.settings["rm_size"] == "1k"]
-        save_result(Result(name, {"preset": "study"}, mine), Path("kept"))
-    return Path("kept")
+        selected = [cell for cell in cells if name != "kl_penalty" or cell.settings["rm_size"] == "1k"]
+        save_result(Result(name, {"preset": "study"}, selected), Path("results"))
+    return Path("results")
 
 
-def test_sections_go_from_the_papers_claims_to_ones_own_by_the_alphabet(kept: Path) -> None:
-    write_page(kept, Path("out/findings.md"))
+def test_packaged_findings_come_first_then_own_experiments_in_alphabetical_order(results: Path) -> None:
+    write_page(results, Path("out/findings.md"))
     text = Path("out/findings.md").read_text()
     assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == NAMES
     top, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     verdicts = re.findall(r"^\| \[(\w+)\].*\| \*\*(agree|disagree|cannot tell)\*\* \|$", top, flags=re.MULTILINE)
     assert [name for name, _ in verdicts] == ["kl_penalty"] * 5 + ["kl_by_size"] * 2
     for name, section in zip(NAMES, sections, strict=True):
-        said = re.findall(r"\| \*\*(agree|disagree|cannot tell)\*\* \|$", section, flags=re.MULTILINE)
-        assert said == [verdict for of, verdict in verdicts if of == name]
+        in_section = re.findall(r"\| \*\*(agree|disagree|cannot tell)\*\* \|$", section, flags=re.MULTILINE)
+        assert in_section == [verdict for of, verdict in verdicts if of == name]
     assert not re.search(r"\bnan\b", text)
     links = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert len(links) == len(NAMES) and all(Path("out", link).is_file() for link in links)
 
 
-def test_a_changed_curve_is_refused_and_the_page_of_before_stays_whole(kept: Path) -> None:
-    written = write_page(kept, Path("out/findings.md"))
+def test_a_changed_curve_is_refused_and_the_earlier_page_stays(results: Path) -> None:
+    written = write_page(results, Path("out/findings.md"))
     before = {path: path.read_bytes() for path in written}
-    broken = sorted((kept / "curves").iterdir())[-1]
+    broken = sorted((results / "curves").iterdir())[-1]
     broken.write_bytes(broken.read_bytes()[:-1] + b"?")
-    with pytest.raises(UserError, match=f"{broken.name}: is missing or was changed") as refused:
-        write_page(kept, Path("out/findings.md"))
-    assert "\n" not in str(refused.value)
-    there = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
-    assert there == before
+    with pytest.raises(UserError, match=f"{broken.name}: must exist") as error:
+        write_page(results, Path("out/findings.md"))
+    assert "\n" not in str(error.value)
+    after = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    assert after == before

@@ -1,4 +1,4 @@
-"""Readers of what the size of a reward model does: rm_size, forecast."""
+"""Findings on what the size of a reward model does: rm_size, forecast."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Forecast, Prior
 from mlproject.models.sizes import SIZES
 
-Read = Callable[[str, Sequence[Cell]], Finding]
+Analyse = Callable[[str, Sequence[Cell]], Finding]
 OPPOSITE = {True: "agree", False: "disagree"}
 METHODS = ("best-of-n", "ppo")
 RM_SIZES = ("1k", "3k", "25k", "100k")
 SEEDS = (0, 1)
 
 
-def verdicts(found: Finding) -> list[str]:
-    return [claim.verdict for claim in found.claims]
+def verdicts(finding: Finding) -> list[str]:
+    return [claim.verdict for claim in finding.claims]
 
 
 def along(size: str) -> float:
@@ -56,42 +56,44 @@ def rm_size(plant: Any, holds: bool) -> list[Cell]:
 
 
 @pytest.fixture(scope="module")
-def sizes(plant: Any, read: Read) -> dict[bool, tuple[list[Cell], Finding]]:
-    """Both worlds and what is found in them."""
-    return {holds: (cells, read("rm_size", cells)) for holds in (True, False) for cells in [rm_size(plant, holds)]}
+def sizes(plant: Any, analyse: Analyse) -> dict[bool, tuple[list[Cell], Finding]]:
+    """Cells and finding, where the claims hold and where their opposites do."""
+    return {holds: (cells, analyse("rm_size", cells)) for holds in (True, False) for cells in [rm_size(plant, holds)]}
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_sizes_are_told_both_ways(sizes: dict, holds: bool) -> None:
+def test_verdicts_on_sizes_follow_the_planted_data(sizes: dict, holds: bool) -> None:
     assert verdicts(sizes[holds][1])[:20] == [OPPOSITE[holds]] * 20
 
 
 @pytest.mark.parametrize(
     ("proxy", "expected"),
     [
-        (lambda d: 0.8 * d, {0: "agree", 2: "agree"}),  # straight all along
-        (lambda d: np.sqrt(d), {0: "disagree"}),  # bent from the start
-        (lambda d: d * (1.0 - 0.1 * d) + 0.02 * d**3, {1: "agree"}),  # rises beyond what its beginning foretells
+        (lambda d: 0.8 * d, {0: "agree", 2: "agree"}),  # straight
+        (lambda d: np.sqrt(d), {0: "disagree"}),  # curved from the start
+        (lambda d: d * (1.0 - 0.1 * d) + 0.02 * d**3, {1: "agree"}),  # rises more than its beginning predicts
         (
             lambda d: d * (1.0 - 0.1 * d) - 0.02 * d**3,
             {1: "disagree", 2: "disagree"},
-        ),  # falls below it; bends like gold
+        ),  # rises less; curved like gold
     ],
 )
-def test_the_shape_of_the_proxys_own_curve_is_told(plant: Any, proxy: Any, expected: dict[int, str]) -> None:
+def test_verdicts_on_the_shape_of_the_proxy_curve_follow_the_planted_data(
+    plant: Any, proxy: Any, expected: dict[int, str]
+) -> None:
     planter, d_S = plant(), np.linspace(0, 4, 31)
     gold = planter.quadratic(1.0, 0.2)
     cells = [planter.cell(gold, proxy, d_S=d_S, sd=0.01, seed=seed) for seed in range(6)]
-    found = [claim.verdict for claim in proxy_claims("best-of-n", cells)]
-    assert {index: found[index] for index in expected} == expected
+    results = [claim.verdict for claim in proxy_claims("best-of-n", cells)]
+    assert {index: results[index] for index in expected} == expected
 
 
 def fitted(cell: Cell, scores_SP: np.ndarray, form: str, least_d: float, most_d: float = np.inf) -> np.ndarray:
     """Coefficients (alpha, -beta) by the normal equations."""
     d = np.sqrt(cell.curve.kl_S)
-    kept = (d > least_d) & (d <= most_d)
-    X = columns(d[kept], form)
-    return np.linalg.solve(X.T @ X, X.T @ scores_SP.mean(axis=1)[kept])
+    used = (d > least_d) & (d <= most_d)
+    X = columns(d[used], form)
+    return np.linalg.solve(X.T @ X, X.T @ scores_SP.mean(axis=1)[used])
 
 
 def columns(d: np.ndarray, form: str) -> np.ndarray:
@@ -100,45 +102,47 @@ def columns(d: np.ndarray, form: str) -> np.ndarray:
 
 def rmse(cell: Cell, coefficients: np.ndarray, form: str, above_d: float) -> float:
     d = np.sqrt(cell.curve.kl_S)
-    kept = d > above_d
-    left = cell.curve.gold_SP.mean(axis=1)[kept] - columns(d[kept], form) @ coefficients
-    return float(np.sqrt((left**2).mean()))
+    used = d > above_d
+    residual = cell.curve.gold_SP.mean(axis=1)[used] - columns(d[used], form) @ coefficients
+    return float(np.sqrt((residual**2).mean()))
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_numbers_on_trends_are_those_of_the_normal_equations(sizes: dict, long_way: Any, holds: bool) -> None:
-    cells, found = sizes[holds]
+def test_numbers_on_trends_are_those_of_the_normal_equations(sizes: dict, reference: Any, holds: bool) -> None:
+    cells, finding = sizes[holds]
     for method, form, start in (("best-of-n", "quadratic", 0.0), ("ppo", "log", 0.3)):
-        mine = [cell for cell in cells if cell.settings["method"] == method]
-        params = [cell.settings["rm_params"] for cell in mine]
+        group = [cell for cell in cells if cell.settings["method"] == method]
+        params = [cell.settings["rm_params"] for cell in group]
         claims = [
-            claim for claim in found.claims if method in claim.paper or (" RL " in claim.paper and method == "ppo")
+            claim for claim in finding.claims if method in claim.paper or (" RL " in claim.paper and method == "ppo")
         ]
-        said = iter(claim.measured for claim in claims)
-        peaks = [long_way.peak_gold(cell) for cell in mine]
-        high, late = next(said), next(said)
-        assert long_way.numbers(high)[:3] == pytest.approx(long_way.slope(params, peaks), abs=0.0051)
-        for text, values in ((high, peaks), (late, [long_way.peak_kl(cell) for cell in mine])):
-            expected = [long_way.rank_correlation(params[seed::2], values[seed::2]) for seed in SEEDS]
-            assert long_way.numbers(text.split("by seed")[1]) == pytest.approx(expected, abs=0.0051)
-        laws = np.array([fitted(cell, cell.curve.gold_SP, form, start) for cell in mine])
-        alpha, beta = long_way.slope(params, laws[:, 0]), long_way.slope(params, -laws[:, 1])
+        texts = iter(claim.measured for claim in claims)
+        peaks = [reference.peak_gold(cell) for cell in group]
+        height, peak_kl = next(texts), next(texts)
+        assert reference.numbers(height)[:3] == pytest.approx(reference.slope(params, peaks), abs=0.0051)
+        for text, values in ((height, peaks), (peak_kl, [reference.peak_kl(cell) for cell in group])):
+            expected = [reference.rank_correlation(params[seed::2], values[seed::2]) for seed in SEEDS]
+            assert reference.numbers(text.split("by seed")[1]) == pytest.approx(expected, abs=0.0051)
+        laws = np.array([fitted(cell, cell.curve.gold_SP, form, start) for cell in group])
+        alpha, beta = reference.slope(params, laws[:, 0]), reference.slope(params, -laws[:, 1])
         if method == "best-of-n":
-            assert long_way.numbers(next(said)) == pytest.approx(alpha, abs=0.0051)
-            assert long_way.numbers(next(said)) == pytest.approx(beta, abs=0.0051)
+            assert reference.numbers(next(texts)) == pytest.approx(alpha, abs=0.0051)
+            assert reference.numbers(next(texts)) == pytest.approx(beta, abs=0.0051)
         else:
-            assert long_way.numbers(next(said).split("own")[1]) == pytest.approx(beta, abs=0.0051)
-            assert long_way.numbers(next(said).split("move by")[1])[:3] == pytest.approx(alpha, abs=0.0051)
+            assert reference.numbers(next(texts).split("per curve")[1]) == pytest.approx(beta, abs=0.0051)
+            assert reference.numbers(next(texts).split("change by")[1])[:3] == pytest.approx(alpha, abs=0.0051)
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_a_shared_alpha_is_one_column_for_all_sizes_of_a_seed(sizes: dict, long_way: Any, holds: bool) -> None:
-    cells, found = sizes[holds]
-    shared_beta, sharing = (c.measured for c in found.claims if "shared" in c.paper)
+def test_a_shared_alpha_is_one_column_for_all_sizes_of_a_seed(sizes: dict, reference: Any, holds: bool) -> None:
+    cells, finding = sizes[holds]
+    shared_beta, sharing = (c.measured for c in finding.claims if "shared" in c.paper)
     betas, errors, aic = {}, {True: [], False: []}, []
     for seed in SEEDS:
-        mine = [c for c in cells if c.settings["method"] == "ppo" and c.settings["seed"] == seed]
-        points = [(i, d, y) for i, c in enumerate(mine) for d, y in zip(c.curve.sqrt_kl_S, c.curve.gold_S, strict=True)]
+        group = [c for c in cells if c.settings["method"] == "ppo" and c.settings["seed"] == seed]
+        points = [
+            (i, d, y) for i, c in enumerate(group) for d, y in zip(c.curve.sqrt_kl_S, c.curve.gold_S, strict=True)
+        ]
         points = [(i, d, y) for i, d, y in points if d > 0.3]
         gold = np.array([y for *_, y in points])
         for shared in (True, False):
@@ -151,80 +155,80 @@ def test_a_shared_alpha_is_one_column_for_all_sizes_of_a_seed(sizes: dict, long_
             errors[shared].append(np.sqrt(squares / len(gold)))
             aic.append((1 if shared else -1) * (len(gold) * np.log(squares / len(gold)) + 2 * X.shape[1]))
             if shared:
-                betas |= {(c.settings["rm_params"], seed): beta for c, beta in zip(mine, coef_A, strict=False)}
-    expected = long_way.slope([params for params, _ in betas], list(betas.values()))
-    assert long_way.numbers(shared_beta.split(";")[0]) == pytest.approx(expected, abs=0.0051)
-    quoted = long_way.numbers(sharing)
+                betas |= {(c.settings["rm_params"], seed): beta for c, beta in zip(group, coef_A, strict=False)}
+    expected = reference.slope([params for params, _ in betas], list(betas.values()))
+    assert reference.numbers(shared_beta.split(";")[0]) == pytest.approx(expected, abs=0.0051)
+    quoted = reference.numbers(sharing)
     assert quoted[:2] == pytest.approx([np.mean(errors[True]), np.mean(errors[False])], abs=0.00051)
     assert quoted[2] == pytest.approx(sum(aic) / len(SEEDS), abs=0.51)
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_numbers_on_forms_and_what_they_foretell_are_those_of_the_normal_equations(
-    sizes: dict, long_way: Any, holds: bool
+def test_numbers_on_forms_and_extrapolation_are_those_of_the_normal_equations(
+    sizes: dict, reference: Any, holds: bool
 ) -> None:
-    cells, found = sizes[holds]
+    cells, finding = sizes[holds]
     for method, form, rival in (("best-of-n", "quadratic", "log"), ("ppo", "log", "quadratic")):
-        mine = [cell for cell in cells if cell.settings["method"] == method]
-        described = next(c.measured for c in found.claims if f"describes {method}" in c.paper)
-        foretold = next(c.measured for c in found.claims if "foretells" in c.paper and method in c.paper)
+        group = [cell for cell in cells if cell.settings["method"] == method]
+        fits = next(c.measured for c in finding.claims if f"fits {method}" in c.paper)
+        predicts = next(c.measured for c in finding.claims if "predicts the rest" in c.paper and method in c.paper)
         errors = {
-            name: [rmse(cell, fitted(cell, cell.curve.gold_SP, name, 0.3), name, 0.3) for cell in mine]
+            name: [rmse(cell, fitted(cell, cell.curve.gold_SP, name, 0.3), name, 0.3) for cell in group]
             for name in (form, rival)
         }
         wins = sum(a < b for a, b in zip(errors[form], errors[rival], strict=True))
-        expected = [np.mean(errors[form]), np.mean(errors[rival]), wins, len(mine)]
-        assert long_way.numbers(described)[:4] == pytest.approx(expected, abs=0.00051)
+        expected = [np.mean(errors[form]), np.mean(errors[rival]), wins, len(group)]
+        assert reference.numbers(fits)[:4] == pytest.approx(expected, abs=0.00051)
         own, last = [], []
-        for cell in mine:
+        for cell in group:
             cut = np.sqrt(0.6) * cell.curve.sqrt_kl_S.max()
             own.append(rmse(cell, fitted(cell, cell.curve.gold_SP, form, 0.3, cut), form, cut))
             d, gold = cell.curve.sqrt_kl_S, cell.curve.gold_S
             last.append(np.sqrt(((gold[d > cut] - gold[d <= cut][-1]) ** 2).mean()))
         better = sum(a < b for a, b in zip(own, last, strict=True))
-        expected = [np.mean(own), np.mean(last), better, len(mine)]
-        assert long_way.numbers(foretold)[:4] == pytest.approx(expected, abs=0.00051)
-        table = next(t for title, t in found.tables.items() if "foretell" in title and f"KL, {method}" in title)
+        expected = [np.mean(own), np.mean(last), better, len(group)]
+        assert reference.numbers(predicts)[:4] == pytest.approx(expected, abs=0.00051)
+        table = next(t for title, t in finding.tables.items() if "extrapolation" in title and f"KL, {method}" in title)
         assert table["RM size"].tolist() == [*RM_SIZES, "all"]
         assert float(table["last value"].iloc[-1]) == pytest.approx(np.mean(last), abs=0.00051)
 
 
-def test_numbers_on_goodhart_are_those_of_the_planted_laws(sizes: dict, long_way: Any) -> None:
-    cells, found = sizes[True]
+def test_numbers_on_goodhart_are_those_of_the_planted_laws(sizes: dict, reference: Any) -> None:
+    cells, finding = sizes[True]
     for method, form, start in (("best-of-n", "quadratic", 0.0), ("ppo", "log", 0.3)):
-        mine = [cell for cell in cells if cell.settings["method"] == method]
-        params = [cell.settings["rm_params"] for cell in mine]
-        regressional, excess, extremal, gamma = (c.measured for c in found.claims[-14:-6] if method in c.paper)
-        assert regressional == "significantly so on 8 of 8 curves, the other way round on 0"
-        assert excess == "significantly so on 8 of 8 curves"
+        group = [cell for cell in cells if cell.settings["method"] == method]
+        params = [cell.settings["rm_params"] for cell in group]
+        regressional, excess, extremal, gamma = (c.measured for c in finding.claims[-14:-6] if method in c.paper)
+        assert regressional == "significantly on 8 of 8 curves, significantly lower on 0"
+        assert excess == "significantly on 8 of 8 curves"
         gold, proxy = (
-            np.array([fitted(c, getattr(c.curve, y), form, start) for c in mine]) for y in ("gold_SP", "proxy_SP")
+            np.array([fitted(c, getattr(c.curve, y), form, start) for c in group]) for y in ("gold_SP", "proxy_SP")
         )
-        assert long_way.numbers(extremal)[:3] == pytest.approx(long_way.slope(params, -gold[:, 1]), abs=0.0051)
-        X = columns(np.linspace(1e-6, mine[0].curve.sqrt_kl_S.max(), 20001), form)
+        assert reference.numbers(extremal)[:3] == pytest.approx(reference.slope(params, -gold[:, 1]), abs=0.0051)
+        X = columns(np.linspace(1e-6, group[0].curve.sqrt_kl_S.max(), 20001), form)
         gammas = [np.abs(X @ (g - p)).mean() / (X @ g).mean() for g, p in zip(gold, proxy, strict=True)]
-        assert long_way.numbers(gamma)[:3] == pytest.approx(long_way.slope(params, gammas), abs=0.0051)
+        assert reference.numbers(gamma)[:3] == pytest.approx(reference.slope(params, gammas), abs=0.0051)
 
 
-def test_a_note_counts_the_curves_that_peak_inside(sizes: dict) -> None:
-    cells, found = sizes[True]
+def test_a_note_counts_the_curves_that_peak_before_their_end(sizes: dict) -> None:
+    cells, finding = sizes[True]
     inside = sum(cell.curve.gold_S.tolist().index(cell.curve.gold_S.max()) < len(cell.curve) - 1 for cell in cells)
-    assert found.notes[0].startswith(f"{inside} of {len(cells)} curves peak before")
+    assert finding.notes[0].startswith(f"{inside} of {len(cells)} curves peak before")
 
 
-def test_seeds_without_any_trend_in_the_peaks_place_cannot_be_told(plant: Any, read: Read) -> None:
+def test_seeds_without_a_trend_of_peak_kl_give_cannot_tell(plant: Any, analyse: Analyse) -> None:
     planter = plant()
     cells = [
         planter.cell(planter.hill(1 + 0.1 * along(size), 1.5 + 0.5 * along(size) * seed), rm_size=size, seed=seed)
         for seed, size in itertools.product(SEEDS[::-1], RM_SIZES)
     ]
-    late = read("rm_size", cells).claims[1]
-    assert late.measured == "rank correlation by seed +0.00, +1.00"
-    assert late.verdict == "cannot tell"
+    later = analyse("rm_size", cells).claims[1]
+    assert later.measured == "rank correlation by seed +0.00, +1.00"
+    assert later.verdict == "cannot tell"
 
 
 def forecast(plant: Any, holds: bool) -> list[Cell]:
-    """Laws that move smoothly with size; or kinks that no law knows, of another height for every size."""
+    """Laws that change smoothly with size; or kinks that no law describes, with a random height for every size."""
     planter, cells = plant(), []
     rng = np.random.default_rng(3)
     for method, size, seed in itertools.product(METHODS, RM_SIZES, SEEDS):
@@ -248,17 +252,17 @@ def forecast(plant: Any, holds: bool) -> list[Cell]:
 
 
 @pytest.fixture(scope="module")
-def forecasts(plant: Any, read: Read) -> dict[bool, tuple[list[Cell], Finding]]:
-    return {holds: (cells, read("forecast", cells)) for holds in (True, False) for cells in [forecast(plant, holds)]}
+def forecasts(plant: Any, analyse: Analyse) -> dict[bool, tuple[list[Cell], Finding]]:
+    return {holds: (cells, analyse("forecast", cells)) for holds in (True, False) for cells in [forecast(plant, holds)]}
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_forecasts_are_told_both_ways(forecasts: dict, holds: bool) -> None:
+def test_verdicts_on_forecasts_follow_the_planted_data(forecasts: dict, holds: bool) -> None:
     assert verdicts(forecasts[holds][1]) == [OPPOSITE[holds]] * 6
 
 
-def followed(cells: Sequence[Cell], cell: Cell, with_prior: bool) -> list[Any]:
-    """Predictions after every point, the prior being that of all curves of other sizes."""
+def predictions(cells: Sequence[Cell], cell: Cell, with_prior: bool) -> list[Any]:
+    """Predictions after every point, with a prior from all curves of other sizes."""
     others: dict[int, list[Any]] = {}
     for other in cells:
         if other.settings["rm_params"] != cell.settings["rm_params"]:
@@ -268,38 +272,40 @@ def followed(cells: Sequence[Cell], cell: Cell, with_prior: bool) -> list[Any]:
     return [forecast.update(point) for point in cell.curve]
 
 
-def test_numbers_on_forecasts_compare_them_with_measured_points(forecasts: dict, long_way: Any) -> None:
-    cells, found = forecasts[False]
-    for method, (half, first, worth) in zip(METHODS, (found.claims[:3], found.claims[3:]), strict=True):
-        mine = [cell for cell in cells if cell.settings["method"] == method]
+def test_numbers_on_forecasts_compare_them_with_measured_points(forecasts: dict, reference: Any) -> None:
+    cells, finding = forecasts[False]
+    for method, (half, first, worth) in zip(METHODS, (finding.claims[:3], finding.claims[3:]), strict=True):
+        group = [cell for cell in cells if cell.settings["method"] == method]
         near_kl, near_gold, near_first, covered, lost, free = [], [], [], [], [], []
-        for cell in mine:
+        for cell in group:
             gold = cell.curve.gold_SP.mean(axis=1)
-            peak_kl, peak_gold = long_way.peak_kl(cell), long_way.peak_gold(cell)
+            peak_kl, peak_gold = reference.peak_kl(cell), reference.peak_gold(cell)
             assert gold.argmax() < len(gold) - 1
-            said = followed(mine, cell, with_prior=True)
-            at = said[max(i for i, kl in enumerate(cell.curve.kl_S) if kl <= peak_kl / 2)]
+            forecasts = predictions(group, cell, with_prior=True)
+            at = forecasts[max(i for i, kl in enumerate(cell.curve.kl_S) if kl <= peak_kl / 2)]
             near_kl.append(abs(at.peak_kl / peak_kl - 1) < 0.25)
             near_gold.append(abs(at.peak_gold / peak_gold - 1) < 0.05)
-            near_first.append(abs(said[0].peak_gold / peak_gold - 1) < 0.05)
-            covered.append(said[0].peak_gold_interval[0] <= peak_gold <= said[0].peak_gold_interval[1])
-            for regrets, each in ((lost, said), (free, followed(mine, cell, with_prior=False))):
+            near_first.append(abs(forecasts[0].peak_gold / peak_gold - 1) < 0.05)
+            covered.append(forecasts[0].peak_gold_interval[0] <= peak_gold <= forecasts[0].peak_gold_interval[1])
+            for regrets, each in ((lost, forecasts), (free, predictions(group, cell, with_prior=False))):
                 stops = (i for i, p in enumerate(each) if cell.curve.kl_S[i] >= p.loses_beyond_kl)
                 regrets.append(gold.max() - gold[next(stops, -1)])
-        assert half.measured == f"{np.mean(near_kl):.0%} and {np.mean(near_gold):.0%} of {len(mine)} curves"
-        assert long_way.numbers(first.measured)[1] == pytest.approx(np.mean(near_first), abs=0.0051)
-        assert long_way.numbers(first.measured)[-1] == pytest.approx(np.mean(covered), abs=0.0051)
-        golds = [cell.curve.gold_SP.mean(axis=1) for cell in mine]
+        assert half.measured == f"{np.mean(near_kl):.0%} and {np.mean(near_gold):.0%} of {len(group)} curves"
+        assert reference.numbers(first.measured)[1] == pytest.approx(np.mean(near_first), abs=0.0051)
+        assert reference.numbers(first.measured)[-1] == pytest.approx(np.mean(covered), abs=0.0051)
+        golds = [cell.curve.gold_SP.mean(axis=1) for cell in group]
         last = np.mean([gold.max() - gold[-1] for gold in golds])
-        proxy = np.mean([g.max() - g[c.curve.proxy_SP.mean(axis=1).argmax()] for g, c in zip(golds, mine, strict=True)])
+        proxy = np.mean(
+            [g.max() - g[c.curve.proxy_SP.mean(axis=1).argmax()] for g, c in zip(golds, group, strict=True)]
+        )
         fixed = min(np.mean([gold.max() - gold[i] for gold in golds]) for i in range(len(golds[0])))  # the same KLs
-        quoted = long_way.numbers(worth.measured)
+        quoted = reference.numbers(worth.measured)
         assert quoted == pytest.approx([np.mean(lost), np.mean(free), last, fixed, proxy], abs=0.0011)
 
 
-def test_a_forecast_from_half_the_way_counts_its_gold_scored_responses(forecasts: dict) -> None:
-    cells, found = forecasts[True]
-    table = next(table for title, table in found.tables.items() if "first half" in title and "best-of-n" in title)
+def test_a_forecast_from_half_of_the_way_counts_its_gold_scored_responses(forecasts: dict) -> None:
+    cells, finding = forecasts[True]
+    table = next(table for title, table in finding.tables.items() if "first half" in title and "best-of-n" in title)
     half_way = [
         sum(kl <= cell.curve.kl_S[cell.curve.gold_S.argmax()] / 2 for kl in cell.curve.kl_S) for cell in cells[:8]
     ]
@@ -308,7 +314,7 @@ def test_a_forecast_from_half_the_way_counts_its_gold_scored_responses(forecasts
     assert counts == [int(np.median(half_way) * 64)] * 3 + [64]
 
 
-def test_curves_that_never_turn_have_no_peak_to_be_compared_with(plant: Any) -> None:
+def test_curves_without_a_peak_are_refused(plant: Any) -> None:
     planter = plant()
     cells = [planter.cell(planter.quadratic(1.0, 0.0), rm_size=size) for size in RM_SIZES]
     with pytest.raises(ValueError, match="no curve peaks before its last point"):
