@@ -189,7 +189,7 @@ def test_every_page_is_in_the_navigation_of_the_site():
 
 
 def test_the_tables_of_the_page_on_early_warning_are_those_of_the_findings_page() -> None:
-    (results,) = re.findall(r"^## What it was worth$(.*?)^## ", (DOCS / "early_warning.md").read_text(), re.M | re.S)
+    (results,) = re.findall(r"^## Results$(.*?)^## ", (DOCS / "early_warning.md").read_text(), re.M | re.S)
     rows = [line for line in results.splitlines() if line.startswith("|")]
     findings = set((DOCS / "findings.md").read_text().splitlines())
     assert len(rows) > 10

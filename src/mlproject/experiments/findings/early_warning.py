@@ -78,7 +78,7 @@ def analyse(result: Result) -> Finding:
         claims=_claims(runs, alarms, transferred, baselines, checkpoints),
         tables={
             "Alarms with the threshold of least regret": _alarms(alarms, transferred, baselines),
-            "Alarms with the lowest threshold that is false in at most a tenth of the other runs": _alarms(
+            "Alarms with the lowest threshold that is false in at most 10 % of the other runs": _alarms(
                 matched, {}, {}
             ),
             "Checkpoints selected without gold": _checkpoints(runs, checkpoints, alarms, baselines),
