@@ -155,9 +155,9 @@ PREFERENCES = {
     "a conversation beside a text": (
         [{"chosen": [*ASKED, say("assistant", "y")], "rejected": "n"}], ["line 1: field prompt: missing"],
     ),
-    "too few": (PAIRS, ["c.jsonl: 30 comparisons of 30 prompts are left", "at least 64 of 20"]),
+    "too few": (PAIRS, ["c.jsonl: must hold at least 64 comparisons of 20 prompts", "and holds 30 of 30"]),
     "many of few prompts": (
-        [{**PAIRS[i % 5], "chosen": f"Yes {i}."} for i in range(100)], ["100 comparisons of 5 prompts are left"],
+        [{**PAIRS[i % 5], "chosen": f"Yes {i}."} for i in range(100)], ["and holds 100 of 5"],
     ),
     "empty file": ("", ["preferences=c.jsonl: holds no comparison"]),
     "no JSON": ("{", ["c.jsonl line 1: is not JSON"]),

@@ -1,4 +1,4 @@
-"""Kind `audit`: gold of an optimized policy at its peak, on prompts that no choice was ever made by.
+"""Kind `audit`: gold of an optimized policy at its peak, on prompts that served no choice.
 
 The peak is where the curve of the policy run, on the `curve` prompts, is highest: it is not chosen again.
 """
@@ -15,19 +15,19 @@ from mlproject.pipeline.task import load_task
 
 
 def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method: str) -> Step:
-    """The step that measures a finished policy run on the audit prompts.
+    """Plan the measurement of a finished policy run on the audit prompts.
 
     Args:
         config: options of the method.
-        policy_run: what is measured; its parameters name the proxy.
+        policy_run: the finished run; its parameters name the proxy.
         proxy: the proxy RM that it was optimized against.
         pool: the initial policy's samples on the audit prompts; its inputs name initial policy and gold RM.
-        method: of the policy run.
+        method: name of the method of the policy run.
     """
     options = config.of_method(method)
-    known = {name: policy_run.params[name] for name in ("rm_size", "rm_params") if name in policy_run.params}
+    rm_params = {name: policy_run.params[name] for name in ("rm_size", "rm_params") if name in policy_run.params}
     return Step(
-        name=f"audit of {method} against {known.get('rm_size', 'a proxy')} seed {policy_run.params['seed']}",
+        name=f"audit of {method} against {rm_params.get('rm_size', 'a proxy')} seed {policy_run.params['seed']}",
         kind=Kind.AUDIT,
         version=1,
         params={
@@ -37,14 +37,14 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
             "seed": int(policy_run.params["seed"]),
         },
         inputs={Role.POLICY_RUN: policy_run, Role.PROXY_RM: proxy, Role.POOL: pool, **pool.inputs},
-        inherited_params=known,
+        inherited_params=rm_params,
         tags={Tag.METHOD: method},
         fn=measure_audit,
     )
 
 
 def measure_audit(run: Run) -> None:
-    """Artifacts: `audit.npz`, a curve of one point."""
+    """Measure gold at the peak. Artifacts: `audit.npz`, a curve of one point."""
     method = METHODS[run.params["method"]]
     peak = Curve.load(run.input(Role.POLICY_RUN) / Artifact.CURVE).peak()
     task = load_task(run, Split.AUDIT)

@@ -1,4 +1,4 @@
-"""Puts a reward model on gold's scale, and says how well it agrees with gold."""
+"""Calibrates a reward model to gold's scale and measures how well it agrees with gold."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel
     """Centre and scale a reward model on pairs of responses with gold scores.
 
     Args:
-        raw: the model in its own units.
-        pairs: gold scores known, in gold standard deviations.
+        raw: a reward model in its own units.
+        pairs: with gold scores, in gold standard deviations.
 
     Returns:
         the model in gold standard deviations, and its agreement with gold on the pairs (`rm/val_accuracy`, ...).
@@ -49,7 +49,7 @@ def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel
 
 
 def load_unit_pairs(run: Run, prompt_format: PromptFormat) -> EncodedComparisons:
-    """The pairs that the gold scorer was measured on, as a reward model reads them; ties are left out."""
+    """The pairs on which the units of gold were measured, encoded for a reward model; ties are left out."""
     pairs = pd.read_parquet(run.input(Role.GOLD_RM) / Artifact.PAIRS)
     pairs = pairs[pairs.score_a != pairs.score_b].reset_index(drop=True)
     pairs["prefers_a"] = pairs.score_a > pairs.score_b

@@ -21,23 +21,26 @@ from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import label_comparisons
 
 HELD_OUT = 0.1
+"""Share of the comparisons that validate reward models."""
+
 _CHUNK = 2048
+"""Prompts whose responses are compared at a time."""
 
 
 def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None = None, round: int = 1) -> Step:
-    """The step that collects gold-labelled comparisons.
+    """Plan gold-labelled comparisons.
 
     Args:
-        config: how many, and how they are labelled.
+        config: how many comparisons, and how they are labelled.
         policy: the initial policy, whose responses are compared in the first round.
-        gold: labels them.
+        gold: the gold RM that labels them.
         optimized: the policy run whose policy responds in a later round.
         round: counts from 1.
     """
-    about = [f"{config.label_noise:.0%} noise"] * bool(config.label_noise)
-    about += ["sampled labels"] * (config.labels == "sampled") + [f"round {round}"] * (round > 1)
+    details = [f"{config.label_noise:.0%} noise"] * bool(config.label_noise)
+    details += ["sampled labels"] * (config.labels == "sampled") + [f"round {round}"] * (round > 1)
     return Step(
-        name=", ".join([f"comparisons {config.n_comparisons}", *about]),
+        name=", ".join([f"comparisons {config.n_comparisons}", *details]),
         kind=Kind.COMPARISONS,
         version=2,
         params={
@@ -50,11 +53,10 @@ def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None
 
 
 def collect_comparisons(run: Run) -> None:
-    """Artifacts: `comparisons.parquet`, one row per comparison.
+    """Draw pairs of responses and label them. Artifacts: `comparisons.parquet`, one row per comparison.
 
-    Pairs are drawn in chunks with seeds of their own, so that fewer comparisons are a prefix of more.
+    Pairs are drawn in chunks, each with its own seed, so that fewer comparisons are a prefix of more.
     """
-
     p = run.params
     world = open_world(run)
     device = new_accelerator().device
@@ -63,28 +65,28 @@ def collect_comparisons(run: Run) -> None:
     policy = load_policy(run.input(Role.OPTIMIZED if round > 1 else Role.INITIAL_POLICY), device)
     gold = load_gold(run, prompt_format, device)
     parts: list[pd.DataFrame] = []
-    wanted, ties, chunk = p["n_comparisons"], 0, 0
-    while (have := sum(map(len, parts))) < wanted:
+    n_comparisons, ties, chunk = p["n_comparisons"], 0, 0
+    while (count := sum(map(len, parts))) < n_comparisons:
         texts = world.prompts("train", (chunk + 1) * _CHUNK)[chunk * _CHUNK :]
-        names = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
-        generator = torch_generator("comparison responses", *names, device=device)
+        stream = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
+        generator = torch_generator("comparison responses", *stream, device=device)
         responses = sample_responses(policy, prompt_format, texts, generator=generator, samples_per_prompt=2)
         scores = gold.rate(responses)
-        rng = numpy_generator("comparison labels", *names)
+        rng = numpy_generator("comparison labels", *stream)
         part = label_comparisons(
             texts, responses.texts[::2], responses.texts[1::2], scores[::2], scores[1::2],
             held_out=HELD_OUT, label_noise=p["label_noise"], rng=rng, labels=p["labels"],
         )  # fmt: skip
         if part.empty:
             raise UserError(
-                f"gold={p.get('gold', 'trained')}: gives both responses to each of {len(texts)} prompts the same "
-                "score: no comparison can be made; give another gold, or a policy whose responses differ"
+                f"gold={p.get('gold', 'trained')}: must tell responses apart, and gives both responses to each of "
+                f"{len(texts)} prompts the same score. Use another gold, or a policy whose responses differ."
             )
         ties += len(texts) - len(part)
         parts.append(part)
         chunk += 1
-        run.progress(min(1.0, have / wanted))
-    table = pd.concat(parts, ignore_index=True).head(wanted)
+        run.progress(min(1.0, count / n_comparisons))
+    table = pd.concat(parts, ignore_index=True).head(n_comparisons)
     table.to_parquet(run.folder / Artifact.COMPARISONS)
     run.log_metrics(
         {

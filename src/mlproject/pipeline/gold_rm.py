@@ -1,8 +1,9 @@
 """Kind `gold-rm`: the reward model that plays the ground truth, trained on human judgement of a broad mix of responses.
 
-The mix keeps it sensible where optimization will lead a policy: samples of the initial policy, samples at a high
-temperature, and distortions (floods, loops, cuts, wrong topics, ...), two of them for each prompt. A gold RM of the
-policy's own size starts from the policy's weights, as reward models usually do; any other starts from random weights.
+The mix keeps it reliable where optimization will lead a policy: each prompt has two responses, out of samples of the
+initial policy, samples at a high temperature, and distortions of the other response (floods, loops, cuts, wrong topics,
+...). A gold RM of the policy's size starts from the policy's weights, as reward models usually do; any other one starts
+from random weights.
 """
 
 from __future__ import annotations
@@ -36,16 +37,19 @@ from mlproject.preferences.comparisons import encode_comparisons, label_comparis
 from mlproject.preferences.metrics import pairwise_metrics
 from mlproject.worlds import load_world
 
-MIX = {("own", "own"): 0.4, ("own", "distorted"): 0.35, ("own", "hot"): 0.1, ("hot", "distorted"): 0.15}
-"""Shares of the kinds of pairs; a distorted response is made from the other one of its pair."""
+MIX = {("sample", "sample"): 0.4, ("sample", "distorted"): 0.35, ("sample", "hot"): 0.1, ("hot", "distorted"): 0.15}
+"""Share of each kind of pair; a distorted response is a distortion of the other one of its pair."""
 
 HOT_TEMPERATURE = 1.6
+HELD_OUT = 0.1
+"""Share of the comparisons that validate the gold RM."""
+
 UNIT_PROMPTS = 4096
 """Training prompts on which units (mean, standard deviation of the initial policy's scores) are measured."""
 
 
 def gold_rm(config: Config, policy: Step) -> Step:
-    """The step that trains and freezes the gold RM."""
+    """Plan the gold RM."""
     return Step(
         name=f"gold RM {config.gold_size}",
         kind=Kind.GOLD_RM,
@@ -64,15 +68,17 @@ def gold_rm(config: Config, policy: Step) -> Step:
 
 
 def train_gold_rm(run: Run) -> None:
-    """Artifacts: `model/`, `units.json` (human mean and standard deviation on the initial policy)."""
+    """Train the gold RM and measure its units.
 
+    Artifacts: `model/`, `units.json` (mean and standard deviation of the human scores of the initial policy).
+    """
     p = run.params
     seed = p["world_seed"]
     world = load_world(p["world"], seed)
-    machine = new_accelerator(p["mixed_precision"])
+    accelerator = new_accelerator(p["mixed_precision"])
     prompt_format = load_prompt_format(run, world)
-    policy = load_policy(run.input(Role.INITIAL_POLICY), machine.device)
-    generator = torch_generator("gold responses", seed, device=machine.device)
+    policy = load_policy(run.input(Role.INITIAL_POLICY), accelerator.device)
+    generator = torch_generator("gold responses", seed, device=accelerator.device)
     rng = numpy_generator("gold comparisons", seed)
 
     def respond(texts: list[str], temperature: float) -> list[str]:
@@ -83,9 +89,9 @@ def train_gold_rm(run: Run) -> None:
         ).texts
 
     def human(texts: list[str], responses: list[str]) -> np.ndarray:
-        judged = world.judge(texts, responses)
-        assert judged is not None, "the gold RM learns from a world's human judgement"
-        return judged
+        scores_B = world.judge(texts, responses)
+        assert scores_B is not None, "the gold RM learns from a world's human judgement"
+        return scores_B
 
     count = p["gold_comparisons"]
     texts = world.prompts("train", count)
@@ -94,18 +100,21 @@ def train_gold_rm(run: Run) -> None:
         kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
         pair = np.empty((count, 2), dtype=object)
         for side in (0, 1):
-            for source, temperature in (("own", 1.0), ("hot", HOT_TEMPERATURE)):
+            for source, temperature in (("sample", 1.0), ("hot", HOT_TEMPERATURE)):
                 rows = np.flatnonzero(kinds[:, side] == source)
                 pair[rows, side] = respond([texts[row] for row in rows], temperature)
         rows = np.flatnonzero(kinds[:, 1] == "distorted")
         pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
         a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
-        return label_comparisons(texts, a, b, human(texts, a), human(texts, b), held_out=0.1, label_noise=0.0, rng=rng)
+        return label_comparisons(
+            texts, a, b, human(texts, a), human(texts, b), held_out=HELD_OUT, label_noise=0.0, rng=rng
+        )
 
-    table = broadcast(machine, broad_mix)
+    table = broadcast(accelerator, broad_mix)
     run.progress(0.1)
 
-    model = new_reward_model(p["gold_size"], prompt_format.tokenizer, stream_seed("gold RM", seed)).to(machine.device)
+    model = new_reward_model(p["gold_size"], prompt_format.tokenizer, stream_seed("gold RM", seed))
+    model.to(accelerator.device)
     if p["gold_size"] == p["policy_size"]:
         model.base_model.load_state_dict(policy.base_model.state_dict())
     loss = train_reward_model(
@@ -117,27 +126,28 @@ def train_gold_rm(run: Run) -> None:
             SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
             MemoryOptions(**run.execution_options),
         ),
-        accelerator=machine,
+        accelerator=accelerator,
         generator=torch_generator("gold order", seed),
         progress=lambda share: run.progress(0.1 + 0.85 * share),
     )
 
-    if not machine.is_main_process:
+    if not accelerator.is_main_process:
         return
 
     # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
     unit_texts = texts[:UNIT_PROMPTS]
-    own, other = respond(unit_texts, 1.0), respond(unit_texts, 1.0)
-    raw = RewardModel(model).raw_scores(prompt_format.encode(unit_texts, own)).double().numpy()
-    gold = RewardModel(model).with_units(raw.mean(), 1 / raw.std())
-    judged = human(unit_texts, own)
-    own_pairs = label_comparisons(
-        unit_texts, own, other, judged, human(unit_texts, other), held_out=0.0, label_noise=0.0, rng=rng
-    )
+    responses_a, responses_b = respond(unit_texts, 1.0), respond(unit_texts, 1.0)
+    raw_B = RewardModel(model).raw_scores(prompt_format.encode(unit_texts, responses_a)).double().numpy()
+    gold = RewardModel(model).with_units(raw_B.mean(), 1 / raw_B.std())
+    human_B = human(unit_texts, responses_a)
+    policy_pairs = label_comparisons(
+        unit_texts, responses_a, responses_b, human_B, human(unit_texts, responses_b),
+        held_out=0.0, label_noise=0.0, rng=rng,
+    )  # fmt: skip
 
     agreement = {}
-    for name, rows_of in {"broad": table[table.held_out], "initial_policy": own_pairs}.items():
-        encoded = encode_comparisons(rows_of, prompt_format)
+    for name, pairs in {"broad": table[table.held_out], "initial_policy": policy_pairs}.items():
+        encoded = encode_comparisons(pairs, prompt_format)
         margin_B = gold.scores(encoded.a) - gold.scores(encoded.b)
         for metric, value in pairwise_metrics(margin_B, encoded.prefers_a_B).items():
             agreement[f"{MetricPrefix.RM}{metric}_{name}"] = value
@@ -146,5 +156,5 @@ def train_gold_rm(run: Run) -> None:
     run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
     gold.save(run.folder / Artifact.MODEL, prompt_format)
     (run.folder / Artifact.UNITS).write_text(
-        json.dumps({"human_mean": float(judged.mean()), "human_std": float(judged.std())})
+        json.dumps({"human_mean": float(human_B.mean()), "human_std": float(human_B.std())})
     )

@@ -1,4 +1,4 @@
-"""Kind `initial-policy`: the policy supervised on the world's corpus, with the tokenizer that all models share."""
+"""Kind `initial-policy`: the policy fine-tuned on the world's corpus, with the tokenizer that all models share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mlproject.worlds import load_world
 
 
 def initial_policy(config: Config) -> Step:
-    """The step that trains the initial policy."""
+    """Plan the initial policy."""
     return Step(
         name=f"initial policy {config.policy_size}",
         kind=Kind.INITIAL_POLICY,
@@ -38,16 +38,16 @@ def initial_policy(config: Config) -> Step:
 
 
 def train_initial_policy(run: Run) -> None:
-    """Artifacts: `model/`."""
+    """Train the initial policy. Artifacts: `model/`."""
     p = run.params
     world = load_world(p["world"], p["world_seed"])
     tokenizer = world.tokenizer()
     prompts, responses = world.corpus(p["sft_examples"], numpy_generator("corpus", p["world_seed"]))
     corpus = encode(tokenizer, prompts, responses, world.max_response_tokens)
-    machine = new_accelerator(p["mixed_precision"])
-    policy = new_policy(p["policy_size"], tokenizer, stream_seed("initial policy", p["world_seed"])).to(machine.device)
+    accelerator = new_accelerator(p["mixed_precision"])
+    policy = new_policy(p["policy_size"], tokenizer, stream_seed("initial policy", p["world_seed"]))
     loss = train_sft(
-        policy,
+        policy.to(accelerator.device),
         corpus,
         Schedule(
             p["sft_epochs"],
@@ -55,11 +55,11 @@ def train_initial_policy(run: Run) -> None:
             SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
             MemoryOptions(**run.execution_options),
         ),
-        accelerator=machine,
+        accelerator=accelerator,
         generator=torch_generator("initial policy order", p["world_seed"]),
         progress=run.progress,
     )
-    if not machine.is_main_process:
+    if not accelerator.is_main_process:
         return
     run.log_params({"policy_params": parameter_count(policy), "vocabulary": len(tokenizer)})
     run.log_metrics({Metric.SFT_LOSS: loss})

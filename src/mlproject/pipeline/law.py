@@ -25,8 +25,8 @@ from mlproject.pipeline.step import Run, Step
 
 
 def law(config: Config, policy_runs: Sequence[Step]) -> Step:
-    """The step that fits the laws to all curves of a study."""
-    about = [
+    """Plan the fit of the laws to all curves of a study."""
+    curves = [
         {name: {**step.inherited_params, **step.params}[name] for name in ("method", "rm_size", "rm_params", "seed")}
         for step in policy_runs
     ]
@@ -34,22 +34,22 @@ def law(config: Config, policy_runs: Sequence[Step]) -> Step:
         name="laws",
         kind=Kind.LAW,
         version=2,
-        params={"bootstrap": config.bootstrap, "curves": json.dumps(about)},
+        params={"bootstrap": config.bootstrap, "curves": json.dumps(curves)},
         inputs={str(i): step for i, step in enumerate(policy_runs)},
         fn=fit_laws,
     )
 
 
 def fit_laws(run: Run) -> None:
-    """Artifacts: `laws.json`, `priors.json`."""
+    """Fit the laws. Artifacts: `laws.json`, `priors.json`."""
     curves: dict[tuple[str, int, str], dict[int, Curve]] = defaultdict(dict)
-    for i, about in enumerate(json.loads(run.params["curves"])):
-        key = (about["method"], about["rm_params"], about["rm_size"])
-        curves[key][about["seed"]] = Curve.load(run.input(str(i)) / Artifact.CURVE)
+    for i, cell in enumerate(json.loads(run.params["curves"])):
+        key = (cell["method"], cell["rm_params"], cell["rm_size"])
+        curves[key][cell["seed"]] = Curve.load(run.input(str(i)) / Artifact.CURVE)
     groups: list[dict[str, Any]] = []
     for (method, rm_params, rm_size), by_seed in sorted(curves.items()):
-        known = {"method": method, "rm_size": rm_size, "rm_params": rm_params, "seeds": sorted(by_seed)}
-        groups.append(known | summarize(method, list(by_seed.values()), run.params["bootstrap"]))
+        group = {"method": method, "rm_size": rm_size, "rm_params": rm_params, "seeds": sorted(by_seed)}
+        groups.append(group | summarize(method, list(by_seed.values()), run.params["bootstrap"]))
     trends: list[dict[str, Any]] = []
     correlations: list[dict[str, Any]] = []
     for method in sorted({method for method, _, _ in curves}):
@@ -57,30 +57,30 @@ def fit_laws(run: Run) -> None:
             fitted = [g for g in groups if g["method"] == method and g[coefficient] is not None]
             if len(fitted) >= 3 and len({g["rm_params"] for g in fitted}) > 1:
                 line = trend([g[coefficient] for g in fitted], [g["rm_params"] for g in fitted])
-                found = {
+                slope = {
                     "slope": line.slope,
                     "slope_ci": line.slope_interval,
                     "intercept": line.intercept,
                     "r2": line.r2,
                 }
-                trends.append({"method": method, "coefficient": coefficient, **found})
+                trends.append({"method": method, "coefficient": coefficient, **slope})
         for seed in sorted({seed for by_seed in curves.values() for seed in by_seed}):
-            sized = [(k[1], c[seed].peak().gold) for k, c in curves.items() if k[0] == method and seed in c]
-            if len(sized) >= 3 and len({size for size, _ in sized}) > 1:
-                rho = spearman(*zip(*sized, strict=True))
+            peaks = [(k[1], c[seed].peak().gold) for k, c in curves.items() if k[0] == method and seed in c]
+            if len(peaks) >= 3 and len({size for size, _ in peaks}) > 1:
+                rho = spearman(*zip(*peaks, strict=True))
                 correlations.append({"method": method, "seed": seed, "spearman": rho})
     laws = {"groups": groups, "trends": trends, "rank_correlations": correlations}
     (run.folder / Artifact.LAWS).write_text(json.dumps(_finite(laws), indent=1))
     priors: dict[str, dict[str, Any]] = {}
     for method in sorted({method for method, _, _ in curves}):
-        known_curves: dict[int, list[Curve]] = {}
+        by_params: dict[int, list[Curve]] = {}
         for key, by_seed in curves.items():
             if key[0] == method:
-                known_curves.setdefault(key[1], []).extend(by_seed.values())
+                by_params.setdefault(key[1], []).extend(by_seed.values())
         ladder = {size.reward_model_parameters for size in SIZES.values()}
         priors[method] = {
-            str(params): Prior.from_curves(method, known_curves, params).to_dict()
-            for params in sorted(ladder | set(known_curves))
+            str(params): Prior.from_curves(method, by_params, params).to_dict()
+            for params in sorted(ladder | set(by_params))
         }
     (run.folder / Artifact.PRIORS).write_text(json.dumps(priors))
     run.log_metrics({f"{MetricPrefix.TREND}{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})
@@ -90,10 +90,18 @@ def fit_laws(run: Run) -> None:
 def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str, Any]:
     """Law, peak and drop of one RM size.
 
-    Coefficients are fitted to the seeds' curves together (they share their prompts). How well a form fits (`r2`,
-    `rmse`, `rmse_by_form`) is the mean over fits to each seed's curve alone: seeds that differ are no misfit.
-    """
+    Coefficients are fitted to the curves of all seeds together (they share their prompts). How well a form fits (`r2`,
+    `rmse`, `rmse_by_form`) is the mean over fits to the curve of each seed, since differences between seeds are no
+    misfit.
 
+    Args:
+        method: name of the method.
+        curves: one for each seed.
+        resamples: of the bootstrap over prompts.
+
+    Returns:
+        a group of `laws.json`, apart from its keys; None for what needs more points than there are.
+    """
     form = law_for(method)
     min_d = MIN_D[form.name]
     together = Curve(
@@ -146,7 +154,7 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
 
 
 def _finite(value: Any) -> Any:
-    """The same structure with None for every number that is not finite: JSON has no nan."""
+    """The same structure with None for every number that is not finite, since JSON has no nan."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -22,7 +22,7 @@ from mlproject.pipeline.step import Run, RunRef, Step
 
 
 def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str = Split.CURVE) -> Step:
-    """The step that samples and scores the pool of the `curve` prompts, or of those of another split."""
+    """Plan the pool of the `curve` prompts, or of those of another split."""
     prompts = f"{split}_prompts"
     return Step(
         name=f"{'' if split == Split.CURVE else split + ' '}pool {getattr(config, prompts)} x {config.pool_samples}",
@@ -38,14 +38,13 @@ def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str 
 
 
 def sample_pool(run: Run) -> None:
-    """Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
-
+    """Sample and score the pool. Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
     p = run.params
     split = p.get("split", Split.CURVE)
     world = open_world(run)
     device = new_accelerator().device
     prompt_format = load_prompt_format(run, world)
-    made = draw_pool(
+    drawn = draw_pool(
         load_policy(run.input(Role.INITIAL_POLICY), device),
         world.prompts(split, p[f"{split}_prompts"]),
         p["pool_samples"],
@@ -57,15 +56,15 @@ def sample_pool(run: Run) -> None:
         batch=SAMPLE_BATCH,
         progress=run.progress,
     )
-    made.save(run.folder / Artifact.POOL)
+    drawn.save(run.folder / Artifact.POOL)
     metrics = {
-        Metric.POOL_GOLD_MEAN: float(made.gold_PN.mean()),
-        Metric.POOL_GOLD_STD: float(made.gold_PN.std()),
-        Metric.POOL_DISTINCT: len(unique(made.sequences)[0]) / len(made.sequences),
-        Metric.POOL_MEAN_LENGTH: float(made.sequences.response_lengths_B.double().mean()),
+        Metric.POOL_GOLD_MEAN: float(drawn.gold_PN.mean()),
+        Metric.POOL_GOLD_STD: float(drawn.gold_PN.std()),
+        Metric.POOL_DISTINCT: len(unique(drawn.sequences)[0]) / len(drawn.sequences),
+        Metric.POOL_MEAN_LENGTH: float(drawn.sequences.response_lengths_B.double().mean()),
     }
-    if made.human_PN is not None:
+    if drawn.human_PN is not None:
         metrics[Metric.POOL_GOLD_HUMAN_CORRELATION] = float(
-            np.corrcoef(made.gold_PN.ravel(), made.human_PN.ravel())[0, 1]
+            np.corrcoef(drawn.gold_PN.ravel(), drawn.human_PN.ravel())[0, 1]
         )
     run.log_metrics(metrics)

@@ -1,4 +1,4 @@
-"""A step is (name, configuration, inputs) -> a run. Its fingerprint says whether that run exists already."""
+"""A step of a study: what is computed, from which inputs, under which fingerprint. Each step becomes one MLflow run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class RunRef:
     """Reference to an existing run that serves as an input (a proxy given by its run id).
 
     Attributes:
-        run_id: of the run.
-        fingerprint: of the step that made it.
+        run_id: id of the run.
+        fingerprint: fingerprint of its step.
         params: its parameters, as texts.
     """
 
@@ -50,13 +50,13 @@ class Step:
     """One step of a study.
 
     Attributes:
-        name: for people: run name and progress display.
+        name: shown as the run name and in progress lines.
         kind: value of the tag `mlproject.kind`.
-        version: raised when a change of the code changes the result.
-        params: all configuration that the result depends on, inputs apart.
+        version: incremented when a change of the code changes the result.
+        params: all configuration that the result depends on, apart from that of the inputs.
         fn: fills the run; a function at the top level of a module, so that a step can be sent to another process. None
             for a step whose run the caller fills (search, experiment, promotion).
-        inputs: steps or runs it reads, by role.
+        inputs: steps or runs that it reads, by role.
         inherited_params: parameters of its inputs that are repeated on the run, so that one table can be filtered and
             grouped.
         tags: further tags of the run.
@@ -144,7 +144,7 @@ class Run(Protocol):
 
 
 EXECUTION_OPTIONS = tuple(field.name for field in fields(MemoryOptions))
-"""Options of the configuration that stand in `Step.execution_options` of every step that trains."""
+"""Options of the configuration that become `Step.execution_options` of every step that trains."""
 
 
 def batch_limit(config: Config, batch_size: str) -> ProcessLimit:
@@ -159,7 +159,7 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 
 def upstream(steps: Sequence[Step]) -> list[Step]:
-    """All given steps and what they read, each once, inputs before those who read them."""
+    """The given steps and all that they read, each once, inputs before the steps that read them."""
     ordered: dict[str, Step] = {}
 
     def visit(step: Step | RunRef) -> None:

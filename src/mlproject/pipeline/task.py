@@ -1,4 +1,4 @@
-"""The task of a policy run, put together from the artifacts of its inputs."""
+"""Loads the task of a policy run from the artifacts of its inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.step import Run
 
 TRAIN_PROMPTS = 20_000
-"""Training prompts that a method may sample responses for."""
+"""Training prompts for which a method may sample responses."""
 
 
 def load_task(run: Run, split: str) -> OptimizationTask:
@@ -32,19 +32,19 @@ def load_task(run: Run, split: str) -> OptimizationTask:
     Args:
         run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, in a later round `earlier`, and those that
             its parameter `witnesses` names.
-        split: of the prompts that the evaluator measures on.
+        split: the split whose prompts the evaluator measures on.
     """
     p = run.params
     config = METHODS[p["method"]].config_class.from_params(p)
     world = open_world(run)
-    machine = new_accelerator()  # float32: a method says itself where less will do
+    accelerator = new_accelerator()  # float32: a method itself chooses where less precision will do
     prompt_format = load_prompt_format(run, world)
-    initial_policy = load_policy(run.input(Role.INITIAL_POLICY), machine.device)
-    round, goes_on = p.get("round", 1), p.get("rounds_from") == "current"
-    start_policy = load_policy(run.input(Role.EARLIER), machine.device) if goes_on else initial_policy
-    proxy = load_scorer(run.input(Role.PROXY_RM), prompt_format, machine.device)
+    initial_policy = load_policy(run.input(Role.INITIAL_POLICY), accelerator.device)
+    round, from_current = p.get("round", 1), p.get("rounds_from") == "current"
+    start_policy = load_policy(run.input(Role.EARLIER), accelerator.device) if from_current else initial_policy
+    proxy = load_scorer(run.input(Role.PROXY_RM), prompt_format, accelerator.device)
     auxiliary_rms = {
-        role: load_scorer(run.input(role), prompt_format, machine.device)
+        role: load_scorer(run.input(role), prompt_format, accelerator.device)
         for role in filter(None, p.get("witnesses", "").split(","))
     }
     pool = Pool.load(run.input(Role.POOL) / Artifact.POOL)
@@ -55,12 +55,12 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         prompts=prompts,
         initial_policy=initial_policy,
         proxy=proxy,
-        gold=load_gold(run, prompt_format, machine.device),
+        gold=load_gold(run, prompt_format, accelerator.device),
         human_units=human_units(run),
         pool=pool,
         samples_per_prompt=config.samples_per_prompt,
         seed=stream_seed(f"{split} responses", p["world_seed"]),
-        round_start=start_policy if goes_on else None,
+        round_start=start_policy if from_current else None,
         auxiliary_rms=auxiliary_rms,
     )
     return OptimizationTask(
@@ -74,8 +74,8 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         log_prob_PN=pool.log_prob_PN,
         evaluator=evaluator,
         config=config,
-        accelerator=machine,
-        generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=machine.device),
+        accelerator=accelerator,
+        generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=accelerator.device),
         progress=run.progress,
         memory=MemoryOptions(**run.execution_options),
     )
