@@ -1,10 +1,8 @@
-"""The watch on a live policy: units, cost, and that nobody notices it."""
+"""The evaluation of a live policy: units, cost, and that the policy is left unchanged."""
 
 import copy
-import functools
 import random
 import time
-from types import MethodType
 
 import numpy as np
 import pytest
@@ -12,13 +10,10 @@ import torch
 
 from mlproject.errors import UserError
 from mlproject.models.generation import sample
-from mlproject.models.live_policy import WithoutAdapter, as_reference, measurable, unwrapped
+from mlproject.models.live_policy import WithoutAdapter, as_reference
 from mlproject.models.log_probs import measure_kl
-from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import TextRewardModel
-from mlproject.monitoring.policy_evaluator import PolicyEvaluator, affordable_prompts, as_scorer
-from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
+from mlproject.models.prompt_format import PromptFormat
+from mlproject.monitoring.policy_evaluator import PolicyEvaluator, affordable_prompts
 
 PROMPTS = ["yes", "no", "maybe", "yes no", "no yes", "maybe maybe"]
 
@@ -37,7 +32,7 @@ def prompt_format(tiny_tokenizer):
 
 
 def moved(policy, by=0.3, seed=3):
-    """The policy after some training or other."""
+    """The policy after some training."""
     other = copy.deepcopy(policy)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -48,17 +43,17 @@ def moved(policy, by=0.3, seed=3):
 
 def drawn(policy, prompt_format, samples, seed):
     generator = torch.Generator().manual_seed(seed)
-    asked = prompt_format.encode_prompts(PROMPTS)
-    return sample(policy, asked, max_new_tokens=6, generator=generator, samples_per_prompt=samples).sequences
+    prompts = prompt_format.encode_prompts(PROMPTS)
+    return sample(policy, prompts, max_new_tokens=6, generator=generator, samples_per_prompt=samples).sequences
 
 
 def test_scores_are_gains_over_the_initial_policy_in_its_standard_deviations(tiny_policy, prompt_format):
     initial = tiny_policy()
     policy = moved(initial)
-    watch = PolicyEvaluator(
+    evaluator = PolicyEvaluator(
         initial, prompt_format, PROMPTS, lengths, noes, pool_samples=40, samples_per_prompt=3, seed=7
     )
-    point = watch.measure(policy, 5)
+    point = evaluator.measure(policy, 5)
 
     pool = prompt_format.decode(drawn(initial, prompt_format, 40, 7))  # the long way, from texts
     pool_PN = np.array([10.0 * text.split().count("no") + 3.0 for text in pool]).reshape(6, 40)
@@ -117,9 +112,9 @@ def test_a_gold_that_is_the_same_everywhere_keeps_its_own_unit(tiny_policy, prom
         return [solved["share"]] * len(responses)
 
     initial = tiny_policy()
-    watch = PolicyEvaluator(initial, prompt_format, PROMPTS, lengths, right)
+    evaluator = PolicyEvaluator(initial, prompt_format, PROMPTS, lengths, right)
     solved["share"] = 0.25
-    assert watch.measure(moved(initial), 1).gold_P.tolist() == [0.25] * len(PROMPTS)
+    assert evaluator.measure(moved(initial), 1).gold_P.tolist() == [0.25] * len(PROMPTS)
 
 
 def test_without_gold_the_proxy_is_in_standard_deviations_of_its_own_scores(tiny_policy, prompt_format):
@@ -139,7 +134,7 @@ def test_without_gold_the_proxy_is_in_standard_deviations_of_its_own_scores(tiny
     assert np.isnan(point.gold_P).all() and point.kl > 0.01
 
 
-def test_nobody_notices_that_the_policy_was_measured(tiny_policy, prompt_format):
+def test_the_policy_and_all_random_states_are_left_unchanged(tiny_policy, prompt_format):
     initial = tiny_policy()
 
     def careless(prompts, responses):
@@ -152,34 +147,11 @@ def test_nobody_notices_that_the_policy_was_measured(tiny_policy, prompt_format)
     policy.gpt_neox.layers[0].eval()
     policy.config.pad_token_id = None
     before = states(), [module.training for module in policy.modules()], copy.deepcopy(policy.state_dict())
-    watch = PolicyEvaluator(initial, prompt_format, PROMPTS, lengths, careless)
-    watch.measure(policy, 1)
+    evaluator = PolicyEvaluator(initial, prompt_format, PROMPTS, lengths, careless)
+    evaluator.measure(policy, 1)
     assert states() == before[0] and [module.training for module in policy.modules()] == before[1]
     assert all(torch.equal(weights, before[2][name]) for name, weights in policy.state_dict().items())
     assert policy.config.pad_token_id is None and all(p.grad is None and p.requires_grad for p in policy.parameters())
-
-
-def test_a_reference_taken_from_a_model_that_a_trainer_has_patched_stays_where_it_was(tiny_policy, prompt_format):
-    policy = tiny_policy().train()
-    original = policy.forward
-
-    @functools.wraps(type(policy).forward)  # as trl's `add_fused_lm_head` does
-    def patched(self, *args, **kwargs):
-        return original(*args, **kwargs)
-
-    policy.forward = MethodType(patched, policy)
-    before = copy.deepcopy(policy.state_dict())
-    naive, reference = copy.deepcopy(policy).eval(), as_reference(policy, prompt_format.tokenizer)
-    with torch.no_grad():
-        for weights in policy.parameters():
-            weights.mul_(1.3)
-    sequences = drawn(reference, prompt_format, 4, 0)
-    assert "forward" in policy.__dict__ and policy.training
-    with measurable(policy, prompt_format.tokenizer) as live:
-        assert float(measure_kl(live, reference, sequences).kl_B.mean()) > 0.01
-    assert all(torch.equal(weights, before[name]) for name, weights in reference.state_dict().items())
-    assert not any(weights.requires_grad for weights in reference.parameters())
-    assert float(measure_kl(policy.eval(), naive, sequences).kl_B.mean()) == 0.0  # what a plain deep copy would say
 
 
 def test_an_adapter_needs_no_copy_while_it_is_fresh_and_one_when_it_is_not(tiny_policy, prompt_format):
@@ -216,18 +188,10 @@ def test_an_adapter_needs_no_copy_while_it_is_fresh_and_one_when_it_is_not(tiny_
     assert PolicyEvaluator(later, prompt_format, PROMPTS, lengths, noes).measure(policy, 0).kl == 0.0
 
 
-def test_parameters_that_no_process_holds_whole_are_refused_in_one_line(tiny_policy):
-    policy = tiny_policy()
-    assert unwrapped(torch.nn.DataParallel(policy)) is policy
-    next(policy.parameters()).ds_id = 0  # as DeepSpeed ZeRO-3 marks what it has spread
-    with pytest.raises(UserError, match=r"embed_in.weight is spread over processes .* train with DDP or ZeRO-2"):
-        unwrapped(policy)
-
-
 @pytest.mark.parametrize("overhead", [0.0, 0.2, 2.0])
 @pytest.mark.parametrize("each", [0.001, 0.01, 0.1])
 @pytest.mark.parametrize("max_seconds", [1.0, 10.0])
-def test_a_look_fits_into_its_time_and_finding_that_out_costs_little_more(overhead, each, max_seconds):
+def test_an_evaluation_fits_into_its_time_and_finding_that_out_costs_little_more(overhead, each, max_seconds):
     spent = []
 
     def seconds_of(count):
@@ -249,39 +213,30 @@ def test_fewer_prompts_are_used_where_all_would_take_too_long(tiny_policy, promp
         return [float(len(response)) for response in responses]
 
     many = ["yes " * (1 + i % 7) + "no " * (i // 7) for i in range(64)]
-    watch = PolicyEvaluator(tiny_policy(), prompt_format, many, lengths, slow, max_seconds=0.1, pool_samples=2)
-    assert 2 <= len(watch.prompts) < 32 and watch.prompts == many[: len(watch.prompts)]
-    assert len(watch.measure(moved(tiny_policy()), 1).gold_P) == len(watch.prompts)
+    evaluator = PolicyEvaluator(tiny_policy(), prompt_format, many, lengths, slow, max_seconds=0.1, pool_samples=2)
+    assert 2 <= len(evaluator.prompts) < 32 and evaluator.prompts == many[: len(evaluator.prompts)]
+    assert len(evaluator.measure(moved(tiny_policy()), 1).gold_P) == len(evaluator.prompts)
 
 
-def test_a_folder_is_read_in_ids_where_the_tokenizer_is_the_policys_and_in_texts_otherwise(
-    tiny_policy, tiny_reward_model, prompt_format, tmp_path
-):
+def test_mistakes_are_one_line(tiny_policy, prompt_format):
     policy = tiny_policy()
-    model = tiny_reward_model()
-    RewardModel(model).save(tmp_path / "own", prompt_format)
-    other = word_tokenizer(["maybe", "no", "yes"])  # the same words under other ids
-    RewardModel(model).save(tmp_path / "other", PromptFormat(other, 6))
-    responses = Responses.of_prompts(PROMPTS, drawn(policy, prompt_format, 2, 0), prompt_format)
-    in_ids, in_texts = (as_scorer(tmp_path / name, "gold", policy, prompt_format) for name in ("own", "other"))
-    assert isinstance(in_ids, RewardModel) and isinstance(in_texts, TextRewardModel)
-    np.testing.assert_array_equal(in_ids.rate(responses), RewardModel(model).scores(responses.sequences))
-    again = PromptFormat(other, 6).encode(responses.prompts, responses.texts)
-    np.testing.assert_array_equal(in_texts.rate(responses), RewardModel(model).scores(again))
-    assert not np.allclose(in_ids.rate(responses), in_texts.rate(responses))
-
-
-def test_mistakes_are_one_line(tiny_policy, tiny_reward_model, prompt_format, tmp_path):
-    policy = tiny_policy()
-    for given, said in (
-        ((prompt_format, ["yes"], lengths), "prompts: must be 2 or more, got 1"),
-        ((prompt_format, PROMPTS, tmp_path), "must be the folder of a model"),
-        ((prompt_format, PROMPTS, 3.0), "proxy: must be a reward model"),
+    for prompts, options, message in (
+        (["yes"], {}, "prompts: must be 2 or more, got 1. Give 64 to 256."),
+        (
+            PROMPTS,
+            {"pool_samples": 1},
+            "pool_samples=1, samples_per_prompt=1: must be at least 2 and 1. Give more.",
+        ),
+        (PROMPTS, {"max_seconds": 0}, "max_seconds=0: must be above 0. Give seconds, or None for no bound."),
     ):
         with pytest.raises(UserError) as raised:
-            PolicyEvaluator(policy, *given)
-        assert said in str(raised.value) and "\n" not in str(raised.value)
-    stranger = tiny_reward_model()
-    stranger.config.vocab_size = 99
-    with pytest.raises(UserError, match="must have the policy's vocabulary of 8, has 99"):
-        PolicyEvaluator(policy, prompt_format, PROMPTS, lengths, stranger)
+            PolicyEvaluator(policy, prompt_format, prompts, lengths, **options)
+        assert str(raised.value) == message
+
+
+def test_the_old_name_of_the_auxiliary_rms_still_works_and_says_what_it_is_called_now(tiny_policy, prompt_format):
+    with pytest.warns(DeprecationWarning, match="witnesses= is now called auxiliary_rms="):
+        old = PolicyEvaluator(tiny_policy(), prompt_format, PROMPTS, noes, witnesses={"test_rm.other": lengths})
+    new = PolicyEvaluator(tiny_policy(), prompt_format, PROMPTS, noes, auxiliary_rms={"test_rm.other": lengths})
+    points = [evaluator.measure(moved(tiny_policy()), 1) for evaluator in (old, new)]
+    assert points[0].statistics == points[1].statistics and "test_rm.other" in points[0].statistics

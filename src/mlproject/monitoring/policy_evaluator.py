@@ -120,8 +120,8 @@ class PolicyEvaluator:
             raise UserError(f"prompts: must be 2 or more, got {len(prompts)}. Give 64 to 256.")
         if pool_samples < 2 or samples_per_prompt < 1:
             raise UserError(
-                f"pool_samples={pool_samples}, samples_per_prompt={samples_per_prompt}: must be at least 2 and 1. Give "
-                "more samples."
+                f"pool_samples={pool_samples}, samples_per_prompt={samples_per_prompt}: must be at least 2 and 1. "
+                "Give more."
             )
         if witnesses is not None:
             warnings.warn("witnesses= is now called auxiliary_rms=", DeprecationWarning, stacklevel=2)
