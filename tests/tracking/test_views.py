@@ -28,16 +28,19 @@ from mlflow.entities import Metric, Param, RunTag
 from mlproject.curve import Array
 from mlproject.models.sizes import SIZES
 from mlproject.names import MlflowTag
+from mlproject.optimization import METHODS
 from mlproject.tracking.views import (
-    FIGURE_BEST_OF_N,
-    FIGURE_PPO,
     FORECASTS,
     HUMAN_AND_SIGNS,
     RUNS_ONE_BY_ONE,
+    figure_key,
     install_views,
     run_color,
     view_link,
 )
+
+BOTH = (METHODS["best-of-n"], METHODS["ppo"])
+FIGURE_BEST_OF_N, FIGURE_PPO = map(figure_key, BOTH)
 
 _CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _START_SECONDS = 120
@@ -96,7 +99,7 @@ def _read_like_mlflow_3_17(tag: str) -> dict[str, Any]:
 def test_a_view_decodes_to_lines_over_sqrt_kl_with_every_run_shown(
     client: MlflowClient, experiment: str, key: str, metrics: list[list[str]]
 ) -> None:
-    install_views(client, experiment)
+    install_views(client, experiment, BOTH)
 
     state = _read_like_mlflow_3_17(_tags(client, experiment)[MlflowTag.SHARED_VIEW_PREFIX + key])
 
@@ -116,7 +119,7 @@ def test_a_view_decodes_to_lines_over_sqrt_kl_with_every_run_shown(
 def test_only_best_of_n_is_averaged_because_only_there_runs_share_their_kls(
     client: MlflowClient, experiment: str
 ) -> None:
-    install_views(client, experiment)
+    install_views(client, experiment, BOTH)
 
     states = {key: _read_like_mlflow_3_17(tag) for key, tag in _tags(client, experiment).items()}
 
@@ -130,7 +133,7 @@ def test_only_best_of_n_is_averaged_because_only_there_runs_share_their_kls(
 def test_older_interfaces_find_the_state_beside_the_name_within_their_limit(
     client: MlflowClient, experiment: str
 ) -> None:
-    install_views(client, experiment)
+    install_views(client, experiment, BOTH)
 
     for tag in _tags(client, experiment).values():
         state = _read_like_mlflow_3_17(tag)
@@ -138,24 +141,54 @@ def test_older_interfaces_find_the_state_beside_the_name_within_their_limit(
         assert len(tag) <= 5000, "MLflow 3.10 refuses longer experiment tags"
 
 
+def test_figures_have_the_keys_that_links_name_and_only_methods_that_are_asked_for_have_one(
+    client: MlflowClient, experiment: str
+) -> None:
+    assert (FIGURE_BEST_OF_N, FIGURE_PPO) == ("overoptimization-best-of-n", "overoptimization-ppo")
+    views = install_views(client, experiment, BOTH)
+    assert list(views) == [
+        "Over-optimization, best-of-n",
+        "Over-optimization, PPO",
+        "Runs one by one",
+        "Forecasts",
+        "Human judgement and signs",
+    ]
+    assert list(install_views(client, experiment, BOTH[1:]))[:2] == ["Over-optimization, PPO", "Runs one by one"]
+
+
+@pytest.mark.parametrize(
+    ("key", "listed"),
+    [(FIGURE_PPO, {"ppo", "ppo of old"}), (FORECASTS, {"ppo"}), (RUNS_ONE_BY_ONE, {"ppo", "ppo of old", "bon"})],
+)
+def test_the_filter_of_a_view_lists_its_runs(client: MlflowClient, experiment: str, key: str, listed: set[str]) -> None:
+    for name, method, p in (("ppo", "ppo", 0.2), ("ppo of old", "ppo", None), ("bon", "best-of-n", None)):
+        run_id = client.create_run(experiment, run_name=name).info.run_id
+        client.log_param(run_id, "method", method)
+        if p is not None:
+            client.log_metric(run_id, "forecast/p_past_peak", p)
+    install_views(client, experiment, BOTH)
+    state = _read_like_mlflow_3_17(_tags(client, experiment)[MlflowTag.SHARED_VIEW_PREFIX + key])
+    assert {run.info.run_name for run in client.search_runs([experiment], state["searchFilter"])} == listed
+
+
 def test_installing_again_writes_nothing(client: _CountingClient, experiment: str) -> None:
-    first = install_views(client, experiment)
+    first = install_views(client, experiment, BOTH)
     tags, writes = _tags(client, experiment), client.writes
 
-    assert install_views(client, experiment) == first
+    assert install_views(client, experiment, BOTH) == first
     assert client.writes == writes == len(first)
     assert _tags(client, experiment) == tags
     assert set(tags) == {MlflowTag.SHARED_VIEW_PREFIX + key for key in first.values()}
 
 
 def test_only_a_changed_view_is_set_back_and_other_peoples_views_stay(client: _CountingClient, experiment: str) -> None:
-    install_views(client, experiment)
+    install_views(client, experiment, BOTH)
     shipped = _tags(client, experiment)
     client.set_experiment_tag(experiment, MlflowTag.SHARED_VIEW_PREFIX + FIGURE_PPO, "{}")
     client.set_experiment_tag(experiment, MlflowTag.SHARED_VIEW_PREFIX + "mine", "{}")
     client.writes = 0
 
-    install_views(client, experiment)
+    install_views(client, experiment, BOTH)
 
     assert client.writes == 1
     assert _tags(client, experiment) == shipped | {MlflowTag.SHARED_VIEW_PREFIX + "mine": "{}"}
@@ -213,7 +246,7 @@ def shown(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         for rm_size in ("1k", "100k"):
             for seed in (0, 1):
                 _log_policy_run(client, experiment, method, rm_size, seed)
-    install_views(client, experiment)
+    install_views(client, experiment, BOTH)
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -22,11 +22,12 @@ from mlproject.execution.executors import Executor, LocalExecutor
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.names import Artifact, Kind, Metric, Tag
+from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Step
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, hide_password, open_store
-from mlproject.tracking.views import FIGURE_BEST_OF_N, FIGURE_PPO, install_views, view_link
+from mlproject.tracking.views import figure_key, install_views, view_link
 
 if TYPE_CHECKING:
     from mlproject.cli.parser import Command
@@ -103,13 +104,15 @@ class Invocation:
     def curve_links(self) -> list[str]:
         """Install the saved views; returns lines that say how to open the paper's figures in the MLflow UI."""
         uri = self.store.tracking_uri
-        install_views(self.client, self.store.policy_runs)
+        optimized = {step.params.get("method") for step in self.scheduler.outcomes} | set(self.config.methods)
+        methods = [method for name, method in METHODS.items() if name in optimized]
+        install_views(self.client, self.store.policy_runs, methods)
         lines = []
         if not uri.startswith("http"):
             lines.append(f"To see the curves: mlflow ui --backend-store-uri {hide_password(uri)}")
             uri = LOCAL_UI
-        for key in (FIGURE_BEST_OF_N, FIGURE_PPO):
-            lines.append(view_link(uri, self.store.policy_runs, key))
+        for method in sorted(methods, key=lambda method: method.trains_policy):
+            lines.append(view_link(uri, self.store.policy_runs, figure_key(method)))
         return lines
 
     def member_rows(self) -> list[dict[str, Any]]:

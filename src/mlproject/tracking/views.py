@@ -6,9 +6,9 @@ and a test opens the views in a browser. It is a convenience, and nothing else d
 How the interface draws a line chart over another metric decides what can be shown:
 
 - With "Group by" it averages values at *bit-equal* x only. Best-of-n has the same KL at the same n in every
-  run, so there groups get a mean and a band from the lowest run to the highest. A PPO run has KLs of its own:
-  grouping would join the points of all seeds into one zigzag without a band. So PPO runs are drawn one by
-  one.
+  run, so there groups get a mean and a band from the lowest run to the highest (`Method.has_fixed_kl`). A PPO
+  run has KLs of its own: grouping would join the points of all seeds into one zigzag without a band. So PPO
+  runs are drawn one by one.
 - A group averages whatever the filter lets through. In an experiment that varies more than the RM size, add
   to "Group by" in the interface, or to the filter; "Runs one by one" averages nothing.
 - A group's colour is a hash of its name and cannot be chosen; that of a run is its tag `mlflow.runColor`
@@ -29,23 +29,19 @@ from mlflow import MlflowClient
 
 from mlproject.models.sizes import SIZES
 from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic
-
-FIGURE_BEST_OF_N = "overoptimization-best-of-n"
-"""Key of the paper's figure for best-of-n."""
-
-FIGURE_PPO = "overoptimization-ppo"
-"""Key of the paper's figure for PPO."""
+from mlproject.optimization import METHODS, Method
 
 RUNS_ONE_BY_ONE = "overoptimization-runs"
 """Key of the same figure for every policy run of whatever method."""
 
 FORECASTS = "overoptimization-forecasts"
-"""Key of the view of what each PPO run foretold of its peak."""
+"""Key of the view of the forecasts that runs made of their peaks."""
 
 HUMAN_AND_SIGNS = "overoptimization-human-signs"
 """Key of the view of human judgement and of the signs of over-optimization."""
 
-_PREFIXES = ("curve", "forecast", "law", "peak", "ppo", "signs")
+_PREFIXES = ("curve", "forecast", "law", "peak", "signs")
+_HAS_FORECAST = f"metrics.`{Metric.FORECAST_P_PAST_PEAK}` >= 0"
 _COLUMNS = (
     *(f"params.`{name}`" for name in ("rm_size", "method", "kl_coef", "seed")),
     *(f"metrics.`{name}`" for name in (Metric.PEAK_GOLD, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA)),
@@ -68,21 +64,28 @@ class _View:
         key: names the tag and stands in the link.
         name: what the "Views" menu shows.
         charts, sections: as the interface stores them.
-        method: only runs of this method; all if empty.
+        filter: which runs are listed, as the interface filters; all if empty.
         group_by: parameter by which the run list is grouped; none if empty.
         groups_in_charts: draw a mean and a band per group instead of every run.
+        method: whose figure it is; None for a view of all methods.
     """
 
     key: str
     name: str
     charts: Sequence[dict[str, Any]]
     sections: Sequence[dict[str, Any]]
-    method: str = ""
+    filter: str = ""
     group_by: str = ""
     groups_in_charts: bool = False
+    method: Method | None = None
 
 
-def install_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
+def figure_key(method: Method) -> str:
+    """Key of the paper's figure for one method."""
+    return f"overoptimization-{method.name}"
+
+
+def install_views(client: MlflowClient, experiment_id: str, methods: Sequence[Method]) -> dict[str, str]:
     """Put the project's saved views on the experiment of policy runs; a view that exists is left alone.
 
     A shipped view that somebody changed in the interface ("Override saved view") is set back; to keep a
@@ -91,17 +94,18 @@ def install_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
     Args:
         client: of the tracking server.
         experiment_id: of the experiment that holds the policy runs.
+        methods: those that have a figure of their own.
 
     Returns:
         the key of each view by its name, in the order of the interface's menu.
     """
     tags = client.get_experiment(experiment_id).tags
-    views = _views()
-    for place, view in enumerate(views):
+    views = {place: view for place, view in enumerate(_views()) if view.method is None or view.method in methods}
+    for place, view in views.items():
         tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - place)
         if tags.get(tag) != value:
             client.set_experiment_tag(experiment_id, tag, value)
-    return {view.name: view.key for view in views}
+    return {view.name: view.key for view in views.values()}
 
 
 def view_link(server: str, experiment_id: str, key: str) -> str:
@@ -139,27 +143,23 @@ def _views() -> list[_View]:
     figure = _line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY])
     figure_section = _section("figure", "Gold (solid), proxy (dashed)", height=500)
     return [
-        _View(
-            FIGURE_BEST_OF_N,
-            "Over-optimization, best-of-n",
-            [figure],
-            [figure_section],
-            method="best-of-n",
-            group_by="rm_size",
-            groups_in_charts=True,
-        ),
-        _View(
-            FIGURE_PPO,
-            "Over-optimization, PPO",
-            [figure],
-            [figure_section],
-            method="ppo",
-            group_by="rm_size",
+        *(
+            _View(
+                figure_key(method),
+                f"Over-optimization, {method.label}",
+                [figure],
+                [figure_section],
+                method=method,
+                filter=f'params.method = "{method.name}"',
+                group_by="rm_size",
+                groups_in_charts=method.has_fixed_kl,
+            )
+            for method in METHODS.values()
         ),
         _View(RUNS_ONE_BY_ONE, "Runs one by one", [figure], [figure_section]),
         _View(
             FORECASTS,
-            "Forecasts, PPO",
+            "Forecasts",
             [
                 _line_chart("gold-and-forecast", "forecast", [Metric.CURVE_GOLD, Metric.FORECAST_PEAK_GOLD]),
                 _line_chart("past-peak", "forecast", [Metric.FORECAST_P_PAST_PEAK]),
@@ -169,7 +169,7 @@ def _views() -> list[_View]:
                     "forecast", "Gold (solid), forecast of its peak (dashed); chance that the peak is behind", 2, 400
                 )
             ],
-            method="ppo",
+            filter=_HAS_FORECAST,
         ),
         _View(
             HUMAN_AND_SIGNS,
@@ -210,12 +210,13 @@ def _state(view: _View) -> dict[str, Any]:
     # Collapsed groups make the run list a legend. Where runs are drawn one by one it must stay open: the
     # interface draws only the runs that the list shows.
     collapsed = SIZES if view.groups_in_charts else ()
+    prefixes = sorted({*_PREFIXES, *([view.method.name] if view.method else METHODS)})
     grouping = {
         "aggregateFunction": "average",
         "groupByKeys": [{"groupByData": view.group_by, "mode": "param"}],
     }
     return {
-        "searchFilter": f'params.method = "{view.method}"' if view.method else "",
+        "searchFilter": view.filter,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
         "startTime": "ALL",
@@ -234,7 +235,7 @@ def _state(view: _View) -> dict[str, Any]:
         # The interface adds a chart for every other metric; here they go into collapsed sections below.
         "compareRunSections": [
             *view.sections,
-            *(_section(f"all-{p}", p, columns=3, display=False) for p in _PREFIXES),
+            *(_section(f"all-{p}", p, columns=3, display=False) for p in prefixes),
         ],
         "viewMaximized": False,
         "runListHidden": False,
