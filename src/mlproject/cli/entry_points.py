@@ -130,7 +130,9 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             (
                 Parameter("curve", "CSV, TSV or Parquet file, or the id of any MLflow run", None),
                 Parameter("columns", "columns or metrics by meaning: kl=NAME,gold=NAME,gold_se=NAME,...", ""),
-                Parameter("method", "what optimized the policy: ppo (any RL) or best-of-n", "ppo"),
+                Parameter(
+                    "method", f"what optimized the policy, one of {', '.join(METHODS)}; ppo stands for any RL", "ppo"
+                ),
                 Parameter("gold_sd", "standard deviation of the initial policy's gold scores", "1"),
                 Parameter("gold_start", "mean of those scores; empty: gold of the points at KL 0", ""),
             ),

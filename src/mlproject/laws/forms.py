@@ -27,6 +27,7 @@ class Form:
     Attributes:
         name: key in `FORMS`.
         formula: for display; a is alpha, b is beta.
+        title: for display, before the word "law".
         columns: design matrix at d: (...) square-root nats -> (..., A).
         peak_d: the d >= 0 with the highest R, square-root nats, for arrays of alpha and of beta > 0; None for a form
             without a peak.
@@ -48,6 +49,7 @@ class Form:
 
     name: str
     formula: str
+    title: str
     columns: Callable[[Array], Array]
     peak_d: Callable[[Array, Array], Array] | None = None
     dof: int = 2
@@ -111,6 +113,11 @@ def law_for(method: str | Method) -> Form:
     return FORMS[_method(method).law]
 
 
+def rival_of(form: Form) -> Form:
+    """The law of Gao et al. 2022 that a form is compared with: the other one of their two, else the logarithmic one."""
+    return FORMS["best-of-n" if form.name == "rl" else "rl"]
+
+
 def trains_policy(method: str | Method) -> bool:
     """Whether a method, or the method of a name (see `law_for`), trains a policy."""
     return _method(method).trains_policy
@@ -152,6 +159,7 @@ def _power(g: float) -> Form:
     return Form(
         "power",
         f"d (a - b d^{g:.3g})",
+        "power",
         lambda d: np.stack([d, -(d ** (1 + g))], axis=-1),
         lambda alpha, beta: (np.maximum(alpha / beta, 0.0) / (1 + g)) ** (1 / g),
         dof=3,
@@ -168,24 +176,33 @@ FORMS: dict[str, Form] = {
         Form(
             "best-of-n",
             "d (a - b d)",
+            "quadratic",
             lambda d: np.stack([d, -np.square(d)], axis=-1),
             lambda alpha, beta: np.maximum(alpha / beta, 0.0) / 2,
         ),
         Form(
             "rl",
             "d (a - b log d)",
+            "logarithmic",
             lambda d: np.stack([d, -d * _log(d)], axis=-1),
             lambda alpha, beta: np.exp(alpha / beta - 1),
         ),
-        Form("linear", "a d", lambda d: d[..., None], dof=1),
-        Form("log1p", "d (a - b log(1 + d))", lambda d: np.stack([d, -d * np.log1p(d)], axis=-1), _log1p_peak),
+        Form("linear", "a d", "linear", lambda d: d[..., None], dof=1),
+        Form(
+            "log1p",
+            "d (a - b log(1 + d))",
+            "log(1 + d)",
+            lambda d: np.stack([d, -d * np.log1p(d)], axis=-1),
+            _log1p_peak,
+        ),
         Form(
             "kl-quadratic",
             "a d^2 - b d^4",
+            "KL-quadratic",
             lambda d: np.stack([np.square(d), -(d**4)], axis=-1),
             lambda alpha, beta: np.sqrt(np.maximum(alpha / beta, 0.0) / 2),
         ),
-        Form("power", "d (a - b d^g)", _no_columns, dof=3, with_exponent=_power),
+        Form("power", "d (a - b d^g)", "power", _no_columns, dof=3, with_exponent=_power),
     )
 }
 """By name: "best-of-n" and "rl" are the laws of Gao et al. 2022, section 3.1; the others are alternatives."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mlproject.curve import Array
-from mlproject.laws import MIN_D, fit, law_for
+from mlproject.laws import FORMS, MIN_D, fit
 
 HIGHEST = "highest point"
 _WINDOW = 3
@@ -31,7 +31,7 @@ def law_peak(kl_S: Array, values_S: Array) -> int:
     """Index of the last point up to the peak KL of the law of RL, fitted to the values; the last of all points where
     the law has no peak, the highest where it cannot be fitted. Shapes: (S,).
     """
-    form = law_for("ppo")
+    form = FORMS["rl"]
     try:
         peak_kl = fit(form, np.sqrt(np.maximum(kl_S, 0.0)), values_S, MIN_D[form.name]).peak()[0]
     except ValueError:  # too few points away from the start

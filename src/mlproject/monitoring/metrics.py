@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws import MIN_D, Fit, Prediction, fit, law_for
 from mlproject.names import Metric, MetricPrefix
+from mlproject.optimization import find_method
 
 
 def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
@@ -60,7 +61,7 @@ def summaries(curve: Curve, method: str) -> dict[str, float]:
         Metric.DROP_GOLD: drop,
         Metric.DROP_GOLD_SE: drop_se,
     }
-    form = law_for(method)
+    form = law_for(find_method(method))
     try:
         law = fit(form, curve.sqrt_kl_S, curve.gold_S, min_d=MIN_D[form.name])
     except ValueError:  # too few points away from the origin

@@ -27,7 +27,7 @@ from mlproject.laws import Forecast, Prediction, Prior
 from mlproject.monitoring import DEFAULT_ALARMS, SignalRule
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
 from mlproject.names import MetricPrefix
-from mlproject.optimization import KL_BUDGET
+from mlproject.optimization import KL_BUDGET, find_method
 from mlproject.optimization.stopping import (
     KLBudgetStop,
     StopDecision,
@@ -208,7 +208,7 @@ class OveroptimizationMonitor:
         self.method, self.truth = method, truth
         self.readings: list[MonitorReading] = []
         self._p_past_peak, self._diagnostics = p_past_peak, diagnostics
-        self._forecast = Forecast(method, prior, samples_per_prompt)
+        self._forecast = Forecast(find_method(method), prior, samples_per_prompt)
         budget = () if kl_budget is None else (over_kl_budget(kl_budget),)
         self._rules = (*budget, *(DEFAULT_RULES if rules is None else rules))
 

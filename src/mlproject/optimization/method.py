@@ -111,7 +111,7 @@ class Method:
     module: str
     law: str = "rl"
     step_unit: str = "update"
-    kl_note: str = "KL is summed over the whole vocabulary at every token of sampled responses."
+    kl_note: str = "KL is computed over the full vocabulary at every token of sampled responses."
     needs_proxy: bool = True
     trains_policy: bool = True
     has_fixed_kl: bool = False

@@ -21,6 +21,7 @@ from mlproject.curve import Curve, mean_and_se
 from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, fit, law_for, rmse_by_form, spearman, trend
 from mlproject.models.sizes import SIZES
 from mlproject.names import Artifact, Kind, MetricPrefix
+from mlproject.optimization import find_method
 from mlproject.pipeline.step import Run, Step
 
 
@@ -79,7 +80,7 @@ def fit_laws(run: Run) -> None:
                 by_params.setdefault(key[1], []).extend(by_seed.values())
         ladder = {size.reward_model_parameters for size in SIZES.values()}
         priors[method] = {
-            str(params): Prior.from_curves(method, by_params, params).to_dict()
+            str(params): Prior.from_curves(find_method(method), by_params, params).to_dict()
             for params in sorted(ladder | set(by_params))
         }
     (run.folder / Artifact.PRIORS).write_text(json.dumps(priors))
@@ -102,7 +103,7 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
     Returns:
         a group of `laws.json`, apart from its keys; None for what needs more points than there are.
     """
-    form = law_for(method)
+    form = law_for(find_method(method))
     min_d = MIN_D[form.name]
     together = Curve(
         steps_S=np.concatenate([curve.steps_S for curve in curves]),

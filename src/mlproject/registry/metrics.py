@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlproject import names
 from mlproject.curve import Curve, mean_and_se
 from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means, wilson_interval
+from mlproject.optimization import find_method
 
 Array = NDArray[np.float64]
 
@@ -107,7 +108,7 @@ def _gold_at_kl(evidence: Evidence, kl: float) -> Estimate:
 
 
 def _gamma(evidence: Evidence) -> Estimate:
-    form = law_for(evidence.method)
+    form = law_for(find_method(evidence.method))
     try:
         parts = decompose(form, evidence.curve, evidence.resamples, np.random.default_rng(0), MIN_D[form.name])
     except ValueError:  # too few points

@@ -21,6 +21,7 @@ from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction,
 from mlproject.laws.fits import largest_min_d
 from mlproject.monitoring.metrics import forecast_metrics, law_metrics, point_metrics
 from mlproject.names import Artifact, Kind, MetricPrefix, Tag
+from mlproject.optimization import find_method
 from mlproject.pipeline.step import Step
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
@@ -110,12 +111,12 @@ class CurveAnalysis:
 
 def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     """Fit the law of the method, and run the forecast over all points."""
-    curve, form = Curve.from_points(logged.points), law_for(method)
+    curve, form = Curve.from_points(logged.points), law_for(find_method(method))
     law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     interval = bootstrap_fit(form, curve, RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
     min_d = largest_min_d(FORMS.values())
     rmse_by_form = {name: fit(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for name, each in FORMS.items()}
-    forecast = Forecast(method)
+    forecast = Forecast(find_method(method))
     prediction = [forecast.update(point) for point in logged.points][-1]
     return CurveAnalysis(law, interval, rmse_by_form, prediction)
 

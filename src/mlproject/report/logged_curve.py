@@ -15,6 +15,7 @@ import pandas as pd
 from mlproject.curve import CurvePoint
 from mlproject.errors import UserError, first_line
 from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
+from mlproject.optimization import find_method
 
 COLUMNS = {
     "kl": "KL from the initial policy, nats per response",
@@ -131,7 +132,7 @@ def logged_curve(
             )
         gold_start = float(at_start.mean())
     numbers["gold"] = (numbers.gold - gold_start) / gold_sd
-    form, guessed = law_for(method), "gold_se" not in numbers
+    form, guessed = law_for(find_method(method)), "gold_se" not in numbers
     try:
         law = fit(form, np.sqrt(numbers.kl.clip(lower=0)), numbers.gold, MIN_D[form.name])
     except ValueError as error:

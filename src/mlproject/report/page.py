@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mlproject.names import STAGES
+from mlproject.optimization import find_method
 from mlproject.report.records import PolicyRunRecord, Report
 from mlproject.report.selection import (
     extremes,
@@ -50,7 +51,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         report=report,
         figures={name: _data_uri(path) for name, path in figures.items()},
         summary=summarize(report),
-        methods=[(method, method_name(method)) for method in shown],
+        methods=[(method, method_name(method), find_method(method).kl_note) for method in shown],
         groups={method: groups_of(report, method) for method in shown if groups_of(report, method)},
         trends=report.laws.get("trends") or [],
         proxies=sorted(report.proxies, key=lambda proxy: (proxy.rm_params, proxy.seed)),
@@ -61,13 +62,13 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
 
 
 def sample_blocks(report: Report) -> list[dict[str, Any]]:
-    """Sample responses of every method with the smallest and the largest RM, first seed.
+    """Sample responses of every method with the smallest and the largest RM, first seed; trained policies first.
 
     Returns:
         one block per run: title, stages with step and KL, and prompts with their cards.
     """
     blocks = []
-    for method in sorted(methods(report), key=lambda name: name == "best-of-n"):  # trained policies first
+    for method in sorted(methods(report), key=lambda name: not find_method(name).trains_policy):
         for role, rm_size in extremes(report, method):
             run = runs_of(report, method, rm_size)[0]
             if run.samples:
@@ -85,11 +86,11 @@ def _block(run: PolicyRunRecord, role: str) -> dict[str, Any]:
     ][:PROMPTS_SHOWN]
     values = [number(rows[prompt, stage].get(score)) for prompt in prompts for stage in STAGES for score in SCORES]
     scale = max((abs(value) for value in values if value is not None), default=0.0) or 1.0
-    unit = "n =" if run.method == "best-of-n" else "update"
+    place = find_method(run.method).place
     return {
         "title": f"{method_name(run.method)}, {role} RM ({run.rm_size}), seed {run.seed}",
         "stages": [
-            {"name": stage, "where": f"{unit} {row['step']}, {text(row.get('kl'), 1)} nats"}
+            {"name": stage, "where": f"{place(row['step'])}, {text(row.get('kl'), 1)} nats"}
             for stage in STAGES
             for row in (rows[prompts[0], stage],)
         ]

@@ -6,22 +6,21 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mlproject.optimization import METHODS, find_method
 from mlproject.report.records import PolicyRunRecord, Report
-
-_NAMES = {"best-of-n": "Best-of-n", "ppo": "PPO", "dpo": "DPO"}
 
 Group = Mapping[str, Any]
 
 
 def method_name(method: str) -> str:
     """Display name of a method."""
-    return _NAMES.get(method, method)
+    return find_method(method).title
 
 
 def methods(report: Report) -> list[str]:
     """Methods that have curves, in display order."""
-    names = dict.fromkeys(run.method for run in report.policy_runs)
-    return sorted(names, key=lambda method: list(_NAMES).index(method) if method in _NAMES else len(_NAMES))
+    names, registered = {run.method for run in report.policy_runs}, list(METHODS)
+    return sorted(names, key=lambda name: (registered.index(name) if name in METHODS else len(registered), name))
 
 
 def sizes(report: Report, method: str | None = None) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlproject.laws.forms import FORMS, rival_of
 from mlproject.report.records import Report
 from mlproject.report.selection import Group, groups_of, method_name, methods, number, runs_of
 
@@ -146,13 +147,11 @@ def _laws(report: Report, method: str) -> str:
     fitted = [group for group in groups_of(report, method) if number(group.get("r2")) is not None]
     if not fitted:
         return ""
-    law = fitted[0]["form"]
-    name, rival, rival_name = (
-        ("quadratic", "rl", "logarithmic") if law == "best-of-n" else ("logarithmic", "best-of-n", "quadratic")
-    )
+    law = FORMS[fitted[0]["form"]]
+    rival = rival_of(law)
     worst = min(float(group["r2"]) for group in fitted)
-    pairs = [[number((group.get("rmse_by_form") or {}).get(form)) for form in (law, rival)] for group in fitted]
+    pairs = [[number((group.get("rmse_by_form") or {}).get(form.name)) for form in (law, rival)] for group in fitted]
     complete = [(rmse, other) for rmse, other in pairs if rmse is not None and other is not None]
     wins = sum(rmse < other for rmse, other in complete)
-    against = f"; it fits better than the {rival_name} law for {wins} of {len(complete)} RMs" if complete else ""
-    return f"the {name} law fits gold with R² ≥ {text(worst, 3)} for {len(fitted)} RMs{against}."
+    against = f"; it fits better than the {rival.title} law for {wins} of {len(complete)} RMs" if complete else ""
+    return f"the {law.title} law fits gold with R² ≥ {text(worst, 3)} for {len(fitted)} RMs{against}."

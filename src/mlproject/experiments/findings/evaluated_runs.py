@@ -18,6 +18,7 @@ from mlproject.models.sizes import SIZES
 from mlproject.monitoring.alarm_scores import GroundTruth, StopIndex, bootstrap_mean
 from mlproject.monitoring.signals import SIGNALS, mean_series
 from mlproject.names import StatisticPrefix
+from mlproject.optimization import find_method
 from mlproject.optimization.stopping import ForecastStop, follow
 
 SAME, LARGEST = "of the proxy's size", "largest"
@@ -94,7 +95,7 @@ def departures_of(runs: Sequence[EvaluatedRun]) -> dict[str, list[Array]]:
 
 def forecast_stop(run: EvaluatedRun) -> StopIndex:
     """Where `stop=forecast` would have ended a run, without a prior."""
-    forecast = Forecast("ppo", None, int(run.cell.settings.get("eval_samples", 1)))
+    forecast = Forecast(find_method(run.cell.settings["method"]), None, int(run.cell.settings.get("eval_samples", 1)))
     drawn: list[CurvePoint] = []
     decision = follow(run.points, [ForecastStop(forecast.update)], [drawn.append])
     return None if decision is None else len(drawn) - 1

@@ -15,6 +15,7 @@ import numpy as np
 from mlproject.curve import Curve
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import MIN_D, Estimate, Fit, fit, law_for, spearman, t_975, trend
+from mlproject.optimization import find_method
 
 
 def mean_interval(values: Iterable[float]) -> Estimate:
@@ -51,8 +52,9 @@ def values_of(result: Result, name: str) -> list[Any]:
 
 
 def methods_of(result: Result) -> list[str]:
-    """Methods of the cells, best-of-n first."""
-    return sorted({cell.settings["method"] for cell in result.cells}, key=lambda name: (name != "best-of-n", name))
+    """Methods of the cells; those that select from the pool first."""
+    names = {cell.settings["method"] for cell in result.cells}
+    return sorted(names, key=lambda name: (find_method(name).trains_policy, name))
 
 
 def seeds_of(cells: Iterable[Cell]) -> list[int]:
@@ -62,7 +64,7 @@ def seeds_of(cells: Iterable[Cell]) -> list[int]:
 
 def law_of(cell: Cell) -> Fit:
     """The law of the cell's method, fitted to its gold."""
-    form = law_for(cell.settings["method"])
+    form = law_for(find_method(cell.settings["method"]))
     return fit(form, cell.curve.sqrt_kl_S, cell.curve.gold_S, MIN_D[form.name])
 
 

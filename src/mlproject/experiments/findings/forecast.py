@@ -16,6 +16,7 @@ from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import methods_of, peak_is_inside, select
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Forecast, Prediction, Prior
+from mlproject.optimization import find_method
 
 NONE, SIZES, FEW = "no prior", "other sizes", "other sizes, 128 prompts"
 _FEW_PROMPTS = 128
@@ -55,7 +56,7 @@ def _prior(cells: Sequence[Cell], left_out: str) -> Prior:
         if cell.settings["rm_size"] != left_out:
             others.setdefault(cell.settings["rm_params"], []).append(cell.curve)
     params = next(cell.settings["rm_params"] for cell in cells if cell.settings["rm_size"] == left_out)
-    return Prior.from_curves(cells[0].settings["method"], others, params)
+    return Prior.from_curves(find_method(cells[0].settings["method"]), others, params)
 
 
 def _follow(cell: Cell, priors: Mapping[str, Prior], name: str) -> list[Prediction]:
@@ -65,7 +66,7 @@ def _follow(cell: Cell, priors: Mapping[str, Prior], name: str) -> list[Predicti
         few = slice(0, _FEW_PROMPTS)
         curve = Curve(curve.steps_S, curve.kl_S, curve.proxy_SP[:, few], curve.gold_SP[:, few])
     prior = None if name == NONE else priors[cell.settings["rm_size"]]
-    forecast = Forecast(cell.settings["method"], prior, cell.settings.get("eval_samples", 1))
+    forecast = Forecast(find_method(cell.settings["method"]), prior, cell.settings.get("eval_samples", 1))
     return [forecast.update(point) for point in curve]
 
 

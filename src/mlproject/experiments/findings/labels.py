@@ -10,6 +10,7 @@ import pandas as pd
 
 from mlproject.models.sizes import SIZES
 from mlproject.names import Metric
+from mlproject.optimization import METHODS
 
 SCORE = "score above the initial policy\n(standard deviations)"
 """Label of an axis for gold, proxy and human scores."""
@@ -31,7 +32,6 @@ _LABELS = {
     "kl_coef": "KL coefficient (gold standard deviations per nat)",
 }
 _SETTINGS = {"rm_size": "RM size", "kl_coef": "KL coefficient", "n_comparisons": "comparisons", "rm_epochs": "epochs"}
-_VALUES = {"ppo": "PPO", "dpo": "DPO"}
 
 
 def axis_label(name: str) -> str:
@@ -55,7 +55,7 @@ def value(raw: Any) -> str:
         return f"{raw / 1000:.3g}k"
     if isinstance(raw, int | float | np.number):
         return f"{raw:g}"
-    return _VALUES.get(raw, str(raw) or "none")
+    return METHODS[raw].label if raw in METHODS else str(raw) or "none"
 
 
 def group(values: Mapping[str, Any]) -> str:

@@ -32,6 +32,8 @@ from mlproject.laws import (
     law_for,
     score_forms,
 )
+from mlproject.laws.forms import rival_of
+from mlproject.optimization import find_method
 
 CUT = 0.6
 """Share of the KL range that an extrapolation is fitted on: 6 of 10 nats in the paper."""
@@ -85,12 +87,12 @@ def _trends(method: str, cells: Sequence[Cell]) -> list[Claim]:
     laws = [law_of(cell) for cell in cells]
     beta = slope_interval([law.beta for law in laws], params)
     alpha = slope_interval([law.alpha for law in laws], params)
-    if method == "best-of-n":
+    if not find_method(method).trains_policy:
         claims.append(
-            Claim("alpha of best-of-n rises with log parameters (fig. 3a)", f"slope {alpha}", sign_verdict(alpha, 1))
+            Claim(f"alpha of {method} rises with log parameters (fig. 3a)", f"slope {alpha}", sign_verdict(alpha, 1))
         )
         claims.append(
-            Claim("beta of best-of-n falls with log parameters (fig. 3b)", f"slope {beta}", sign_verdict(beta, -1))
+            Claim(f"beta of {method} falls with log parameters (fig. 3b)", f"slope {beta}", sign_verdict(beta, -1))
         )
         return claims
     shared, free = _joint(method, cells)
@@ -119,7 +121,7 @@ def _signed(values: Sequence[float]) -> str:
 
 def _joint(method: str, cells: Sequence[Cell]) -> tuple[list[JointFit], list[JointFit]]:
     """Joint fits over the RM sizes of each seed: with a shared alpha, and with free alphas."""
-    form, curves = law_for(method), []
+    form, curves = law_for(find_method(method)), []
     for seed in seeds_of(cells):
         of_seed = [cell.curve for cell in cells if cell.settings["seed"] == seed]
         curves.append([(curve.sqrt_kl_S, curve.gold_S) for curve in of_seed])
@@ -143,7 +145,7 @@ def _form_scores(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _form_table(method: str, scores: pd.DataFrame) -> pd.DataFrame:
-    law = scores[scores.form == law_for(method).name]
+    law = scores[scores.form == law_for(find_method(method)).name]
     best = scores.loc[scores.groupby("cell").aic.idxmin()].form.value_counts()
     rows = []
     for name, form in FORMS.items():
@@ -162,8 +164,8 @@ def _form_table(method: str, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _forms(method: str, scores: pd.DataFrame) -> Claim:
-    own = law_for(method).name
-    rival = "rl" if own == "best-of-n" else "best-of-n"
+    law = law_for(find_method(method))
+    own, rival = law.name, rival_of(law).name
     rmse = scores.pivot(index="cell", columns="form", values="rmse")
     wins = int((rmse[own] < rmse[rival]).sum())
     closest = rmse.mean().drop(own).idxmin()
@@ -190,7 +192,7 @@ def _cut_table(cuts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _extrapolation(method: str, cuts: pd.DataFrame) -> Claim:
-    rmse, own = cuts.drop(columns="rm_size"), law_for(method).name
+    rmse, own = cuts.drop(columns="rm_size"), law_for(find_method(method)).name
     rivals = [name for name in rmse if name not in (own, LAST_VALUE)]
     best = min(rivals, key=lambda name: rmse[name].mean())
     over_last = int((rmse[own] < rmse[LAST_VALUE]).sum())
@@ -221,7 +223,7 @@ def _goodhart_table(cells: Sequence[Cell], parts: Sequence[Goodhart]) -> pd.Data
 
 
 def _parts(cell: Cell) -> Goodhart:
-    form = law_for(cell.settings["method"])
+    form = law_for(find_method(cell.settings["method"]))
     return decompose(form, cell.curve, _RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
 
 

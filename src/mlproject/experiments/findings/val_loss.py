@@ -8,7 +8,7 @@ import pandas as pd
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import select
 from mlproject.experiments.results import Result
-from mlproject.laws import MIN_D, gamma, law_for, spearman
+from mlproject.laws import FORMS, MIN_D, gamma, spearman
 from mlproject.laws.fits import fit
 from mlproject.names import Metric
 
@@ -16,7 +16,7 @@ from mlproject.names import Metric
 def analyse(result: Result) -> Finding:
     """Rank correlations over all cells, and what size and data explain in addition to the loss."""
     cells = select(result, method="best-of-n")
-    form = law_for("best-of-n")
+    form = FORMS["best-of-n"]
     gammas = []
     for cell in cells:
         d_S = cell.curve.sqrt_kl_S
