@@ -20,7 +20,7 @@ TRAINERS = ("RLOO", "GRPO", "DPO")
 
 
 @dataclass(frozen=True)
-class Room:
+class Setting:
     """What the trainers and the oracle share; everything in folders too, to be read afresh."""
 
     world: World
@@ -37,7 +37,7 @@ class Room:
 
 
 @pytest.fixture(scope="session")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     import torch
 
     from mlproject.models.init import new_policy, new_reward_model
@@ -45,7 +45,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     from mlproject.models.reward_model import RewardModel
     from mlproject.worlds import load_world
 
-    folder = tmp_path_factory.mktemp("room")
+    folder = tmp_path_factory.mktemp("setting")
     world = load_world("helpdesk", 0)
     tokenizer = world.tokenizer()
     tokenizer.padding_side = "left"
@@ -57,7 +57,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     tokenizer.save_pretrained(folder / "policy")
     for seed, name in enumerate(("proxy", "gold")):
         RewardModel(new_reward_model("3k", tokenizer, seed).eval()).save(folder / name, prompt_format)
-    return Room(
+    return Setting(
         world,
         tokenizer,
         policy,
@@ -69,13 +69,13 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 
 @pytest.fixture(scope="session")
-def trl_trainer(room: Room) -> Callable[..., Trainer]:
+def trl_trainer(setting: Setting) -> Callable[..., Trainer]:
     """Builds a trainer of TRL on a fresh copy of the policy; without KL penalty where it has one."""
     import trl
     from datasets import Dataset
 
-    separator = f" {room.tokenizer.sep_token}"
-    prompts = [prompt + separator for prompt in room.world.prompts("train", 64)]
+    separator = f" {setting.tokenizer.sep_token}"
+    prompts = [prompt + separator for prompt in setting.world.prompts("train", 64)]
 
     def build(name: str, folder: Path, **settings: Any) -> Trainer:
         shared: dict[str, Any] = {
@@ -94,24 +94,24 @@ def trl_trainer(room: Room) -> Callable[..., Trainer]:
         data: dict[str, list[str]] = {"prompt": prompts}
         trained: dict[str, Any] = {}
         if name == "DPO":
-            asked, said = room.world.corpus(64, np.random.default_rng(0))
+            prompts_of_corpus, written = setting.world.corpus(64, np.random.default_rng(0))
             data = {
-                "prompt": [text + separator for text in asked],
-                "chosen": [f" {text}" for text in said],
-                "rejected": [f" {text}" for text in reversed(said)],
+                "prompt": [text + separator for text in prompts_of_corpus],
+                "chosen": [f" {text}" for text in written],
+                "rejected": [f" {text}" for text in reversed(written)],
             }
-            trained["ref_model"] = copy.deepcopy(room.policy)
+            trained["ref_model"] = copy.deepcopy(setting.policy)
         else:
-            shared |= {"num_generations": 4, "max_completion_length": room.world.max_response_tokens, "beta": 0.0}
-            trained["reward_funcs"] = room.reward
+            shared |= {"num_generations": 4, "max_completion_length": setting.world.max_response_tokens, "beta": 0.0}
+            trained["reward_funcs"] = setting.reward
         callbacks = settings.pop("callbacks", [])
         trained |= {name: settings.pop(name) for name in ("peft_config",) if name in settings}
-        model = settings.pop("model", None) or copy.deepcopy(room.policy)
+        model = settings.pop("model", None) or copy.deepcopy(setting.policy)
         return getattr(trl, f"{name}Trainer")(
             model=model,
             args=getattr(trl, f"{name}Config")(**shared | settings),
             train_dataset=Dataset.from_dict(data),
-            processing_class=copy.deepcopy(room.tokenizer),
+            processing_class=copy.deepcopy(setting.tokenizer),
             callbacks=callbacks,
             **trained,
         )

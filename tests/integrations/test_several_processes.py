@@ -46,22 +46,22 @@ trainer = GRPOTrainer(
     train_dataset=Dataset.from_dict({"prompt": [text + " <sep>" for text in world.prompts("train", 64)]}),
     callbacks=[callback],
 )
-said = ""
+message = ""
 try:
     trainer.train()
 except Exception as error:
-    said = f"{type(error).__name__}: {error}"
-answer = {"step": trainer.state.global_step, "points": [p.step for p in callback.points], "said": said,
+    message = f"{type(error).__name__}: {error}"
+answer = {"step": trainer.state.global_step, "points": [p.step for p in callback.points], "message": message,
           "processes": trainer.accelerator.num_processes, "kl": [p.kl for p in callback.points]}
 (folder / f"{case}-{rank}.json").write_text(json.dumps(answer))
 """
 
 
-def two_processes(case, room, folder):
+def two_processes(case, setting, folder):
     (folder / "train.py").write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run(
-        [*launch, str(folder / "train.py"), str(folder), str(room.policy_folder), case],
+        [*launch, str(folder / "train.py"), str(folder), str(setting.policy_folder), case],
         check=True,
         capture_output=True,
         timeout=300,
@@ -70,17 +70,17 @@ def two_processes(case, room, folder):
 
 
 @pytest.mark.slow
-def test_rank_zero_alone_measures_and_both_stop_at_the_same_step(room, tmp_path):
-    first, second = two_processes("stopped", room, tmp_path)
-    assert first["processes"] == second["processes"] == 2 and not first["said"]
+def test_rank_zero_alone_measures_and_both_stop_at_the_same_step(setting, tmp_path):
+    first, second = two_processes("stopped", setting, tmp_path)
+    assert first["processes"] == second["processes"] == 2 and not first["message"]
     assert first["points"] == [0, 2] and second["points"] == []
     assert first["step"] == second["step"] == 2
     assert first["kl"][0] == 0.0 < first["kl"][1]
 
 
 @pytest.mark.slow
-def test_what_fails_on_rank_zero_fails_everywhere_instead_of_leaving_the_others_waiting(room, tmp_path):
-    first, second = two_processes("broken", room, tmp_path)
-    told = "gold: failed (RuntimeError: the judge is away); mend the function"
-    assert first["said"] == f"UserError: {told}"
-    assert second["said"] == f"UserError: rank 0 could not measure the policy: {told}"
+def test_what_fails_on_rank_zero_fails_everywhere_instead_of_leaving_the_others_waiting(setting, tmp_path):
+    first, second = two_processes("broken", setting, tmp_path)
+    reason = "gold: failed (RuntimeError: the judge is away); mend the function"
+    assert first["message"] == f"UserError: {reason}"
+    assert second["message"] == f"UserError: rank 0 could not measure the policy: {reason}"

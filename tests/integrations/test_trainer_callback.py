@@ -43,30 +43,32 @@ def runs(store, request, monkeypatch):
     """The runs that a test's trainers have reported to, in an experiment of the test's own."""
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
 
-    def found():
+    def reported():
         experiment = store.get_experiment_by_name(request.node.name)
         return [] if experiment is None else store.search_runs([experiment.experiment_id])
 
-    yield found
+    yield reported
     while mlflow.active_run():
         mlflow.end_run()
 
 
-def followed(room, **options) -> OveroptimizationCallback:
-    settings = {"max_response_tokens": room.world.max_response_tokens, "every": 2, **FEW, **options}
-    return OveroptimizationCallback(room.curve_prompts, room.proxy_folder, room.gold_folder, **settings)
+def new_callback(setting, **options) -> OveroptimizationCallback:
+    settings = {"max_response_tokens": setting.world.max_response_tokens, "every": 2, **FEW, **options}
+    return OveroptimizationCallback(setting.curve_prompts, setting.proxy_folder, setting.gold_folder, **settings)
 
 
-def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
+def measured_from_checkpoint(setting, checkpoint: Path, step: int) -> CurvePoint:
     """A checkpoint, measured with our evaluator by hand: everything is read from its folder, units come from numpy."""
-    policy, initial = (AutoModelForCausalLM.from_pretrained(f).eval() for f in (checkpoint, room.policy_folder))
-    prompt_format = PromptFormat(AutoTokenizer.from_pretrained(room.policy_folder), room.world.max_response_tokens)
-    gold, proxy = RewardModel.load(room.gold_folder), RewardModel.load(room.proxy_folder)
+    policy, initial = (AutoModelForCausalLM.from_pretrained(f).eval() for f in (checkpoint, setting.policy_folder))
+    prompt_format = PromptFormat(
+        AutoTokenizer.from_pretrained(setting.policy_folder), setting.world.max_response_tokens
+    )
+    gold, proxy = RewardModel.load(setting.gold_folder), RewardModel.load(setting.proxy_folder)
 
     def pool(gold):
         return draw_pool(
             initial,
-            room.curve_prompts,
+            setting.curve_prompts,
             POOL_SAMPLES,
             prompt_format=prompt_format,
             gold=gold,
@@ -77,7 +79,7 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
         )
 
     raw = pool(gold)
-    proxy_PN = proxy.rate(Responses.of_prompts(room.curve_prompts, raw.sequences, prompt_format)).reshape(raw.shape)
+    proxy_PN = proxy.rate(Responses.of_prompts(setting.curve_prompts, raw.sequences, prompt_format)).reshape(raw.shape)
     gold = gold.with_units(raw.gold_PN.mean(), 1 / raw.gold_PN.std())
     unit_PN = (raw.gold_PN - raw.gold_PN.mean()) / raw.gold_PN.std()
     proxy_margin_B = np.concatenate([proxy_PN[:, 0] - proxy_PN[:, 1], proxy_PN[:, 2] - proxy_PN[:, 3]])
@@ -86,7 +88,7 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
     evaluator = Evaluator(
         world=PlainTexts(),
         prompt_format=prompt_format,
-        prompts=room.curve_prompts,
+        prompts=setting.curve_prompts,
         initial_policy=initial,
         proxy=proxy,
         gold=gold,
@@ -104,9 +106,9 @@ def measured_afresh(room, checkpoint: Path, step: int) -> CurvePoint:
     ids=["RLOO", "GRPO", "DPO", "GRPO-autocast"],
 )
 def test_what_is_logged_is_what_our_meter_says_of_the_saved_checkpoints(
-    name, settings, room, trl_trainer, tmp_path, store, runs
+    name, settings, setting, trl_trainer, tmp_path, store, runs
 ):
-    callback = followed(room)
+    callback = new_callback(setting)
     trainer = trl_trainer(
         name,
         tmp_path / "out",
@@ -130,8 +132,8 @@ def test_what_is_logged_is_what_our_meter_says_of_the_saved_checkpoints(
     predicted = {point.step for point, usable in zip(callback.points, usable_S, strict=True) if usable >= 3}
     assert set(logged["forecast/peak_kl"]) == predicted, "without a prior, from the third usable point on"
     for point in callback.points:
-        folder = tmp_path / "out" / f"checkpoint-{point.step}" if point.step else room.policy_folder
-        again = measured_afresh(room, folder, point.step)
+        folder = tmp_path / "out" / f"checkpoint-{point.step}" if point.step else setting.policy_folder
+        again = measured_from_checkpoint(setting, folder, point.step)
         assert point.kl == again.kl == logged["curve/kl"][point.step]
         assert np.array_equal(point.proxy_P, again.proxy_P) and np.array_equal(point.gold_P, again.gold_P)
         assert logged["curve/proxy"][point.step] == again.proxy and logged["curve/gold"][point.step] == again.gold
@@ -142,9 +144,9 @@ def test_what_is_logged_is_what_our_meter_says_of_the_saved_checkpoints(
     assert repr(predictions) == repr([reading.prediction for reading in callback.readings])  # repr: nan is itself
 
 
-def test_a_training_with_the_callback_ends_with_the_very_same_weights(room, trl_trainer, tmp_path):
+def test_a_training_with_the_callback_ends_with_the_very_same_weights(setting, trl_trainer, tmp_path):
     def trained(name, callbacks):
-        model = copy.deepcopy(room.policy)
+        model = copy.deepcopy(setting.policy)
         for module in model.modules():  # dropout draws random numbers: they must be the same ones
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.1
@@ -155,35 +157,35 @@ def test_a_training_with_the_callback_ends_with_the_very_same_weights(room, trl_
     def careless(prompts, responses):
         return np.random.normal(size=len(prompts)) + torch.rand(len(prompts)).numpy()  # noqa: NPY002
 
-    callback = OveroptimizationCallback(room.curve_prompts, room.proxy_folder, careless, every=1, **FEW)
+    callback = OveroptimizationCallback(setting.curve_prompts, setting.proxy_folder, careless, every=1, **FEW)
     alone, followed_by = trained("alone", []), trained("followed", [callback])
     assert len(callback.points) == 5
-    before = room.policy.state_dict()
+    before = setting.policy.state_dict()
     for name, weights in alone.state_dict().items():
         assert torch.equal(weights, followed_by.state_dict()[name])
     assert any(not torch.equal(weights, before[name]) for name, weights in alone.state_dict().items())
     assert [m.training for m in alone.modules()] == [m.training for m in followed_by.modules()]
 
 
-def test_an_alarm_that_stops_ends_the_training_at_its_own_step(room, trl_trainer, tmp_path, runs):
-    told = followed(room, monitor=OveroptimizationMonitor(kl_budget=1e-6))
-    informed = trl_trainer("GRPO", tmp_path / "informed", callbacks=[told])
-    informed.train()
-    assert informed.state.global_step == 6 and told.readings[1].should_stop
+def test_an_alarm_that_stops_ends_the_training_at_its_own_step(setting, trl_trainer, tmp_path, runs):
+    informing = new_callback(setting, monitor=OveroptimizationMonitor(kl_budget=1e-6))
+    finished = trl_trainer("GRPO", tmp_path / "finished", callbacks=[informing])
+    finished.train()
+    assert finished.state.global_step == 6 and informing.readings[1].should_stop
 
-    obeyed = followed(room, monitor=OveroptimizationMonitor(kl_budget=1e-6), stop=True)
-    stopped = trl_trainer("GRPO", tmp_path / "stopped", callbacks=[obeyed], report_to="mlflow")
+    stopping = new_callback(setting, monitor=OveroptimizationMonitor(kl_budget=1e-6), stop=True)
+    stopped = trl_trainer("GRPO", tmp_path / "stopped", callbacks=[stopping], report_to="mlflow")
     stopped.train()
-    assert stopped.state.global_step == 2 and [point.step for point in obeyed.points] == [0, 2]
-    assert obeyed.points[1].kl == told.points[1].kl
+    assert stopped.state.global_step == 2 and [point.step for point in stopping.points] == [0, 2]
+    assert stopping.points[1].kl == informing.points[1].kl
     [run] = runs()
     assert run.data.tags["mlproject.complete"] == "false"
     assert run.data.tags["mlproject.alarm.kl-budget"].startswith("step 2: KL ")
     assert run.data.metrics["alarms/kl-budget"] == 1.0
 
 
-def test_points_survive_in_files_without_any_mlflow_run(room, trl_trainer, tmp_path, runs):
-    callback = followed(room)
+def test_points_survive_in_files_without_any_mlflow_run(setting, trl_trainer, tmp_path, runs):
+    callback = new_callback(setting)
     trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=2).train()
     rows = (tmp_path / Artifact.TRAINER_TABLE).read_text().splitlines()
     assert rows[0] == "step,kl,proxy,gold,gold_se"
@@ -192,10 +194,10 @@ def test_points_survive_in_files_without_any_mlflow_run(room, trl_trainer, tmp_p
     assert not runs()
 
 
-def test_without_gold_a_kl_budget_still_stops_and_nothing_unknown_is_logged(room, trl_trainer, tmp_path, runs):
+def test_without_gold_a_kl_budget_still_stops_and_nothing_unknown_is_logged(setting, trl_trainer, tmp_path, runs):
     monitor = OveroptimizationMonitor(kl_budget=1e-6)
     callback = OveroptimizationCallback(
-        room.curve_prompts, room.proxy_folder, every=1, stop=True, monitor=monitor, **FEW
+        setting.curve_prompts, setting.proxy_folder, every=1, stop=True, monitor=monitor, **FEW
     )
     trainer = trl_trainer("RLOO", tmp_path, callbacks=[callback], report_to="mlflow")
     trainer.train()
@@ -205,11 +207,11 @@ def test_without_gold_a_kl_budget_still_stops_and_nothing_unknown_is_logged(room
     assert not [name for name in run.data.metrics if "gold" in name and name != "forecast/gold_responses"]
 
 
-def test_a_resumed_training_keeps_its_initial_policy_and_its_earlier_points(room, trl_trainer, tmp_path):
+def test_a_resumed_training_keeps_its_initial_policy_and_its_earlier_points(setting, trl_trainer, tmp_path):
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ids = {f"{name}_token_id": getattr(room.tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    ids = {f"{name}_token_id": getattr(setting.tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     torch.manual_seed(0)  # Llama: transformers 5.23 resumes a GPT-NeoX without its output layer
-    policy = LlamaForCausalLM(LlamaConfig(vocab_size=len(room.tokenizer), initializer_range=0.2, **shape, **ids))
+    policy = LlamaForCausalLM(LlamaConfig(vocab_size=len(setting.tokenizer), initializer_range=0.2, **shape, **ids))
     policy.save_pretrained(tmp_path / "initial")
 
     def train(callback, **settings):
@@ -217,12 +219,12 @@ def test_a_resumed_training_keeps_its_initial_policy_and_its_earlier_points(room
         trainer.args.save_strategy, trainer.args.save_steps = "steps", 2
         trainer.train(**settings)
 
-    first = followed(room)
+    first = new_callback(setting)
     train(first)
     half_way = str(tmp_path / "checkpoint-2")
     with pytest.raises(UserError, match=r"resumed at step 2, .* Give initial_policy="):
-        train(followed(room), resume_from_checkpoint=half_way)
-    resumed = followed(room, initial_policy=tmp_path / "initial")
+        train(new_callback(setting), resume_from_checkpoint=half_way)
+    resumed = new_callback(setting, initial_policy=tmp_path / "initial")
     train(resumed, resume_from_checkpoint=half_way)
     assert [point.step for point in resumed.points] == [0, 2, 4]
     for before, after in zip(first.points[:2], resumed.points[:2], strict=True):
@@ -230,24 +232,24 @@ def test_a_resumed_training_keeps_its_initial_policy_and_its_earlier_points(room
     assert first.points[1].kl > 0.0
 
 
-def test_an_adapter_is_followed_from_the_model_below_it(room, trl_trainer, tmp_path):
+def test_an_adapter_is_followed_from_the_model_below_it(setting, trl_trainer, tmp_path):
     peft = pytest.importorskip("peft")
-    callback = followed(room)
+    callback = new_callback(setting)
     adapter = peft.LoraConfig(r=4, target_modules=["query_key_value"], task_type="CAUSAL_LM")
     trainer = trl_trainer(
         "GRPO", tmp_path, callbacks=[callback], peft_config=adapter, max_steps=2, save_strategy="steps", save_steps=2
     )
     trainer.train()
-    merged = peft.PeftModel.from_pretrained(copy.deepcopy(room.policy), tmp_path / "checkpoint-2").merge_and_unload()
+    merged = peft.PeftModel.from_pretrained(copy.deepcopy(setting.policy), tmp_path / "checkpoint-2").merge_and_unload()
     merged.save_pretrained(tmp_path / "merged")
-    again = measured_afresh(room, tmp_path / "merged", 2)  # merging rounds
+    again = measured_from_checkpoint(setting, tmp_path / "merged", 2)  # merging rounds
     assert (
         callback.points[0].kl == 0.0 and callback.points[1].kl == pytest.approx(again.kl, rel=1e-4) and again.kl > 0.0
     )
     np.testing.assert_allclose(callback.points[1].gold_P, again.gold_P, atol=1e-4)
 
 
-def test_evaluations_that_take_too_long_come_less_often(room, trl_trainer, tmp_path, monkeypatch):
+def test_evaluations_that_take_too_long_come_less_often(setting, trl_trainer, tmp_path, monkeypatch):
     clock = {"now": 0.0, "cost": 0.5}
     monkeypatch.setattr(trainer_callback, "perf_counter", lambda: clock["now"])
     monkeypatch.setattr(policy_evaluator, "perf_counter", lambda: clock["now"])
@@ -257,7 +259,7 @@ def test_evaluations_that_take_too_long_come_less_often(room, trl_trainer, tmp_p
         return [float(len(response)) for response in responses]
 
     callback = OveroptimizationCallback(
-        room.curve_prompts, room.proxy_folder, gold, every=1, **{**FEW, "max_seconds": 2.0}
+        setting.curve_prompts, setting.proxy_folder, gold, every=1, **{**FEW, "max_seconds": 2.0}
     )
 
     class Slower(TrainerCallback):
@@ -271,7 +273,7 @@ def test_evaluations_that_take_too_long_come_less_often(room, trl_trainer, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"every": 0}, "every=0: must be at least 1"),
         ({"max_response_tokens": None}, "Give max_response_tokens=, in tokens"),
@@ -279,14 +281,14 @@ def test_evaluations_that_take_too_long_come_less_often(room, trl_trainer, tmp_p
         ({"initial_policy": "/nowhere"}, "initial_policy=/nowhere: "),
     ],
 )
-def test_mistakes_are_one_line(options, said, room, trl_trainer, tmp_path):
+def test_mistakes_are_one_line(options, message, setting, trl_trainer, tmp_path):
     with pytest.raises(UserError) as raised:
-        trl_trainer("DPO", tmp_path, callbacks=[followed(room, **options)], max_steps=1).train()
-    assert said in str(raised.value) and "\n" not in str(raised.value)
+        trl_trainer("DPO", tmp_path, callbacks=[new_callback(setting, **options)], max_steps=1).train()
+    assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_a_callback_follows_one_training(room, trl_trainer, tmp_path):
-    callback = followed(room)
+def test_a_callback_follows_one_training(setting, trl_trainer, tmp_path):
+    callback = new_callback(setting)
     trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=1).train()
     with pytest.raises(UserError, match="Make a new OveroptimizationCallback"):
         trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=1).train()

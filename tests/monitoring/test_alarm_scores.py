@@ -71,38 +71,38 @@ def test_the_best_threshold_is_the_one_found_by_trying_all() -> None:
         gold_S = -np.abs(KL - peak) + 0.2 * rng.normal(size=11)
         truths.append(GroundTruth(KL, gold_S, int(gold_S.argmax()), peak < 10))
         departures.append(np.maximum(KL - peak, 0) + 0.3 * rng.normal(size=11))  # rises past the peak alone
-    found = best_threshold(truths, departures)
+    threshold = best_threshold(truths, departures)
 
-    def mean_regret(threshold: float) -> float:
-        stops = [first_alarm(departure_S, threshold) for departure_S in departures]
+    def mean_regret(at: float) -> float:
+        stops = [first_alarm(departure_S, at) for departure_S in departures]
         return float(AlarmScores(truths, stops).regret_C.mean())
 
-    assert mean_regret(found) == pytest.approx(min(mean_regret(t) for t in np.linspace(-2, 9, 2000)), abs=1e-12)
-    assert mean_regret(found) < 0.7 * mean_regret(math.inf)
+    assert mean_regret(threshold) == pytest.approx(min(mean_regret(t) for t in np.linspace(-2, 9, 2000)), abs=1e-12)
+    assert mean_regret(threshold) < 0.7 * mean_regret(math.inf)
 
 
-def test_the_quiet_threshold_is_the_lowest_that_is_false_seldom_enough() -> None:
+def test_a_threshold_for_false_alarms_is_the_lowest_that_is_false_seldom_enough() -> None:
     rng = np.random.default_rng(1)
     truths = [PEAKED, RISING] * 10
     departures = [KL / 10 + rng.random(11).cumsum() / 5 for _ in truths]
     for most in (0.0, 0.2, 0.6, 1.0):
-        found = threshold_for_false_alarms(truths, departures, most)
+        threshold = threshold_for_false_alarms(truths, departures, most)
 
-        def false(threshold: float) -> int:
-            return AlarmScores(truths, [first_alarm(d_S, threshold) for d_S in departures]).false_alarms[0]
+        def false_alarms(at: float) -> int:
+            return AlarmScores(truths, [first_alarm(d_S, at) for d_S in departures]).false_alarms[0]
 
-        assert false(found) <= most * 20
-        seen = np.unique(np.concatenate([departure_S[1:] for departure_S in departures]))
-        lower = [t for t in (seen[1:] + seen[:-1]) / 2 if t < found]
-        assert all(false(t) > most * 20 for t in lower)
+        assert false_alarms(threshold) <= most * 20
+        departure_J = np.unique(np.concatenate([departure_S[1:] for departure_S in departures]))
+        lower = [t for t in (departure_J[1:] + departure_J[:-1]) / 2 if t < threshold]
+        assert all(false_alarms(t) > most * 20 for t in lower)
         assert lower or most == 1.0
 
 
-def test_a_signal_that_only_misleads_is_best_never_heeded() -> None:
+def test_a_signal_that_only_misleads_gets_a_threshold_that_never_fires() -> None:
     assert best_threshold([RISING] * 3, [KL, KL, KL]) == math.inf
 
 
-def test_no_run_is_judged_with_a_threshold_that_it_helped_to_choose() -> None:
+def test_no_run_is_evaluated_with_a_threshold_that_was_chosen_on_it() -> None:
     truths = [PEAKED, RISING, PEAKED, RISING]
     departures = [KL, KL / 2, KL + 0.25, KL / 3]
     stops, thresholds = held_out_stops(truths, departures, [0, 0, 1, 1])

@@ -61,16 +61,16 @@ def test_the_kl_budget_is_passed_where_kl_passes_it():
 
 
 def test_a_rule_sees_all_points_so_far_and_stops_only_if_it_is_meant_to():
-    seen = []
+    steps_so_far = []
 
     def longer(points):
-        seen.append([point.step for point in points])
+        steps_so_far.append([point.step for point in points])
         grown = points[-1].statistics["length"] / points[0].statistics["length"]
         return f"responses are {grown:.1f} times as long" if grown > 1.25 else ""
 
     monitor = OveroptimizationMonitor(rules=[AlarmRule("length", longer)])
     readings = [monitor.update(point) for point in planted()[:4]]
-    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    assert steps_so_far == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
     assert [len(reading.alarms) for reading in readings] == [0, 0, 0, 1]
     assert readings[3].alarms[0].reason == "responses are 1.3 times as long" and not readings[3].should_stop
     stopping = OveroptimizationMonitor(rules=[AlarmRule("length", longer, stops=True)])
@@ -78,12 +78,12 @@ def test_a_rule_sees_all_points_so_far_and_stops_only_if_it_is_meant_to():
     assert [monitor.metrics(reading)["alarms/length"] for reading in readings] == [0.0, 0.0, 0.0, 1.0]
 
 
-def test_an_alarm_of_the_early_warning_room_serves_as_a_rule():
+def test_an_alarm_on_a_signal_serves_as_a_rule():
     alarm = SignalRule(SIGNALS["length"], threshold=0.25)
     monitor = OveroptimizationMonitor(rules=[AlarmRule("length", alarm)])
     points = planted()[:4]  # 10, 11, 12, 13 words
-    raised = [[found.reason for found in monitor.update(point).alarms] for point in points]
-    assert raised == [[], [], [], [alarm(points)]] and alarm(points)
+    reasons = [[raised.reason for raised in monitor.update(point).alarms] for point in points]
+    assert reasons == [[], [], [], [alarm(points)]] and alarm(points)
 
 
 def test_without_gold_kl_and_signs_are_still_followed_and_nothing_is_forecast():

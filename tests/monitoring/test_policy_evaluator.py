@@ -94,15 +94,15 @@ def test_an_auxiliary_rm_is_read_in_the_proxys_units_and_leaves_the_points_alone
     def ten_noes(prompts, responses):
         return [10.0 * score for score in noes(prompts, responses)]
 
-    alone, seen = (
-        PolicyEvaluator(initial, prompt_format, PROMPTS, noes, lengths, pool_samples=16, auxiliary_rms=given).measure(
+    alone, with_rm = (
+        PolicyEvaluator(initial, prompt_format, PROMPTS, noes, lengths, pool_samples=16, auxiliary_rms=rms).measure(
             moved(initial), 1
         )
-        for given in (None, {"test_rm.ten": ten_noes})
+        for rms in (None, {"test_rm.ten": ten_noes})
     )
-    assert alone.kl == seen.kl and np.array_equal(alone.proxy_P, seen.proxy_P)
-    assert seen.statistics["test_rm.ten"] == pytest.approx(seen.proxy, rel=1e-6)  # 10x the proxy, rescaled
-    assert seen.statistics["rm_gap.ten"] == pytest.approx(0.0, abs=1e-6) and "rm_gap.ten" not in alone.statistics
+    assert alone.kl == with_rm.kl and np.array_equal(alone.proxy_P, with_rm.proxy_P)
+    assert with_rm.statistics["test_rm.ten"] == pytest.approx(with_rm.proxy, rel=1e-6)  # 10x the proxy, rescaled
+    assert with_rm.statistics["rm_gap.ten"] == pytest.approx(0.0, abs=1e-6) and "rm_gap.ten" not in alone.statistics
 
 
 def test_a_gold_that_is_the_same_everywhere_keeps_its_own_unit(tiny_policy, prompt_format):

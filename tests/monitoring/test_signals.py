@@ -64,8 +64,8 @@ def test_each_departure_is_the_one_worked_out_by_hand() -> None:
 def test_no_signal_looks_ahead(planted: list[CurvePoint], name: str) -> None:
     whole_S = SIGNALS[name].departure(planted)
     assert np.isfinite(whole_S).all()
-    for seen in range(1, S):
-        np.testing.assert_allclose(SIGNALS[name].departure(planted[:seen]), whole_S[:seen])
+    for so_far in range(1, S):
+        np.testing.assert_allclose(SIGNALS[name].departure(planted[:so_far]), whole_S[:so_far])
 
 
 @pytest.mark.parametrize("name", [name for name in SIGNALS if name not in ("proxy", "KL")])
@@ -79,8 +79,8 @@ def test_an_alarm_called_point_by_point_first_speaks_where_the_record_says(plant
     for signal in SIGNALS.values():
         departure_S = signal.departure(planted)
         alarm = SignalRule(signal, float(np.quantile(departure_S, 0.7)))
-        spoken = [i for i in range(1, S + 1) if alarm(planted[:i])]
-        assert spoken[0] - 1 == first_alarm(departure_S, alarm.threshold)
+        fired = [i for i in range(1, S + 1) if alarm(planted[:i])]
+        assert fired[0] - 1 == first_alarm(departure_S, alarm.threshold)
 
 
 def test_an_alarm_gives_its_reason_with_value_and_threshold_in_one_line() -> None:
@@ -100,5 +100,5 @@ def test_default_warnings_are_silent_while_nothing_happens_and_speak_where_words
         assert [rule(flat[:i]) for i in range(1, S + 1)] == [None] * S
     looping = points_of({"repetition": np.linspace(0.2, 0.6, S), "distinct-2": np.linspace(0.97, 0.6, S)})
     for rule in DEFAULT_ALARMS:
-        said = [rule(looping[:i]) for i in range(1, S + 1)]
-        assert said[1] is None and said[-1] is not None and "(alarm at 0.0" in said[-1]
+        reasons = [rule(looping[:i]) for i in range(1, S + 1)]
+        assert reasons[1] is None and reasons[-1] is not None and "(alarm at 0.0" in reasons[-1]

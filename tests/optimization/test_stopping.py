@@ -109,7 +109,7 @@ def test_callbacks_see_every_point_before_the_rules_are_asked() -> None:
 
     def rule(point: CurvePoint) -> StopDecision | None:
         events.append(f"rule {point.step}")
-        return StopDecision("mine", "enough", point.step) if point.step == 1 else None
+        return StopDecision("enough", "it is enough", point.step) if point.step == 1 else None
 
     follow(POINTS, [rule], [lambda point: events.append(f"callback {point.step}")])
     assert events == ["callback 0", "rule 0", "callback 1", "rule 1"]
