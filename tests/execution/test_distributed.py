@@ -1,4 +1,4 @@
-"""Which steps several processes share, and what more processes than that are told."""
+"""Which steps several processes share, and how more processes than that are refused."""
 
 from __future__ import annotations
 

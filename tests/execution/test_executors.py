@@ -62,9 +62,9 @@ def test_every_executor_gives_the_runs_that_this_process_alone_gives(store: Stor
         for step, outcome in steps.run([last]).items():
             assert not outcome.reused
             run = store.client().get_run(outcome.run_id)
-            own = {name: value for name, value in run.data.tags.items() if not _names_process_or_run(name)}
+            tags = {name: value for name, value in run.data.tags.items() if not _names_process_or_run(name)}
             number = total(store, outcome.run_id)
-            results[step.name] = number, run.info.status, run.data.params, run.data.metrics, own
+            results[step.name] = number, run.info.status, run.data.params, run.data.metrics, tags
         return results
 
     results = executed(executor)
@@ -87,7 +87,7 @@ def test_a_step_that_fails_raises_in_every_executor_and_leaves_a_run_that_says_s
 
 def test_progress_arrives_in_order(store: Store, executor: Executor) -> None:
     shares: list[float] = []
-    executor.submit(assignment(store, toy("told", 1, version=next(VERSIONS))), shares.append).result()
+    executor.submit(assignment(store, toy("reporting", 1, version=next(VERSIONS))), shares.append).result()
     assert shares == [0.5]
 
 
@@ -125,7 +125,7 @@ def test_processes_are_used_again_and_as_many_as_there_are_slots(store: Store, l
     assert len(pids) <= 2 and str(os.getpid()) not in pids
 
 
-def test_a_killed_worker_is_told_and_the_next_step_gets_a_new_one(store: Store, local: LocalExecutor) -> None:
+def test_a_killed_worker_is_reported_and_the_next_step_gets_a_new_one(store: Store, local: LocalExecutor) -> None:
     step = toy("killed", 1, fn=die, version=4004)
     with pytest.raises(WorkerLostError, match=f"exit code -{signal.SIGKILL.value}"):
         local.submit(assignment(store, step), ignore).result()

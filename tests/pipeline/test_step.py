@@ -128,15 +128,14 @@ def test_a_whole_study_is_ordered_with_every_step_behind_its_inputs(preset: str)
 
 
 def test_a_seed_moves_proxies_and_policy_runs_and_the_world_seed_moves_everything() -> None:
-    def kinds_kept(**given) -> set[str]:
-        before, after = (upstream(plan_study(load_config("smoke", g)).steps) for g in ({}, given))
-        kept = {each.fingerprint for each in before} & {each.fingerprint for each in after}
-        return {each.kind for each in before if each.fingerprint in kept}
+    def reused_kinds(**options) -> set[str]:
+        before, after = (upstream(plan_study(load_config("smoke", given)).steps) for given in ({}, options))
+        return {each.kind for each in before if each in after}
 
-    assert {"initial-policy", "gold-rm", "comparisons"} <= kinds_kept(seeds="7")
-    assert not {"proxy-rm", "policy-run", "law"} & kinds_kept(seeds="7")
-    assert kinds_kept(world_seed="7") == set()
-    assert "proxy-rm" in kinds_kept(kl_coef="0.1")
-    assert "policy-run" in kinds_kept(kl_coef="0.1")  # best-of-n has no KL coefficient
+    assert {"initial-policy", "gold-rm", "comparisons"} <= reused_kinds(seeds="7")
+    assert not {"proxy-rm", "policy-run", "law"} & reused_kinds(seeds="7")
+    assert reused_kinds(world_seed="7") == set()
+    assert "proxy-rm" in reused_kinds(kl_coef="0.1")
+    assert "policy-run" in reused_kinds(kl_coef="0.1")  # best-of-n has no KL coefficient
     everything = {each.kind for each in upstream(plan_study(load_config("smoke", {})).steps)}
-    assert kinds_kept(workers="3", experiment="other", study="other") == everything
+    assert reused_kinds(workers="3", experiment="other", study="other") == everything

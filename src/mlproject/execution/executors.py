@@ -1,6 +1,6 @@
 """Where steps are executed: in this process, or in worker processes of this machine.
 
-An executor of another kind (a cluster, a queue) is one class with the methods of `Executor`.
+An executor of another kind (a cluster, a queue) is one class with the members of `Executor`.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Invocation:
         command, config: the parsed command line and its configuration.
         store: where runs are kept.
         run_id: of the invocation run.
-        scheduler: brings the steps about.
+        scheduler: executes or reuses its steps.
         progress: display of running steps.
     """
 

@@ -1,4 +1,4 @@
-"""Brings steps about: reuses the runs that exist, resumes those that were interrupted, and keeps an executor busy."""
+"""Schedules steps: reuses finished runs, resumes interrupted ones, and keeps an executor busy with the rest."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def policy_run(
     kl_budget: float | None = None,
     auxiliary_rms: Mapping[str, Step] | None = None,
 ) -> Step:
-    """The step that optimizes the policy against a proxy.
+    """Plan the optimization of the policy against one proxy.
 
     Args:
         config: options of the method.
