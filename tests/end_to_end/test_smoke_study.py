@@ -384,7 +384,7 @@ def test_the_findings_page_is_written_from_what_was_kept(store, client):
     assert answer.returncode == 0, answer.stderr
     page = (store / "pages" / "findings.md").read_text()
     assert "How do best-of-n and PPO compare" in page
-    assert "too small to judge" in page
+    assert "too small to evaluate" in page
     for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
         assert (store / "pages" / link).stat().st_size > 1000
 

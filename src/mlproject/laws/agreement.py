@@ -13,13 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlproject.curve import CurvePoint
+from mlproject.curve import Array, CurvePoint
 from mlproject.laws.forms import Method, trains_policy
 from mlproject.laws.posterior import JITTER, LOG_D_L, infer_scale
-
-Array = NDArray[np.float64]
 
 START_D = 1.0
 """The initial agreement is measured on points up to this d (1 nat), square-root nats."""

@@ -11,14 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlproject.curve import Curve
+from mlproject.curve import Array, Curve
 from mlproject.laws.fits import fit
 from mlproject.laws.forms import Form
 from mlproject.laws.intervals import Z_975, Interval, t_975
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mlproject.curve import Array
 from mlproject.laws.forms import FORMS, Form
-
-Array = NDArray[np.float64]
 
 MIN_POINTS = 3
 

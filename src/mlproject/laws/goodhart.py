@@ -9,15 +9,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mlproject.curve import Curve
+from mlproject.curve import Array, Curve
 from mlproject.laws.bootstrap import interval_95, resampled_means
 from mlproject.laws.fits import points_beyond
 from mlproject.laws.forms import Form
 from mlproject.laws.intervals import Estimate
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mlproject.curve import Array
 from mlproject.laws.fits import akaike, points_beyond
 from mlproject.laws.forms import Form
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

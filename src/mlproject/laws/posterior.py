@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from mlproject.curve import Array
 
 EXPONENTS = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
 """From the RL law (0) over the best-of-n law (1) to curves that rise linearly for long and turn sharply."""

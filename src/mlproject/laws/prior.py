@@ -16,15 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlproject.curve import Curve, CurvePoint
+from mlproject.curve import Array, Curve, CurvePoint
 from mlproject.laws.agreement import initial_agreement
 from mlproject.laws.fits import MIN_D
 from mlproject.laws.forms import Method, law_for
 from mlproject.laws.posterior import EXPONENT_L, EXPONENTS, LOG_D_L, LOG_PEAK_D, Posterior, posterior
-
-Array = NDArray[np.float64]
 
 _SCATTER_3 = np.array([0.1, 0.25, 0.2])
 """Prior standard deviation among curves of one RM size, for few curves."""

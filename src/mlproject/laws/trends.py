@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlproject.curve import Array
 from mlproject.laws.intervals import Interval, t_975
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
-from numpy.typing import NDArray
 
-from mlproject.curve import Curve
+from mlproject.curve import Array, Curve
 from mlproject.experiments.findings.frame import CURVE_COLUMN, in_order
 from mlproject.experiments.findings.labels import value as value_label
 from mlproject.names import Metric
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-Array = NDArray[np.float64]
 
 STYLES: Mapping[str, theme.Style] = {
     "gold": {**theme.GOLD_LINE, "linewidth": 1.9},
