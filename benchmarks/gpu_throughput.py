@@ -1,12 +1,12 @@
-"""Tokens per second, memory and share of the matmul limit for a policy size, on a GPU or a CPU alike. See README.md.
+"""Tokens per second, memory and share of the matmul limit for a policy size, on a GPU or a CPU. See README.md.
 
     python benchmarks/gpu_throughput.py --policy_size 85m --mixed_precision bf16 --batch_size 2048     (one large GPU)
     python benchmarks/gpu_throughput.py --policy_size 1m --batch_size 64                               (a CPU)
 
-The policy has random weights, so its responses have full length. Three phases as the steps run them: supervised
-training, sampling, and the gradient steps of PPO. Arithmetic counts 6 operations per parameter and token where there is
-a gradient and 2 where there is none, without attention and embeddings; padding counts as no token. The limit is what
-one large square matmul reaches on the same device in the precision of the phase.
+The policy has random weights, so its responses have full length. Three phases, run as the steps run them: supervised
+training, sampling, and the gradient steps of PPO. Arithmetic is counted as 6 operations per parameter and token with
+gradients and 2 without, excluding attention and embeddings; padding does not count as tokens. The limit is the rate of
+one large square matmul on the same device in the precision of the phase.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy_size", default="1m", choices=POLICY_SIZES)
     parser.add_argument(
-        "--mixed_precision", default="no", choices=("no", "bf16", "fp16"), help="of supervised training"
+        "--mixed_precision", default="no", choices=("no", "bf16", "fp16"), help="precision of supervised training"
     )
     parser.add_argument("--batch_size", type=int, default=64, help="examples per step; PPO takes them as rollouts")
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--gradient_checkpointing", default="no", choices=("no", "yes"))
-    parser.add_argument("--steps", type=int, default=3, help="that are timed, after one that is not")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps, after one warm-up step")
     parser.add_argument("--ppo", default="yes", choices=("no", "yes"), help="measure sampling and PPO as well")
-    given = parser.parse_args()
+    options = parser.parse_args()
 
-    machine = new_accelerator(given.mixed_precision)
+    machine = new_accelerator(options.mixed_precision)
     device, world = machine.device, load_world("helpdesk", 0)
     tokenizer = world.tokenizer()
-    policy = new_policy(given.policy_size, tokenizer, 0).to(device)
+    policy = new_policy(options.policy_size, tokenizer, 0).to(device)
     parameters = parameter_count(policy)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-    print(f"{name}; torch {torch.__version__}; policy {given.policy_size}: {parameters:,} parameters; {given}")
+    print(f"{name}; torch {torch.__version__}; policy {options.policy_size}: {parameters:,} parameters; {options}")
     limits = {dtype: matmul_limit(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     print("matmul: " + ", ".join(f"{str(k)[6:]} {v / 1e12:.3g} TFLOP/s" for k, v in limits.items()))
 
@@ -63,36 +63,41 @@ def main() -> None:
         share = per_parameter * parameters * tokens / seconds / limits[dtype]
         print(f"{phase:<9} {tokens / seconds:>12,.0f} tokens/s  {share:6.1%} of {str(dtype)[6:]}  {memory(device)}")
 
-    prompts, responses = world.corpus(given.batch_size * given.steps, numpy_generator("throughput"))
+    prompts, responses = world.corpus(options.batch_size * options.steps, numpy_generator("throughput"))
     corpus = encode(tokenizer, prompts, responses, world.max_response_tokens)
 
-    saving = MemoryOptions(accumulation=given.accumulation, gradient_checkpointing=given.gradient_checkpointing)
+    memory_options = MemoryOptions(
+        accumulation=options.accumulation, gradient_checkpointing=options.gradient_checkpointing
+    )
 
-    def learn(steps: int) -> None:
-        schedule = Schedule(steps / given.steps, given.batch_size, 1e-6, saving)
+    def train(steps: int) -> None:
+        schedule = Schedule(steps / options.steps, options.batch_size, 1e-6, memory_options)
         train_sft(policy, corpus, schedule, accelerator=machine, generator=torch.Generator().manual_seed(0))
 
-    learn(1)
+    train(1)
     tokens = int(corpus.ends_B.sum())
-    dtype = torch.bfloat16 if given.mixed_precision == "bf16" else torch.float32
-    report("training", timed(device, lambda: learn(given.steps)), tokens, 6, dtype)
-    if given.ppo == "no":
+    dtype = torch.bfloat16 if options.mixed_precision == "bf16" else torch.float32
+    report("training", timed(device, lambda: train(options.steps)), tokens, 6, dtype)
+    if options.ppo == "no":
         return
 
-    prompt_format, texts = PromptFormat(tokenizer, world.max_response_tokens), world.prompts("train", given.batch_size)
+    prompt_format, texts = (
+        PromptFormat(tokenizer, world.max_response_tokens),
+        world.prompts("train", options.batch_size),
+    )
     prompts = prompt_format.encode_prompts(texts).to(device)
     generator = torch.Generator(device=device).manual_seed(0)
     draw = lambda: sample(policy, prompts, max_new_tokens=world.max_response_tokens, generator=generator)  # noqa: E731
     draw()
-    drawn = draw().sequences
+    sequences = draw().sequences
     reset(device)
-    report("sampling", timed(device, draw), int(drawn.response_lengths_B.sum()), 2, torch.float32)
+    report("sampling", timed(device, draw), int(sequences.response_lengths_B.sum()), 2, torch.float32)
 
     machine = new_accelerator()
     ppo = load_config("gpu", {}).of(PPOConfig)
     task = SimpleNamespace(
-        config=replace(ppo, ppo_batch_size=given.batch_size, ppo_rollout_batch=0, ppo_epochs=1),
-        memory=saving,
+        config=replace(ppo, ppo_batch_size=options.batch_size, ppo_rollout_batch=0, ppo_epochs=1),
+        memory=memory_options,
         accelerator=machine,
         generator=generator,
         prompt_format=prompt_format,
@@ -112,7 +117,7 @@ def main() -> None:
 
 
 def matmul_limit(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations per second of a large square matmul, the best of three runs."""
+    """Operations per second of a large square matmul, best of three runs."""
     size, repeats = (16384, 20) if device.type == "cuda" else (1536, 2)
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     a @ b
@@ -125,12 +130,12 @@ def matmul_limit(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def timed(device: torch.device, work: Callable[[], object]) -> float:
-    """Seconds that the work takes, until the device has finished it."""
+    """Seconds of the work, until the device has finished it."""
     wait(device)
-    since = perf_counter()
+    start = perf_counter()
     work()
     wait(device)
-    return perf_counter() - since
+    return perf_counter() - start
 
 
 def wait(device: torch.device) -> None:
@@ -144,7 +149,7 @@ def reset(device: torch.device) -> None:
 
 
 def memory(device: torch.device) -> str:
-    """Peak so far: of the phase on a GPU, of the whole process on a CPU."""
+    """Peak memory so far: of the phase on a GPU, of the whole process on a CPU."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} of {total / 2**30:.0f} GiB"

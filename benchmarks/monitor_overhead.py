@@ -1,7 +1,7 @@
-"""What watching costs: seconds of `OveroptimizationCallback` as a share of TRL's training time. See README.md.
+"""Cost of monitoring: time inside `OveroptimizationCallback` as a share of TRL's training time. See README.md.
 
-For each trainer and number of prompts: a training on the embedded policy, a look every `--every` steps, every second
-inside the callback counted. Then what `--max-seconds` does to 1,024 prompts.
+For each trainer and number of prompts: a training run of the embedded policy with an evaluation every `--every` steps,
+and the time spent inside the callback. Then the effect of `--max-seconds` on 1,024 prompts.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ def trainer_of(name: str, setting: Setting, callback: OveroptimizationCallback, 
         "disable_tqdm": True,
     }
     data: dict[str, list[str]] = {"prompt": [prompt + separator for prompt in setting.prompts[:5000]]}
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     if name == "DPO":
         from mlproject.pipeline.loading import numpy_generator
         from mlproject.worlds import load_world
 
-        asked, said = load_world("helpdesk", 0).corpus(PAIRS * steps, numpy_generator("pairs", 0))
+        questions, responses = load_world("helpdesk", 0).corpus(PAIRS * steps, numpy_generator("pairs", 0))
         data = {
-            "prompt": [text + separator for text in asked],
-            "chosen": [f" {text}" for text in said],
-            "rejected": [f" {text}" for text in reversed(said)],
+            "prompt": [text + separator for text in questions],
+            "chosen": [f" {text}" for text in responses],
+            "rejected": [f" {text}" for text in reversed(responses)],
         }
         settings |= {"per_device_train_batch_size": PAIRS, "beta": 0.1}
-        given["ref_model"] = copy.deepcopy(setting.policy)
+        arguments["ref_model"] = copy.deepcopy(setting.policy)
     else:
         settings |= {
             "per_device_train_batch_size": BATCH,
@@ -70,34 +70,34 @@ def trainer_of(name: str, setting: Setting, callback: OveroptimizationCallback, 
             "max_completion_length": setting.max_response_tokens,
             "beta": 0.0,
         }
-        given["reward_funcs"] = reward_of(setting, separator)
+        arguments["reward_funcs"] = reward_of(setting, separator)
     return getattr(trl, f"{name}Trainer")(
         model=copy.deepcopy(setting.policy),
         args=getattr(trl, f"{name}Config")(**settings),
         train_dataset=Dataset.from_dict(data),
         processing_class=tokenizer,
         callbacks=[callback],
-        **given,
+        **arguments,
     )
 
 
 def reward_of(setting: Setting, separator: str) -> Callable[..., list[float]]:
-    """The reward model as TRL's reward function; named, for TRL makes its name part of a metric's."""
+    """The reward model as TRL's reward function; a named function, because TRL uses its name in a metric name."""
     from mlproject.models.prompt_format import PromptFormat
 
     prompt_format = PromptFormat(setting.tokenizer, setting.max_response_tokens)
 
     def reward(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
-        asked = [prompt.removesuffix(separator) for prompt in prompts]
-        return setting.reward_model.scores(prompt_format.encode(asked, completions)).tolist()
+        questions = [prompt.removesuffix(separator) for prompt in prompts]
+        return setting.reward_model.scores(prompt_format.encode(questions, completions)).tolist()
 
     return reward
 
 
-def watched(
+def monitored(
     name: str, setting: Setting, prompts: int, arguments: argparse.Namespace, **options: Any
 ) -> SimpleNamespace:
-    """Train once; seconds of the training without the callback, of the callback's beginning, and of each look."""
+    """Train once; seconds of training without the callback, of the callback's start, and of each evaluation."""
     import mlflow
 
     from mlproject.integrations import trainer_callback
@@ -105,15 +105,15 @@ def watched(
     from mlproject.models.reward_model import RewardModel
     from mlproject.worlds import load_world
 
-    looks: list[float] = []
+    evaluations: list[float] = []
 
     class Timed(trainer_callback.OveroptimizationCallback):
-        """Keeps what each look took."""
+        """Records the seconds of each evaluation."""
 
-        def _look(self, *args: Any) -> None:
+        def _evaluate(self, *args: Any) -> None:
             before = self.seconds
-            super()._look(*args)
-            looks.append(self.seconds - before)
+            super()._evaluate(*args)
+            evaluations.append(self.seconds - before)
 
     callback = Timed(
         load_world("helpdesk", 0).prompts("curve", prompts),
@@ -128,16 +128,18 @@ def watched(
         trainer = trainer_of(name, setting, callback, arguments.steps, folder)
         start = perf_counter()
         trainer.train()
-        took = perf_counter() - start - callback.seconds
-    assert callback._watch is not None
-    return SimpleNamespace(training=took, begin=looks[0], looks=looks[1:], prompts=len(callback._watch.prompts))
+        seconds = perf_counter() - start - callback.seconds
+    assert callback._evaluator is not None
+    return SimpleNamespace(
+        training=seconds, start=evaluations[0], evaluations=evaluations[1:], prompts=len(callback._evaluator.prompts)
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="of torch, OpenMP and the tokenizer")
     parser.add_argument("--steps", type=int, default=100, help="optimizer steps of each training")
-    parser.add_argument("--every", type=int, default=10, help="steps between looks")
+    parser.add_argument("--every", type=int, default=10, help="steps between evaluations")
     parser.add_argument("--prompts", type=int, nargs="+", default=[64, 128], help="held-out prompts")
     parser.add_argument("--trainers", nargs="+", default=["RLOO", "GRPO", "DPO"])
     parser.add_argument("--max-seconds", type=float, nargs="+", default=[0.25, 0.5, 1.0])
@@ -157,22 +159,20 @@ def main() -> None:
     disable_progress_bars()
     setting = prepare(arguments)
     with tempfile.TemporaryDirectory() as arguments.store:
-        print(
-            f"{'':6s}{'prompts':>8s}{'s per step':>12s}{'beginning s':>13s}{'s per look':>12s}{'share of looks':>16s}"
-        )
+        print(f"{'':6s}{'prompts':>8s}{'s per step':>12s}{'start s':>13s}{'s per eval':>12s}{'share of evals':>16s}")
         for name in arguments.trainers:
             for prompts in arguments.prompts:
-                seen = watched(name, setting, prompts, arguments, max_seconds=None)
-                share = sum(seen.looks) / seen.training
-                step, look = seen.training / arguments.steps, sum(seen.looks) / len(seen.looks)
-                print(f"{name:6s}{prompts:8d}{step:12.3f}{seen.begin:13.2f}{look:12.3f}{share:16.1%}", flush=True)
-        print(f"\n{MANY} prompts given, GRPO:")
-        print(f"{'max_seconds':>12s}{'prompts used':>14s}{'beginning s':>13s}{'s per look':>12s}{'longest':>9s}")
+                costs = monitored(name, setting, prompts, arguments, max_seconds=None)
+                share = sum(costs.evaluations) / costs.training
+                step, each = costs.training / arguments.steps, sum(costs.evaluations) / len(costs.evaluations)
+                print(f"{name:6s}{prompts:8d}{step:12.3f}{costs.start:13.2f}{each:12.3f}{share:16.1%}", flush=True)
+        print(f"\n{MANY} prompts, GRPO:")
+        print(f"{'max_seconds':>12s}{'prompts used':>14s}{'start s':>13s}{'s per eval':>12s}{'longest':>9s}")
         for bound in (None, *arguments.max_seconds):
-            seen = watched("GRPO", setting, MANY, arguments, max_seconds=bound)
-            look = sum(seen.looks) / len(seen.looks)
+            costs = monitored("GRPO", setting, MANY, arguments, max_seconds=bound)
+            each, longest = sum(costs.evaluations) / len(costs.evaluations), max(costs.evaluations)
             print(
-                f"{bound or 'none':>12}{seen.prompts:14d}{seen.begin:13.2f}{look:12.3f}{max(seen.looks):9.3f}",
+                f"{bound or 'none':>12}{costs.prompts:14d}{costs.start:13.2f}{each:12.3f}{longest:9.3f}",
                 flush=True,
             )
     print(f"load average at the end {os.getloadavg()[0]:.1f}; threads {arguments.threads}")

@@ -1,7 +1,7 @@
-"""PPO rollouts per second: this project beside TRL's `RLOOTrainer`, alternating in one process. See README.md.
+"""PPO rollouts per second compared with TRL's `RLOOTrainer`, alternating in one process. See README.md.
 
-Both sides hold the same policy, prompts, response limit, rollouts per update, reward model, gradient steps, optimizer
-and threads. TRL's training loop runs as it ships; a callback lets our updates run between its blocks of updates.
+Both sides use the same policy, prompts, response limit, rollouts per update, reward model, gradient steps, optimizer
+and threads. TRL's training loop is unmodified; a callback runs our updates between blocks of its updates.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPTIONS = {
     "ppo_clip": 0.2,
     "ppo_gae_lambda": 0.95,
     "kl_coef": 0.0,
-    "ppo_lr": 1e-8,  # every step is taken, yet both policies stay where they started: equal response lengths throughout
+    "ppo_lr": 1e-8,  # all steps are computed, but the policies hardly change, so that response lengths stay equal
     "ppo_value_lr": 1e-8,
 }
 STEPS_PER_UPDATE = OPTIONS["ppo_epochs"] * OPTIONS["ppo_minibatches"]
@@ -62,7 +62,7 @@ class Clock:
 
 @dataclass
 class Setting:
-    """What both sides share."""
+    """The setting of both sides."""
 
     policy: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
@@ -72,7 +72,7 @@ class Setting:
 
 
 class Ours:
-    """Our PPO without curve points: `collect_rollouts` and `update_policy`, and nothing else."""
+    """Our PPO without curve points: `collect_rollouts` and `update_policy` only."""
 
     def __init__(self, setting: Setting) -> None:
         import torch
@@ -122,9 +122,9 @@ class Ours:
 
 
 def trl_trainer(
-    setting: Setting, clock: Clock, *, reward: str, given: Mapping[str, Any], max_updates: int, folder: str
+    setting: Setting, clock: Clock, *, reward: str, overrides: Mapping[str, Any], max_updates: int, folder: str
 ) -> RLOOTrainer:
-    """TRL's trainer with the settings that serve it best on CPU cores, its own phases timed."""
+    """TRL's trainer with its best settings on CPU cores; its phases are timed."""
     from datasets import Dataset
     from trl import RLOOConfig, RLOOTrainer
 
@@ -135,13 +135,13 @@ def trl_trainer(
         "output_dir": folder,
         "use_cpu": True,
         "bf16": False,
-        # the same gradient steps: 256 rollouts at a time, cut in 4, gone through twice
+        # the same gradient steps: 256 rollouts in 4 minibatches, two epochs
         "per_device_train_batch_size": minibatch,
         "gradient_accumulation_steps": 1,
         "steps_per_generation": OPTIONS["ppo_minibatches"],
         "num_iterations": OPTIONS["ppo_epochs"],
         "max_steps": max_updates * STEPS_PER_UPDATE,
-        "num_generations": 2,  # the least that leave-one-out allows
+        "num_generations": 2,  # the minimum for leave-one-out
         "max_completion_length": setting.max_response_tokens,
         "temperature": 1.0,
         "beta": 0.0,  # no reference model
@@ -151,7 +151,7 @@ def trl_trainer(
         "learning_rate": OPTIONS["ppo_lr"],
         "lr_scheduler_type": "constant",
         "max_grad_norm": 1.0,
-        # nothing that costs time and is not asked for
+        # nothing else that costs time
         "gradient_checkpointing": False,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": False,
@@ -166,7 +166,7 @@ def trl_trainer(
     trainer = RLOOTrainer(
         model=copy.deepcopy(setting.policy),
         reward_funcs=copy.deepcopy(setting.reward_model.model) if reward == "model" else reward_function(setting),
-        args=RLOOConfig(**settings | given),
+        args=RLOOConfig(**settings | overrides),
         train_dataset=Dataset.from_dict({"prompt": [prompt + separator for prompt in setting.prompts]}),
         processing_class=tokenizer,
         reward_processing_classes=copy.deepcopy(setting.tokenizer) if reward == "model" else None,
@@ -181,7 +181,7 @@ def trl_trainer(
 
 
 def reward_function(setting: Setting) -> Callable[..., list[float]]:
-    """The reward model as a function of token ids, read by our own scorer: sorted by length, no text in between."""
+    """The reward model as a function of token ids with our scorer: sorted by length, without detokenizing."""
     import torch
 
     from mlproject.models.sequences import Prompts, encode_prompts, join
@@ -201,7 +201,7 @@ def reward_function(setting: Setting) -> Callable[..., list[float]]:
 
 
 def measure(setting: Setting, arguments: argparse.Namespace) -> None:
-    """Let the two sides take turns, and print the ratio and where the time went."""
+    """Alternate between the two sides, and print the ratio and the time of each phase."""
     from transformers import PrinterCallback, TrainerCallback
 
     ours, their_clock = Ours(setting), Clock()
@@ -210,8 +210,8 @@ def measure(setting: Setting, arguments: argparse.Namespace) -> None:
     warm_up, per_block, repeats = arguments.warm_up, arguments.updates, arguments.repeats
     block_ends = [warm_up + block * per_block for block in range(repeats + 1)]
 
-    class Turns(TrainerCallback):
-        """After each block of TRL's updates, a block of ours; the first block is warm-up and forgotten."""
+    class Alternate(TrainerCallback):
+        """Runs a block of our updates after each block of TRL's; the first block is warm-up and not counted."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             update, within = divmod(state.global_step, STEPS_PER_UPDATE)
@@ -239,12 +239,12 @@ def measure(setting: Setting, arguments: argparse.Namespace) -> None:
             setting,
             their_clock,
             reward=arguments.reward,
-            given=yaml.safe_load(arguments.trl),
+            overrides=yaml.safe_load(arguments.trl),
             max_updates=block_ends[-1],
             folder=folder,
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(Turns())
+        trainer.add_callback(Alternate())
         trainer.train()
 
     updates = repeats * per_block
@@ -270,7 +270,7 @@ def measure(setting: Setting, arguments: argparse.Namespace) -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> Setting:
-    """The shared policy: read from a folder, or trained here just long enough to end its responses like real ones."""
+    """The shared setting; the policy is read from a folder or trained just enough for realistic response lengths."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -308,12 +308,12 @@ def prepare(arguments: argparse.Namespace) -> Setting:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1, help="of torch, OpenMP and the tokenizer; the same for both")
-    parser.add_argument("--repeats", type=int, default=9, help="alternations that count")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, OpenMP and the tokenizer, for both sides")
+    parser.add_argument("--repeats", type=int, default=9, help="number of measured alternations")
     parser.add_argument("--updates", type=int, default=2, help="updates per side and repeat")
-    parser.add_argument("--warm-up", type=int, default=2, help="updates per side before anything counts")
-    parser.add_argument("--reward", choices=("model", "function"), default="function", help="how TRL gets its rewards")
-    parser.add_argument("--trl", default="{}", help="further RLOOConfig settings, e.g. '{num_generations: 4}'")
+    parser.add_argument("--warm-up", type=int, default=2, help="warm-up updates per side")
+    parser.add_argument("--reward", choices=("model", "function"), default="function", help="how TRL computes rewards")
+    parser.add_argument("--trl", default="{}", help="additional RLOOConfig settings, e.g. '{num_generations: 4}'")
     parser.add_argument("--policy", help="Hugging Face folder of an initial policy; default: train a short one")
     parser.add_argument("--sft-steps", type=int, default=100, help="training steps of that short one")
     arguments = parser.parse_args()

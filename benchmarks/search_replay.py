@@ -1,16 +1,18 @@
-"""What a search costs until it is near the best of the grid, replayed on the stored curves of the full grid.
+"""Cost of a search until it is close to the best cell of the grid, replayed on the stored curves of the full grid.
 
     python benchmarks/search_replay.py [--results experiments/results] [--repeats 200] [--gp-repeats 30] [--arms law]
 
 The grid is the result `kl_by_size`: PPO over RM sizes x KL coefficients x seeds. Each repeat is a sequential Optuna
-study over the two indices, on one seed of the grid (in turn). A trial replays its cell's curve point by point, its
-pruner may end it, and it costs the policy updates that it replayed; a cell that was run before in the study comes to
-what it came to then and costs nothing, for runs are reused. A repeat arrives when the peak gold of a COMPLETE trial is
-within 2 % of the grid's best, and gives up at a number of trials.
+study over the two indices, on one seed of the grid (cyclically). A trial replays the curve of its cell point by point,
+the pruner may end it, and it costs the policy updates that were replayed; a cell that was run before in the study has
+the same outcome at no cost, because runs are reused. A repeat succeeds when the peak gold of a COMPLETE trial is within
+2 % of the grid's best, and fails after a number of trials.
 
-`cost` is updates over all repeats / repeats that arrived: the expected cost when a search that gave up is begun anew
-(expected running time; Auger and Hansen 2005). `times less` compares it with Optuna's default, TPE with MedianPruner;
-95 % intervals from resampled repeats. A pruning is wrong if the trial's whole curve would have beaten the final best.
+`cost` is updates over all repeats / successful repeats: the expected cost if a failed search is restarted (expected
+running time; Auger and Hansen 2005). `speed-up` is relative to Optuna's default, TPE with MedianPruner, with 95 %
+bootstrap intervals over repeats. A pruning is wrong if the full curve of the trial would have beaten the final best.
+
+Axis letters: C repeats (each a run of the search), W bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from mlproject.laws import Forecast, wilson_interval
 from mlproject.names import TrialAttribute
 from mlproject.search.law_pruner import LawPruner, PrunerDecision, TrialEvaluation, report_point
 
-NEAR = 0.98  # of the grid's best peak gold
+NEAR = 0.98  # share of the grid's best peak gold
 MOST_TRIALS, RESAMPLES = 60, 2000
 COEF, SIZE = "kl_coef_index", "rm_size_index"
 Cell = tuple[int, int]
@@ -76,37 +78,37 @@ def forecast_stop(curve: Curve) -> int:
 
 
 def read_grids(folder: Path) -> list[Grid]:
-    """One grid for each seed."""
+    """One grid per seed."""
     cells = [cell for cell in load_result("kl_by_size", folder).cells if cell.settings["method"] == "ppo"]
     coefs, params, seeds = (sorted({c.settings[name] for c in cells}) for name in ("kl_coef", "rm_params", "seed"))
     curves: list[dict[Cell, Curve]] = [{} for _ in seeds]
     for cell in cells:
-        place = coefs.index(cell.settings["kl_coef"]), params.index(cell.settings["rm_params"])
-        curves[seeds.index(cell.settings["seed"])][place] = cell.curve
+        index = coefs.index(cell.settings["kl_coef"]), params.index(cell.settings["rm_params"])
+        curves[seeds.index(cell.settings["seed"])][index] = cell.curve
     return [Grid(of_seed, params) for of_seed in curves]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A way to search.
+    """A search strategy.
 
     Attributes:
-        pruner: made anew for each repeat, given the updates of a trial; None: `stop=forecast` alone ends trials.
-        told: whether a trial that cannot win tells its predicted peak instead of PRUNED, of which GP learns nothing.
+        pruner: creates the pruner of a repeat from the updates of a trial; None: only `stop=forecast` ends trials.
+        report_prediction: whether a trial that cannot win reports its predicted peak instead of PRUNED (ignored by GP).
         largest_first: whether the first trial is the largest RM without a penalty.
     """
 
     pruner: Callable[[int], BasePruner] | None
-    told: bool = False
+    report_prediction: bool = False
     largest_first: bool = False
 
 
 ARMS = {
     "law": Arm(lambda budget: LawPruner(budget=budget)),
-    "law, prediction told": Arm(lambda budget: LawPruner(budget=budget), told=True),
+    "law, prediction reported": Arm(lambda budget: LawPruner(budget=budget), report_prediction=True),
     "law, largest RM first": Arm(lambda budget: LawPruner(budget=budget), largest_first=True),
-    "law, largest RM first, prediction told": Arm(
-        lambda budget: LawPruner(budget=budget), told=True, largest_first=True
+    "law, largest RM first, prediction reported": Arm(
+        lambda budget: LawPruner(budget=budget), report_prediction=True, largest_first=True
     ),
     "median": Arm(lambda _: MedianPruner()),
     "median, largest RM first": Arm(lambda _: MedianPruner(), largest_first=True),
@@ -118,7 +120,7 @@ BASE = "tpe", "median"
 
 
 class Outcome(NamedTuple):
-    """What became of a cell: the point it got to, its state, and the value told (None for PRUNED)."""
+    """Outcome of a cell: its last point, its state, and the reported value (None for PRUNED)."""
 
     end: int
     state: TrialState
@@ -127,11 +129,11 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Search:
-    """One repeat; pruned: peak gold of the whole curves of pruned trials."""
+    """One repeat; `pruned` is the peak gold of the full curves of pruned trials."""
 
     updates: int = 0
     trials: int = 0
-    arrived: bool = False
+    succeeded: bool = False
     seconds: float = 0.0
     best: float = float("-inf")
     pruned: list[float] = field(default_factory=list)
@@ -148,7 +150,7 @@ def run_trial(grid: Grid, cell: Cell, arm: Arm, study: optuna.Study, trial: Tria
         if evaluation.decision is PrunerDecision.PAST_PEAK or (arm.pruner is None and index == grid.stops[cell]):
             break
         if evaluation.decision is PrunerDecision.CANNOT_WIN:
-            return Outcome(index, TrialState.PRUNED, evaluation.predicted_peak_gold if arm.told else None)
+            return Outcome(index, TrialState.PRUNED, evaluation.predicted_peak_gold if arm.report_prediction else None)
         if not isinstance(study.pruner, LawPruner) and point is not points[-1] and trial.should_prune():
             return Outcome(index, TrialState.PRUNED, None)
     return Outcome(index, TrialState.COMPLETE, peaks[index])
@@ -162,61 +164,61 @@ def search(grid: Grid, sampler: optuna.samplers.BaseSampler, arm: Arm) -> Search
     space = {COEF: IntDistribution(0, coefs), SIZE: IntDistribution(0, sizes)}
     if arm.largest_first:
         study.enqueue_trial({COEF: 0, SIZE: sizes})
-    found, start = Search(), time.perf_counter()
-    known: dict[Cell, Outcome] = {}
-    while found.trials < MOST_TRIALS and not found.arrived:
+    repeat, start = Search(), time.perf_counter()
+    outcomes: dict[Cell, Outcome] = {}
+    while repeat.trials < MOST_TRIALS and not repeat.succeeded:
         trial = study.ask(space)
         cell = trial.params[COEF], trial.params[SIZE]
         trial.set_user_attr(TrialAttribute.RM_PARAMS, grid.rm_params[cell[1]])
-        if cell in known:
-            for point in grid.points[cell][: known[cell].end + 1]:
+        if cell in outcomes:
+            for point in grid.points[cell][: outcomes[cell].end + 1]:
                 report_point(trial, *point)
         else:
-            known[cell] = run_trial(grid, cell, arm, study, trial)
-            found.updates += grid.points[cell][known[cell].end][0]
-            if known[cell].state == TrialState.PRUNED:
-                found.pruned.append(grid.peaks[cell][-1])
-        outcome = known[cell]
+            outcomes[cell] = run_trial(grid, cell, arm, study, trial)
+            repeat.updates += grid.points[cell][outcomes[cell].end][0]
+            if outcomes[cell].state == TrialState.PRUNED:
+                repeat.pruned.append(grid.peaks[cell][-1])
+        outcome = outcomes[cell]
         study.tell(trial, outcome.value, TrialState.PRUNED if outcome.value is None else TrialState.COMPLETE)
         if outcome.state == TrialState.COMPLETE:
-            found.best = max(found.best, outcome.value or 0.0)
-        found.trials += 1
-        found.arrived = found.best >= NEAR * grid.best
-    found.seconds = time.perf_counter() - start
-    return found
+            repeat.best = max(repeat.best, outcome.value or 0.0)
+        repeat.trials += 1
+        repeat.succeeded = repeat.best >= NEAR * grid.best
+    repeat.seconds = time.perf_counter() - start
+    return repeat
 
 
-def costs(found: Sequence[Search], drawn_BR: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Updates per repeat that arrived, for draws B of the repeats R; infinite where none did. Shape: (B,)."""
-    updates_R, arrived_R = np.array([(search.updates, search.arrived) for search in found]).T
+def costs(repeats: Sequence[Search], index_WC: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Updates per successful repeat, for resamples of the repeats; infinite if none succeeded. Shape: (W,)."""
+    updates_C, succeeded_C = np.array([(repeat.updates, repeat.succeeded) for repeat in repeats]).T
     with np.errstate(divide="ignore"):
-        return updates_R[drawn_BR].sum(axis=1) / arrived_R[drawn_BR].sum(axis=1)
+        return updates_C[index_WC].sum(axis=1) / succeeded_C[index_WC].sum(axis=1)
 
 
-def row(name: str, found: Sequence[Search], base: Sequence[Search]) -> dict[str, str]:
-    """One line of the table. Arms of equally many repeats are resampled together: they share seeds."""
-    base_B, cost_B = (
+def row(name: str, repeats: Sequence[Search], base: Sequence[Search]) -> dict[str, str]:
+    """One row of the table. Arms with equally many repeats are resampled together, because they share seeds."""
+    base_W, cost_W = (
         costs(
             of, np.vstack([np.arange(len(of)), np.random.default_rng(0).integers(len(of), size=(RESAMPLES, len(of)))])
         )
-        for of in (base, found)
+        for of in (base, repeats)
     )
-    ratio_B = base_B / cost_B
-    low, high = np.nanpercentile(ratio_B[1:], [2.5, 97.5])
-    pruned, wrong = sum(len(s.pruned) for s in found), sum(peak > s.best for s in found for peak in s.pruned)
+    ratio_W = base_W / cost_W
+    low, high = np.nanpercentile(ratio_W[1:], [2.5, 97.5])
+    pruned, wrong = sum(len(s.pruned) for s in repeats), sum(peak > s.best for s in repeats for peak in s.pruned)
     wrong_low, wrong_high = wilson_interval(wrong / max(pruned, 1), pruned)
-    updates, trials = [s.updates for s in found], sum(s.trials for s in found)
+    updates, trials = [s.updates for s in repeats], sum(s.trials for s in repeats)
     return {
         "sampler, pruner": name,
-        "repeats": str(len(found)),
-        "arrived": f"{np.mean([s.arrived for s in found]):.0%}",
+        "repeats": str(len(repeats)),
+        "succeeded": f"{np.mean([s.succeeded for s in repeats]):.0%}",
         "updates mean": f"{np.mean(updates):.0f}",
         "median": f"{np.median(updates):.0f}",
-        "cost": f"{cost_B[0]:.0f}",
-        "times less": f"{ratio_B[0]:.2f} [{low:.2f}, {high:.2f}]",
-        "trials": f"{trials / len(found):.1f}",
+        "cost": f"{cost_W[0]:.0f}",
+        "speed-up": f"{ratio_W[0]:.2f} [{low:.2f}, {high:.2f}]",
+        "trials": f"{trials / len(repeats):.1f}",
         "pruned wrongly": f"{wrong} of {pruned}: {wrong / max(pruned, 1):.1%} [{wrong_low:.1%}, {wrong_high:.1%}]",
-        "s/trial": f"{sum(s.seconds for s in found) / trials:.3f}",
+        "s/trial": f"{sum(s.seconds for s in repeats) / trials:.3f}",
     }
 
 
@@ -231,15 +233,15 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     grids, start = read_grids(options.results), time.perf_counter()
-    found: dict[tuple[str, str], list[Search]] = {}
+    by_arm: dict[tuple[str, str], list[Search]] = {}
     for sampler, make, repeats in (("tpe", TPESampler, options.repeats), ("gp", GPSampler, options.gp_repeats)):
         for arm in options.arms.split(";") if repeats else []:
-            found[sampler, arm] = [
+            by_arm[sampler, arm] = [
                 search(grids[repeat % len(grids)], make(seed=repeat), ARMS[arm]) for repeat in range(repeats)
             ]
             print(f"{time.perf_counter() - start:.0f} s: {sampler}, {arm}", flush=True)
-    base = found.get(BASE) or next(iter(found.values()))
-    table = pd.DataFrame([row(", ".join(name), searches, base) for name, searches in found.items()])
+    base = by_arm.get(BASE) or next(iter(by_arm.values()))
+    table = pd.DataFrame([row(", ".join(name), searches, base) for name, searches in by_arm.items()])
     print(table.to_string(index=False))
     print(f"full grid: {np.mean([grid.updates for grid in grids]):.0f} updates")
 

@@ -1,8 +1,8 @@
-"""Do the paper's shapes hold, world by world? Reads a store of finished studies and prints one line per claim.
+"""Does each world show the shapes of the paper? Reads a store of finished studies and prints one line per claim.
 
     python benchmarks/shapes.py [--experiment overoptimization]     (in the folder of mlflow.db)
 
-Only runs without a KL penalty count, so a search's other trials are left out.
+Only runs without a KL penalty are used, which excludes the other trials of a search.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mlproject.tracking.store import all_runs, tracking_uri
 
 @dataclass(frozen=True)
 class Row:
-    """One curve with what tells it from the others."""
+    """One curve with its settings."""
 
     rm_size: str
     rm_params: int
@@ -34,9 +34,9 @@ class Row:
 
 def read(client: MlflowClient, experiment: str) -> dict[tuple[int, str], list[Row]]:
     """Curves by (world seed, method), from the smallest RM to the largest."""
-    found = client.get_experiment_by_name(experiment)
+    entity = client.get_experiment_by_name(experiment)
     rows: dict[tuple[int, str], list[Row]] = defaultdict(list)
-    for run in all_runs(client, [found.experiment_id], "attributes.status = 'FINISHED'") if found else []:
+    for run in all_runs(client, [entity.experiment_id], "attributes.status = 'FINISHED'") if entity else []:
         p = run.data.params
         if float(p.get("kl_coef", 0)) == 0:
             path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, tracking_uri=client.tracking_uri)
@@ -47,7 +47,7 @@ def read(client: MlflowClient, experiment: str) -> dict[tuple[int, str], list[Ro
 
 
 def claims(method: str, rows: list[Row]) -> Iterator[str]:
-    """One line for each shape."""
+    """One line per claim."""
     for seed in sorted({row.seed for row in rows}):
         sized = [row for row in rows if row.seed == seed]
         peaks = [row.curve.peak() for row in sized]
