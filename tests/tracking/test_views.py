@@ -31,7 +31,7 @@ from mlproject.names import MlflowTag
 from mlproject.optimization import METHODS
 from mlproject.tracking.views import (
     FORECASTS,
-    HUMAN_AND_SIGNS,
+    HUMAN_AND_STATISTICS,
     RUNS_ONE_BY_ONE,
     figure_key,
     install_views,
@@ -58,8 +58,10 @@ class _CountingClient(MlflowClient):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+def database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> str:
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    shutil.copy(empty_database, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def _read_like_mlflow_3_17(tag: str) -> dict[str, Any]:
         (FIGURE_PPO, [["curve/gold", "curve/proxy"]]),
         (RUNS_ONE_BY_ONE, [["curve/gold", "curve/proxy"]]),
         (FORECASTS, [["curve/gold", "forecast/peak_gold"], ["forecast/p_past_peak"]]),
-        (HUMAN_AND_SIGNS, [["curve/gold", "curve/human"], ["signs/length"], ["signs/repetition"]]),
+        (HUMAN_AND_STATISTICS, [["curve/gold", "curve/human"], ["signs/length"], ["signs/repetition"]]),
     ],
 )
 def test_a_view_decodes_to_lines_over_sqrt_kl_with_every_run_shown(
@@ -332,9 +334,9 @@ _MEANS = {
         (FIGURE_BEST_OF_N, _MEANS, "curve/proxy", 4),
         (FIGURE_PPO, {name: run for name, run in _RUNS.items() if name.startswith("ppo")}, "curve/proxy", 0),
         (RUNS_ONE_BY_ONE, _RUNS, "curve/proxy", 0),
-        (HUMAN_AND_SIGNS, _RUNS, "curve/human", 0),
+        (HUMAN_AND_STATISTICS, _RUNS, "curve/human", 0),
     ],
-    ids=[FIGURE_BEST_OF_N, FIGURE_PPO, RUNS_ONE_BY_ONE, HUMAN_AND_SIGNS],
+    ids=[FIGURE_BEST_OF_N, FIGURE_PPO, RUNS_ONE_BY_ONE, HUMAN_AND_STATISTICS],
 )
 def test_a_browser_that_follows_the_link_draws_gold_solid_and_its_rival_dashed_over_sqrt_kl(
     shown: tuple[str, str], tmp_path: Path, key: str, expected: dict[str, Any], dashed: str, bands: int

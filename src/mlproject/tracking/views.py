@@ -1,18 +1,17 @@
 """Saved views of MLflow's user interface: the paper's figure, one click away.
 
-MLflow keeps a saved view as a tag of the experiment. The format is undocumented: it was read off MLflow 3.17,
-and a test opens the views in a browser. It is a convenience, and nothing else depends on it.
+MLflow stores a saved view as a tag of the experiment. The format is undocumented: it was taken from MLflow 3.17, and a
+test opens the views in a browser. The views are a convenience; nothing else depends on them.
 
-How the interface draws a line chart over another metric decides what can be shown:
+How the interface draws a line chart over another metric limits what can be shown:
 
-- With "Group by" it averages values at *bit-equal* x only. Best-of-n has the same KL at the same n in every
-  run, so there groups get a mean and a band from the lowest run to the highest (`Method.has_fixed_kl`). A PPO
-  run has KLs of its own: grouping would join the points of all seeds into one zigzag without a band. So PPO
-  runs are drawn one by one.
-- A group averages whatever the filter lets through. In an experiment that varies more than the RM size, add
-  to "Group by" in the interface, or to the filter; "Runs one by one" averages nothing.
-- A group's colour is a hash of its name and cannot be chosen; that of a run is its tag `mlflow.runColor`
-  (see `run_color`).
+- With "Group by" it averages values at *bit-equal* x only. Best-of-n has the same KL at the same n in every run
+  (`Method.has_fixed_kl`), so its groups get a mean and a band from the lowest run to the highest. A PPO run has KLs of
+  its own: grouping would join the points of all seeds into one zigzag without a band. So PPO runs are drawn one by one.
+- A group averages all runs that the filter lets through. In an experiment that varies more than the RM size, add to
+  "Group by" in the interface, or to the filter; "Runs one by one" averages nothing.
+- A group's colour is a hash of its name and cannot be chosen; a run's colour is its tag `mlflow.runColor` (see
+  `run_color`).
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic
 from mlproject.optimization import METHODS, Method
 
 RUNS_ONE_BY_ONE = "overoptimization-runs"
-"""Key of the same figure for every policy run of whatever method."""
+"""Key of the same figure for every policy run of any method."""
 
 FORECASTS = "overoptimization-forecasts"
-"""Key of the view of the forecasts that runs made of their peaks."""
+"""Key of the view of the forecasts of runs."""
 
-HUMAN_AND_SIGNS = "overoptimization-human-signs"
-"""Key of the view of human judgement and of the signs of over-optimization."""
+HUMAN_AND_STATISTICS = "overoptimization-human-signs"
+"""Key of the view of human judgement and of text statistics."""
 
 _PREFIXES = ("curve", "forecast", "law", "peak", "signs")
 _HAS_FORECAST = f"metrics.`{Metric.FORECAST_P_PAST_PEAK}` >= 0"
@@ -61,11 +60,11 @@ class _View:
     """A saved view.
 
     Attributes:
-        key: names the tag and stands in the link.
-        name: what the "Views" menu shows.
+        key: part of the tag's name and of the link.
+        name: as the "Views" menu shows it.
         charts, sections: as the interface stores them.
-        filter: which runs are listed, as the interface filters; all if empty.
-        group_by: parameter by which the run list is grouped; none if empty.
+        filter: which runs are listed, in the interface's filter syntax; empty for all.
+        group_by: param by which the run list is grouped; empty for none.
         groups_in_charts: draw a mean and a band per group instead of every run.
         method: whose figure it is; None for a view of all methods.
     """
@@ -86,23 +85,23 @@ def figure_key(method: Method) -> str:
 
 
 def install_views(client: MlflowClient, experiment_id: str, methods: Sequence[Method]) -> dict[str, str]:
-    """Put the project's saved views on the experiment of policy runs; a view that exists is left alone.
+    """Install the project's saved views in the experiment of policy runs; views that are installed stay as they are.
 
-    A shipped view that somebody changed in the interface ("Override saved view") is set back; to keep a
-    change, save it under another name.
+    A view that somebody changed in the interface ("Override saved view") is set back. Save a changed view under
+    another name.
 
     Args:
-        client: of the tracking server.
-        experiment_id: of the experiment that holds the policy runs.
-        methods: those that have a figure of their own.
+        client: client of the tracking server.
+        experiment_id: id of the experiment that holds the policy runs.
+        methods: methods with a figure of their own.
 
     Returns:
-        the key of each view by its name, in the order of the interface's menu.
+        key by name of each view, in the order of the interface's menu.
     """
     tags = client.get_experiment(experiment_id).tags
-    views = {place: view for place, view in enumerate(_views()) if view.method is None or view.method in methods}
-    for place, view in views.items():
-        tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - place)
+    views = {i: view for i, view in enumerate(_views()) if view.method is None or view.method in methods}
+    for position, view in views.items():
+        tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - position)
         if tags.get(tag) != value:
             client.set_experiment_tag(experiment_id, tag, value)
     return {view.name: view.key for view in views.values()}
@@ -113,12 +112,12 @@ def view_link(server: str, experiment_id: str, key: str) -> str:
 
     Args:
         server: address of the MLflow user interface, such as http://127.0.0.1:5000.
-        experiment_id: of the experiment that holds the view.
-        key: of the view, from `install_views`.
+        experiment_id: id of the experiment that holds the view.
+        key: key of the view, from `install_views`.
 
     Returns:
-        a link. It says `workflowType=machine_learning`, because a browser that has never seen the server
-        would open the experiment's (empty) traces instead of its runs.
+        a link. It contains `workflowType=machine_learning`, because a browser that has never visited the server would
+        open the experiment's (empty) traces instead of its runs.
     """
     query = urlencode(
         {"viewStateShareKey": key, "compareRunsMode": "CHART", "workflowType": "machine_learning"},
@@ -128,13 +127,14 @@ def view_link(server: str, experiment_id: str, key: str) -> str:
 
 
 def run_color(rm_size: str) -> str:
-    """Colour for the tag `mlflow.runColor` of a policy run: runs of one RM size look alike in every chart.
+    """Colour of a policy run in MLflow's charts (tag `mlflow.runColor`), the same for all runs of one RM size.
 
     Args:
-        rm_size: a name of the ladder.
+        rm_size: name of a size, or a checkpoint.
 
     Returns:
-        "#rrggbb", from violet for the smallest to red at 1m, then by purple and brown to black; grey off the ladder.
+        "#rrggbb": from violet for the smallest size to red at 1m, then over purple and brown to black; grey for a
+        checkpoint.
     """
     return dict(zip(SIZES, _SIZE_COLORS, strict=True)).get(rm_size, _NO_SIZE_COLOR)
 
@@ -164,24 +164,20 @@ def _views() -> list[_View]:
                 _line_chart("gold-and-forecast", "forecast", [Metric.CURVE_GOLD, Metric.FORECAST_PEAK_GOLD]),
                 _line_chart("past-peak", "forecast", [Metric.FORECAST_P_PAST_PEAK]),
             ],
-            [
-                _section(
-                    "forecast", "Gold (solid), forecast of its peak (dashed); chance that the peak is behind", 2, 400
-                )
-            ],
+            [_section("forecast", "Gold (solid), forecast of its peak (dashed); P(past peak)", 2, 400)],
             filter=_HAS_FORECAST,
         ),
         _View(
-            HUMAN_AND_SIGNS,
-            "Human judgement and signs",
+            HUMAN_AND_STATISTICS,
+            "Human judgement and text statistics",
             [
                 _line_chart("gold-and-human", "human", [Metric.CURVE_GOLD, Metric.CURVE_HUMAN]),
-                _line_chart("length", "counted", [MetricPrefix.STATISTICS + Statistic.LENGTH]),
-                _line_chart("repetition", "counted", [MetricPrefix.STATISTICS + Statistic.REPETITION]),
+                _line_chart("length", "statistics", [MetricPrefix.STATISTICS + Statistic.LENGTH]),
+                _line_chart("repetition", "statistics", [MetricPrefix.STATISTICS + Statistic.REPETITION]),
             ],
             [
                 _section("human", "Gold (solid), human (dashed)", height=400),
-                _section("counted", "Signs of over-optimization", columns=2),
+                _section("statistics", "Text statistics", columns=2),
             ],
             group_by="method",
         ),
@@ -189,10 +185,10 @@ def _views() -> list[_View]:
 
 
 def _tag_value(view: _View, created_ms: int) -> str:
-    """The tag of a view.
+    """Value of the tag of a view.
 
-    MLflow 3.17 reads a name and a compressed state; older interfaces (3.10) expect the state itself. Neither
-    minds the other's fields, so the tag holds both.
+    MLflow 3.17 reads a name and a compressed state; older interfaces (3.10) expect the state itself. Each ignores the
+    other's fields, so the tag holds both.
     """
     state = _state(view)
     deflated = base64.b64encode(zlib.compress(_json(state).encode(), 9)).decode()
@@ -206,9 +202,9 @@ def _tag_value(view: _View, created_ms: int) -> str:
 
 
 def _state(view: _View) -> dict[str, Any]:
-    """What the interface would have stored, had somebody clicked the view together."""
-    # Collapsed groups make the run list a legend. Where runs are drawn one by one it must stay open: the
-    # interface draws only the runs that the list shows.
+    """The view as the interface would store it."""
+    # Collapsed groups make the run list a legend. Where runs are drawn one by one they must stay expanded: the
+    # interface draws only runs that the list shows.
     collapsed = SIZES if view.groups_in_charts else ()
     prefixes = sorted({*_PREFIXES, *([view.method.name] if view.method else METHODS)})
     grouping = {
@@ -250,7 +246,7 @@ def _state(view: _View) -> dict[str, Any]:
 
 
 def _line_chart(uuid: str, section: str, metrics: Sequence[str]) -> dict[str, Any]:
-    """Lines over sqrt(KL): the first metric solid, the second dashed."""
+    """A line chart over sqrt(KL): the first metric solid, the second dashed."""
     return {
         "uuid": uuid,
         "type": "LINE",
@@ -276,7 +272,7 @@ def _line_chart(uuid: str, section: str, metrics: Sequence[str]) -> dict[str, An
 
 
 def _section(uuid: str, name: str, columns: int = 1, height: int = 360, display: bool = True) -> dict[str, Any]:
-    """A section of charts; `height` in pixels, of each."""
+    """A section of charts, each `height` pixels high."""
     return {
         "uuid": uuid,
         "name": name,
