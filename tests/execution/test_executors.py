@@ -8,6 +8,7 @@ import pickle
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 
 import psutil
 import pytest
@@ -137,6 +138,15 @@ def test_a_killed_worker_is_reported_and_the_next_step_gets_a_new_one(store: Sto
     [killed] = runs(store, step)
     assert killed.info.status == "KILLED"
     assert steps.run([toy("killed", 1, version=4004)])[step].run_id == killed.info.run_id
+
+
+def test_after_an_interruption_nothing_is_started(store: Store) -> None:
+    executor, step = LocalExecutor(1), toy("late", 1, version=4007)
+    executor.interrupt()
+    with pytest.raises(CancelledError):
+        executor.submit(assignment(store, step), ignore).result()
+    executor.shutdown()
+    assert runs(store, step) == []
 
 
 def test_an_interrupted_executor_ends_its_steps_with_closed_runs_and_leaves_no_process(store: Store) -> None:

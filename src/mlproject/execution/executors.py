@@ -116,14 +116,14 @@ class LocalExecutor:
             worker.close()
 
     def _execute(self, assignment: Assignment, on_progress: OnProgress) -> Outcome | None:
-        if self._interrupted.is_set():
-            raise CancelledError
         try:
             worker = self._idle.get_nowait()
         except queue.Empty:
             worker = WorkerProcess(self._context)
             self._workers.append(worker)
         try:
+            if self._interrupted.is_set():  # perhaps while the process was starting
+                raise CancelledError
             return worker.execute(assignment, on_progress, self._interrupted)
         finally:
             if worker.is_alive():
