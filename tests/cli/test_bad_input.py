@@ -115,7 +115,7 @@ def test_a_wrong_file_is_refused_in_one_line(name, capsys, tmp_path, monkeypatch
     {
         "file:./mlruns": ["file:./mlruns", "sqlite:///"],
         "http://127.0.0.1:9": ["127.0.0.1:9", "no server answers"],
-        "sqlite:////nowhere/at/all/mlflow.db": ["/nowhere/at/all", "create it"],
+        "sqlite:////nowhere/at/all/mlflow.db": ["/nowhere/at/all", "Create it"],
     }.items(),
 )
 def test_a_store_that_cannot_serve_is_refused_in_one_line(uri, words, capsys, tmp_path, monkeypatch):
