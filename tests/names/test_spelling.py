@@ -20,7 +20,7 @@ PREFIXES = (
     | {f"{spec.name.partition('.')[0]}." for spec in (*tags.TAGS, *tags.MLFLOW_TAGS) if "." in spec.name}
     | {spec.name.partition("<")[0] for spec in runs.ROLES if "<" in spec.name}
 )
-"""What names begin with that are told from other texts by it."""
+"""Beginnings that distinguish names from other texts."""
 WORDS = {
     spec.name
     for table in (tags.TAGS, artifacts.ARTIFACTS, runs.KINDS, runs.ROLES)
@@ -97,7 +97,7 @@ run.log_metrics({"curve/kl": 1.0, f"signs/{name}": 2.0})
 (folder / "curve.npz").write_text("a sentence about curve/kl and mlproject.kind")
 import_module("mlproject.names")
 """
-    found = {node.value for node in texts(ast.parse(source)) if is_a_name(node.value)}
-    assert found == {"mlproject.kind", "mlproject.how.", "curve/kl", "signs/", "curve.npz"}
+    spelled = {node.value for node in texts(ast.parse(source)) if is_a_name(node.value)}
+    assert spelled == {"mlproject.kind", "mlproject.how.", "curve/kl", "signs/", "curve.npz"}
     calls = 'Step(kind="law", inputs={"pool": pool}); run.input("gold-rm"); by_kind["law"]'
     assert [node.value for node in bare_kinds_and_roles(ast.parse(calls))] == ["law", "pool", "gold-rm", "law"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def leave_run(store: Store) -> Callable[..., str]:
-    """Creates a run with the tags and params that are given, in some status, and returns its id."""
+    """Creates a run with tags, params and a status, and returns its id."""
 
     def leave(
         fingerprint: str,

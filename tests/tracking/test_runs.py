@@ -81,7 +81,7 @@ def test_a_step_that_fails_leaves_a_failed_run_without_artifacts(store):
     index = RunIndex(store.client(), store)
     left = store.client().get_run(run.run_id)
     assert left.info.status == "FAILED"
-    assert left.data.metrics == {"curve/gold": 1.0}, "what was measured is kept"
+    assert left.data.metrics == {"curve/gold": 1.0}, "what was measured stays"
     assert store.client().list_artifacts(run.run_id) == []
     assert step.fingerprint not in index.finished
     assert index.interrupted[step.fingerprint] == run.run_id
@@ -128,8 +128,8 @@ def test_a_resumed_run_has_every_checkpoint_once(store):
     )[0]
     assert best.tags["mlproject.stage"] == "end"
     assert (Path(best.artifact_location.removeprefix("file://")) / "weights").read_text() == "end"
-    reader = dataclasses.replace(step_named("audit"), params={})
-    later = StepRun(store, reader, {"policy-run": first.run_id}, made_by="x")
+    audit = dataclasses.replace(step_named("audit"), params={})
+    later = StepRun(store, audit, {"policy-run": first.run_id}, made_by="x")
     assert (later.checkpoint("policy-run", "peak") / "weights").read_text() == "peak"
     later.close("KILLED")
 
@@ -139,7 +139,7 @@ def test_a_discarded_run_leaves_nothing_behind_unless_it_was_resumed(store):
     opened = StepRun(store, step_named("opened"), {}, made_by="x")
     opened.discard(delete=True)
     assert client.get_run(opened.run_id).info.lifecycle_stage == "deleted"
-    resumed = StepRun(store, step_named("kept"), {}, made_by="x")
+    resumed = StepRun(store, step_named("left"), {}, made_by="x")
     resumed.discard(delete=False)
     assert client.get_run(resumed.run_id).info.lifecycle_stage == "active"
     assert not opened.folder.exists()

@@ -55,7 +55,7 @@ def test_reads_of_the_database_do_not_wait_for_writes(store):
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("uri", "absolute"),
     [
         ("", "sqlite:///{here}/mlflow.db"),
         ("sqlite:///runs.db", "sqlite:///{here}/runs.db"),
@@ -64,12 +64,10 @@ def test_reads_of_the_database_do_not_wait_for_writes(store):
         ("postgresql://me:secret@host/runs", "postgresql://me:secret@host/runs"),
     ],
 )
-def test_paths_of_databases_are_absolute_and_addresses_of_servers_are_left_alone(
-    given, expected, tmp_path, monkeypatch
-):
+def test_paths_of_databases_are_absolute_and_addresses_of_servers_are_left_alone(uri, absolute, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-    assert tracking_uri() == expected.format(here=tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert tracking_uri() == absolute.format(here=tmp_path)
 
 
 def test_a_kind_of_store_that_mlflow_no_longer_supports_is_refused_without_its_password(monkeypatch):
@@ -118,8 +116,8 @@ def test_all_runs_are_read_page_by_page_newest_first_without_deleted_ones(store,
     run_ids = [leave_run("paged", start_time=1000 + i) for i in range(7)]
     store.client().delete_run(run_ids[3])
     query = "tags.`mlproject.fingerprint` = 'paged'"
-    found = [run.info.run_id for run in all_runs(store.client(), store.experiments, query)]
-    assert found == [*reversed(run_ids[4:]), *reversed(run_ids[:3])]
+    runs = [run.info.run_id for run in all_runs(store.client(), store.experiments, query)]
+    assert runs == [*reversed(run_ids[4:]), *reversed(run_ids[:3])]
 
 
 def test_experiments_of_other_names_are_found_too(store):

@@ -153,7 +153,7 @@ def test_figures_have_the_keys_that_links_name_and_only_methods_that_are_asked_f
         "Over-optimization, PPO",
         "Runs one by one",
         "Forecasts",
-        "Human judgement and signs",
+        "Human judgement and text statistics",
     ]
     assert list(install_views(client, experiment, BOTH[1:]))[:2] == ["Over-optimization, PPO", "Runs one by one"]
 
