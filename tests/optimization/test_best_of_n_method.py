@@ -8,76 +8,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from accelerate import Accelerator
 
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
-from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.sequences import decode_responses, encode
+from mlproject.models.sequences import decode_responses
 from mlproject.optimization import best_of_n
 from mlproject.optimization.best_of_n import BestOfNConfig
-from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
-from mlproject.optimization.task import OptimizationTask
 
 P, N = 3, 7
 
 
-class TokenReward:
-    """A value of its own for every response: a random weight for every token at every place."""
-
-    def __init__(self, seed: int) -> None:
-        self.weights_TV = np.random.default_rng(seed).normal(size=(16, 8))
-
-    def rate(self, responses: Responses) -> np.ndarray:
-        sequences = responses.sequences
-        return np.array([sum(self.weights_TV[t, v] for t, v in enumerate(row)) for row in sequences.ids_BT.tolist()])
-
-
 @pytest.fixture
-def setting(tiny_tokenizer, tiny_policy) -> SimpleNamespace:
-    rng = np.random.default_rng(0)
-    texts = ["yes", "no", "maybe"]
-    every = [" ".join(words) for words in itertools.product(["yes", "no", "maybe"], repeat=3)]
-    responses = [response for _ in texts for response in rng.choice(every, N, replace=False)]
-    sequences = encode(tiny_tokenizer, [text for text in texts for _ in range(N)], responses, max_response_tokens=4)
-    pool = Pool(
-        sequences=sequences,
-        log_prob_PN=-rng.random((P, N)),
-        gold_PN=rng.normal(size=(P, N)),
-        human_PN=rng.normal(size=(P, N)),
-        signs_PN={"length": rng.random((P, N))},
-    )
-    prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
-    proxy = TokenReward(1)
-    evaluator = Evaluator(
-        world=SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {}),
-        prompt_format=prompt_format,
-        prompts=texts,
-        initial_policy=tiny_policy(),
-        proxy=proxy,
-        gold=TokenReward(2),
-        human_units=(0.0, 1.0),
-        pool=pool,
-        samples_per_prompt=1,
-        seed=0,
-    )
-    task = OptimizationTask(
-        initial_policy=tiny_policy(),
-        start_policy=tiny_policy(),
-        proxy=proxy,
-        prompt_format=prompt_format,
-        train_texts=[],
-        samples=Responses.of_prompts(texts, sequences, prompt_format),
-        samples_per_prompt=N,
-        log_prob_PN=pool.log_prob_PN,
-        evaluator=evaluator,
-        config=BestOfNConfig(bon_n_max=N, bon_points=N),
-        accelerator=Accelerator(cpu=True),
-        generator=torch.Generator().manual_seed(0),
-    )
-    proxy_PN = proxy.rate(task.samples).reshape(P, N)
-    return SimpleNamespace(task=task, pool=pool, evaluator=evaluator, proxy_PN=proxy_PN, responses=responses)
+def setting(pool_task) -> SimpleNamespace:
+    return pool_task(BestOfNConfig(bon_n_max=N, bon_points=N))
 
 
 def best_of_every_subset(proxy_N: np.ndarray, value_N: np.ndarray, n: int) -> float:
