@@ -47,7 +47,7 @@ def pool_task(tiny_tokenizer, tiny_policy) -> Callable[[MethodConfig], SimpleNam
         log_prob_PN=-rng.random((P, N)),
         gold_PN=rng.normal(size=(P, N)),
         human_PN=rng.normal(size=(P, N)),
-        signs_PN={"length": rng.random((P, N))},
+        statistics_PN={"length": rng.random((P, N))},
     )
     prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
     proxy = TokenReward(1)

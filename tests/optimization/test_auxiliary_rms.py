@@ -15,7 +15,7 @@ from mlproject.models.generation import sample
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode_prompts
-from mlproject.optimization.auxiliary_rms import auxiliary_signs
+from mlproject.optimization.auxiliary_rms import auxiliary_statistics
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Pool
 
@@ -115,6 +115,6 @@ def test_best_of_n_applies_its_choice_to_auxiliary_rms_as_to_gold(measured) -> N
 
 def test_disagreement_is_zero_where_all_agree_and_needs_members() -> None:
     gain = np.array([[0.1, 0.4]])
-    assert auxiliary_signs(gain, {"member.1": gain, "member.2": gain})["rm_disagreement"].max() < 1e-15
-    assert set(auxiliary_signs(gain, {"test_rm.1k": gain})) == {"test_rm.1k", "rm_gap.1k"}
-    assert auxiliary_signs(gain, {}) == {}
+    assert auxiliary_statistics(gain, {"member.1": gain, "member.2": gain})["rm_disagreement"].max() < 1e-15
+    assert set(auxiliary_statistics(gain, {"test_rm.1k": gain})) == {"test_rm.1k", "rm_gap.1k"}
+    assert auxiliary_statistics(gain, {}) == {}

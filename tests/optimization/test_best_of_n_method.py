@@ -44,7 +44,7 @@ def test_every_point_equals_the_average_over_all_subsets_of_the_pool(setting) ->
             for p in range(P):
                 expected = best_of_every_subset(setting.proxy_PN[p], value_PN[p], n) - value_PN[p].mean()
                 assert got_P[p] == pytest.approx(expected, abs=1e-9)
-        length_PN = pool.signs_PN["length"]
+        length_PN = pool.statistics_PN["length"]
         expected = np.mean([best_of_every_subset(setting.proxy_PN[p], length_PN[p], n) for p in range(P)])
         assert point.statistics["length"] == pytest.approx(expected)
 
@@ -116,7 +116,7 @@ def test_a_pool_survives_its_file(setting, tiny_tokenizer, tmp_path) -> None:
     assert loaded.shape == (P, N)
     for name in ("log_prob_PN", "gold_PN", "human_PN"):
         np.testing.assert_allclose(getattr(loaded, name), getattr(setting.pool, name), rtol=1e-6)
-    np.testing.assert_allclose(loaded.signs_PN["length"], setting.pool.signs_PN["length"], rtol=1e-6)
+    np.testing.assert_allclose(loaded.statistics_PN["length"], setting.pool.statistics_PN["length"], rtol=1e-6)
 
 
 def test_the_first_samples_of_a_pool_are_those_of_every_prompt(setting, tiny_tokenizer) -> None:

@@ -15,7 +15,7 @@ from mlproject.curve import Array
 from mlproject.names import Statistic, StatisticPrefix
 
 
-def auxiliary_signs(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, Array]:
+def auxiliary_statistics(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, Array]:
     """Statistics of responses that auxiliary reward models add.
 
     Args:
@@ -27,11 +27,11 @@ def auxiliary_signs(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, A
         by name, each of the same shape: the gain of every auxiliary RM; `rm_gap.<size>`, proxy less test RM; and where
         there are members `rm_disagreement`, the standard deviation (n - 1) over the proxy and its members.
     """
-    signs = dict(auxiliary)
+    statistics = dict(auxiliary)
     for role, gain in auxiliary.items():
         if role.startswith(StatisticPrefix.TEST_RM):
-            signs[StatisticPrefix.RM_GAP + role.removeprefix(StatisticPrefix.TEST_RM)] = proxy - gain
+            statistics[StatisticPrefix.RM_GAP + role.removeprefix(StatisticPrefix.TEST_RM)] = proxy - gain
     members = [gain for role, gain in auxiliary.items() if role.startswith(StatisticPrefix.MEMBER)]
     if members:
-        signs[Statistic.RM_DISAGREEMENT] = np.std([proxy, *members], axis=0, ddof=1)
-    return signs
+        statistics[Statistic.RM_DISAGREEMENT] = np.std([proxy, *members], axis=0, ddof=1)
+    return statistics

@@ -1,10 +1,11 @@
-"""The evaluator: how far a policy has moved, and what proxy, gold and human think of it, always on the same prompts.
+"""The evaluator: KL, proxy, gold and human score of a policy, always on the same prompts.
 
 Scores are gains over the initial policy, prompt by prompt: each prompt's mean score over the initial policy's samples
-in the pool is subtracted, so the differences among prompts do not blur a curve. Best-of-n starts at 0 exactly; a policy
-that is measured on fresh samples starts there up to their noise.
+in the pool is subtracted, so that differences between prompts add no noise to a curve. A selection from the pool starts
+at exactly 0; a policy that is measured on fresh samples starts there up to sampling noise.
 
-Axis letters: P prompts, N samples per prompt, G points of a grid, R samples drawn per prompt at a point.
+Axis letters: P prompts, N samples per prompt in the pool, M samples per prompt drawn at a curve point, G grid entries,
+B responses, R tokens of a response.
 """
 
 from __future__ import annotations
@@ -24,27 +25,29 @@ from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.names import Diagnostic, Statistic
-from mlproject.optimization.auxiliary_rms import auxiliary_signs
+from mlproject.optimization.auxiliary_rms import auxiliary_statistics
 from mlproject.optimization.sample_pool import Judge, Pool
 from mlproject.worlds.text_stats import collective_stats
 
 Array = NDArray[np.float64]
 
 SHOWN_PROMPTS = 24
-"""Prompts whose responses are kept as texts, for sample tables."""
+"""Prompts whose responses go into sample tables."""
 
 _BASELINE_SAMPLES = 16
+"""Samples per prompt that give the initial policy's mean score by the proxy and by auxiliary RMs."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was seen at a curve point, for sample tables and checkpoints.
+    """Responses and policy of a curve point, for sample tables and checkpoints.
 
     Attributes:
         point: the curve point.
-        responses: one response to each of the first prompts.
-        proxy, gold, human: their scores above the initial policy's mean over all prompts, standard deviations.
-        policy: the measured policy; None where the point is a choice from the pool.
+        responses: one response to each of the first `SHOWN_PROMPTS` prompts.
+        proxy, gold, human: scores of these responses above the initial policy's mean over all prompts, standard
+            deviations. Length of `responses` each; `human` is None in a world without human judgement.
+        policy: the measured policy; None where the point is a selection from the pool.
     """
 
     point: CurvePoint
@@ -59,21 +62,21 @@ class Evaluator:
     """Measures curve points on fixed held-out prompts.
 
     Args:
-        world: human judgement and signs.
-        prompt_format: of the policy; its longest response is what the policy may write.
+        world: human judgement and text statistics.
+        prompt_format: of the policy; it bounds the length of a response.
         prompts: the curve prompts, P texts.
         initial_policy: KL is measured from it.
-        proxy, gold: scorers with their units.
+        proxy, gold: scorers, gold standard deviations.
         human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
         pool: the initial policy's samples on the same prompts.
         samples_per_prompt: responses drawn per prompt to measure a policy.
-        seed: of these draws, the same at every point.
-        round_start: where this round of an iterated run started; the distance from it is measured too.
+        seed: seed of these draws, the same at every point.
+        round_start: policy that this round of an iterated run started from; KL from it is measured too.
         auxiliary_rms: scorers that nobody optimizes, by role (see `mlproject.optimization.auxiliary_rms`). Each
-            adds its mean gain over the initial policy to a point's signs.
+            adds its mean gain over the initial policy to the statistics of a point.
 
     Attributes:
-        snapshot: what the last curve point was measured on; None before the first.
+        snapshot: responses and policy of the last curve point; None before the first.
     """
 
     def __init__(
@@ -98,10 +101,9 @@ class Evaluator:
         self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
         self._round_start = round_start
         self.snapshot: Snapshot | None = None
-        prompts_in_pool, samples_in_pool = pool.shape
-        baseline = min(_BASELINE_SAMPLES, samples_in_pool)
+        baseline = min(_BASELINE_SAMPLES, pool.shape[1])
         first = Responses.of_prompts(self._texts, pool.first(baseline), prompt_format)
-        shape = (prompts_in_pool, baseline)
+        shape = (pool.shape[0], baseline)
         self._proxy_baseline_P = proxy.rate(first).reshape(shape).mean(axis=1)
         self._auxiliary_baselines_P = {
             role: rm.rate(first).reshape(shape).mean(axis=1) for role, rm in self._auxiliary_rms.items()
@@ -112,36 +114,36 @@ class Evaluator:
     def evaluate_policy(
         self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float] | None = None
     ) -> CurvePoint:
-        """Measure a policy on samples of its own.
+        """Measure a policy on samples that it generates now.
 
         Args:
             policy: in eval mode, on the initial policy's device.
             step: integer step of the point.
-            diagnostics: what the method says about itself.
+            diagnostics: statistics of the optimization, by name.
         """
         generator = torch.Generator(device=policy.device).manual_seed(self._seed)
         responses = sample_responses(
             policy, self._prompt_format, self._texts, generator=generator, samples_per_prompt=self._samples
         )
         sequences = responses.sequences.to(policy.device)
-        moved = measure_kl(policy, self._initial_policy, sequences)
-        said = {**(diagnostics or {}), **_sampled_estimates(moved)}
+        divergence = measure_kl(policy, self._initial_policy, sequences)
+        all_diagnostics = {**(diagnostics or {}), **_sampled_estimates(divergence)}
         if self._round_start is not None:
-            said[Diagnostic.ROUND_KL] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
+            all_diagnostics[Diagnostic.ROUND_KL] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
         proxy_PM, gold_PM = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
         human_B = self._world.judge(responses.prompts, responses.texts)
         human_PM = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
         point = CurvePoint(
             step=step,
-            kl=float(moved.kl_B.mean()),
+            kl=float(divergence.kl_B.mean()),
             proxy_P=proxy_PM.mean(axis=1) - self._proxy_baseline_P,
             gold_P=gold_PM.mean(axis=1) - self._gold_baseline_P,
             human_P=self._human_gain(None if human_PM is None else human_PM.mean(axis=1)),
-            statistics=self._signs(responses, proxy_PM, moved),
-            diagnostics=said,
+            statistics=self._statistics(responses, proxy_PM, divergence),
+            diagnostics=all_diagnostics,
         )
         shown = slice(0, SHOWN_PROMPTS)
-        self._keep(
+        self._record(
             point,
             responses.texts[:: self._samples][shown],
             proxy_PM[shown, 0],
@@ -160,23 +162,23 @@ class Evaluator:
         choice_GP: NDArray[np.int64],
         diagnostics_G: Sequence[Mapping[str, float]],
     ) -> Iterator[CurvePoint]:
-        """Measure ways to choose one of the pool's samples per prompt.
+        """Measure rules that select one of the pool's samples per prompt.
 
-        One and the same `select` is applied to proxy, gold, human and signs, so they cannot fall out of step.
+        The same `select` is applied to proxy, gold, human and statistics, so that they describe the same selection.
 
         Args:
-            steps: integer step of each way to choose. Length G.
-            kl_G: KL of each from the initial policy, nats. Shape: (G,).
-            proxy_PN: proxy score of the samples. Shape: (P, N).
-            select: expected value, for each way to choose, of some property of the chosen sample; (P, N) -> (G, P).
-            choice_GP: one actual choice each, to show. Shape: (G, P), values in 0..N-1.
-            diagnostics_G: what the method says about each. Length G.
+            steps: integer step of each rule. Length G.
+            kl_G: KL of each rule from the initial policy, nats. Shape: (G,).
+            proxy_PN: proxy score of the samples, gold standard deviations. Shape: (P, N).
+            select: expected value of a property of the selected sample, under each rule; (P, N) -> (G, P).
+            choice_GP: one selected sample under each rule, for sample tables. Shape: (G, P), values in 0..N-1.
+            diagnostics_G: statistics of each rule, by name. Length G.
         """
         pool = self._pool
         proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
         human_GP = None if pool.human_PN is None else select(pool.human_PN)
-        signs_PN = {**pool.signs_PN, **self._auxiliary_signs_of_pool(proxy_PN)}
-        signs_G = {name: select(values_PN).mean(axis=1) for name, values_PN in signs_PN.items()}
+        statistics_PN = {**pool.statistics_PN, **self._auxiliary_statistics_of_pool(proxy_PN)}
+        statistics_G = {name: select(values_PN).mean(axis=1) for name, values_PN in statistics_PN.items()}
         proxy_mean_P = proxy_PN.mean(axis=1)
         shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
         for g, step in enumerate(steps):
@@ -186,12 +188,12 @@ class Evaluator:
                 proxy_P=proxy_GP[g] - proxy_mean_P,
                 gold_P=gold_GP[g] - self._gold_baseline_P,
                 human_P=self._human_gain(None if human_GP is None else human_GP[g]),
-                statistics={name: float(values_G[g]) for name, values_G in signs_G.items()},
+                statistics={name: float(values_G[g]) for name, values_G in statistics_G.items()},
                 diagnostics=diagnostics_G[g],
             )
             chosen = choice_GP[g, shown]
             rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
-            self._keep(
+            self._record(
                 point,
                 self._prompt_format.decode(rows),
                 proxy_PN[shown, chosen],
@@ -201,29 +203,29 @@ class Evaluator:
             )
             yield point
 
-    def _signs(self, responses: Responses, proxy_PM: Array, moved: Divergence) -> dict[str, float]:
+    def _statistics(self, responses: Responses, proxy_PM: Array, divergence: Divergence) -> dict[str, float]:
         gains_PM = {
             role: self._by_prompt(rm.rate(responses)) - self._auxiliary_baselines_P[role][:, None]
             for role, rm in self._auxiliary_rms.items()
         }
-        seen = {
+        statistics = {
             **self._world.text_stats(responses.texts),
-            **auxiliary_signs(proxy_PM - self._proxy_baseline_P[:, None], gains_PM),
+            **auxiliary_statistics(proxy_PM - self._proxy_baseline_P[:, None], gains_PM),
         }
         tokens = int(responses.sequences.response_lengths_B.sum())
         return {
-            **{name: float(values.mean()) for name, values in seen.items()},
+            **{name: float(values.mean()) for name, values in statistics.items()},
             **collective_stats(responses.texts),
-            Statistic.ENTROPY: float(moved.entropy_B.sum()) / tokens,
+            Statistic.ENTROPY: float(divergence.entropy_B.sum()) / tokens,
         }
 
-    def _auxiliary_signs_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
+    def _auxiliary_statistics_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
         if not self._auxiliary_rms:
             return {}
         samples = Responses.of_prompts(self._texts, self._pool.sequences, self._prompt_format)
         scores_PN = {role: rm.rate(samples).reshape(self._pool.shape) for role, rm in self._auxiliary_rms.items()}
         gains_PN = {role: values_PN - values_PN.mean(axis=1, keepdims=True) for role, values_PN in scores_PN.items()}
-        return auxiliary_signs(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
+        return auxiliary_statistics(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
 
     def _by_prompt(self, scores_B: Array) -> Array:
         return scores_B.reshape(len(self._texts), self._samples)
@@ -235,7 +237,7 @@ class Evaluator:
     def _human_gain(self, human_P: Array | None) -> Array | None:
         return None if human_P is None or self._human_baseline_P is None else human_P - self._human_baseline_P
 
-    def _keep(
+    def _record(
         self,
         point: CurvePoint,
         responses: Sequence[str],
@@ -256,14 +258,14 @@ class Evaluator:
         )
 
 
-def _sampled_estimates(moved: Divergence) -> dict[str, float]:
-    """KL as it is estimated from the sampled tokens alone, beside the exact one.
+def _sampled_estimates(divergence: Divergence) -> dict[str, float]:
+    """Estimates of KL from the sampled tokens alone, as a check of the exact KL.
 
     Returns:
-        k1 and k3, summed over tokens and averaged over responses, nats; and how far k1 is from the exact KL, in
-        standard errors of their difference: beyond 3 or so, something is wrong with either.
+        k1 and k3, summed over tokens and averaged over responses, nats; and k1 less the exact KL in standard errors of
+        the difference: beyond about 3, one of the two is wrong.
     """
-    log_ratio_BR, kl_B = moved.log_ratio_BR.cpu().numpy(), moved.kl_B.cpu().numpy()
+    log_ratio_BR, kl_B = divergence.log_ratio_BR.cpu().numpy(), divergence.kl_B.cpu().numpy()
     k1_B, k3_B = k1(log_ratio_BR).sum(axis=1), k3(log_ratio_BR).sum(axis=1)
     gap, gap_se = mean_and_se(k1_B - kl_B)
     return {

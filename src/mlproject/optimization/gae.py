@@ -29,8 +29,8 @@ def shaped_rewards(scores_B: Tensor, log_ratio_BR: Tensor, mask_BR: Tensor, kl_c
 def generalized_advantages(rewards_BR: Tensor, values_BR: Tensor, mask_BR: Tensor, gae_lambda: float) -> Tensor:
     """Generalized advantage estimation without discount (Schulman et al. 2016, equation 16, gamma = 1).
 
-    A_t = delta_t + lambda A_{t+1}, delta_t = r_t + V_{t+1} - V_t, and V = 0 behind the last token, whether the response
-    ended by itself or was cut: nothing is earned after it.
+    A_t = delta_t + lambda A_{t+1}, delta_t = r_t + V_{t+1} - V_t, and V = 0 after the last token, whether the response
+    ended by itself or was truncated: there is no reward after it.
 
     Args:
         rewards_BR: per-token rewards. Shape: (B, R).

@@ -1,4 +1,4 @@
-"""What a method declares about itself: its options, its law, and how its runs are named, shown and shared."""
+"""What a method declares: its options, its law, and how its runs are labelled and shared between processes."""
 
 from __future__ import annotations
 

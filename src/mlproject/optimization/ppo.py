@@ -3,14 +3,14 @@
 Follows Schulman et al. 2017 and, for language, Ziegler et al. 2019; the hyperparameters that Gao et al. 2022 print in
 their Table 1 (clip 0.2, GAE 0.95, batch 256, KL coefficient 0) are the defaults of the presets.
 
-Rollouts, scores and values are float32, since the objective compares probabilities of one policy at two moments;
-`ppo_mixed_precision=bf16` computes the gradient passes alone in bfloat16 (docs/cluster.md says what noise that adds).
+Rollouts, scores and values are float32, since the objective compares probabilities of one policy at two moments.
+`ppo_mixed_precision=bf16` computes the gradient passes in bfloat16 (docs/cluster.md quantifies the noise that it adds).
 
-Several processes share the rollouts by shards, and every minibatch by rollouts; each part of a minibatch counts by its
-tokens, so the sum is the gradient that one process takes. All processes hold the same policy and draw the same
-permutations; the first alone measures.
+Several processes share the rollouts by shards, and every minibatch by rollouts. Each part of a minibatch is weighted by
+its tokens, so that the sum is the gradient of the whole minibatch. All processes hold the same policy and draw the same
+permutations; only the main process measures curve points.
 
-Axis letters: B rollouts, R tokens of a response, V vocabulary, T tokens of a sequence, H width of the policy.
+Axis letters: B rollouts, R tokens of a response, V vocabulary, T tokens of a sequence, H hidden width.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from mlproject.optimization.rollout_shards import PPOTask, Shard, gather_shards,
 _MAX_GRADIENT_NORM = 1.0
 _VALUE_BATCH = 64
 _LENGTH_GROUPS = 2
-"""Groups of about equal length into which a minibatch is cut: the same gradient with less padding."""
+"""Parts of similar response length into which a minibatch is divided: the same gradient with less padding."""
 
 
 class ActorCritic(nn.Module):
     """A policy with a value head on its last hidden states.
 
-    The head does not send gradients into the trunk: the policy is moved by the proxy alone, and the head may learn
-    twenty times faster than the policy without pulling it along.
+    The head sends no gradients into the trunk: only the proxy moves the policy, and the head can learn twenty times
+    faster without moving it.
     """
 
     def __init__(self, policy: PreTrainedModel) -> None:
@@ -65,7 +65,7 @@ class ActorCritic(nn.Module):
         return at_responses(output.logits, sequences).float(), values_BR
 
     def values(self, sequences: Sequences) -> Tensor:
-        """The values alone, for rollouts: little padding and no logits. 0 where there is no token. Shape: (B, R)."""
+        """The values without logits and with little padding, for rollouts. 0 where there is no token. Shape: (B, R)."""
         values_BR = torch.zeros_like(sequences.response_ids_BR, dtype=torch.float32)
         device = sequences.ids_BT.device
         size = _VALUE_BATCH if device.type == "cpu" else inference_batch(device)
@@ -81,13 +81,13 @@ class ActorCritic(nn.Module):
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Responses of the policy with all that an update needs.
+    """Responses of the policy and the targets of an update.
 
     Attributes:
         sequences: B responses.
-        log_probs_BR: of each token when it was sampled, nats. Shape: (B, R).
-        advantages_BR: whitened. Shape: (B, R).
-        returns_BR: what the value head should have predicted. Shape: (B, R).
+        log_probs_BR: log-probability of each token when it was sampled, nats. Shape: (B, R).
+        advantages_BR: normalized to mean 0 and variance 1. Shape: (B, R).
+        returns_BR: targets of the value head. Shape: (B, R).
     """
 
     sequences: Sequences
@@ -104,9 +104,9 @@ class Rollouts:
 
 
 def optimize(task: PPOTask) -> Iterator[CurvePoint]:
-    """Yield the start as step 0, a point after each of the first updates, then one every few.
+    """Yield step 0, a point after each of the first `ppo_eval_first` updates, then one every `ppo_eval_every` updates.
 
-    Gold bends soonest where the policy has moved least: a weak proxy's peak lies within the first few updates.
+    The first updates are measured one by one because the peak of a weak proxy is among them.
     """
     config, accelerator = task.config, task.accelerator
     with torch.random.fork_rng(devices=[]):
@@ -141,7 +141,7 @@ def optimize(task: PPOTask) -> Iterator[CurvePoint]:
 
 @torch.no_grad()
 def collect_rollouts(task: PPOTask, actor_critic: ActorCritic) -> tuple[Rollouts, dict[str, float]]:
-    """Sample responses to random training prompts and work out their advantages.
+    """Sample responses to random training prompts and compute their advantages.
 
     Returns:
         the rollouts and diagnostics: mean proxy score and mean sampled log-ratio (k1, nats) of the batch.
@@ -164,7 +164,7 @@ def collect_rollouts(task: PPOTask, actor_critic: ActorCritic) -> tuple[Rollouts
 
 @torch.no_grad()
 def sample_shard(task: PPOTask, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
-    """Sample a response to each of some training prompts; score it and read it once more."""
+    """Sample a response to each of the given training prompts; compute scores, log-ratios and values."""
     samples = sample(
         actor_critic.policy,
         task.train_prompts.select(index),
@@ -183,7 +183,7 @@ def sample_shard(task: PPOTask, actor_critic: ActorCritic, index: Tensor, genera
 def update_policy(
     task: PPOTask, actor_critic: nn.Module, optimizer: torch.optim.Optimizer, rollouts: Rollouts
 ) -> dict[str, float]:
-    """Take the update's gradient steps on its rollouts; of every minibatch a process takes its share of the rollouts.
+    """Take the gradient steps of an update; of every minibatch, a process takes its share of the rollouts.
 
     Returns:
         diagnostics of the last pass: clip fraction, approximate KL from the rollout policy (nats per token), entropy
@@ -193,9 +193,9 @@ def update_policy(
     rank, processes = accelerator.process_index, accelerator.num_processes
     in_bf16 = config.ppo_mixed_precision == "bf16"
     size = len(rollouts.sequences)
-    parts_of_diagnostics: list[Mapping[str, Tensor]] = []
+    weighted_diagnostics: list[Mapping[str, Tensor]] = []
     for _ in range(config.ppo_epochs):
-        parts_of_diagnostics.clear()
+        weighted_diagnostics.clear()
         order = torch.randperm(size, generator=generator, device=generator.device)
         for index in order.tensor_split(config.ppo_minibatches):
             tokens = rollouts.sequences.response_lengths_B[index].sum()
@@ -210,14 +210,14 @@ def update_policy(
                             logits_BRV, values_BR = actor_critic(minibatch.sequences)
                         loss, diagnostics = ppo_loss(logits_BRV, values_BR, minibatch, config.ppo_clip)
                         accelerator.backward(loss * (share * processes))  # gradients are averaged over processes
-                    parts_of_diagnostics.append({name: value * share for name, value in diagnostics.items()})
+                    weighted_diagnostics.append({name: value * share for name, value in diagnostics.items()})
             accelerator.unscale_gradients(optimizer)
             for group in optimizer.param_groups:  # apart, so that a large value error does not slow the policy
                 nn.utils.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
             optimizer.step()
             optimizer.zero_grad()
-    names = list(parts_of_diagnostics[0])
-    summed = torch.stack([torch.stack([part[name] for part in parts_of_diagnostics]).sum() for name in names])
+    names = list(weighted_diagnostics[0])
+    summed = torch.stack([torch.stack([part[name] for part in weighted_diagnostics]).sum() for name in names])
     totals = all_reduce(accelerator, summed).tolist()
     return {name: total / config.ppo_minibatches for name, total in zip(names, totals, strict=True)}
 
@@ -230,11 +230,11 @@ def ppo_loss(
     Args:
         logits_BRV: of the policy being trained. Shape: (B, R, V).
         values_BR: of the value head. Shape: (B, R).
-        rollouts: what the rollout policy did. Length B.
-        clip: how far the probability ratio may usefully leave 1.
+        rollouts: responses of the rollout policy. Length B.
+        clip: distance from 1 beyond which the probability ratio gains nothing.
 
     Returns:
-        the loss to minimise, and its diagnostics (detached scalars).
+        the loss to minimize, and its diagnostics (detached scalars).
     """
     mask_BR = rollouts.sequences.response_mask_BR
     log_p_BRV = logits_BRV.log_softmax(-1)

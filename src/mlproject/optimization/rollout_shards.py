@@ -1,8 +1,7 @@
-"""Rollouts sampled in shards: the same ones whether one process samples them all or several share them.
+"""Rollouts sampled in shards: the same rollouts whether one process samples them all or several share them.
 
-Every shard has a generator of its own, seeded from the task's, and is sampled, scored and read by itself. Process r
-of n takes shards r, r + n, ...; afterwards all of them hold all rollouts. With one shard the task's generator itself
-goes on.
+Every shard has its own generator, seeded from the task's, and is sampled and scored by itself. Process r of n samples
+shards r, r + n, ...; then all processes hold all rollouts. Without shards, the task's generator samples them.
 
 Axis letters: B rollouts, R tokens of a response.
 """
@@ -26,13 +25,13 @@ PPOTask = OptimizationTask[PPOConfig]
 
 @dataclass(frozen=True)
 class Shard:
-    """Some of an update's rollouts, before anything is compared between them.
+    """Some of an update's rollouts, before advantages are normalized over all of them.
 
     Attributes:
         sequences: B responses.
         log_probs_BR: of each token when it was sampled, nats. Shape: (B, R).
-        log_ratio_BR: these minus what the initial policy gives them, nats; 0 where there is no penalty. Shape: (B, R).
-        values_BR: what the value head predicts at each token. Shape: (B, R).
+        log_ratio_BR: log pi(token) - log pi_init(token), nats; 0 where there is no KL penalty. Shape: (B, R).
+        values_BR: prediction of the value head at each token. Shape: (B, R).
         scores_B: proxy scores, gold standard deviations. Shape: (B,).
     """
 
@@ -53,7 +52,7 @@ def shards_of_process(task: PPOTask, index_B: Tensor) -> Iterator[tuple[Tensor, 
     """Prompts and generator of each shard that this process samples.
 
     Args:
-        task: its option `ppo_rollout_batch` says how large a shard is; its generator moves on alike everywhere.
+        task: its option `ppo_rollout_batch` is the size of a shard; its generator advances alike in all processes.
         index_B: prompts of the whole batch. Shape: (B,).
     """
     size, accelerator = task.config.ppo_rollout_batch, task.accelerator

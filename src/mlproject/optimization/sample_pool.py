@@ -1,6 +1,6 @@
 """The pool: N samples of the initial policy per prompt, scored once and shared by every proxy.
 
-Axis letters: P prompts, N samples per prompt.
+Axis letters: P prompts, N samples per prompt in the pool, B responses, U unique responses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 class Judge(Protocol):
-    """What is asked of a world."""
+    """Human judgement and text statistics of responses; every world is a judge."""
 
     def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array | None: ...
 
@@ -35,21 +35,21 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Pool:
-    """Samples of the initial policy with everything about them that no proxy changes.
+    """Samples of the initial policy, with the scores and statistics that do not depend on a proxy.
 
     Attributes:
         sequences: the samples of a prompt side by side. Length P * N.
         log_prob_PN: log-probability of each response under the initial policy, nats. Shape: (P, N).
         gold_PN: gold score, standard deviations. Shape: (P, N).
-        human_PN: human judgement, standard deviations, or None. Shape: (P, N).
-        signs_PN: qualitative signs by name. Shape: (P, N) each.
+        human_PN: human judgement, standard deviations; None in a world without it. Shape: (P, N).
+        statistics_PN: text statistics by name. Shape: (P, N) each.
     """
 
     sequences: Sequences
     log_prob_PN: Array
     gold_PN: Array
     human_PN: Array | None
-    signs_PN: Mapping[str, Array] = field(default_factory=dict)
+    statistics_PN: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,7 +57,7 @@ class Pool:
         return self.gold_PN.shape
 
     def first(self, samples: int) -> Sequences:
-        """The first few samples of every prompt. Length P * samples."""
+        """The first samples of every prompt. Length P * samples."""
         prompts, per_prompt = self.shape
         index = torch.arange(prompts * per_prompt).view(prompts, per_prompt)[:, :samples].reshape(-1)
         return self.sequences.select(index)
@@ -70,7 +70,7 @@ class Pool:
             "ends": self.sequences.ends_B.to(torch.int32),
             "log_prob": _tensor(self.log_prob_PN),
             "gold": _tensor(self.gold_PN),
-            **{f"sign.{name}": _tensor(values) for name, values in self.signs_PN.items()},
+            **{f"sign.{name}": _tensor(values) for name, values in self.statistics_PN.items()},
         }
         if self.human_PN is not None:
             tensors["human"] = _tensor(self.human_PN)
@@ -78,7 +78,7 @@ class Pool:
 
     @classmethod
     def load(cls, path: Path) -> Pool:
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote."""
         tensors = load_file(path)
         arrays = {name: tensor.double().numpy() for name, tensor in tensors.items() if tensor.is_floating_point()}
         return cls(
@@ -86,7 +86,7 @@ class Pool:
             log_prob_PN=arrays["log_prob"],
             gold_PN=arrays["gold"],
             human_PN=arrays.get("human"),
-            signs_PN={
+            statistics_PN={
                 name.removeprefix("sign."): values for name, values in arrays.items() if name.startswith("sign.")
             },
         )
@@ -105,19 +105,19 @@ def draw_pool(
     batch: int,
     progress: Progress = no_progress,
 ) -> Pool:
-    """Sample responses of the initial policy and have them scored.
+    """Sample responses of the initial policy and score them.
 
     Args:
         policy: the initial policy, in eval mode.
         prompts: P texts.
         samples: N.
         prompt_format: of the policy.
-        gold: with its units.
-        world: human judgement and signs.
+        gold: scorer, gold standard deviations.
+        world: human judgement and text statistics.
         human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
-        generator: of the samples, on the policy's device.
+        generator: source of the samples' randomness, on the policy's device.
         batch: responses sampled at a time.
-        progress: told the finished share.
+        progress: callback for the finished share, 0 to 1.
     """
     count = len(prompts)
     responses = sample_responses(
@@ -133,21 +133,21 @@ def draw_pool(
     gold_PN = gold.rate(responses).reshape(count, samples)
     progress(0.8)
 
-    _, twin = unique(responses.sequences)  # a text is judged once, however often it was sampled
-    _, first = np.unique(twin.numpy(), return_index=True)
-    distinct = responses.select(torch.from_numpy(first))
-    human_D = world.judge(distinct.prompts, distinct.texts)
+    _, index_B = unique(responses.sequences)  # a text is judged once, however often it was sampled
+    _, first_U = np.unique(index_B.numpy(), return_index=True)
+    distinct = responses.select(torch.from_numpy(first_U))
+    human_U = world.judge(distinct.prompts, distinct.texts)
     mean, sd = human_units
 
-    def spread(values_D: Array) -> Array:
-        return values_D[twin.numpy()].reshape(count, samples)
+    def of_samples(values_U: Array) -> Array:
+        return values_U[index_B.numpy()].reshape(count, samples)
 
     return Pool(
         sequences=responses.sequences,
         log_prob_PN=responses.log_prob_B.reshape(count, samples),
         gold_PN=gold_PN,
-        human_PN=None if human_D is None else spread((human_D - mean) / sd),
-        signs_PN={name: spread(values_D) for name, values_D in world.text_stats(distinct.texts).items()},
+        human_PN=None if human_U is None else of_samples((human_U - mean) / sd),
+        statistics_PN={name: of_samples(values_U) for name, values_U in world.text_stats(distinct.texts).items()},
     )
 
 

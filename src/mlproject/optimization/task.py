@@ -1,4 +1,4 @@
-"""What an optimization method is given: a policy, a proxy to climb, prompts, and an opaque evaluator."""
+"""The input of an optimization method: a policy, a proxy to optimize it against, prompts, and an opaque evaluator."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ ConfigT = TypeVar("ConfigT", bound=MethodConfig)
 
 @dataclass(frozen=True)
 class OptimizationTask(Generic[ConfigT]):
-    """One policy, one proxy: the task of a policy run.
+    """What a policy run optimizes, against which proxy, and how.
 
-    Gold and human scores stand behind the evaluator. A method calls it to obtain the curve points that it yields; what
-    it climbs is `proxy`.
+    A method optimizes `proxy`. Gold and human scores are hidden behind the evaluator, which gives a method the curve
+    points that it yields.
 
     Attributes:
         initial_policy: KL is measured from it; never changed.
-        start_policy: where optimization starts: the initial policy but in a later round of an iterated run.
-        proxy: calibrated, gold standard deviations.
-        prompt_format: of the policy; its longest response is what the policy may write.
+        start_policy: where optimization starts: the initial policy, except in a later round of an iterated run.
+        proxy: calibrated scorer, gold standard deviations.
+        prompt_format: of the policy; it bounds the length of a response.
         train_texts: prompts that a method may sample responses for.
-        samples: responses of the initial policy to the curve prompts, those to one prompt side by side.
-        samples_per_prompt: how many there are to each (N).
-        log_prob_PN: their log-probability under the initial policy, nats. Shape: (P, N).
-        evaluator: turns a policy, or a choice from the pool, into a curve point.
+        samples: the pool, responses of the initial policy to the curve prompts, grouped by prompt. Length P * N.
+        samples_per_prompt: N.
+        log_prob_PN: log-probability of the samples under the initial policy, nats. Shape: (P, N).
+        evaluator: turns a policy, or a selection from the pool, into a curve point.
         config: the method's options.
         accelerator: device and precision.
         generator: source of the method's randomness, on the accelerator's device.
