@@ -12,14 +12,13 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import (
-    inspect_checkpoint,
     load_policy_checkpoint,
     load_reward_checkpoint,
     load_with_reward_head,
     longest_sequence,
-    rm_parameters,
 )
 from mlproject.models.generation import sample
+from mlproject.models.inspection import inspect_checkpoint, rm_parameters
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.sizes import SIZES
@@ -163,7 +162,7 @@ def test_a_reward_model_without_its_head_is_refused(tmp_path):
     weights = load_file(folder / "model.safetensors")
     del weights["score.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"its weights lack score.weight; save the whole model"):
+    with pytest.raises(UserError, match=r"must have the weights score.weight. Save the whole model"):
         load_reward_checkpoint(inspect_checkpoint(str(folder), "gold"), "gold")
 
 

@@ -87,6 +87,8 @@ def test_without_peft_one_line_says_what_to_install(tiny_policy, monkeypatch) ->
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without_peft)
-    with pytest.raises(UserError, match=r"lora_rank=4: needs peft; pip install -e '.\[lora\]'") as refused:
+    with pytest.raises(
+        UserError, match=r"lora_rank=4: must have peft installed. Run pip install 'mlproject"
+    ) as refused:
         add_adapters(tiny_policy(), rank=4)
     assert "\n" not in str(refused.value)

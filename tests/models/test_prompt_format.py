@@ -164,8 +164,8 @@ def test_a_response_that_is_longer_than_all_that_fits_is_cut_at_its_end(kind, re
 
 
 def test_two_readers_are_alike_where_ids_and_template_are_the_same(chat, plain):
-    assert PromptFormat(chat, 5).is_like(PromptFormat(byte_tokenizer(340, chat=True), 9))
-    assert not PromptFormat(chat, 5).is_like(PromptFormat(plain, 5))
+    assert PromptFormat(chat, 5).shares_ids(PromptFormat(byte_tokenizer(340, chat=True), 9))
+    assert not PromptFormat(chat, 5).shares_ids(PromptFormat(plain, 5))
     untold = byte_tokenizer(340, chat=True)
     untold.chat_template = None
-    assert not PromptFormat(chat, 5).is_like(PromptFormat(untold, 5))
+    assert not PromptFormat(chat, 5).shares_ids(PromptFormat(untold, 5))

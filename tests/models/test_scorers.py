@@ -9,10 +9,12 @@ from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, sav
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import inspect_checkpoint, load_reward_checkpoint, prompt_format_of
+from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
+from mlproject.models.functions import load_function
+from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_function, load_reward_model
+from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_reward_model
 
 KINDS = {
     "gpt_neox, no padding named": ("gpt_neox", False, None),
@@ -72,7 +74,7 @@ def one_by_one(folder, responses: Responses) -> np.ndarray:
     return np.array(scores)
 
 
-def adopted(folder) -> TextRewardModel:
+def imported(folder) -> TextRewardModel:
     model, tokenizer = load_reward_checkpoint(inspect_checkpoint(str(folder), "gold"), "gold")
     return TextRewardModel(RewardModel(model), prompt_format_of(tokenizer, model))
 
@@ -80,11 +82,11 @@ def adopted(folder) -> TextRewardModel:
 def test_scores_are_those_of_transformers_for_each_pair_alone(checkpoint, written):
     wanted = one_by_one(checkpoint, written)
     assert wanted.std() > 0.04
-    np.testing.assert_allclose(adopted(checkpoint).rate(written), wanted, atol=1e-5)
+    np.testing.assert_allclose(imported(checkpoint).rate(written), wanted, atol=1e-5)
 
 
 def test_the_cache_of_a_shared_prompt_changes_no_score(checkpoint, written, monkeypatch):
-    scorer, scores = adopted(checkpoint), {}
+    scorer, scores = imported(checkpoint), {}
     for least in (1, 10_000):
         monkeypatch.setattr("mlproject.models.reward_model._SHARED_PROMPT", least)
         scores[least] = scorer.rate(written)
@@ -92,7 +94,7 @@ def test_the_cache_of_a_shared_prompt_changes_no_score(checkpoint, written, monk
 
 
 def test_a_saved_reward_model_scores_as_before_in_its_units(checkpoint, written, tmp_path):
-    scorer = adopted(checkpoint).with_units(0.25, 3.0)
+    scorer = imported(checkpoint).with_units(0.25, 3.0)
     scorer.reward_model.model.config.reads_texts = True
     scorer.reward_model.save(tmp_path, scorer.prompt_format)
     again = load_reward_model(tmp_path, written.prompt_format)
@@ -103,7 +105,7 @@ def test_a_saved_reward_model_scores_as_before_in_its_units(checkpoint, written,
 
 
 def test_the_checkpoint_names_no_other_padding_after_scoring_than_before(checkpoint, written):
-    scorer = adopted(checkpoint)
+    scorer = imported(checkpoint)
     before = scorer.reward_model.model.config.pad_token_id
     scorer.rate(written)
     assert scorer.reward_model.model.config.pad_token_id == before
@@ -132,27 +134,30 @@ def test_a_function_scores_equal_responses_once_and_its_units_are_kept():
 
 
 FAULTS = {
-    "too few numbers": (lambda p, r: [1.0], "returned shape (1,) for 2 responses"),
-    "a number": (lambda p, r: 1.0, "returned shape () for 2 responses"),
-    "nan": (lambda p, r: [1.0, float("nan")], "returned nan or infinity for 2 responses"),
+    "too few numbers": (lambda p, r: [1.0], "one finite number for each of 2 responses, not an array of shape (1,)"),
+    "a number": (lambda p, r: 1.0, "not an array of shape ()"),
+    "nan": (lambda p, r: [1.0, float("nan")], "for each of 2 responses, not nan or infinity"),
     "infinity": (lambda p, r: [1.0, float("inf")], "nan or infinity"),
-    "texts": (lambda p, r: ["good", "bad"], "returned a list; return one number a response"),
-    "a text": (lambda p, r: "good", "returned a str"),
-    "nothing": (lambda p, r: None, "m:f: returned"),
-    "ragged": (lambda p, r: [[1], [1, 2]], "returned a list"),
-    "failure": (lambda p, r: {}["key"], "m:f: failed (KeyError: 'key'); mend the function"),
-    "failure of many lines": (lambda p, r: exec("raise ValueError('one\\ntwo')"), "failed (ValueError: one two)"),
+    "texts": (lambda p, r: ["good", "bad"], "must return one number per response, not list"),
+    "a text": (lambda p, r: "good", "not str"),
+    "nothing": (lambda p, r: None, "m:f: must return one"),
+    "ragged": (lambda p, r: [[1], [1, 2]], "not list"),
+    "failure": (lambda p, r: {}["key"], "m:f: must not fail (KeyError: 'key'). Fix the function."),
+    "failure of many lines": (
+        lambda p, r: exec("raise ValueError('one\\ntwo')"),
+        "must not fail (ValueError: one two)",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_function_that_gives_no_number_for_each_response_is_told_in_one_line(name):
+def test_a_function_without_a_number_per_response_is_reported_in_one_line(name):
     function, words = FAULTS[name]
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         FunctionScorer("m:f", function).rate(answers("a", "b"))
-    assert words in str(told.value)
-    assert "m:f" in str(told.value)
-    assert len(str(told.value).splitlines()) == 1
+    assert words in str(error.value)
+    assert "m:f" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_function_is_found_by_its_name():

@@ -87,21 +87,21 @@ def check(models, tmp_path, monkeypatch, capsys, case):
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-def test_wrong_prompts_are_told_with_file_line_and_field(name, models, tmp_path, monkeypatch, capsys):
+def test_an_invalid_prompt_is_reported_with_file_line_and_field(name, models, tmp_path, monkeypatch, capsys):
     [file] = PROMPTS[name][0] or ["absent"]
     files, options, words = PROMPTS[name]
     check(models, tmp_path, monkeypatch, capsys, (files, {"prompts": f"./{file}", **options}, words))
 
 
 @pytest.mark.parametrize("name", PREFERENCES)
-def test_wrong_comparisons_are_told_with_file_line_and_field(name, models, tmp_path, monkeypatch, capsys):
+def test_an_invalid_comparison_is_reported_with_file_line_and_field(name, models, tmp_path, monkeypatch, capsys):
     rows, words = PREFERENCES[name]
     files = {"c.jsonl": rows if isinstance(rows, str) else "\n".join(map(json.dumps, rows))}
     check(models, tmp_path, monkeypatch, capsys, (files, {"preferences": "./c.jsonl"}, words))
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_a_checkpoint_that_cannot_serve_is_told_with_its_option(name, models, tmp_path, monkeypatch, capsys):
+def test_an_unusable_checkpoint_is_reported_with_its_option(name, models, tmp_path, monkeypatch, capsys):
     option, given, words = CHECKPOINTS[name]
     check(
         models, tmp_path, monkeypatch, capsys, ({}, {option: given}, [f"{option}=", given.rpartition("/")[2], *words])
@@ -109,13 +109,13 @@ def test_a_checkpoint_that_cannot_serve_is_told_with_its_option(name, models, tm
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_that_cannot_be_found_is_told_by_its_name(name, models, tmp_path, monkeypatch, capsys):
+def test_a_missing_function_is_reported_by_its_name(name, models, tmp_path, monkeypatch, capsys):
     code, given, words = FUNCTIONS[name]
     check(models, tmp_path, monkeypatch, capsys, ({"mine.py": code}, {"gold": given}, [given, *words]))
 
 
 @pytest.mark.parametrize("name", CONFIGURATION)
-def test_options_that_do_not_go_together_are_told(name, models, tmp_path, monkeypatch, capsys):
+def test_contradictory_options_are_reported(name, models, tmp_path, monkeypatch, capsys):
     options, words = CONFIGURATION[name]
     check(models, tmp_path, monkeypatch, capsys, ({}, options, words))
 
@@ -124,7 +124,7 @@ def test_there_are_many_kinds_of_mistakes():
     assert sum(map(len, (PROMPTS, PREFERENCES, CHECKPOINTS, FUNCTIONS, CONFIGURATION))) >= 80
 
 
-def test_the_set_up_that_all_these_mistakes_vary_is_right_itself(models, tmp_path, monkeypatch, capsys):
+def test_the_set_up_that_the_mistakes_vary_is_valid(models, tmp_path, monkeypatch, capsys):
     from mlproject.cli.parser import parse_command_line
     from mlproject.pipeline import preflight
 
@@ -142,16 +142,16 @@ def test_the_set_up_that_all_these_mistakes_vary_is_right_itself(models, tmp_pat
 
 
 LATE = {
-    "policy with corrupt weights": ({"policy": "{models}/corrupt-weights"}, ["policy=", "its weights cannot be read"]),
-    "gold that fails": ({"gold": "mine:f"}, ["mine:f: failed (ZeroDivisionError: float division by zero); mend"]),
+    "policy with corrupt weights": ({"policy": "{models}/corrupt-weights"}, ["policy=", "must have readable weights"]),
+    "gold that fails": ({"gold": "mine:f"}, ["mine:f: must not fail (ZeroDivisionError: float division by zero). Fix"]),
     "prompts longer than the policy reads": (
-        {"max_response_tokens": "200"}, ["max_response_tokens=200", "more than the 256 that policy can read"],
+        {"max_response_tokens": "200"}, ["max_response_tokens=200", "since policy reads 256 tokens"],
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LATE)
-def test_what_only_a_step_finds_ends_the_study_in_one_line_and_no_run_is_finished(
+def test_a_mistake_that_only_a_step_finds_ends_the_study_with_one_line_and_failed_runs(
     name, models, tmp_path, monkeypatch, capsys
 ):
     from mlflow import MlflowClient

@@ -93,7 +93,8 @@ def from_checkpoint(architecture, folder):
     """A reward model with a new head, and a few comparisons as it reads them."""
     from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 
-    from mlproject.models.checkpoints import inspect_checkpoint, load_with_reward_head, prompt_format_of
+    from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
+    from mlproject.models.inspection import inspect_checkpoint
     from mlproject.preferences.comparisons import comparisons_from_preferences
 
     tokenizer = bert_tokenizer() if architecture == "bert" else byte_tokenizer(300, chat=False)

@@ -10,7 +10,8 @@ import pytest
 from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import AutoModelForSequenceClassification
 
-from mlproject.models.checkpoints import inspect_checkpoint, load_reward_checkpoint, prompt_format_of
+from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
+from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import load_reward_model

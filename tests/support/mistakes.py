@@ -1,4 +1,4 @@
-"""What somebody's own files, models and options can get wrong, and the words in which they are told so."""
+"""Mistakes in a user's files, models and options, and words of the messages that report them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ PAIRS = [{"prompt": f"Question {i}?", "chosen": "Yes.", "rejected": "No."} for i
 
 
 def lines(*rows, at: int = 3) -> str:
-    """Good prompts with wrong ones among them, the first on line `at`."""
+    """Valid prompts with invalid ones among them, the first on line `at`."""
     whole = [*GOOD[: at - 1], *rows, *GOOD[at - 1 :]]
     return "\n".join(row if isinstance(row, str) else json.dumps(row) for row in whole)
 
 
-def say(role: str, content: object) -> dict:
+def msg(role: str, content: object) -> dict:
     return {"role": role, "content": content}
 
 
@@ -40,165 +40,234 @@ CSV = "prompt,answer\n" + "".join(f"Question {i}?,a\n" for i in range(30))
 
 # (files, options, words)
 PROMPTS = {
-    "no JSON": ({"p.jsonl": lines("{oops")}, {}, ["p.jsonl line 3: is not JSON", "column 2", "bad_lines=skip"]),
-    "two objects on a line": ({"p.jsonl": lines('{"prompt": "a"} {}')}, {}, ["line 3", "not JSON", "extra data"]),
-    "a list for an object": ({"p.jsonl": lines(["x"])}, {}, ["line 3: holds a list; allowed is an object"]),
-    "a text for an object": ({"p.jsonl": lines('"x"')}, {}, ["line 3: holds a text; allowed is an object"]),
-    "nothing for an object": ({"p.jsonl": lines("null")}, {}, ["line 3: holds nothing"]),
-    "nested too deeply": ({"p.jsonl": lines("[" * 100_000)}, {}, ["line 3: is nested too deeply"]),
-    "missing field": ({"p.jsonl": lines({"text": "x"})}, {}, ["line 3: field prompt: missing; there are text"]),
-    "no field": ({"p.jsonl": lines({})}, {}, ["line 3: field prompt: missing; there are none"]),
-    "other field asked for": ({"p.jsonl": lines()}, {"prompt_field": "question"}, ["field question: missing"]),
-    "null": ({"p.jsonl": lines({"prompt": None})}, {}, ["line 3: field prompt: is empty"]),
-    "nan": ({"p.jsonl": lines('{"prompt": NaN}')}, {}, ["line 3: field prompt: is empty"]),
-    "number": ({"p.jsonl": lines({"prompt": 3})}, {}, ["line 3: field prompt: holds a number; allowed is a text"]),
-    "truth": ({"p.jsonl": lines({"prompt": True})}, {}, ["line 3: field prompt: holds true or false"]),
-    "object": ({"p.jsonl": lines({"prompt": {"a": 1}})}, {}, ["line 3: field prompt: holds an object"]),
-    "empty text": ({"p.jsonl": lines({"prompt": ""})}, {}, ["line 3: field prompt: is empty"]),
-    "blank text": ({"p.jsonl": lines({"prompt": " \n\u3000"})}, {}, ["line 3: field prompt: is empty"]),
+    "no JSON": ({"p.jsonl": lines("{oops")}, {}, ["p.jsonl line 3: must be JSON", "column 2", "bad_lines=skip"]),
+    "two objects on a line": ({"p.jsonl": lines('{"prompt": "a"} {}')}, {}, ["line 3", "must be JSON", "extra data"]),
+    "a list for an object": ({"p.jsonl": lines(["x"])}, {}, ["line 3: must be an object with fields, not a list"]),
+    "a text for an object": ({"p.jsonl": lines('"x"')}, {}, ["line 3: must be an object with fields, not a text"]),
+    "nothing for an object": ({"p.jsonl": lines("null")}, {}, ["line 3: must be an object with fields, not nothing"]),
+    "nested too deeply": ({"p.jsonl": lines("[" * 100_000)}, {}, ["line 3: must not be nested so deeply"]),
+    "missing field": ({"p.jsonl": lines({"text": "x"})}, {}, ["line 3: field prompt is missing; the row has text"]),
+    "no field": ({"p.jsonl": lines({})}, {}, ["line 3: field prompt is missing; the row has no fields"]),
+    "other field asked for": ({"p.jsonl": lines()}, {"prompt_field": "question"}, ["field question is missing"]),
+    "null": ({"p.jsonl": lines({"prompt": None})}, {}, ["line 3: field prompt must not be empty"]),
+    "nan": ({"p.jsonl": lines('{"prompt": NaN}')}, {}, ["line 3: field prompt must not be empty"]),
+    "number": ({"p.jsonl": lines({"prompt": 3})}, {}, ["line 3: field prompt must be a text, not a number"]),
+    "truth": ({"p.jsonl": lines({"prompt": True})}, {}, ["line 3: field prompt must be a text, not true or false"]),
+    "object": ({"p.jsonl": lines({"prompt": {"a": 1}})}, {}, ["line 3: field prompt must be a text, not an object"]),
+    "empty text": ({"p.jsonl": lines({"prompt": ""})}, {}, ["line 3: field prompt must not be empty"]),
+    "blank text": ({"p.jsonl": lines({"prompt": " \n\u3000"})}, {}, ["line 3: field prompt must not be empty"]),
     "half a surrogate pair": ({"p.jsonl": lines({"prompt": "ab\ud83d"})}, {}, ["line 3", "prompt", "character 3"]),
-    "null character": ({"p.jsonl": lines({"prompt": "a\0b"})}, {}, ["line 3: field prompt: holds a null character"]),
-    "no UTF-8": ({"p.jsonl": lines("#").encode().replace(b"#", b'{"\xff"}')}, {}, ["line 3: is not UTF-8", "byte 3"]),
-    "UTF-16": ({"p.jsonl": lines().encode("utf-16")}, {}, ["line 1: is not UTF-8"]),
-    "JSON list that ends early": ({"p.json": "[" + json.dumps(GOOD[0]) + ",\n"}, {}, ["p.json line 2: is not JSON"]),
-    "JSON list with a number": ({"p.json": json.dumps([*GOOD, 7])}, {}, ["p.json item 31: holds a number"]),
-    "JSON no UTF-8": ({"p.json": b'[{"prompt":\n "\xe9"}]'}, {}, ["p.json line 2: is not UTF-8"]),
-    "CSV row with a missing field": ({"p.csv": CSV + "alone\n"}, {}, ["p.csv line 32: has 1 fields, the header 2"]),
-    "CSV row with a field too many": ({"p.csv": CSV + "a,b,c\n"}, {}, ["p.csv line 32: has 3 fields, the header 2"]),
-    "CSV without a header": ({"p.csv": "\n" + CSV}, {}, ["p.csv: has no header"]),
-    "CSV that names a field twice": ({"p.csv": "prompt,prompt\na,b\n"}, {}, ["p.csv line 1: names field prompt twice"]),
-    "CSV with an open quote": ({"p.csv": CSV + '"open,a\n'}, {}, ["p.csv line 32: is not CSV (unexpected"]),
-    "CSV with text behind a quote": ({"p.csv": CSV + '"a"b,c\n'}, {}, ["p.csv line 32: is not CSV"]),
-    "CSV without the field": ({"p.csv": CSV.replace("prompt", "q")}, {}, ["line 2: field prompt: missing", "q, a"]),
-    "CSV with an empty field": ({"p.csv": CSV + ",a\n"}, {}, ["p.csv line 32: field prompt: is empty"]),
-    "CSV no UTF-8": ({"p.csv": CSV.encode() + b"caf\xe9,a\n"}, {}, ["p.csv line 32: is not UTF-8"]),
-    "TSV with commas": ({"p.tsv": CSV}, {}, ["p.tsv line 2: field prompt: missing; there are prompt,answer"]),
-    "text no UTF-8": ({"p.txt": b"one\ntwo\n\xff\n"}, {}, ["p.txt line 3: is not UTF-8"]),
-    "Parquet that is none": ({"p.parquet": "PAR1 or so"}, {}, ["p.parquet: is not Parquet"]),
-    "Parquet of numbers": ({"p.parquet": _parquet_of_numbers}, {}, ["p.parquet row 1: field prompt: holds a number"]),
-    "unknown ending": ({"p.xlsx": "x"}, {}, ["prompts=", "p.xlsx: unknown kind .xlsx", ".jsonl, .json, .csv"]),
-    "no ending": ({"prompts": "x"}, {}, ["unknown kind (no ending)"]),
-    "missing file": ({}, {}, ["prompts=absent: no such file or folder"]),
-    "empty file": ({"p.jsonl": ""}, {}, ["prompts=p.jsonl: holds no prompt"]),
-    "empty CSV": ({"p.csv": ""}, {}, ["p.csv: has no header"]),
-    "blank lines only": ({"p.txt": "\n \n\n"}, {}, ["prompts=p.txt: holds no prompt"]),
-    "only bad rows": ({"p.jsonl": "{\n{\n"}, {"bad_lines": "skip"}, ["2 bad rows", "first: p.jsonl line 1"]),
-    "a folder that is no dataset": ({"folder": _folder}, {}, ["folder: is no folder saved by datasets"]),
-    "a dataset without train": ({"folder": _no_train_split}, {}, ["holds the splits one, two, none called"]),
+    "null character": (
+        {"p.jsonl": lines({"prompt": "a\0b"})},
+        {},
+        ["line 3: field prompt must not contain a null character"],
+    ),
+    "no UTF-8": ({"p.jsonl": lines("#").encode().replace(b"#", b'{"\xff"}')}, {}, ["line 3: must be UTF-8", "byte 3"]),
+    "UTF-16": ({"p.jsonl": lines().encode("utf-16")}, {}, ["line 1: must be UTF-8"]),
+    "JSON list that ends early": ({"p.json": "[" + json.dumps(GOOD[0]) + ",\n"}, {}, ["p.json line 2: must be JSON"]),
+    "JSON list with a number": (
+        {"p.json": json.dumps([*GOOD, 7])},
+        {},
+        ["p.json item 31: must be an object with fields, not a number"],
+    ),
+    "JSON no UTF-8": ({"p.json": b'[{"prompt":\n "\xe9"}]'}, {}, ["p.json line 2: must be UTF-8"]),
+    "CSV row with a missing field": (
+        {"p.csv": CSV + "alone\n"},
+        {},
+        ["p.csv line 32: must have the 2 fields of the header, not 1"],
+    ),
+    "CSV row with a field too many": (
+        {"p.csv": CSV + "a,b,c\n"},
+        {},
+        ["p.csv line 32: must have the 2 fields of the header, not 3"],
+    ),
+    "CSV without a header": ({"p.csv": "\n" + CSV}, {}, ["p.csv: must start with a line that names the fields"]),
+    "CSV that names a field twice": (
+        {"p.csv": "prompt,prompt\na,b\n"},
+        {},
+        ["p.csv line 1: must name each field once", "prompt twice"],
+    ),
+    "CSV with an open quote": ({"p.csv": CSV + '"open,a\n'}, {}, ["p.csv line 32: must be CSV (unexpected"]),
+    "CSV with text behind a quote": ({"p.csv": CSV + '"a"b,c\n'}, {}, ["p.csv line 32: must be CSV"]),
+    "CSV without the field": ({"p.csv": CSV.replace("prompt", "q")}, {}, ["line 2: field prompt is missing", "q, a"]),
+    "CSV with an empty field": ({"p.csv": CSV + ",a\n"}, {}, ["p.csv line 32: field prompt must not be empty"]),
+    "CSV no UTF-8": ({"p.csv": CSV.encode() + b"caf\xe9,a\n"}, {}, ["p.csv line 32: must be UTF-8"]),
+    "TSV with commas": ({"p.tsv": CSV}, {}, ["p.tsv line 2: field prompt is missing; the row has prompt,answer"]),
+    "text no UTF-8": ({"p.txt": b"one\ntwo\n\xff\n"}, {}, ["p.txt line 3: must be UTF-8"]),
+    "Parquet that is none": ({"p.parquet": "PAR1 or so"}, {}, ["p.parquet: must be Parquet"]),
+    "Parquet of numbers": (
+        {"p.parquet": _parquet_of_numbers},
+        {},
+        ["p.parquet row 1: field prompt must be a text, not a number"],
+    ),
+    "unknown ending": ({"p.xlsx": "x"}, {}, ["prompts=", "p.xlsx: must be .jsonl, .json, .csv"]),
+    "no ending": ({"prompts": "x"}, {}, ["prompts: must be .jsonl, .json"]),
+    "missing file": ({}, {}, ["prompts=absent: must be an existing file or folder"]),
+    "empty file": ({"p.jsonl": ""}, {}, ["prompts=p.jsonl: must contain a prompt"]),
+    "empty CSV": ({"p.csv": ""}, {}, ["p.csv: must start with a line that names the fields"]),
+    "blank lines only": ({"p.txt": "\n \n\n"}, {}, ["prompts=p.txt: must contain a prompt"]),
+    "only bad rows": (
+        {"p.jsonl": "{\n{\n"},
+        {"bad_lines": "skip"},
+        ["2 invalid rows were skipped, the first: p.jsonl line 1"],
+    ),
+    "a folder that is no dataset": ({"folder": _folder}, {}, ["folder: must be a folder saved by datasets"]),
+    "a dataset without train": ({"folder": _no_train_split}, {}, ["must have a split train, not one, two"]),
     "messages with a wrong role": (
-        {"p.jsonl": lines({"prompt": [say("user", "x"), say("bot", "y")]})}, {},
-        ["line 3: field prompt, message 2: has the role 'bot'; allowed are system, user, assistant"],
+        {"p.jsonl": lines({"prompt": [msg("user", "x"), msg("bot", "y")]})},
+        {},
+        ["line 3: field prompt, message 2 must have the role system, user or assistant, not 'bot'"],
     ),
-    "message without content": ({"p.jsonl": lines({"prompt": [{"role": "user"}]})}, {}, ["message 1: needs role and"]),
+    "message without content": (
+        {"p.jsonl": lines({"prompt": [{"role": "user"}]})},
+        {},
+        ["message 1 must have role and content"],
+    ),
     "message with a list as content": (
-        {"p.jsonl": lines({"prompt": [say("user", [{"type": "text", "text": "x"}])]})}, {},
-        ["line 3: field prompt, message 1: has no text as its content"],
+        {"p.jsonl": lines({"prompt": [msg("user", [{"type": "text", "text": "x"}])]})},
+        {},
+        ["line 3: field prompt, message 1 must have a text as content, not a list"],
     ),
-    "message with a list as role": ({"p.jsonl": lines({"prompt": [say([], "x")]})}, {}, ["message 1: has the role []"]),
-    "message that is a text": ({"p.jsonl": lines({"prompt": ["x"]})}, {}, ["line 3", "message 1: needs role and"]),
-    "no messages": ({"p.jsonl": lines({"prompt": []})}, {}, ["line 3: field prompt: holds no message"]),
+    "message with a list as role": (
+        {"p.jsonl": lines({"prompt": [msg([], "x")]})},
+        {},
+        ["message 1 must have the role", "not []"],
+    ),
+    "message that is a text": (
+        {"p.jsonl": lines({"prompt": ["x"]})},
+        {},
+        ["line 3", "message 1 must have role and content"],
+    ),
+    "no messages": ({"p.jsonl": lines({"prompt": []})}, {}, ["line 3: field prompt must be a list of messages"]),
     "messages that end with the assistant": (
-        {"p.jsonl": lines({"prompt": [say("user", "x"), say("assistant", "y")]})}, {},
-        ["line 3: field prompt: ends with the assistant's turn; a prompt ends with the user's"],
+        {"p.jsonl": lines({"prompt": [msg("user", "x"), msg("assistant", "y")]})},
+        {},
+        ["line 3: field prompt must end with the user's turn, not with the assistant's"],
     ),
     "such messages as a text": (
-        {"p.jsonl": lines({"prompt": json.dumps([say("assistant", "y")])})}, {}, ["line 3", "ends with the assistant"],
+        {"p.jsonl": lines({"prompt": json.dumps([msg("assistant", "y")])})},
+        {},
+        ["line 3", "not with the assistant's"],
     ),
     "too few prompts": (
-        {"p.txt": "\n".join(f"q{i}" for i in range(16))}, {},
-        ["16 distinct ones, and curve_prompts=8 and audit_prompts=8 leave none"],
+        {"p.txt": "\n".join(f"q{i}" for i in range(16))},
+        {},
+        ["more than 16 distinct prompts with curve_prompts=8 and audit_prompts=8, but there are 16"],
     ),
-    "too few distinct prompts": ({"p.txt": "the same\n" * 50}, {}, ["1 distinct ones"]),
+    "too few distinct prompts": ({"p.txt": "the same\n" * 50}, {}, ["but there are 1."]),
     "all too long": (
-        {"p.jsonl": lines()}, {"max_prompt_tokens": "2", "long_prompts": "skip"},
-        ["all 30 are longer than max_prompt_tokens=2"],
+        {"p.jsonl": lines()},
+        {"max_prompt_tokens": "2", "long_prompts": "skip"},
+        ["at most max_prompt_tokens=2 tokens, but all 30 have more"],
     ),
     "one too long where these end the study": (
-        {"p.jsonl": lines({"prompt": "long " * 300})}, {"long_prompts": "stop"},
-        ["more than max_prompt_tokens=256", "'long long", "long_prompts=cut or skip"],
+        {"p.jsonl": lines({"prompt": "long " * 300})},
+        {"long_prompts": "stop"},
+        ["at most max_prompt_tokens=256", "'long long", "long_prompts=cut or skip"],
     ),
-}  # fmt: skip
+}
 
-ASKED = [say("user", "x")]
+USER_TURN = [msg("user", "x")]
 # (rows, words)
 PREFERENCES = {
-    "missing chosen": ([PAIRS[0], {"prompt": "x", "rejected": "n"}], ["c.jsonl line 2: field chosen: missing"]),
-    "missing prompt": ([PAIRS[0], {"chosen": "y", "rejected": "n"}], ["c.jsonl line 2: field prompt: missing"]),
-    "null": ([{**PAIRS[0], "rejected": None}], ["line 1: field rejected: is empty"]),
-    "number": ([{**PAIRS[0], "chosen": 1}], ["line 1: field chosen: holds a number; allowed is a text or a list"]),
-    "equal sides": ([*PAIRS[:4], {**PAIRS[0], "chosen": "No."}], ["line 5: fields chosen and rejected: are equal"]),
-    "blank prompt": ([{**PAIRS[0], "prompt": " "}], ["line 1: field prompt: is empty"]),
-    "null character": ([{**PAIRS[0], "chosen": "a\0"}], ["line 1: field chosen: holds a null character"]),
-    "half a surrogate pair": ([{**PAIRS[0], "rejected": "\udc00"}], ["line 1: field rejected: holds half a surrogate"]),
+    "missing chosen": ([PAIRS[0], {"prompt": "x", "rejected": "n"}], ["c.jsonl line 2: field chosen is missing"]),
+    "missing prompt": ([PAIRS[0], {"chosen": "y", "rejected": "n"}], ["c.jsonl line 2: field prompt is missing"]),
+    "null": ([{**PAIRS[0], "rejected": None}], ["line 1: field rejected must not be empty"]),
+    "number": (
+        [{**PAIRS[0], "chosen": 1}],
+        ["line 1: field chosen must be a text or a list of messages, not a number"],
+    ),
+    "equal sides": ([*PAIRS[:4], {**PAIRS[0], "chosen": "No."}], ["line 5: fields chosen and rejected must differ"]),
+    "blank prompt": ([{**PAIRS[0], "prompt": " "}], ["line 1: field prompt must not be empty"]),
+    "null character": ([{**PAIRS[0], "chosen": "a\0"}], ["line 1: field chosen must not contain a null character"]),
+    "half a surrogate pair": (
+        [{**PAIRS[0], "rejected": "\udc00"}],
+        ["line 1: field rejected must not contain half a surrogate"],
+    ),
     "two messages beside a prompt": (
-        [{"prompt": "x", "chosen": [say("user", "x"), say("assistant", "y")], "rejected": [say("assistant", "n")]}],
-        ["line 1: field chosen: beside a prompt it must hold one message of the assistant's"],
+        [{"prompt": "x", "chosen": [msg("user", "x"), msg("assistant", "y")], "rejected": [msg("assistant", "n")]}],
+        ["line 1: field chosen must be one message of the assistant when the row has a prompt"],
     ),
     "a response of the user's": (
-        [{"prompt": "x", "chosen": [say("assistant", "y")], "rejected": [say("user", "n")]}],
-        ["line 1: field rejected: beside a prompt"],
+        [{"prompt": "x", "chosen": [msg("assistant", "y")], "rejected": [msg("user", "n")]}],
+        ["line 1: field rejected must be one message of the assistant"],
     ),
     "a prompt that ends with the assistant": (
-        [{"prompt": [*ASKED, say("assistant", "y")], "chosen": "y", "rejected": "n"}], ["field prompt: ends with"],
+        [{"prompt": [*USER_TURN, msg("assistant", "y")], "chosen": "y", "rejected": "n"}],
+        ["field prompt must end with the user's turn"],
     ),
     "conversations that differ early": (
-        [{"chosen": [*ASKED, say("assistant", "y")], "rejected": [say("user", "z"), say("assistant", "n")]}],
-        ["line 1: fields chosen and rejected: differ before the assistant's last turn"],
+        [{"chosen": [*USER_TURN, msg("assistant", "y")], "rejected": [msg("user", "z"), msg("assistant", "n")]}],
+        ["line 1: fields chosen and rejected must be equal before the assistant's last turn"],
     ),
     "a conversation that ends with the user": (
-        [{"chosen": [*ASKED, say("assistant", "y"), say("user", "z")], "rejected": [*ASKED, say("assistant", "n")]}],
-        ["line 1: field chosen: must end with the assistant's turn"],
+        [
+            {
+                "chosen": [*USER_TURN, msg("assistant", "y"), msg("user", "z")],
+                "rejected": [*USER_TURN, msg("assistant", "n")],
+            }
+        ],
+        ["line 1: field chosen must end with the assistant's turn"],
     ),
     "a conversation without a question": (
-        [{"chosen": [say("assistant", "y")], "rejected": [say("assistant", "n")]}], ["line 1: field chosen: must end"],
+        [{"chosen": [msg("assistant", "y")], "rejected": [msg("assistant", "n")]}],
+        ["line 1: field chosen must end"],
     ),
     "a conversation beside a text": (
-        [{"chosen": [*ASKED, say("assistant", "y")], "rejected": "n"}], ["line 1: field prompt: missing"],
+        [{"chosen": [*USER_TURN, msg("assistant", "y")], "rejected": "n"}],
+        ["line 1: field prompt is missing"],
     ),
-    "too few": (PAIRS, ["c.jsonl: must hold at least 64 comparisons of 20 prompts", "and holds 30 of 30"]),
+    "too few": (PAIRS, ["c.jsonl: must have at least 64 comparisons of 20 prompts", "has 30 of 30"]),
     "many of few prompts": (
-        [{**PAIRS[i % 5], "chosen": f"Yes {i}."} for i in range(100)], ["and holds 100 of 5"],
+        [{**PAIRS[i % 5], "chosen": f"Yes {i}."} for i in range(100)],
+        ["has 100 of 5"],
     ),
-    "empty file": ("", ["preferences=c.jsonl: holds no comparison"]),
-    "no JSON": ("{", ["c.jsonl line 1: is not JSON"]),
-}  # fmt: skip
+    "empty file": ("", ["preferences=c.jsonl: must contain a comparison"]),
+    "no JSON": ("{", ["c.jsonl line 1: must be JSON"]),
+}
 
 # (option, value, words)
 CHECKPOINTS = {
-    "missing policy": ("policy", "./nowhere", ["is no folder"]),
-    "a file for a policy": ("policy", "{models}/a-file", ["is no folder"]),
-    "an empty folder": ("policy", "{models}/empty", ["no model there"]),
-    "no config": ("policy", "{models}/no-config", ["no model there"]),
-    "corrupt config": ("policy", "{models}/corrupt-config", ["no model there"]),
-    "config without a model type": ("policy", "{models}/no-model-type", ["no model there"]),
-    "unknown model type": ("policy", "{models}/unknown-model", ["no model there", "perceptron"]),
-    "no tokenizer": ("policy", "{models}/no-tokenizer", ["no tokenizer there"]),
-    "corrupt tokenizer": ("policy", "{models}/corrupt-tokenizer", ["no tokenizer there"]),
-    "no end-of-sequence": ("policy", "{models}/no-eos", ["no end-of-sequence token; set eos_token"]),
-    "a tokenizer larger than the embeddings": ("policy", "{models}/small-embeddings", ["tokens, its model", "resize"]),
-    "a reward model for a policy": ("policy", "{models}/gold", ["is a reward model; a policy is a causal"]),
-    "missing gold": ("gold", "./nowhere", ["is no folder"]),
-    "a language model for gold": ("gold", "{models}/policy", ["is a language model; give a reward model"]),
-    "gold of two labels": ("gold", "{models}/two-labels", ["has 2 labels; a reward model has 1 (num_labels=1)"]),
-    "gold without a tokenizer": ("gold", "{models}/no-gold-tokenizer", ["no tokenizer there"]),
-    "a proxy of two labels": ("rm_sizes", "{models}/two-labels", ["has 2 labels"]),
-    "a missing proxy": ("rm_size", "./nowhere", ["is no folder"]),
-    "a missing proxy of the search": ("search_rm_sizes", "./nowhere", ["is no folder"]),
-    "a missing test RM": ("test_rms", "./nowhere", ["is no folder"]),
+    "missing policy": ("policy", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
+    "a file for a policy": ("policy", "{models}/a-file", ["must be a folder or OWNER/NAME on the"]),
+    "an empty folder": ("policy", "{models}/empty", ["must be a Hugging Face model"]),
+    "no config": ("policy", "{models}/no-config", ["must be a Hugging Face model"]),
+    "corrupt config": ("policy", "{models}/corrupt-config", ["must be a Hugging Face model"]),
+    "config without a model type": ("policy", "{models}/no-model-type", ["must be a Hugging Face model"]),
+    "unknown model type": ("policy", "{models}/unknown-model", ["must be a Hugging Face model", "perceptron"]),
+    "no tokenizer": ("policy", "{models}/no-tokenizer", ["must have a tokenizer"]),
+    "corrupt tokenizer": ("policy", "{models}/corrupt-tokenizer", ["must have a tokenizer"]),
+    "no end-of-sequence": ("policy", "{models}/no-eos", ["must have an end-of-sequence token. Set eos_token"]),
+    "a tokenizer larger than the embeddings": (
+        "policy",
+        "{models}/small-embeddings",
+        ["must have an embedding for each", "resize"],
+    ),
+    "a reward model for a policy": ("policy", "{models}/gold", ["must be a causal language model, not a reward model"]),
+    "missing gold": ("gold", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
+    "a language model for gold": ("gold", "{models}/policy", ["must be a reward model", "not a language model"]),
+    "gold of two labels": ("gold", "{models}/two-labels", ["must have one label, but has 2", "num_labels=1"]),
+    "gold without a tokenizer": ("gold", "{models}/no-gold-tokenizer", ["must have a tokenizer"]),
+    "a proxy of two labels": ("rm_sizes", "{models}/two-labels", ["must have one label, but has 2"]),
+    "a missing proxy": ("rm_size", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
+    "a missing proxy of the search": ("search_rm_sizes", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
+    "a missing test RM": ("test_rms", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
 }
 
 # (content of mine.py, value of gold, words)
 FUNCTIONS = {
-    "no such module": ("", "no_such_module:f", ["cannot be imported (ModuleNotFoundError", "package.module:function"]),
+    "no such module": ("", "no_such_module:f", ["must be importable (ModuleNotFoundError", "PACKAGE.MODULE:FUNCTION"]),
     "no such attribute": ("x = 1", "mine:f", ["mine has no f"]),
-    "not callable": ("f = 3", "mine:f", ["is a int; give a function of (prompts, responses)"]),
-    "a module that is no Python": ("def f(:", "mine:f", ["cannot be imported (SyntaxError"]),
-    "a module that fails": ("import os\n{}['key']", "mine:f", ["cannot be imported (KeyError: 'key')"]),
+    "not callable": ("f = 3", "mine:f", ["must be a function of (prompts, responses), not int"]),
+    "a module that is no Python": ("def f(:", "mine:f", ["must be importable (SyntaxError"]),
+    "a module that fails": ("import os\n{}['key']", "mine:f", ["must be importable (KeyError: 'key')"]),
     "a module that lacks another": ("import nowhere_to_be_found", "mine:f", ["No module named 'nowhere_to_be_found'"]),
     "a module whose own attribute is missing": (
-        "import os\nos.no_such", "mine:f", ["cannot be imported (AttributeError", "no_such"],
+        "import os\nos.no_such",
+        "mine:f",
+        ["must be importable (AttributeError", "no_such"],
     ),
-}  # fmt: skip
+}
 
 # (options, words)
 CONFIGURATION = {
@@ -228,7 +297,10 @@ CONFIGURATION = {
     ),
     "a test RM that plays gold already": (
         {
-            "gold": "none", "preferences": "{models}/preferences.jsonl", "gold_size": "13k", "test_rms": "same",
+            "gold": "none",
+            "preferences": "{models}/preferences.jsonl",
+            "gold_size": "13k",
+            "test_rms": "same",
             "rm_size": "13k",
         },
         ["test_rms=same", "must not include gold_size=13k when gold=none"],
@@ -243,4 +315,4 @@ CONFIGURATION = {
     "unknown rule for bad lines": ({"bad_lines": "ignore"}, ["bad_lines=ignore", "stop, skip"]),
     "no tokens for a prompt": ({"max_prompt_tokens": "0"}, ["max_prompt_tokens=0", "at least 1"]),
     "no tokens for a response": ({"max_response_tokens": "0"}, ["max_response_tokens=0", "at least 1"]),
-}  # fmt: skip
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import datasets
 import pandas as pd
@@ -12,11 +13,12 @@ from tests.support.checkpoints import TEXTS, byte_tokenizer, write_preferences
 
 from mlproject.errors import UserError
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.worlds.files import snapshot
+from mlproject.worlds.files import snapshot as snapshot_module
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts
-from mlproject.worlds.files.rows import BadLines
+from mlproject.worlds.files.rows import InvalidRows
 from mlproject.worlds.files.snapshot import path_and_digest, take_snapshot, train_preferences
+from mlproject.worlds.files.spec import ReadOptions
 from mlproject.worlds.files.world import Files
 
 PROMPTS = [
@@ -30,17 +32,17 @@ PROMPTS = [
     "1",
 ]
 FIELDS = ("prompt", "chosen", "rejected")
-OPTIONS = {
-    "world_seed": 0,
-    "prompt_field": "prompt",
-    "preference_fields": FIELDS,
-    "bad_lines": "stop",
-    "max_prompt_tokens": 20,
-    "max_response_tokens": 8,
-    "long_prompts": "cut",
-    "curve_prompts": 4,
-    "audit_prompts": 5,
-}
+OPTIONS = ReadOptions(
+    world_seed=0,
+    prompt_field="prompt",
+    preference_fields=FIELDS,
+    bad_lines="stop",
+    max_prompt_tokens=20,
+    max_response_tokens=8,
+    long_prompts="cut",
+    curve_prompts=4,
+    audit_prompts=5,
+)
 
 
 def _csv(path, separator):
@@ -74,7 +76,7 @@ WRITERS = {
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_gives_the_same_prompts_in_order(tmp_path, name):
     WRITERS[name](tmp_path / name)
-    assert read_prompts(tmp_path / name, "prompt", BadLines()) == PROMPTS
+    assert read_prompts(tmp_path / name, "prompt", InvalidRows()) == PROMPTS
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "d.csv", "e.tsv", "g.txt"])
@@ -87,7 +89,7 @@ def test_a_byte_order_mark_carriage_returns_and_blank_lines_change_nothing(tmp_p
         lines = (["prompt"] if name[-3:] in ("csv", "tsv") else []) + quoted
     text = "\r\n".join([lines[0], "", *lines[1:], "", ""])
     (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert read_prompts(tmp_path / name, "prompt", BadLines()) == said
+    assert read_prompts(tmp_path / name, "prompt", InvalidRows()) == said
 
 
 def test_equal_prompts_count_once_and_conversations_keep_their_turns(tmp_path):
@@ -95,7 +97,7 @@ def test_equal_prompts_count_once_and_conversations_keep_their_turns(tmp_path):
     rows = ["a", "b", "a", [{"role": "user", "content": "b"}], [{"role": "user", "content": "c"}], turns]
     path = tmp_path / "p.jsonl"
     path.write_text("\n".join(json.dumps({"prompt": row}) for row in rows))
-    *texts, conversation = read_prompts(path, "prompt", BadLines())
+    *texts, conversation = read_prompts(path, "prompt", InvalidRows())
     assert texts == ["a", "b", "c"]
     assert json.loads(conversation) == turns
 
@@ -104,10 +106,10 @@ def test_a_conversation_written_as_json_text_is_one_in_a_table_too(tmp_path):
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}, {"role": "user", "content": "z"}]
     pd.DataFrame({"prompt": [json.dumps(turns), '[{"role": is no JSON']}).to_csv(tmp_path / "p.csv", index=False)
     pd.DataFrame({"prompt": [turns, '[{"role": is no JSON']}).astype(object).iloc[:1].to_parquet(tmp_path / "p.parquet")
-    conversation, text = read_prompts(tmp_path / "p.csv", "prompt", BadLines())
+    conversation, text = read_prompts(tmp_path / "p.csv", "prompt", InvalidRows())
     assert json.loads(conversation) == turns
     assert text == '[{"role": is no JSON'
-    assert read_prompts(tmp_path / "p.parquet", "prompt", BadLines()) == [conversation]
+    assert read_prompts(tmp_path / "p.parquet", "prompt", InvalidRows()) == [conversation]
 
 
 def test_bad_rows_are_each_counted_and_listed_with_line_and_field_when_skipped(tmp_path):
@@ -124,16 +126,22 @@ def test_bad_rows_are_each_counted_and_listed_with_line_and_field_when_skipped(t
     ]
     path = tmp_path / "p.jsonl"
     path.write_bytes(b"\n".join(lines))
-    bad = BadLines(skip=True)
-    assert read_prompts(path, "prompt", bad) == ["good", "also good"]
-    told = {2: "is not JSON", 3: "field prompt: missing", 5: "is not UTF-8", 6: "field prompt: is empty", 7: "a list"}
+    invalid = InvalidRows(skip=True)
+    assert read_prompts(path, "prompt", invalid) == ["good", "also good"]
+    told = {
+        2: "must be JSON",
+        3: "field prompt is missing",
+        5: "must be UTF-8",
+        6: "must not be empty",
+        7: "not a list",
+    }
     told[9] = "surrogate"
-    assert len(bad.found) == len(told)
-    for (number, words), line in zip(told.items(), bad.found, strict=True):
+    assert len(invalid.skipped) == len(told)
+    for (number, words), line in zip(told.items(), invalid.skipped, strict=True):
         assert line.startswith(f"{path} line {number}: ")
         assert words in line
-    with pytest.raises(UserError, match=r"p.jsonl line 2: is not JSON .* bad_lines=skip"):
-        read_prompts(path, "prompt", BadLines())
+    with pytest.raises(UserError, match=r"p.jsonl line 2: must be JSON .* bad_lines=skip"):
+        read_prompts(path, "prompt", InvalidRows())
 
 
 def test_splits_are_disjoint_exact_and_moved_by_the_seed_alone():
@@ -147,7 +155,9 @@ def test_splits_are_disjoint_exact_and_moved_by_the_seed_alone():
 
 def test_one_prompt_must_be_left_to_train_on():
     prompts = [f"p{i}" for i in range(12)]
-    with pytest.raises(UserError, match="12 distinct ones, and curve_prompts=7 and audit_prompts=5 leave none"):
+    with pytest.raises(
+        UserError, match="more than 12 distinct prompts with curve_prompts=7 and audit_prompts=5, but there are 12"
+    ):
         split_prompts(prompts, 0, {"curve": 7, "audit": 5})
     assert len(split_prompts([*prompts, "one more"], 0, {"curve": 7, "audit": 5})["train"]) == 1
 
@@ -159,9 +169,9 @@ def test_training_prompts_start_over_and_held_out_ones_do_not(tmp_path):
     assert world.prompts("curve", 2) == ["x", "y"]
     assert world.all_prompts("audit") == ["ζ"]
     assert world.max_response_tokens == 8
-    with pytest.raises(ValueError, match="split curve has 2 prompts, 3 were asked for"):
+    with pytest.raises(ValueError, match="3 prompts of split curve: it has only 2"):
         world.prompts("curve", 3)
-    with pytest.raises(ValueError, match="unknown split 'test'"):
+    with pytest.raises(ValueError, match="split 'test': must be one of train, curve, audit"):
         world.prompts("test", 1)
 
 
@@ -192,10 +202,10 @@ def test_long_prompts_are_cut_skipped_or_end_the_study():
     assert fit_prompts(prompts, 6, "cut", cut) == (["short", "longer", "x    ", "ng    "], 3)
     assert fit_prompts(prompts, 6, "skip", cut) == (["short", "x    "], 3)
     with pytest.raises(
-        UserError, match=r"more than max_prompt_tokens=6 tokens: 'much longer'.*long_prompts=cut or skip"
+        UserError, match=r"at most max_prompt_tokens=6 tokens, but 'much longer'.*long_prompts=cut or skip"
     ):
         fit_prompts(prompts, 6, "stop", cut)
-    with pytest.raises(UserError, match="all 2 are longer than max_prompt_tokens=3"):
+    with pytest.raises(UserError, match="at most max_prompt_tokens=3 tokens, but all 2 have more"):
         fit_prompts(prompts[1:3], 3, "skip", cut)
 
 
@@ -213,10 +223,10 @@ def test_three_forms_of_comparisons_say_the_same(tmp_path):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
         datasets.Dataset.from_list(rows).to_parquet(tmp_path / f"{name}.parquet")
         for ending in ("jsonl", "parquet"):
-            assert read_preferences(tmp_path / f"{name}.{ending}", FIELDS, BadLines()) == wanted
+            assert read_preferences(tmp_path / f"{name}.{ending}", FIELDS, InvalidRows()) == wanted
     renamed = [{"q": row["prompt"], "good": row["chosen"], "bad": row["rejected"]} for row in forms["texts"]]
     pd.DataFrame(renamed).to_csv(tmp_path / "other.csv", index=False)
-    assert read_preferences(tmp_path / "other.csv", ("q", "good", "bad"), BadLines()) == wanted
+    assert read_preferences(tmp_path / "other.csv", ("q", "good", "bad"), InvalidRows()) == wanted
 
 
 def cut_words(text, most):
@@ -228,15 +238,15 @@ def test_held_out_prompts_are_never_among_the_comparisons_that_reward_models_lea
     path = write_preferences(tmp_path / "c.jsonl", 60)
     for world_seed in range(3):
         for most in (20, 3):  # uncut; cut, so that many prompts become equal only then
-            options = {**OPTIONS, "world_seed": world_seed, "max_prompt_tokens": most}
-            frozen = take_snapshot(options, "", str(path), cut_words)
-            kept, skipped = train_preferences(options, str(path), frozen.world, cut_words)
-            held_out = {*frozen.world.all_prompts("curve"), *frozen.world.all_prompts("audit")}
+            options = replace(OPTIONS, world_seed=world_seed, max_prompt_tokens=most)
+            snapshot = take_snapshot(options, "", str(path), cut_words)
+            kept, skipped = train_preferences(options, str(path), snapshot.world, cut_words)
+            held_out = {*snapshot.world.all_prompts("curve"), *snapshot.world.all_prompts("audit")}
             assert len(held_out) == 9
             assert not held_out & {each.prompt for each in kept}
-            assert {each.prompt for each in kept} == set(frozen.world.all_prompts("train"))
+            assert {each.prompt for each in kept} == set(snapshot.world.all_prompts("train"))
             assert skipped == []
-            assert most == 20 or frozen.long > 0
+            assert most == 20 or snapshot.long > 0
 
 
 def test_comparisons_with_long_prompts_follow_the_rule_for_prompts(tmp_path):
@@ -245,36 +255,36 @@ def test_comparisons_with_long_prompts_follow_the_rule_for_prompts(tmp_path):
     rows.append({"prompt": "a prompt of many words", "chosen": "a", "rejected": "b"})
     path.write_text("\n".join(map(json.dumps, rows)))
     world = Files({"train": ["t"], "curve": ["w"] * 4, "audit": ["z"] * 5}, 8)
-    options = {**OPTIONS, "max_prompt_tokens": 3}
+    options = replace(OPTIONS, max_prompt_tokens=3)
     found = {}
     for rule in ("cut", "skip"):
-        kept, _ = train_preferences({**options, "long_prompts": rule}, str(path), world, cut_words)
+        kept, _ = train_preferences(replace(options, long_prompts=rule), str(path), world, cut_words)
         found[rule] = [each.prompt for each in kept if not each.prompt.startswith("q")]
         assert len(kept) == 12 + (rule == "cut")
     assert found == {"cut": ["of many words"], "skip": []}
-    with pytest.raises(UserError, match="preferences: one prompt has more than max_prompt_tokens=3"):
-        train_preferences({**options, "long_prompts": "stop"}, str(path), world, cut_words)
+    with pytest.raises(UserError, match="preferences: each prompt must have at most max_prompt_tokens=3"):
+        train_preferences(replace(options, long_prompts="stop"), str(path), world, cut_words)
 
 
-def test_what_is_frozen_comes_back_and_says_how_much_was_left_out(tmp_path):
+def test_what_is_snapshot__comes_back_and_says_how_much_was_left_out(tmp_path):
     path = tmp_path / "p.jsonl"
     good = [{"prompt": f"{text} {i}"} for i, text in enumerate(TEXTS * 4)]
     path.write_text("\n".join(json.dumps(row) for row in [*good, {"prompt": 3}, {"prompt": "w " * 30 + "end"}]))
-    frozen = take_snapshot({**OPTIONS, "bad_lines": "skip"}, str(path), "", cut_words)
-    assert len(frozen.skipped) == 1 and "line 21: field prompt: holds a number" in frozen.skipped[0]
-    assert frozen.long == 1
-    frozen.world.save(tmp_path / "frozen")
-    again = Files.load(tmp_path / "frozen")
+    snapshot = take_snapshot(replace(OPTIONS, bad_lines="skip"), str(path), "", cut_words)
+    assert len(snapshot.skipped) == 1 and "line 21: field prompt must be a text, not a number" in snapshot.skipped[0]
+    assert snapshot.long == 1
+    snapshot.world.save(tmp_path / "snapshot")
+    again = Files.load(tmp_path / "snapshot")
     counts = {"train": 12, "curve": 4, "audit": 5}
     assert {split: len(again.all_prompts(split)) for split in counts} == counts
-    assert again.prompts("train", 12) == frozen.world.prompts("train", 12)
+    assert again.prompts("train", 12) == snapshot.world.prompts("train", 12)
     everything = {text for split in counts for text in again.all_prompts(split)}
     assert everything == {row["prompt"] for row in good} | {"w " * 19 + "end"}
 
 
 def test_a_file_that_has_not_changed_is_read_once_for_its_digest(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(snapshot, "digest_of_files", lambda root, files: read.append(root) or str(len(read)))
+    monkeypatch.setattr(snapshot_module, "digest_of_files", lambda root, files: read.append(root) or str(len(read)))
     path = tmp_path / "p.txt"
     path.write_text("a\nb")
     assert [path_and_digest(str(path))["sha256"] for _ in range(3)] == ["1"] * 3

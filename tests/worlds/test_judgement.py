@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlproject.worlds.helpdesk.judgement import TERMS, judge, judgement_terms, read_response
+from mlproject.worlds.helpdesk.judgement import TERMS, judge, judgement_terms, parse_response
 from mlproject.worlds.helpdesk.prompts import read_prompt
 
 CALM = "hello , my work phone will not charge today . please help"
@@ -15,7 +15,7 @@ GOOD = "check cable , clean port , change charger , restart phone ."  # 12 words
 
 
 def term(name: str, prompt: str, response: str) -> float:
-    return judgement_terms(read_prompt(prompt), read_response(response))[TERMS.index(name)]
+    return judgement_terms(read_prompt(prompt), parse_response(response))[TERMS.index(name)]
 
 
 @pytest.mark.parametrize(

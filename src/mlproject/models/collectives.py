@@ -1,6 +1,6 @@
-"""What the processes of one training tell each other. With one process each of these hands back what it was given.
+"""Collective communication between the processes of one training. With one process each returns its input.
 
-Objects travel as pickles through gloo, whatever the device: curve points, rollouts and decisions are small.
+Objects are pickled and sent with gloo, whatever the device: curve points, rollouts and decisions are small.
 """
 
 from __future__ import annotations
@@ -16,26 +16,31 @@ T = TypeVar("T")
 
 
 def broadcast(accelerator: Accelerator, make: Callable[[], T]) -> T:
-    """Something that the first process makes, sent to all of them; the others wait for it."""
-    if accelerator.num_processes == 1:
-        return make()
-    parcel: list[Any] = [make() if accelerator.is_main_process else None]
-    dist.broadcast_object_list(parcel, src=0)
-    return parcel[0]
-
-
-def all_gather(accelerator: Accelerator, own: Sequence[T]) -> list[T]:
-    """The items of all processes, dealt out in turn: item i comes from process i modulo their number.
+    """An object that the main process makes, on every process.
 
     Args:
-        accelerator: knows how many processes there are.
-        own: items r, r + n, r + 2 n, ... of process r of n.
+        accelerator: the process group.
+        make: called by the main process alone; the others wait for its result.
     """
     if accelerator.num_processes == 1:
-        return list(own)
-    hands: list[Any] = [None] * accelerator.num_processes
-    dist.all_gather_object(hands, list(own))
-    return [hand[turn] for turn in range(len(hands[0])) for hand in hands if turn < len(hand)]
+        return make()
+    objects: list[Any] = [make() if accelerator.is_main_process else None]
+    dist.broadcast_object_list(objects, src=0)
+    return objects[0]
+
+
+def all_gather(accelerator: Accelerator, items: Sequence[T]) -> list[T]:
+    """The items of all processes, interleaved: item i is of process i modulo their number.
+
+    Args:
+        accelerator: the process group.
+        items: items r, r + n, r + 2 n, ... on process r of n.
+    """
+    if accelerator.num_processes == 1:
+        return list(items)
+    shares: list[Any] = [None] * accelerator.num_processes
+    dist.all_gather_object(shares, list(items))
+    return [share[i] for i in range(len(shares[0])) for share in shares if i < len(share)]
 
 
 def all_reduce(accelerator: Accelerator, values: Tensor) -> Tensor:

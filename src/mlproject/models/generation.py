@@ -1,9 +1,9 @@
-"""Sampling responses from a policy, with the log-probability of every token kept.
+"""Sampling responses from a policy, with the log-probability of every token.
 
-Works with any causal model of transformers that takes a `DynamicCache`. Each prompt is read once however many
-responses it gets, and rows leave the batch when they have finished.
+Works with any causal model of transformers that takes a `DynamicCache`. Each prompt is read once for all its responses,
+and finished rows leave the batch.
 
-Axis letters: P prompts, N samples per prompt, B = P * N sequences, T tokens of a prompt, R tokens of a response,
+Axis letters: P prompts, N samples per prompt, B = P * N sequences, T tokens of a sequence, R tokens of a response,
 V vocabulary.
 """
 
@@ -23,12 +23,12 @@ from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import Prompts, Sequences, concatenate, join
 
 _COMPACT_BELOW = 0.8
-"""Share of unfinished rows at which finished ones are dropped: copying the cache costs about a fifth of a step."""
+"""Share of unfinished rows below which finished rows are dropped: copying the cache costs about a fifth of a step."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Sampled responses; the samples of a prompt stand next to each other.
+    """Sampled responses; the samples of a prompt are side by side.
 
     Attributes:
         sequences: prompts with responses. Length B.
@@ -55,7 +55,7 @@ def sample(
     Args:
         policy: causal language model, in eval mode; its configuration names end-of-sequence and padding.
         prompts: P tokenized prompts, on the policy's device.
-        max_new_tokens: length at which a response is cut (it then lacks an end-of-sequence).
+        max_new_tokens: length at which a response is cut; it then has no end-of-sequence.
         generator: source of all randomness, on the policy's device.
         samples_per_prompt: N.
         temperature: divides the logits; 1 samples from the policy itself.
@@ -145,7 +145,7 @@ def sample_responses(
 
 
 def _draw(log_p_BV: Tensor, generator: torch.Generator) -> Tensor:
-    """One token per row by inverting the cumulative distribution: one random number a row instead of V. Shape: (B,)."""
+    """One token per row by inverting the cumulative distribution, with one random number per row. Shape: (B,)."""
     cumulative_BV = log_p_BV.exp().cumsum(dim=-1)
     level_B1 = torch.rand(len(log_p_BV), 1, generator=generator, device=log_p_BV.device) * cumulative_BV[:, -1:]
     token_B = torch.searchsorted(cumulative_BV, level_B1, right=True).squeeze(1)
@@ -153,9 +153,9 @@ def _draw(log_p_BV: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _read_prompts(policy: PreTrainedModel, prompts: Prompts, repeats: int) -> tuple[Tensor, DynamicCache, Tensor]:
-    """Logits of the first token, the cache and the attention mask, each prompt read once and then repeated.
+    """Logits of the first token, cache and attention mask; each prompt is read once and then repeated.
 
-    Prompts are shifted to the right here, so that all rows continue at the same column.
+    Prompts are padded on the left here, so that all rows continue at the same column.
     """
     width = prompts.ids_PT.shape[1]
     shift_P = width - prompts.lengths_P

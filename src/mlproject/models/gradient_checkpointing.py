@@ -1,4 +1,4 @@
-"""Gradient checkpointing: layers are computed a second time on the way back instead of being kept in memory."""
+"""Gradient checkpointing: layers are recomputed in the backward pass, so that their activations need no memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 @contextmanager
-def checkpointed_layers(model: nn.Module, wanted: bool) -> Iterator[None]:
+def checkpointed_layers(model: nn.Module, enabled: bool) -> Iterator[None]:
     """Inside, the layers of every Hugging Face model in `model` are recomputed; the gradients stay the same.
 
-    Only the layers' own switch is thrown: whatever is in eval mode inside them (dropout) stays so. Sampling belongs
-    outside, since such layers keep no cache.
+    Only the mode of the layers themselves changes: modules inside them in eval mode (dropout) stay in it. Sampling does
+    not work inside, since such layers have no cache.
 
     Args:
-        model: a Hugging Face model, or a module that holds some.
-        wanted: False changes nothing.
+        model: a Hugging Face model, or a module that contains some.
+        enabled: False changes nothing.
     """
-    if not wanted:
+    if not enabled:
         yield
         return
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]

@@ -1,4 +1,4 @@
-"""New models of the ladder, with random weights: ordinary Hugging Face models with ordinary configurations."""
+"""New models of the ladder with random weights: ordinary Hugging Face models and configurations."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from transformers import (
 from mlproject.models.sizes import SIZES
 
 MAX_TOKENS = 64
-"""Longest sequence of the embedded world's models, prompt and response together."""
+"""Longest sequence of the embedded world's models, prompt and response."""
 
 
 def new_policy(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> GPTNeoXForCausalLM:
     """A causal language model with random weights.
 
     Args:
-        size: a name of the ladder.
-        tokenizer: gives vocabulary size and special tokens.
-        seed: of the initial weights.
+        size: name of a size of the ladder.
+        tokenizer: determines vocabulary size and special tokens.
+        seed: seed of the weights.
     """
     return _seeded(GPTNeoXForCausalLM, _config(size, tokenizer), seed)
 
 
 def new_reward_model(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> GPTNeoXForSequenceClassification:
-    """A sequence classifier with one label: the reward is its only logit."""
+    """A sequence classifier with one label, whose only logit is the reward; see `new_policy`."""
     config = _config(size, tokenizer)
     config.num_labels = 1
     config.classifier_dropout = 0.0

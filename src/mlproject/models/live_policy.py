@@ -1,8 +1,8 @@
-"""A policy that somebody is training: measured as its weights are, and left as if nobody had looked.
+"""Evaluating a policy while a trainer trains it, without a trace.
 
-Trainers put things around a model: TRL and accelerate replace its `forward` by closures over the original one (a deep
-copy of such a model still calls the model that it was copied from), and mixed precision hides behind them. Here all of
-it is taken off while the policy is looked at, so a live policy gives what its saved checkpoint gives.
+Trainers wrap a model: TRL and accelerate replace its `forward` by closures over the original one (a deep copy of such a
+model still calls the model that it was copied from), which also apply mixed precision. Here the wrappers are removed
+during an evaluation, so that a live policy gives the same results as its saved checkpoint.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ _PATCHES = ("forward", "_original_forward")
 
 
 def unwrapped(model: Any) -> PreTrainedModel:
-    """The model inside what distributed training and compilation put around it.
+    """The model inside the wrappers of distributed training and compilation.
 
     Raises:
-        UserError: where its parameters are spread over processes (FSDP, DeepSpeed ZeRO-3): no process could measure it.
+        UserError: if its parameters are sharded over processes (FSDP, DeepSpeed ZeRO-3).
     """
-    found = extract_model_from_parallel(model, keep_fp32_wrapper=True, keep_torch_compile=False)
-    for name, parameter in found.named_parameters():
+    inner = extract_model_from_parallel(model, keep_fp32_wrapper=True, keep_torch_compile=False)
+    for name, parameter in inner.named_parameters():
         if hasattr(parameter, "ds_id") or type(parameter).__name__ in ("DTensor", "FlatParameter"):
             raise UserError(
-                f"parameter {name} is spread over processes (FSDP or ZeRO-3), which the monitor cannot measure; "
-                "train with DDP or ZeRO-2, or measure saved checkpoints"
+                f"parameter {name}: must not be sharded over processes (FSDP or ZeRO-3) in a live evaluation. "
+                "Train with DDP or ZeRO-2, or evaluate saved checkpoints."
             )
-    return found
+    return inner
 
 
 @contextmanager
 def measurable(
     policy: PreTrainedModel | WithoutAdapter, tokenizer: PreTrainedTokenizerFast
 ) -> Iterator[PreTrainedModel]:
-    """The policy in eval mode, without a trainer's patches, ending its responses as its tokenizer does.
+    """The policy in eval mode, without a trainer's patches, with the special tokens of its tokenizer.
 
     Afterwards everything is as before: modes of all modules, patches, configuration, and the random states of torch,
-    numpy and Python, whatever the scorers used.
+    numpy and Python.
     """
     modes = [(module, module.training) for module in policy.modules()]
     patches = [
         (module, {name: module.__dict__.pop(name) for name in _PATCHES if name in module.__dict__})
         for module in _patched(policy)
-        if "_hf_hook" not in module.__dict__  # a device_map's own forward moves inputs to where the weights are
+        if "_hf_hook" not in module.__dict__  # the forward of a device_map moves inputs between devices
     ]
     config = policy.config
     ids = config.eos_token_id, config.pad_token_id
     try:
         policy.eval()
-        with _randomness_kept(policy.device):
+        with _preserved_random_state(policy.device):
             config.eos_token_id, config.pad_token_id = _ending(tokenizer)
             yield policy
     finally:
@@ -74,7 +74,7 @@ def as_reference(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) ->
     the policy without it, which costs no memory.
 
     Raises:
-        UserError: for a model that `device_map` spreads over devices: its copy would run through the original.
+        UserError: for a model that `device_map` spreads over devices, since its copy would call the original.
 
     Examples:
         >>> from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -86,27 +86,27 @@ def as_reference(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) ->
         True
     """
     if any("_hf_hook" in module.__dict__ for module in _patched(policy)):
-        raise UserError("the policy is spread by a device_map and cannot be copied; give initial_policy=FOLDER")
+        raise UserError("policy: must be on one device to be copied, without a device_map. Give initial_policy=FOLDER.")
     with measurable(policy, tokenizer):
         if hasattr(policy, "disable_adapter") and _adapter_is_fresh(policy):
             return WithoutAdapter(policy, tokenizer)
-        kept = copy.deepcopy(policy).requires_grad_(False)
-    kept.zero_grad(set_to_none=True)
-    return ending_like(kept, tokenizer)
+        reference = copy.deepcopy(policy).requires_grad_(False)
+    reference.zero_grad(set_to_none=True)
+    return ending_like(reference, tokenizer)
 
 
 def ending_like(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """A policy of one's own, in eval mode, set to end its responses as the tokenizer does."""
+    """The policy in eval mode, configured with the special tokens of the tokenizer."""
     policy.config.eos_token_id, policy.config.pad_token_id = _ending(tokenizer)
     return policy.eval()
 
 
 class WithoutAdapter:
-    """A policy whose adapter is switched off whenever it is called.
+    """A policy whose adapter is disabled in every call.
 
     Args:
-        adapted: a `PeftModel`; whatever is asked of this one is asked of it.
-        tokenizer: says how responses end.
+        adapted: a `PeftModel`, which provides all other attributes.
+        tokenizer: its special tokens end and pad responses.
     """
 
     def __init__(self, adapted: Any, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -123,17 +123,17 @@ class WithoutAdapter:
 
 
 def _adapter_is_fresh(policy: Any) -> bool:
-    """Whether the adapter changes nothing yet, told by the logits of a short text of arbitrary tokens."""
+    """Whether the adapter changes nothing yet, judged by the logits of a few arbitrary tokens."""
     ids_1T = torch.arange(min(16, policy.config.vocab_size), device=policy.device)[None]
     with torch.no_grad():
-        with_it = policy(input_ids=ids_1T, use_cache=False).logits
+        with_adapter = policy(input_ids=ids_1T, use_cache=False).logits
         with policy.disable_adapter():
             without = policy(input_ids=ids_1T, use_cache=False).logits
-    return torch.equal(with_it, without)
+    return torch.equal(with_adapter, without)
 
 
 def _patched(policy: Any) -> list[Any]:
-    """Whatever trainers patch: the model, and the one inside an adapter."""
+    """The modules that trainers patch: the model, and the model inside an adapter."""
     policy = policy.adapted if isinstance(policy, WithoutAdapter) else policy
     return [policy, *([policy.get_base_model()] if hasattr(policy, "disable_adapter") else [])]
 
@@ -142,12 +142,12 @@ def _ending(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
     """Ids of end-of-sequence and padding."""
     eos = tokenizer.eos_token_id
     if eos is None:
-        raise UserError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
+        raise UserError("tokenizer: must have an end-of-sequence token. Set tokenizer.eos_token.")
     return eos, eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
 
 @contextmanager
-def _randomness_kept(device: torch.device) -> Iterator[None]:
+def _preserved_random_state(device: torch.device) -> Iterator[None]:
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:

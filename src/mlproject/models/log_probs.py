@@ -1,6 +1,6 @@
 """Log-probabilities of responses under a policy, and the exact KL between two policies.
 
-Axis letters: B sequences, R tokens of a response, V vocabulary.
+Axis letters: B sequences, T tokens of a sequence, R tokens of a response, V vocabulary, H hidden width.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
 
 MAX_LOGITS = 2**28
-"""Logits computed at a time where no gradient is wanted: 1 GiB in float32, of which a few copies live at once."""
+"""Logits per forward pass without gradient: 1 GiB in float32, of which a few copies exist at once."""
 
 
 def response_logits(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
@@ -26,14 +26,14 @@ def response_logits(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
     return at_responses(policy(input_ids=sequences.ids_BT, use_cache=False).logits, sequences).float()
 
 
-def at_responses(values_BTX: Tensor, sequences: Sequences) -> Tensor:
-    """What a causal model says at the positions from which response tokens are predicted. Shape: (B, R, X)."""
+def at_responses(values_BTH: Tensor, sequences: Sequences) -> Tensor:
+    """The outputs of a causal model (logits or hidden states) that predict response tokens. Shape: (B, R, H)."""
     index_BR = sequences.response_positions_BR - 1
-    return values_BTX.gather(1, index_BR[..., None].expand(-1, -1, values_BTX.shape[-1]))
+    return values_BTH.gather(1, index_BR[..., None].expand(-1, -1, values_BTH.shape[-1]))
 
 
 def token_log_probs(logits_BRV: Tensor, ids_BR: Tensor, mask_BR: Tensor) -> Tensor:
-    """Log-probability (nats) of each response token; 0 where there is none. Shape: (B, R)."""
+    """Log-probability (nats) of each response token; 0 past the end. Shape: (B, R)."""
     log_p_BR = logits_BRV.log_softmax(-1).gather(-1, ids_BR[..., None]).squeeze(-1)
     return log_p_BR.masked_fill(~mask_BR, 0.0)
 
@@ -41,13 +41,13 @@ def token_log_probs(logits_BRV: Tensor, ids_BR: Tensor, mask_BR: Tensor) -> Tens
 def kl_per_response(logits_BRV: Tensor, initial_logits_BRV: Tensor, mask_BR: Tensor) -> Tensor:
     """Exact KL(policy || initial policy) along sampled responses, nats.
 
-    At every response token the divergence of the two next-token distributions is computed over the full vocabulary
-    and summed over the tokens: the Rao-Blackwellised estimate, unbiased over responses sampled from the policy, never
+    At every response token the divergence of the two next-token distributions is computed over the full vocabulary;
+    the sum over the tokens is the Rao-Blackwellised estimate: unbiased over responses sampled from the policy, never
     negative, and of lower variance than any estimate from the sampled tokens alone.
 
     Args:
-        logits_BRV: of the policy that sampled the responses. Shape: (B, R, V).
-        initial_logits_BRV: of the initial policy on the same responses. Shape: (B, R, V).
+        logits_BRV: logits of the policy that sampled the responses. Shape: (B, R, V).
+        initial_logits_BRV: logits of the initial policy on the same responses. Shape: (B, R, V).
         mask_BR: True on response tokens. Shape: (B, R).
 
     Returns:
@@ -61,11 +61,11 @@ def kl_per_response(logits_BRV: Tensor, initial_logits_BRV: Tensor, mask_BR: Ten
 def entropy_per_response(logits_BRV: Tensor, mask_BR: Tensor) -> Tensor:
     """Entropy of the next-token distributions along responses, summed over their tokens.
 
-    Over responses sampled from the policy its mean is the entropy of the policy's responses to a prompt: the chain
-    rule, with every conditional entropy taken over the full vocabulary.
+    Its mean over responses sampled from the policy is the entropy of the policy's responses to a prompt, by the chain
+    rule, with every conditional entropy over the full vocabulary.
 
     Args:
-        logits_BRV: of the policy. Shape: (B, R, V).
+        logits_BRV: logits of the policy. Shape: (B, R, V).
         mask_BR: True on response tokens. Shape: (B, R).
 
     Returns:
@@ -75,11 +75,11 @@ def entropy_per_response(logits_BRV: Tensor, mask_BR: Tensor) -> Tensor:
 
 
 class Divergence(NamedTuple):
-    """How far a policy is from another along responses that it sampled.
+    """Divergence of a policy from another along responses that it sampled.
 
     Attributes:
         kl_B: `kl_per_response`, nats. Shape: (B,), float64.
-        log_ratio_BR: log pi - log pi_init of each sampled token, nats; 0 where there is none. Shape: (B, R), float64.
+        log_ratio_BR: log pi - log pi_init of each sampled token, nats; 0 past the end. Shape: (B, R), float64.
         entropy_B: `entropy_per_response` of the policy, nats. Shape: (B,), float64.
     """
 
@@ -89,7 +89,7 @@ class Divergence(NamedTuple):
 
 
 def log_probs_of(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
-    """Log-probability (nats) of each response token under a policy, in pieces that memory holds. Shape: (B, R)."""
+    """Log-probability (nats) of each response token under a policy, in batches that fit memory. Shape: (B, R)."""
     log_p_BR = torch.zeros(sequences.response_ids_BR.shape, device=sequences.ids_BT.device)
     for rows in torch.arange(len(sequences), device=log_p_BR.device).split(rows_that_fit(policy, sequences)):
         part = sequences.select(rows)
@@ -99,7 +99,7 @@ def log_probs_of(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
 
 
 def rows_that_fit(policy: PreTrainedModel, sequences: Sequences) -> int:
-    """Sequences whose logits (every token, the whole vocabulary) stay within `MAX_LOGITS`; at least 1."""
+    """Largest number of sequences whose logits (all tokens, full vocabulary) are at most `MAX_LOGITS`; at least 1."""
     return max(1, MAX_LOGITS // (sequences.ids_BT.shape[1] * policy.config.vocab_size))
 
 

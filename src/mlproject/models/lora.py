@@ -1,7 +1,7 @@
-"""Low-rank adapters (Hu et al. 2021) on a policy, through `peft`, and its weights as if it never had any.
+"""Low-rank adapters (Hu et al. 2021) for a policy, by `peft`, and the policy's weights with them merged.
 
-The adapters are put into the model itself, which stays the Hugging Face model that it was: sampling, the value head and
-the meter see no difference, and what is saved is an ordinary folder.
+The adapters are injected into the model, which stays the same Hugging Face model for sampling, value head and
+evaluation; merged, it is saved as an ordinary folder.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from mlproject.errors import UserError
 
 
 def add_adapters(policy: PreTrainedModel, rank: int) -> None:
-    """Freeze a policy and give all its linear layers but the output adapters that can be trained, in place.
+    """Freeze a policy and add trainable adapters to all its linear layers except the output, in place.
 
-    An adapter adds (alpha / rank) B A to a weight, with alpha = 2 rank, A random and B zero: the policy is the same
-    until it is trained. Randomness is torch's global stream, as in all initialisation.
+    An adapter adds (alpha / rank) B A to a weight, with alpha = 2 rank, A random and B zero, so the policy does not
+    change until it is trained. Randomness is torch's global stream, as in all initialisation.
 
     Args:
         policy: any causal model with linear layers.
-        rank: of every adapter.
+        rank: rank of every adapter.
 
     Raises:
-        UserError: where `peft` is not installed.
+        UserError: if `peft` is not installed.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise UserError(f"lora_rank={rank}: needs peft; pip install -e '.[lora]' (or pip install peft)") from None
+        raise UserError(f"lora_rank={rank}: must have peft installed. Run pip install 'mlproject[lora]'.") from None
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), policy)
 
 
 @torch.no_grad()
 def merged_weights(policy: PreTrainedModel) -> Mapping[str, Tensor]:
-    """State of a policy with its adapters added to the weights; of one without adapters simply its state.
+    """Weights of a policy with its adapters merged; its weights alone if it has no adapters.
 
     Returns:
-        tensors by the names that the policy had before it got adapters; copies where something was added.
+        tensors by their names in the policy without adapters; merged weights are copies.
     """
     adapted = {name: module for name, module in policy.named_modules() if hasattr(module, "get_delta_weight")}
     if not adapted:

@@ -1,9 +1,9 @@
-"""How one model reads and writes: its tokenizer, and how a prompt and a response stand side by side in its ids.
+"""Prompt formats: how a model's tokenizer encodes a prompt with a response.
 
-Models with different tokenizers meet in texts. A policy's responses are `Responses`: its own ids, and the same as texts
-for whoever reads otherwise.
+Models with different tokenizers exchange texts. `Responses` of a policy are its token ids, and the same as texts for
+models with other tokenizers.
 
-Axis letters: B responses.
+Axis letters: B responses, P prompts.
 """
 
 from __future__ import annotations
@@ -30,23 +30,22 @@ from mlproject.models.sequences import (
 from mlproject.worlds.chat import messages_of, plain_text
 
 UNBOUNDED = 2**20
-"""Longest response of a prompt_format that cuts none: what a policy writes is bounded by the policy."""
+"""`max_response_tokens` of a prompt format that cuts no response."""
 
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """Texts to ids and back, in the layout that the tokenizer asks for.
+    """Encodes texts and decodes token ids, in the layout that the tokenizer determines.
 
     - `chat`: the tokenizer has a chat template: user turn, then assistant turn.
-    - `pair`: it has a class token (encoders such as BERT): its own form of a pair of texts.
-    - `separator`: it has a separator: `prompt <sep> response <eos>`; the embedded world's.
-    - `plain`: prompt with what the tokenizer puts before it, response, end-of-sequence.
+    - `pair`: it has a class token (encoders such as BERT): its own encoding of a pair of texts.
+    - `separator`: it has a separator, as the embedded world's has: `prompt <sep> response <eos>`.
+    - `plain`: the prompt with the tokens that the tokenizer adds before it, response, end-of-sequence.
 
     Attributes:
-        tokenizer: padding, where it has none, is its end-of-sequence.
-        max_response_tokens: a longer response is cut; end-of-sequence counts.
-        max_tokens: a longer sequence loses the beginning of its prompt, then the end of its response; None: as long as
-            it is.
+        tokenizer: its end-of-sequence serves as padding if it has none.
+        max_response_tokens: longer responses are cut; end-of-sequence counts.
+        max_tokens: longer sequences lose the beginning of the prompt, then the end of the response; None: no limit.
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -76,11 +75,11 @@ class PromptFormat:
         return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
     def encode_prompts(self, texts: Sequence[str]) -> Prompts:
-        """Prompts, each up to where a response begins. Length P."""
+        """Prompts, each up to the first token of a response. Length P."""
         if self.layout == "separator":
             return encode_prompts(self.tokenizer, texts)
-        known = self._heads(texts)
-        return prompts_from_rows([known[text] for text in texts], self.pad_id)
+        ids_by_text = self._prompt_ids(texts)
+        return prompts_from_rows([ids_by_text[text] for text in texts], self.pad_id)
 
     def encode(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
         """Prompts with their responses. Length B."""
@@ -88,91 +87,91 @@ class PromptFormat:
             return encode(self.tokenizer, prompts, responses, self.max_response_tokens)
         if self.layout == "pair":
             return self._encode_pairs(prompts, responses)
-        known = self._heads(prompts)
+        ids_by_text = self._prompt_ids(prompts)
         rows, starts = [], []
         for prompt, response in zip(prompts, responses, strict=True):
-            head = known[prompt]
-            tail = self._response(response)[: self.max_tokens]
+            prompt_ids = ids_by_text[prompt]
+            response_ids = self._response(response)[: self.max_tokens]
             if self.max_tokens is not None:
-                head = head[max(0, len(head) + len(tail) - self.max_tokens) :]
-            rows.append([*head, *tail])
-            starts.append(len(head))
+                prompt_ids = prompt_ids[max(0, len(prompt_ids) + len(response_ids) - self.max_tokens) :]
+            rows.append([*prompt_ids, *response_ids])
+            starts.append(len(prompt_ids))
         return sequences_from_rows(rows, starts, self.pad_id)
 
     def decode(self, sequences: Sequences) -> list[str]:
         """The response texts, without special tokens. Length B."""
         return decode_responses(self.tokenizer, sequences)
 
-    def cut(self, prompt: str, most: int) -> str | None:
-        """The end of a prompt that has too many tokens, no longer than allowed as it is read; None where it has not.
+    def cut(self, prompt: str, limit: int) -> str | None:
+        """The longest end of a prompt that has at most `limit` tokens; None if the whole prompt has no more.
 
         A conversation of several turns cannot be cut; it becomes empty.
         """
         text = plain_text(prompt)
-        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        if len(found["input_ids"]) <= most:
+        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        if len(encoding["input_ids"]) <= limit:
             return None
         if text != prompt:
             return ""
-        # half a character cannot be kept, and an end may be read as more tokens than it was within the whole
-        ends = (text[start:] for start, _ in found["offset_mapping"][-most:])
-        return next((end for end in ends if len(self._ids(end)) <= most), "")
+        # a token may be half a character, and an end alone may have more tokens than within the whole text
+        ends = (text[start:] for start, _ in encoding["offset_mapping"][-limit:])
+        return next((end for end in ends if len(self._ids(end)) <= limit), "")
 
-    def is_like(self, other: PromptFormat) -> bool:
-        """Whether the ids of one mean the same to the other."""
-        own, its = self.tokenizer, other.tokenizer
-        return own is its or (own.get_vocab() == its.get_vocab() and own.chat_template == its.chat_template)
+    def shares_ids(self, other: PromptFormat) -> bool:
+        """Whether token ids mean the same in both formats."""
+        a, b = self.tokenizer, other.tokenizer
+        return a is b or (a.get_vocab() == b.get_vocab() and a.chat_template == b.chat_template)
 
-    def _heads(self, prompts: Sequence[str]) -> dict[str, list[int]]:
-        """The ids of each prompt, which may stand there many times."""
+    def _prompt_ids(self, prompts: Sequence[str]) -> dict[str, list[int]]:
+        """The token ids of each distinct prompt."""
         return {prompt: self._prompt(prompt) for prompt in dict.fromkeys(prompts)}
 
     def _prompt(self, text: str) -> list[int]:
         if self.layout == "chat":
-            said = self.tokenizer.apply_chat_template(messages_of(text), tokenize=False, add_generation_prompt=True)
-            return self._ids(said)
-        return self.tokenizer(plain_text(text))["input_ids"] or [self._beginning]
+            turns = self.tokenizer.apply_chat_template(messages_of(text), tokenize=False, add_generation_prompt=True)
+            return self._ids(turns)
+        return self.tokenizer(plain_text(text))["input_ids"] or [self._start_id]
 
     def _response(self, text: str) -> list[int]:
         return [*self._ids(text), self.tokenizer.eos_token_id][: self.max_response_tokens]
 
     def _encode_pairs(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
-        told = {"truncation": "only_first", "max_length": self.max_tokens} if self.max_tokens else {}
-        self.tokenizer.truncation_side = "left"  # not kept where a tokenizer is saved
-        shortened = [self._beginning_of(response) for response in responses]
-        encoded = self.tokenizer([plain_text(prompt) for prompt in prompts], shortened, **told)
-        rows = encoded["input_ids"]  # to nothing, the response is what closes it
+        truncation = {"truncation": "only_first", "max_length": self.max_tokens} if self.max_tokens else {}
+        self.tokenizer.truncation_side = "left"  # saved tokenizers forget it
+        shortened = [self._cut_response(response) for response in responses]
+        encoded = self.tokenizer([plain_text(prompt) for prompt in prompts], shortened, **truncation)
+        rows = encoded["input_ids"]  # an empty response starts at the token that closes the pair
         starts = [_first(1, encoded.sequence_ids(row), default=len(ids) - 1) for row, ids in enumerate(rows)]
         return sequences_from_rows(rows, starts, self.pad_id)
 
-    def _beginning_of(self, response: str) -> str:
-        """A response of a pair, cut so that it fits behind one token: no tokenizer cuts a prompt to nothing."""
-        most = self.max_response_tokens
+    def _cut_response(self, response: str) -> str:
+        """The beginning of a response that leaves room for one token of the prompt, since no tokenizer cuts all."""
+        limit = self.max_response_tokens
         if self.max_tokens:
-            most = min(most, self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True) - 1)
-        found = self.tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return response[: found[most - 1][1]] if len(found) > most else response
+            limit = min(limit, self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True) - 1)
+        offsets = self.tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return response[: offsets[limit - 1][1]] if len(offsets) > limit else response
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     @property
-    def _beginning(self) -> int:
-        """What stands before a response to nothing: a model needs one token to predict the first from."""
+    def _start_id(self) -> int:
+        """The token before a response to an empty prompt: a model predicts the first token from it."""
         tokenizer = self.tokenizer
         return tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
 
 
-def _first(wanted: int, values: Sequence[int | None], default: int) -> int:
-    return values.index(wanted) if wanted in values else default
+def _first(value: int, values: Sequence[int | None], default: int) -> int:
+    return values.index(value) if value in values else default
 
 
 @dataclass(frozen=True)
 class Responses:
-    """Responses of a policy, for anyone to score.
+    """Responses of a policy, for scorers.
 
     Attributes:
-        prompts: what each answers. Length B.
+        prompts: the prompt of each response. Length B.
         sequences: token ids of the policy that wrote them, on the CPU. Length B.
         prompt_format: prompt format of that policy.
         log_prob_B: log-probability of each response under that policy, nats; None if it was not recorded. Shape: (B,).
@@ -199,8 +198,8 @@ class Responses:
 
     @classmethod
     def of_prompts(cls, prompts: Sequence[str], sequences: Sequences, prompt_format: PromptFormat) -> Responses:
-        """Responses of which those to one prompt stand side by side, equally many to each."""
-        each = len(sequences) // max(1, len(prompts))
+        """The same number of responses for each prompt, those of one prompt side by side."""
+        count = len(sequences) // max(1, len(prompts))
         return cls(
-            [prompt for prompt in prompts for _ in range(each)], sequences.to(torch.device("cpu")), prompt_format
+            [prompt for prompt in prompts for _ in range(count)], sequences.to(torch.device("cpu")), prompt_format
         )

@@ -1,4 +1,4 @@
-"""A reward model with its units: raw logits made into gold standard deviations above the initial policy.
+"""A reward model with its units, which turn raw logits into gold standard deviations above the initial policy.
 
 Axis letters: B sequences.
 """
@@ -30,17 +30,17 @@ from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, rows_by_prompt, unique
 
 _SHARED_PROMPT = 64
-"""Responses to one prompt from which on it pays to read the prompt once instead of with every response."""
+"""Smallest number of responses to one prompt for which reading the prompt once is faster."""
 
 
 @dataclass(frozen=True)
 class RewardModel:
-    """A sequence classifier with one label, and the scale on which its scores are read.
+    """A sequence classifier with one label, and the units of its scores.
 
     Attributes:
-        model: the reward is the only logit.
+        model: the reward is its only logit.
         centre: mean raw score of the initial policy's responses.
-        scale: what turns raw scores into gold standard deviations: score = scale * (raw - centre).
+        scale: gold standard deviations per unit of the raw score: score = scale * (raw - centre).
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -60,39 +60,39 @@ class RewardModel:
 
     @torch.inference_mode()
     def raw_scores(self, sequences: Sequences) -> Tensor:
-        """The logits, identical sequences scored once. Shape: (B,), float32, on the CPU."""
+        """The logits; identical sequences are scored once. Shape: (B,), float32, on the CPU."""
         self.model.eval()
         distinct, inverse = unique(sequences)
         scores = torch.empty(len(distinct), dtype=torch.float32)
-        alone = []
-        with _looking_past_padding(self.model, distinct) as pad_id:
+        separate = []
+        with _padding_token(self.model, distinct) as pad_id:
             padded = _padded(distinct, pad_id)
-            says_something_B = (padded.response_mask_BR & (padded.response_ids_BR != pad_id)).any(1)
+            has_words_B = (padded.response_mask_BR & (padded.response_ids_BR != pad_id)).any(1)
             for rows in rows_by_prompt(padded):
-                shared = rows[says_something_B[rows]] if self.is_causal else rows[:0]
+                shared = rows[has_words_B[rows]] if self.is_causal else rows[:0]
                 if len(shared) >= _SHARED_PROMPT:
                     scores[shared] = self._score_one_prompt(padded.select(shared))
-                    rows = rows[~says_something_B[rows]]  # their score stands at the prompt
-                alone.append(rows)
-            rows = torch.cat(alone)
+                    rows = rows[~has_words_B[rows]]  # their score is at the last token of the prompt
+                separate.append(rows)
+            rows = torch.cat(separate)
             for index, batch in (
                 batches_by_length(padded.select(rows), inference_batch(self.model.device)) if len(rows) else ()
             ):
-                told = inputs(batch.to(self.model.device), self.model.config, self.is_causal)
-                scores[rows[index]] = self.model(**told).logits.squeeze(-1).float().cpu()
+                model_inputs = inputs(batch.to(self.model.device), self.model.config, self.is_causal)
+                scores[rows[index]] = self.model(**model_inputs).logits.squeeze(-1).float().cpu()
         return scores[inverse]
 
     def rate(self, responses: Responses) -> NDArray[np.float64]:
-        """Scores of responses whose ids this model shares with the policy, gold standard deviations. Shape: (B,)."""
+        """Scores of responses of a policy with the same token ids, gold standard deviations. Shape: (B,)."""
         return self.scores(responses.sequences)
 
     @cached_property
     def is_causal(self) -> bool:
-        """Whether the model looks back only (a decoder); an encoder must be told what is padding."""
+        """Whether the model is a decoder; an encoder needs an attention mask."""
         return is_causal(self.model)
 
     def _score_one_prompt(self, sequences: Sequences) -> Tensor:
-        """Raw scores of many responses to one prompt, which is read once and then looked at through the cache."""
+        """Raw scores of many responses to one prompt, which is read once into the cache."""
         scores = torch.empty(len(sequences), dtype=torch.float32)
         start = int(sequences.starts_B[0])
         prompt_1T = sequences.ids_BT[:1, :start].to(self.model.device)
@@ -112,11 +112,11 @@ class RewardModel:
         return self.scale * (raw_B - self.centre)
 
     def with_units(self, centre: float, scale: float) -> RewardModel:
-        """The same model, read on another scale."""
+        """The same model with other units."""
         return replace(self, centre=float(centre), scale=float(scale))
 
     def save(self, folder: Path, prompt_format: PromptFormat) -> None:
-        """Write a Hugging Face folder (safetensors); units and the longest response stand in its config.json."""
+        """Write a Hugging Face folder (safetensors) whose config.json has the units and the longest response."""
         self.model.config.reward_centre, self.model.config.reward_scale = self.centre, self.scale
         self.model.config.max_response_tokens = prompt_format.max_response_tokens
         self.model.config.max_tokens = prompt_format.max_tokens
@@ -125,44 +125,44 @@ class RewardModel:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> RewardModel:
-        """Read what `save` wrote, or any one-label classifier (then in its own raw units)."""
+        """Load a folder that `save` wrote, or any classifier with one label, then in raw units."""
         model = AutoModelForSequenceClassification.from_pretrained(folder).to(device).eval()
         return cls(model, getattr(model.config, "reward_centre", 0.0), getattr(model.config, "reward_scale", 1.0))
 
 
 def is_causal(model: PreTrainedModel) -> bool:
-    """Whether a model looks back only (a decoder); an encoder must be told what is padding."""
+    """Whether a model is a decoder; an encoder needs an attention mask."""
     return "past_key_values" in inspect.signature(model.forward).parameters
 
 
 def inputs(batch: Sequences, config: PretrainedConfig, is_causal: bool) -> dict[str, Any]:
-    """What a model is called with to read sequences, on their device."""
+    """Arguments with which a reward model reads sequences, on their device."""
     if is_causal:
         return {"input_ids": batch.ids_BT, "use_cache": False}
-    place_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
-    is_token_BT = place_T < batch.ends_B[:, None]
-    told = {"input_ids": batch.ids_BT, "attention_mask": is_token_BT.long()}
-    if getattr(config, "type_vocab_size", 0) > 1:  # as its tokenizer tells a pair's texts apart
-        told["token_type_ids"] = (is_token_BT & (place_T >= batch.starts_B[:, None])).long()
-    return told
+    position_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
+    is_token_BT = position_T < batch.ends_B[:, None]
+    model_inputs = {"input_ids": batch.ids_BT, "attention_mask": is_token_BT.long()}
+    if getattr(config, "type_vocab_size", 0) > 1:  # as tokenizers mark the second text of a pair
+        model_inputs["token_type_ids"] = (is_token_BT & (position_T >= batch.starts_B[:, None])).long()
+    return model_inputs
 
 
 @contextmanager
-def _looking_past_padding(model: PreTrainedModel, sequences: Sequences) -> Iterator[int]:
-    """The token to pad with, so that a decoder's head finds in a batch the token that it finds in each row alone.
+def _padding_token(model: PreTrainedModel, sequences: Sequences) -> Iterator[int]:
+    """The padding token with which a decoder's head reads the same token in a batch as in each row alone.
 
-    It takes the last that is not the configuration's padding. Where that names none it takes the very last: then any
-    token serves as padding, for as long as this lasts, with which no sequence ends.
+    The head reads the last token that is not the configuration's padding. Without padding in the configuration it reads
+    the last token; inside this context a token that ends no sequence then serves as padding.
     """
     config = model.config.get_text_config()
-    named = config.pad_token_id
-    if named is None:
+    original = config.pad_token_id
+    if original is None:
         last = set(sequences.ids_BT.gather(1, sequences.ends_B[:, None] - 1).flatten().tolist())
         config.pad_token_id = next(token for token in range(len(last) + 1) if token not in last)
     try:
         yield config.pad_token_id
     finally:
-        config.pad_token_id = named
+        config.pad_token_id = original
 
 
 def _padded(sequences: Sequences, pad_id: int) -> Sequences:
@@ -171,7 +171,7 @@ def _padded(sequences: Sequences, pad_id: int) -> Sequences:
 
 
 def content_hash(model: PreTrainedModel) -> str:
-    """SHA-256 over names and values of all weights: two models agree exactly if and only if these agree."""
+    """SHA-256 of the names and values of all weights; equal if and only if two models are equal."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

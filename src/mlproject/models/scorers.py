@@ -1,13 +1,11 @@
-"""Scorers: whatever gives a response a number, be it a reward model or a function of somebody's own.
+"""Scorers: reward models and functions that give responses numbers.
 
-Axis letters: B responses.
+Axis letters: B responses, U unique responses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -18,32 +16,32 @@ from transformers import AutoTokenizer
 
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import prompt_format_of
+from mlproject.models.functions import ScoreFunction, describe
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 
 Array = NDArray[np.float64]
-ScoreFunction = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 
 class Scorer(Protocol):
-    """Rates responses."""
+    """Anything that scores responses."""
 
     def rate(self, responses: Responses) -> Array:
         """Scores in gold standard deviations above the initial policy. Shape: (B,)."""
         ...
 
     def with_units(self, centre: float, scale: float) -> Self:
-        """The same, read on another scale: score = scale * (raw - centre)."""
+        """The same scorer with other units: score = scale * (raw - centre)."""
         ...
 
 
 @dataclass(frozen=True)
 class TextRewardModel:
-    """A reward model with a tokenizer of its own: it reads the texts of responses, not the policy's ids.
+    """A reward model with its own tokenizer: it reads the texts of responses, not the policy's token ids.
 
     Attributes:
-        reward_model: with its units.
-        prompt_format: its own.
+        reward_model: the model with its units.
+        prompt_format: prompt format of the model.
     """
 
     reward_model: RewardModel
@@ -54,18 +52,19 @@ class TextRewardModel:
         return self.reward_model.scores(self.prompt_format.encode(responses.prompts, responses.texts))
 
     def with_units(self, centre: float, scale: float) -> TextRewardModel:
-        """The same, read on another scale."""
+        """The same scorer with other units."""
         return replace(self, reward_model=self.reward_model.with_units(centre, scale))
 
 
 @dataclass(frozen=True)
 class FunctionScorer:
-    """A Python function of prompts and responses: a programmatic check, a judge, a client of somebody's service.
+    """A Python function of prompts and responses: a programmatic check, a judge, a client of a service.
 
     Attributes:
-        name: `package.module:function`, for messages.
+        name: `package.module:function`, for error messages.
         function: (prompts, responses) -> one number each.
-        centre, scale: score = scale * (raw - centre).
+        centre: raw score that counts as 0.
+        scale: gold standard deviations per unit of the raw score.
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -86,68 +85,46 @@ class FunctionScorer:
     scale: float = 1.0
 
     def rate(self, responses: Responses) -> Array:
-        """Scores in gold standard deviations above the initial policy, equal responses scored once. Shape: (B,).
+        """Scores in gold standard deviations above the initial policy; equal responses are scored once. Shape: (B,).
 
         Raises:
-            UserError: where the function fails, or does not return one finite number for each response.
+            UserError: if the function fails, or does not return one finite number per response.
         """
         pairs = list(zip(responses.prompts, responses.texts, strict=True))
         distinct = list(dict.fromkeys(pairs))
         try:
-            said = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
+            values = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
         except Exception as error:
-            raise UserError(f"{self.name}: failed ({_one_line(error)}); mend the function") from error
+            raise UserError(f"{self.name}: must not fail ({describe(error)}). Fix the function.") from error
         try:
-            raw_D = np.asarray(said, dtype=np.float64)
+            raw_U = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError):
-            raise UserError(f"{self.name}: returned a {type(said).__name__}; return one number a response") from None
-        if raw_D.shape != (len(distinct),) or not np.isfinite(raw_D).all():
-            got = f"shape {raw_D.shape}" if raw_D.shape != (len(distinct),) else "nan or infinity"
-            raise UserError(f"{self.name}: returned {got} for {len(distinct)} responses; return one finite number each")
-        score_of = dict(zip(distinct, self.scale * (raw_D - self.centre), strict=True))
+            raise UserError(
+                f"{self.name}: must return one number per response, not {type(values).__name__}. Fix the function."
+            ) from None
+        if raw_U.shape != (len(distinct),) or not np.isfinite(raw_U).all():
+            problem = f"an array of shape {raw_U.shape}" if raw_U.shape != (len(distinct),) else "nan or infinity"
+            raise UserError(
+                f"{self.name}: must return one finite number for each of {len(distinct)} responses, not {problem}. "
+                "Fix the function."
+            )
+        score_of = dict(zip(distinct, self.scale * (raw_U - self.centre), strict=True))
         return np.array([score_of[pair] for pair in pairs])
 
     def with_units(self, centre: float, scale: float) -> FunctionScorer:
-        """The same, read on another scale."""
+        """The same scorer with other units."""
         return replace(self, centre=float(centre), scale=float(scale))
-
-
-def _one_line(error: Exception) -> str:
-    """Kind of an exception and what it says, cut to one line."""
-    said = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def load_function(name: str) -> ScoreFunction:
-    """Import `package.module:function`.
-
-    Raises:
-        UserError: where there is none of that name; one line says what is missing.
-    """
-    module, _, attribute = name.partition(":")
-    try:
-        imported = import_module(module)
-    except Exception as error:
-        raise UserError(
-            f"{name}: cannot be imported ({_one_line(error)}); give package.module:function on the path"
-        ) from None
-    if not hasattr(imported, attribute):
-        raise UserError(f"{name}: {module} has no {attribute}; give package.module:function") from None
-    found = getattr(imported, attribute)
-    if not callable(found):
-        raise UserError(f"{name}: is a {type(found).__name__}; give a function of (prompts, responses)")
-    return found
 
 
 def load_reward_model(
     folder: Path, policy: PromptFormat, device: torch.device | str = "cpu"
 ) -> RewardModel | TextRewardModel:
-    """Read a reward model, which reads the policy's ids where its tokenizer is the policy's, and texts otherwise.
+    """Load a reward model. It reads the policy's token ids if the two share a tokenizer, otherwise texts.
 
     Args:
-        folder: in Hugging Face's form.
-        policy: how the policy reads whose responses are rated.
-        device: where it goes.
+        folder: a Hugging Face folder.
+        policy: prompt format of the policy whose responses are scored.
+        device: device of the model.
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -157,7 +134,7 @@ def load_reward_model(
         'RewardModel'
     """
     reward_model = RewardModel.load(folder, device)
-    own = prompt_format_of(AutoTokenizer.from_pretrained(folder), reward_model.model)
-    if getattr(reward_model.model.config, "reads_texts", False) or not own.is_like(policy):
-        return TextRewardModel(reward_model, own)
+    prompt_format = prompt_format_of(AutoTokenizer.from_pretrained(folder), reward_model.model)
+    if getattr(reward_model.model.config, "reads_texts", False) or not prompt_format.shares_ids(policy):
+        return TextRewardModel(reward_model, prompt_format)
     return reward_model

@@ -1,10 +1,10 @@
 """Prompts and responses as token ids.
 
 A sequence is a prompt, a response and padding: in the embedded world `prompt <sep> response <eos> <pad> ...`, which is
-encoded here (`reader` knows the other layouts). Padding stands on the right only, so a causal model needs no attention
-mask: nothing before the end of a response looks at the padding behind it.
+encoded here; `prompt_format` has the other layouts. Padding is on the right only, so a causal model needs no attention
+mask: no token of a response attends to the padding after it.
 
-Axis letters: B sequences, P prompts, T tokens of a sequence, R tokens of a response.
+Axis letters: B sequences, P prompts, T tokens of a sequence, R tokens of a response, U unique sequences.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from transformers import PreTrainedTokenizerFast
 
 @dataclass(frozen=True)
 class Prompts:
-    """Tokenized prompts, each closed by the separator.
+    """Tokenized prompts, each up to the first token of a response.
 
     Attributes:
-        ids_PT: padded on the right. Shape: (P, T).
-        lengths_P: tokens of each prompt, separator included. Shape: (P,).
+        ids_PT: token ids, padded on the right. Shape: (P, T).
+        lengths_P: number of tokens of each prompt. Shape: (P,).
     """
 
     ids_PT: Tensor
@@ -49,9 +49,9 @@ class Sequences:
     """Prompts with their responses.
 
     Attributes:
-        ids_BT: padded on the right. Shape: (B, T).
+        ids_BT: token ids, padded on the right. Shape: (B, T).
         starts_B: index of the first response token. Shape: (B,).
-        ends_B: index one past the last response token (end-of-sequence included where there is one). Shape: (B,).
+        ends_B: index one past the last response token, end-of-sequence included. Shape: (B,).
     """
 
     ids_BT: Tensor
@@ -67,7 +67,7 @@ class Sequences:
 
     @property
     def response_positions_BR(self) -> Tensor:
-        """Index of every response token in `ids_BT`; positions past the end repeat the last column. Shape: (B, R)."""
+        """Index in `ids_BT` of every response token; positions past its width repeat the last column. Shape: (B, R)."""
         offsets_R = torch.arange(int(self.response_lengths_B.max()), device=self.ids_BT.device)
         return (self.starts_B[:, None] + offsets_R).clamp(max=self.ids_BT.shape[1] - 1)
 
@@ -79,11 +79,11 @@ class Sequences:
 
     @property
     def response_ids_BR(self) -> Tensor:
-        """Response tokens; what stands where `response_mask_BR` is False means nothing. Shape: (B, R)."""
+        """Response tokens; values where `response_mask_BR` is False have no meaning. Shape: (B, R)."""
         return self.ids_BT.gather(1, self.response_positions_BR)
 
     def select(self, index: Tensor | slice) -> Sequences:
-        """Some of the sequences, with the padding that they no longer need cut off."""
+        """Some of the sequences, without padding columns that they do not need."""
         ends_B = self.ends_B[index]
         return Sequences(self.ids_BT[index, : int(ends_B.max())], self.starts_B[index], ends_B)
 
@@ -92,7 +92,7 @@ class Sequences:
 
 
 def encode_prompts(tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]) -> Prompts:
-    """Tokenize prompts and close each with the separator."""
+    """Tokenize prompts, each with the separator after it."""
     rows = [[*ids, tokenizer.sep_token_id] for ids in _encode(tokenizer, prompts)]
     return prompts_from_rows(rows, tokenizer.pad_token_id)
 
@@ -103,7 +103,7 @@ def encode(
     responses: Sequence[str],
     max_response_tokens: int,
 ) -> Sequences:
-    """Tokenize prompts with their responses; a response that leaves no room for it has no end-of-sequence."""
+    """Tokenize prompts with their responses; a response of `max_response_tokens` or more has no end-of-sequence."""
     prompt_rows = _encode(tokenizer, prompts)
     response_rows = [[*ids, tokenizer.eos_token_id][:max_response_tokens] for ids in _encode(tokenizer, responses)]
     rows = [[*p, tokenizer.sep_token_id, *r] for p, r in zip(prompt_rows, response_rows, strict=True)]
@@ -111,23 +111,23 @@ def encode(
 
 
 def prompts_from_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Prompts:
-    """Prompts from ids, one row each."""
+    """Prompts from token ids, one row each."""
     return Prompts(_pad(rows, pad_id), torch.tensor([len(row) for row in rows]))
 
 
 def sequences_from_rows(rows: Sequence[Sequence[int]], starts: Sequence[int], pad_id: int) -> Sequences:
-    """Sequences from ids, one row each, whose responses begin at `starts`."""
+    """Sequences from token ids, one row each, whose responses start at `starts`."""
     return Sequences(_pad(rows, pad_id), torch.tensor(starts), torch.tensor([len(row) for row in rows]))
 
 
 def join(prompts: Prompts, response_ids_BR: Tensor, response_lengths_B: Tensor, pad_id: int) -> Sequences:
-    """Put responses behind their prompts, row by row.
+    """Append responses to their prompts.
 
     Args:
         prompts: one per response. Length B.
-        response_ids_BR: padded on the right. Shape: (B, R).
-        response_lengths_B: tokens of each response. Shape: (B,).
-        pad_id: of the tokenizer.
+        response_ids_BR: token ids of the responses, padded on the right. Shape: (B, R).
+        response_lengths_B: number of tokens of each response. Shape: (B,).
+        pad_id: id of the padding token.
     """
     ends_B = prompts.lengths_P + response_lengths_B
     ids_BT = torch.full((len(prompts), int(ends_B.max())), pad_id, device=response_ids_BR.device)
@@ -147,32 +147,32 @@ def decode_responses(tokenizer: PreTrainedTokenizerFast, sequences: Sequences) -
 
 
 def concatenate(parts: Sequence[Sequences], pad_id: int) -> Sequences:
-    """Several batches as one."""
+    """Several batches of sequences as one."""
     width = max(part.ids_BT.shape[1] for part in parts)
     padded = [torch.nn.functional.pad(p.ids_BT, (0, width - p.ids_BT.shape[1]), value=pad_id) for p in parts]
     return Sequences(torch.cat(padded), torch.cat([p.starts_B for p in parts]), torch.cat([p.ends_B for p in parts]))
 
 
 def unique(sequences: Sequences) -> tuple[Sequences, Tensor]:
-    """Distinct sequences, and for each given one the index of its twin among them (identical samples score once)."""
+    """The unique sequences, and for each sequence its index among them. Length U; shape: (B,)."""
     keys = _row_keys(sequences.ids_BT.cpu().numpy().astype(np.int32))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return sequences.select(torch.from_numpy(first)), torch.from_numpy(inverse.reshape(-1))
 
 
 def inference_batch(device: torch.device) -> int:
-    """Sequences to read at a time: few enough on a CPU for its cache to hold them, many on a GPU to fill it."""
+    """Sequences per forward pass: few on a CPU, so that they fit its cache, and many on a GPU, to fill it."""
     return 128 if device.type == "cpu" else 4096
 
 
 def batches_by_length(sequences: Sequences, batch_size: int) -> Iterator[tuple[Tensor, Sequences]]:
-    """Batches of sequences of about equal length, each with the index of its rows: little padding is computed."""
+    """Batches of sequences of about equal length, so that there is little padding, each with the index of its rows."""
     for index in torch.argsort(sequences.ends_B, stable=True).split(batch_size):
         yield index, sequences.select(index)
 
 
 def rows_by_prompt(sequences: Sequences) -> Iterator[Tensor]:
-    """Rows of the sequences that answer the same prompt, as one index each."""
+    """Indices of the sequences with the same prompt, for each prompt."""
     longest = int(sequences.starts_B.max())
     prompts = sequences.ids_BT[:, :longest].cpu().numpy().astype(np.int32)
     prompts[np.arange(longest) >= sequences.starts_B.cpu().numpy()[:, None]] = -1
@@ -182,13 +182,13 @@ def rows_by_prompt(sequences: Sequences) -> Iterator[Tensor]:
 
 
 def _row_keys(rows: NDArray[np.int32]) -> NDArray[np.void]:
-    """Each row as one opaque value, so that numpy finds equal rows fast."""
+    """Each row as one opaque value, which numpy compares fast."""
     rows = np.ascontiguousarray(rows)
     return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
-    # straight to the Rust tokenizer: calling the Python one costs more than twice as much for short texts
+    # the Rust tokenizer directly: the Python one takes more than twice as long for short texts
     encodings = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
 

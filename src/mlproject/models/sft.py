@@ -1,4 +1,7 @@
-"""The initial policy: supervised on the world's corpus."""
+"""Supervised fine-tuning (SFT) of the initial policy on a corpus.
+
+Axis letters: B responses, R tokens of a response, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,15 @@ def train_sft(
     generator: torch.Generator,
     progress: Progress = no_progress,
 ) -> float:
-    """Supervised training on responses (prompts are read, not learned), in place.
+    """Train a policy on the responses of a corpus, in place; its prompts have no loss.
+
+    Args:
+        policy: causal language model, on the accelerator's device.
+        corpus: prompts with responses.
+        schedule: epochs, batch size, learning rate.
+        accelerator: device placement, mixed precision, processes.
+        generator: order of the responses.
+        progress: called with the finished share.
 
     Returns:
         cross-entropy per response token over the last tenth of the steps, nats.

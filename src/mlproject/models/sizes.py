@@ -1,4 +1,4 @@
-"""The ladder of named model sizes. Free of torch, so that the command line can name them at once."""
+"""The ladder: named model sizes. Free of torch, so that the command line can list them at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Size:
-    """A transformer of the ladder.
+    """Shape of a GPT-NeoX model.
 
     Attributes:
-        layers, width, heads: of a GPT-NeoX stack; the feed-forward layer is four times as wide.
+        layers: number of layers.
+        width: hidden width; that of the feed-forward layers is four times as large.
+        heads: attention heads per layer.
     """
 
     layers: int
@@ -18,14 +20,14 @@ class Size:
     heads: int
 
     def learning_rate(self, at_width_64: float) -> float:
-        """Adam learning rate for this width: small models take larger steps, in inverse proportion to the width."""
+        """Learning rate of Adam for this width, in inverse proportion to it."""
         return at_width_64 * 64 / self.width
 
     @property
     def reward_model_parameters(self) -> int:
-        """Parameters of a reward model without embeddings: `rm_params`."""
+        """Number of parameters of a reward model without embeddings: `rm_params`."""
         per_layer = 12 * self.width**2 + 13 * self.width  # attention, feed-forward, biases, two layer norms
-        return self.layers * per_layer + 3 * self.width  # and the last layer norm with the head
+        return self.layers * per_layer + 3 * self.width  # the last layer norm and the head
 
 
 SIZES: dict[str, Size] = {
@@ -45,12 +47,12 @@ SIZES: dict[str, Size] = {
     "302m": Size(layers=24, width=1024, heads=16),  # of Pythia-410m
     "806m": Size(layers=16, width=2048, heads=8),  # of Pythia-1b
 }
-"""Every size serves reward models. Names say the number of parameters without embeddings."""
+"""Sizes of reward models. Names give the number of parameters without embeddings."""
 
 POLICY_SIZES: tuple[str, ...] = ("25k", "100k", "400k", "1m", "3m", "7m", "19m", "85m", "302m", "806m")
-"""Sizes that learn to write: below these the supervised policy does not reach readable English."""
+"""Sizes of policies: smaller ones do not learn readable English."""
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether a name means somebody's model, not a size of the ladder: a path, or `OWNER/NAME` on the hub."""
+    """Whether a name is a checkpoint (a path, or OWNER/NAME on the hub) and not a size of the ladder."""
     return "/" in name or "\\" in name

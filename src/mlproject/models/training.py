@@ -1,8 +1,10 @@
-"""One training loop for everything that is trained on a fixed set of examples (supervised policy, reward models).
+"""The training loop for models that learn from a fixed set of examples (supervised policy, reward models).
 
-Runs under `accelerate`, so that the same code serves one CPU thread, a GPU, mixed precision, and several processes.
-However many processes share a batch and however many micro-batches they cut it into, a step follows the gradient of
-the whole batch's mean loss: each part counts by its weight, which need not be its number of examples.
+Runs under `accelerate`: on one CPU thread, a GPU, in mixed precision, and with several processes. However many
+processes and micro-batches share a batch, a step follows the gradient of the mean loss of the whole batch: each part
+counts by its weight, which need not be its number of examples.
+
+Axis letters: B examples.
 """
 
 from __future__ import annotations
@@ -28,13 +30,14 @@ _MAX_GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train.
+    """Length and learning rate of a training.
 
     Attributes:
         epochs: passes over the examples; may be a fraction.
-        batch_size: examples per step, over all processes together.
-        learning_rate: of Adam at its highest; warmed up over the first 5 % of the steps, then falling linearly to 0.
-        memory: how a step saves memory; micro-batches are parts of a process's part of a batch.
+        batch_size: examples per step, over all processes.
+        learning_rate: maximum of Adam's learning rate, which rises linearly over the first 5 % of the steps and then
+            falls linearly to 0.
+        memory: how a step saves memory; a process splits its part of a batch into micro-batches.
     """
 
     epochs: float
@@ -43,6 +46,7 @@ class Schedule:
     memory: MemoryOptions = field(default_factory=MemoryOptions)
 
     def steps(self, examples: int) -> int:
+        """Number of steps for a number of examples."""
         return max(1, round(self.epochs * examples / self.batch_size))
 
 
@@ -80,8 +84,8 @@ def training_steps(
 ) -> Iterator[TrainingStep]:
     """Minimise a loss over a fixed set of examples, in place, and yield after each gradient step.
 
-    Between two steps the caller may evaluate, save or stop: modes of the model and the random state of dropout are the
-    training's own at each step. When the iterator is exhausted or closed the model is in eval mode.
+    Between two steps the caller may evaluate, save or stop: each step sets the mode of the model and draws dropout from
+    its own random stream. When the iterator is exhausted or closed, the model is in eval mode.
 
     Args:
         model: trained in place, on the accelerator's device.
@@ -197,11 +201,11 @@ class _RandomStream:
 
 
 def bucketed_batches(lengths_B: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of example indices: an example at most once per pass, neighbours in length together.
+    """Endless batches of example indices, of examples of similar length, each example at most once per pass.
 
-    Each pass is shuffled, cut into buckets of 16 batches, sorted by length inside a bucket and cut into batches, which
-    are shuffled again: little padding, and no order by length over the pass. A pass leaves out the few random examples
-    that would not fill a batch.
+    Each pass is shuffled, split into buckets of 16 batches, sorted by length inside a bucket and split into batches,
+    which are shuffled again: there is little padding, and no order by length over the pass. A pass skips the few random
+    examples that would not fill a batch.
     """
     batch_size = min(batch_size, len(lengths_B))
     while True:

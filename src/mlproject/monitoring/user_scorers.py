@@ -14,10 +14,11 @@ from transformers import PreTrainedModel
 
 from mlproject.curve import Array
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import inspect_reward_model
+from mlproject.models.functions import ScoreFunction
+from mlproject.models.inspection import inspect_reward_model
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, ScoreFunction, Scorer, load_reward_model
+from mlproject.models.scorers import FunctionScorer, Scorer, load_reward_model
 from mlproject.preferences.calibration import calibration_scale
 
 ScorerLike: TypeAlias = Scorer | PreTrainedModel | ScoreFunction | str | Path

@@ -1,4 +1,4 @@
-"""Calibrates a reward model to gold's scale and measures how well it agrees with gold."""
+"""Calibrates a reward model to gold's scale and measures how well the two agree."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mlproject.preferences.comparisons import EncodedComparisons, encode_compari
 from mlproject.preferences.metrics import pairwise_metrics
 
 
-def score_margins(raw: RewardModel, pairs: EncodedComparisons) -> NDArray[np.float64]:
-    """Raw score of response a minus that of b. Shape: (B,)."""
-    return raw.scores(pairs.a) - raw.scores(pairs.b)
+def score_margins(model: RewardModel, pairs: EncodedComparisons) -> NDArray[np.float64]:
+    """Score of response a minus that of response b, in the model's units. Shape: (B,)."""
+    return model.scores(pairs.a) - model.scores(pairs.b)
 
 
 def label_agreement(margin_B: NDArray[np.float64], labelled: EncodedComparisons) -> dict[str, float]:
-    """Accuracy and loss (nats per comparison) of raw margins against labels."""
+    """Accuracy and loss (nats per comparison) of score margins against labels."""
     against_labels = pairwise_metrics(margin_B, labelled.prefers_a_B)
     return {Metric.RM_VAL_ACCURACY: against_labels["accuracy"], Metric.RM_VAL_LOSS: against_labels["loss"]}
 
@@ -30,11 +30,11 @@ def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel
     """Centre and scale a reward model on pairs of responses with gold scores.
 
     Args:
-        raw: a reward model in its own units.
-        pairs: with gold scores, in gold standard deviations.
+        raw: the model in its own units.
+        pairs: comparisons whose margins are known, in gold standard deviations.
 
     Returns:
-        the model in gold standard deviations, and its agreement with gold on the pairs (`rm/val_accuracy`, ...).
+        the model in gold standard deviations, and metrics of its agreement with gold on the pairs.
     """
     raw_a_B, raw_b_B = raw.scores(pairs.a), raw.scores(pairs.b)
     margin_B = raw_a_B - raw_b_B
@@ -49,7 +49,7 @@ def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel
 
 
 def load_unit_pairs(run: Run, prompt_format: PromptFormat) -> EncodedComparisons:
-    """The pairs on which the units of gold were measured, encoded for a reward model; ties are left out."""
+    """The pairs that determined the units of an imported gold RM, without ties, in a reward model's prompt format."""
     pairs = pd.read_parquet(run.input(Role.GOLD_RM) / Artifact.PAIRS)
     pairs = pairs[pairs.score_a != pairs.score_b].reset_index(drop=True)
     pairs["prefers_a"] = pairs.score_a > pairs.score_b

@@ -13,9 +13,10 @@ from accelerate.state import AcceleratorState
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from mlproject.errors import UserError, first_line
+from mlproject.models.functions import load_function
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function, load_reward_model
+from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_reward_model
 from mlproject.names import Artifact, Role
 from mlproject.pipeline.step import Run
 from mlproject.worlds import WORLDS, World

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from mlproject.config.schema import Config
-from mlproject.models.checkpoints import inspect_checkpoint, load_with_reward_head, prompt_format_of
+from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
 from mlproject.models.gold_source import GoldSource
 from mlproject.models.init import new_reward_model
+from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import inspect_checkpoint, rm_parameters
+from mlproject.models.inspection import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
 from mlproject.names import RolePrefix
 from mlproject.optimization import METHODS

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError, first_line
-from mlproject.models.checkpoints import inspect_checkpoint
+from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.search.law_pruner import LawPruner

@@ -1,8 +1,8 @@
-"""Words of a text in any script, for counting.
+"""Splits a text in any script into words and marks, for counting.
 
-A word is a run of letters, digits and the marks that belong to them; an apostrophe or hyphen inside it stays. Scripts
-that put no spaces between words (Chinese, Japanese) give a token for each character. Any other sign is a token of its
-own, a run of the same sign (`...`, `##`) a single one.
+A word is a run of letters, digits and their combining marks; an apostrophe or hyphen inside it belongs to it. In
+scripts without spaces between words (Chinese, Japanese) each character is a token. Any other character is a token of
+its own; a run of the same character (`...`, `##`) is one token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ASCII = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*|([^\w\s]|_)\1*")
 
 
 def split_words(text: str) -> list[str]:
-    """Words and punctuation marks in order, in compatible normal form (NFKC) and without case."""
+    """The tokens of a text in order: words and marks, in compatibility normal form (NFKC) and without case."""
     if text.isascii():
         return [match.group() for match in _ASCII.finditer(text.replace("`", "'").lower())]
     plain = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).translate(_HYPHENS).casefold()
@@ -28,7 +28,7 @@ def split_words(text: str) -> list[str]:
 
 
 def is_word(token: str) -> bool:
-    """Whether a token is a word rather than a punctuation mark or another sign."""
+    """Whether a token is a word and not a mark."""
     return token[0].isalnum()
 
 

@@ -1,4 +1,4 @@
-"""Kind `comparisons`, of a user's own: labelled by whoever preferred one response, not by the gold RM."""
+"""Kind `comparisons`, imported: a user's preferences, which the gold RM did not label."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from mlproject.pipeline.loading import load_prompt_format, numpy_generator
 from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import comparisons_from_preferences
 from mlproject.worlds.files.snapshot import path_and_digest, train_preferences
-from mlproject.worlds.files.spec import READ_OPTIONS
+from mlproject.worlds.files.spec import READ_OPTIONS, ReadOptions
 from mlproject.worlds.files.world import Files
 
 
 def external_comparisons(config: Config, policy: Step) -> Step:
-    """The step that takes over comparisons; the prompts that curves and audit hold out are left out of them."""
-    about = path_and_digest(config.preferences)
+    """The step that imports comparisons, without those whose prompts are held out for curves or audit."""
+    source = path_and_digest(config.preferences)
     return Step(
         name="comparisons of your own",
         kind=Kind.COMPARISONS,
         version=1,
         params={
             **config.select("world", *READ_OPTIONS, "n_comparisons", "label_noise"),
-            "preferences_path": about["path"],
-            "preferences_sha256": about["sha256"],
+            "preferences_path": source["path"],
+            "preferences_sha256": source["sha256"],
             "labels": "given",
         },
         inputs={Role.INITIAL_POLICY: policy},
@@ -32,19 +32,20 @@ def external_comparisons(config: Config, policy: Step) -> Step:
 
 
 def import_preferences(run: Run) -> None:
-    """Artifacts: `comparisons.parquet`, one row per comparison; its scores are unknown (nan).
+    """Artifacts: `comparisons.parquet`, one row per comparison, with unknown scores (nan).
 
-    A tenth of the prompts is held out; which response stands first is a coin's choice.
+    A tenth of the prompts is held out; the order of the two responses is random.
     """
     p = run.params
     world = Files.load(run.input(Role.INITIAL_POLICY) / Artifact.PROMPTS)
-    kept, skipped = train_preferences(p, p["preferences_path"], world, load_prompt_format(run, world).cut)
+    cut = load_prompt_format(run, world).cut
+    usable, skipped = train_preferences(ReadOptions.of(p), p["preferences_path"], world, cut)
     rng = numpy_generator("own comparisons", p["world_seed"])
-    chosen = [kept[i] for i in rng.permutation(len(kept))[: p["n_comparisons"]]]
+    drawn = [usable[i] for i in rng.permutation(len(usable))[: p["n_comparisons"]]]
     table = comparisons_from_preferences(
-        [preference.prompt for preference in chosen],
-        [preference.chosen for preference in chosen],
-        [preference.rejected for preference in chosen],
+        [preference.prompt for preference in drawn],
+        [preference.chosen for preference in drawn],
+        [preference.rejected for preference in drawn],
         held_out=HELD_OUT,
         label_noise=p["label_noise"],
         rng=rng,

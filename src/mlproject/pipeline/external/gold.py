@@ -1,7 +1,7 @@
-"""Kind `gold-rm`, of a user's own: a reward model, a function of theirs, or (where they have neither) a test RM.
+"""Kind `gold-rm`, imported: a user's reward model or function, or a test RM if there is neither.
 
-A test RM learns from comparisons that the proxies never see (Bai et al. 2022, section 4.2). It is no ground truth: it
-can be fooled where the proxies are, only less; the tag `mlproject.gold` says on every run what plays gold.
+A test RM is trained on comparisons that the proxies never see (Bai et al. 2022, section 4.2). It is no ground truth: it
+shares some of the proxies' errors. The tag `mlproject.gold` says on every run what plays gold.
 """
 
 from __future__ import annotations
@@ -17,17 +17,14 @@ import torch
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import (
-    inspect_checkpoint,
-    inspect_reward_model,
-    load_reward_checkpoint,
-    prompt_format_of,
-)
+from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
+from mlproject.models.functions import load_function
 from mlproject.models.generation import sample_responses
 from mlproject.models.gold_source import GoldSource
+from mlproject.models.inspection import inspect_checkpoint, inspect_reward_model
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_function
+from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
@@ -42,16 +39,16 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.step import Run, Step
 
 UNIT_PAIRS = 1024
-"""Training prompts on which units are measured, two responses each."""
+"""Training prompts whose responses, two each, determine centre and scale."""
 
 
 def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> Step:
-    """The step that takes over a scorer and measures its units.
+    """The step that imports a scorer and measures its units: centre and scale of its scores.
 
     Args:
-        config: its option `gold` names the scorer.
-        policy: the initial policy, whose responses give the units.
-        test_rm: plays gold where the option says none.
+        config: the study's configuration; its option `gold` names the scorer.
+        policy: the initial policy, whose responses determine the units.
+        test_rm: the reward model that plays gold when gold=none.
 
     Raises:
         UserError: for a checkpoint that is no reward model.
@@ -60,16 +57,16 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
     rm_params: object = 0
     source = config.gold_source
     if source.is_test_rm:
-        assert test_rm is not None  # it is planned with it
+        assert test_rm is not None
         size, rm_params = test_rm.params["rm_size"], test_rm.inherited_params["rm_params"]
         name = f"test RM {size}"
     elif source.is_function:
         name = size = config.gold
         params["function_sha256"] = _code_digest(config.gold)
     else:
-        found = inspect_reward_model(config.gold, "gold")
-        name, size, rm_params = f"gold RM {found.name}", found.name, found.parameters
-        params |= {"gold": found.source, "gold_sha256": found.digest}
+        checkpoint = inspect_reward_model(config.gold, "gold")
+        name, size, rm_params = f"gold RM {checkpoint.name}", checkpoint.name, checkpoint.parameters
+        params |= {"gold": checkpoint.source, "gold_sha256": checkpoint.digest}
     return Step(
         name=name,
         kind=Kind.GOLD_RM,
@@ -83,8 +80,7 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
 
 
 def _code_digest(name: str) -> str:
-    """Of the file that a function stands in: another function is another gold."""
-
+    """Digest of the file that defines a function; empty if there is none."""
     load_function(name)
     file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
@@ -92,7 +88,6 @@ def _code_digest(name: str) -> str:
 
 def import_gold(run: Run) -> None:
     """Artifacts: the scorer (`model/` or `scorer.json`), `units.json` and `pairs.parquet`."""
-
     p = run.params
     world, device = open_world(run), new_accelerator().device
     prompt_format, policy = load_prompt_format(run, world), load_policy(run.input(Role.INITIAL_POLICY), device)
@@ -116,7 +111,10 @@ def import_gold(run: Run) -> None:
     raw = pairs[["score_a", "score_b"]].to_numpy()
     centre, sd = float(raw.mean()), float(raw.std())
     if sd == 0:
-        raise UserError(f"gold={p['gold']}: gives every response of the initial policy {centre:g}; it cannot be gold")
+        raise UserError(
+            f"gold={p['gold']}: must give different responses different scores, but gives each {centre:g}. "
+            "Use another gold."
+        )
     pairs[["score_a", "score_b"]] = (raw - centre) / sd
     pairs.to_parquet(run.folder / Artifact.PAIRS)
     save_scorer(scorer.with_units(centre, 1 / sd), run.folder, prompt_format)

@@ -1,75 +1,75 @@
-"""Kind `initial-policy`, of a user's own: a causal language model from a checkpoint, and the prompts of the study.
+"""Kind `initial-policy`, imported: a causal language model from a checkpoint, and the prompts of the study.
 
-A study owns what it read: model and prompts lie among the run's artifacts, whatever becomes of the files.
+Copies of model and prompts are artifacts of the run, so that a study does not depend on the user's files.
 """
 
 from __future__ import annotations
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
-from mlproject.models.checkpoints import inspect_checkpoint, load_policy_checkpoint, longest_sequence
+from mlproject.models.checkpoints import load_policy_checkpoint, longest_sequence
 from mlproject.models.init import parameter_count
+from mlproject.models.inspection import inspect_policy
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.names import Artifact, Kind, Metric, MetricPrefix
+from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Split
 from mlproject.pipeline.step import Run, Step
 from mlproject.worlds.files.snapshot import path_and_digest, take_snapshot
-from mlproject.worlds.files.spec import READ_OPTIONS
+from mlproject.worlds.files.spec import READ_OPTIONS, ReadOptions
 
 
 def external_policy(config: Config) -> Step:
-    """The step that takes over policy and prompts.
+    """The step that imports policy and prompts.
 
     Raises:
-        UserError: for a checkpoint that cannot be a policy.
+        UserError: for a checkpoint that is no causal language model.
     """
-    found = inspect_checkpoint(config.policy, "policy")
-    if found.is_reward_model:
-        raise UserError(f"policy={config.policy}: is a reward model; a policy is a causal language model")
+    checkpoint = inspect_policy(config.policy, "policy")
     name = "prompts" if config.prompts else "preferences"
     files = {f"{name}_{key}": value for key, value in path_and_digest(getattr(config, name)).items()}
     return Step(
-        name=f"initial policy {found.name}",
+        name=f"initial policy {checkpoint.name}",
         kind=Kind.INITIAL_POLICY,
         version=1,
         params={
             **config.select("world", *READ_OPTIONS),
             **files,
-            "policy_size": found.name,
-            "policy": found.source,
-            "policy_sha256": found.digest,
+            "policy_size": checkpoint.name,
+            "policy": checkpoint.source,
+            "policy_sha256": checkpoint.digest,
         },
         fn=import_policy,
     )
 
 
 def import_policy(run: Run) -> None:
-    """Artifacts: `model/`, `prompts/`, and `skipped_rows.txt` where rows were left out."""
+    """Artifacts: `model/`, `prompts/`, and `skipped_rows.txt` if rows were skipped."""
     p = run.params
-    model, tokenizer = load_policy_checkpoint(inspect_checkpoint(p["policy"], "policy"), "policy")
+    model, tokenizer = load_policy_checkpoint(inspect_policy(p["policy"], "policy"), "policy")
     prompt_format = PromptFormat(tokenizer, p["max_response_tokens"])
-    frozen = take_snapshot(p, p.get("prompts_path", ""), p.get("preferences_path", ""), prompt_format.cut)
-    counts = {split: len(frozen.world.all_prompts(split)) for split in ("train", "curve", "audit")}
-    longest = max(
-        int(prompt_format.encode_prompts(frozen.world.all_prompts(split)).lengths_P.max()) for split in counts
+    snapshot = take_snapshot(
+        ReadOptions.of(p), p.get("prompts_path", ""), p.get("preferences_path", ""), prompt_format.cut
     )
-    most = longest_sequence(model)
-    if most is not None and longest + p["max_response_tokens"] > most:
+    prompts = {split: snapshot.world.all_prompts(split) for split in (Split.TRAIN, Split.CURVE, Split.AUDIT)}
+    longest = max(int(prompt_format.encode_prompts(texts).lengths_P.max()) for texts in prompts.values())
+    limit = longest_sequence(model)
+    if limit is not None and longest + p["max_response_tokens"] > limit:
         raise UserError(
-            f"max_response_tokens={p['max_response_tokens']}: with a prompt of {longest} tokens more than the {most} "
-            f"that {p['policy_size']} can read; lower it or max_prompt_tokens={p['max_prompt_tokens']}"
+            f"max_response_tokens={p['max_response_tokens']}: must be at most {limit - longest}, since "
+            f"{p['policy_size']} reads {limit} tokens and the longest prompt has {longest}. Lower it or "
+            f"max_prompt_tokens={p['max_prompt_tokens']}."
         )
     run.log_params(
         {"policy_params": parameter_count(model), "vocabulary": len(tokenizer), "layout": prompt_format.layout}
     )
     run.log_metrics(
         {
-            **{MetricPrefix.PROMPTS + split: count for split, count in counts.items()},
-            Metric.PROMPTS_ROWS_SKIPPED: len(frozen.skipped),
-            Metric.PROMPTS_TOO_LONG: frozen.long,
+            **{MetricPrefix.PROMPTS + split: len(texts) for split, texts in prompts.items()},
+            Metric.PROMPTS_ROWS_SKIPPED: len(snapshot.skipped),
+            Metric.PROMPTS_TOO_LONG: snapshot.long,
         }
     )
-    if frozen.skipped:
-        (run.folder / Artifact.SKIPPED_ROWS).write_text("\n".join(frozen.skipped) + "\n", encoding="utf-8")
-    frozen.world.save(run.folder / Artifact.PROMPTS)
+    if snapshot.skipped:
+        (run.folder / Artifact.SKIPPED_ROWS).write_text("\n".join(snapshot.skipped) + "\n", encoding="utf-8")
+    snapshot.world.save(run.folder / Artifact.PROMPTS)
     model.save_pretrained(run.folder / Artifact.MODEL)
     tokenizer.save_pretrained(run.folder / Artifact.MODEL)

@@ -1,4 +1,4 @@
-"""Prompts of a user's own: texts or conversations, each once, in three disjoint splits."""
+"""A user's prompts: texts or conversations, without duplicates, in three disjoint splits."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ import numpy as np
 
 from mlproject.errors import UserError
 from mlproject.worlds.chat import CHAT_PREFIX
-from mlproject.worlds.files.rows import BadLines, Row, checked_text, read_rows
+from mlproject.worlds.files.rows import InvalidRows, Row, checked_text, kind_of, read_rows
 
-SPLITS = ("train", "curve", "audit")
 ROLES = ("system", "user", "assistant")
 
 
-def read_prompts(path: Path, field: str, bad: BadLines) -> list[str]:
-    """Every prompt of a file once, in order; a conversation of several turns as a JSON text.
+def read_prompts(path: Path, field: str, invalid: InvalidRows) -> list[str]:
+    """The distinct prompts of a file, in order; a conversation of several turns is a JSON text.
+
+    Args:
+        path: path of the file.
+        field: name of the field that holds a prompt.
+        invalid: collects the invalid rows.
 
     Raises:
-        UserError: where a row is wrong (unless such rows are skipped), or none is left.
+        UserError: if a row is invalid (unless such rows are skipped) or no prompt is left.
     """
     prompts: dict[str, None] = {}
-    for row in read_rows(path, "prompts", bad):
+    for row in read_rows(path, "prompts", invalid):
         try:
             prompts.setdefault(_prompt(row, field))
         except ValueError as error:
-            bad.tell(row.place, str(error))
+            invalid.report(row.place, str(error))
     if not prompts:
-        skipped = f"; {len(bad.found)} bad rows were skipped, the first: {bad.found[0]}" if bad.found else ""
-        raise UserError(f"prompts={path}: holds no prompt{skipped}")
+        raise UserError(f"prompts={path}: must contain a prompt.{invalid.summary()} Add prompts.")
     return list(prompts)
 
 
@@ -43,13 +46,13 @@ def _prompt(row: Row, field: str) -> str:
 
 
 def prompt_text(field: str, text: str) -> str:
-    """A prompt from a text: itself, unless it is a conversation that was written as JSON.
+    """A prompt from a text: the text itself, unless it is a conversation written as JSON.
 
     Raises:
-        ValueError: where it is blank, or no such conversation.
+        ValueError: if it is blank, or a conversation that is no prompt.
     """
     if not text.strip():
-        raise ValueError(f"field {field}: is empty")
+        raise ValueError(f"field {field} must not be empty")
     if not text.startswith(CHAT_PREFIX):
         return text
     try:
@@ -60,56 +63,60 @@ def prompt_text(field: str, text: str) -> str:
 
 
 def chat_prompt(field: str, messages: Any) -> str:
-    """A prompt from messages that end with the user's turn: its text where that is all, else JSON.
+    """A prompt from messages that end with the user's turn: the text of a single turn, or JSON.
 
     Raises:
-        ValueError: where they are no such conversation.
+        ValueError: if they are no such conversation.
     """
-    said = checked_messages(field, messages)
-    if said[-1]["role"] != "user":
-        raise ValueError(f"field {field}: ends with the {said[-1]['role']}'s turn; a prompt ends with the user's")
-    if len(said) == 1 and not said[0]["content"].startswith(CHAT_PREFIX):
-        return said[0]["content"]
-    return json.dumps(said, ensure_ascii=False)
+    turns = checked_messages(field, messages)
+    if turns[-1]["role"] != "user":
+        raise ValueError(f"field {field} must end with the user's turn, not with the {turns[-1]['role']}'s")
+    if len(turns) == 1 and not turns[0]["content"].startswith(CHAT_PREFIX):
+        return turns[0]["content"]
+    return json.dumps(turns, ensure_ascii=False)
 
 
 def checked_messages(field: str, messages: Any) -> list[dict[str, str]]:
-    """Messages with role and content, and nothing else.
+    """Messages with role and content only.
 
     Raises:
-        ValueError: saying which message is wrong, and how.
+        ValueError: for the first invalid message; says what is wrong with it.
     """
     if not isinstance(messages, list) or not messages:
-        raise ValueError(f"field {field}: holds no message; allowed is a list of role and content")
-    said = []
+        raise ValueError(f"field {field} must be a list of messages with role and content, and not empty")
+    turns = []
     for number, message in enumerate(messages, 1):
-        where = f"field {field}, message {number}"
+        place = f"field {field}, message {number}"
         if not isinstance(message, dict) or not {"role", "content"} <= set(message):
-            raise ValueError(f"{where}: needs role and content")
+            raise ValueError(f"{place} must have role and content")
         if message["role"] not in ROLES:
-            raise ValueError(f"{where}: has the role {message['role']!r}; allowed are {', '.join(ROLES)}")
-        if not isinstance(message["content"], str) or not message["content"].strip():
-            raise ValueError(f"{where}: has no text as its content")
-        said.append({"role": message["role"], "content": checked_text(field, message["content"])})
-    return said
+            raise ValueError(
+                f"{place} must have the role {', '.join(ROLES[:-1])} or {ROLES[-1]}, not {message['role']!r}"
+            )
+        if not isinstance(message["content"], str):
+            raise ValueError(f"{place} must have a text as content, not {kind_of(message['content'])}")
+        if not message["content"].strip():
+            raise ValueError(f"{place} must not be empty")
+        turns.append({"role": message["role"], "content": checked_text(field, message["content"])})
+    return turns
 
 
 def split_prompts(prompts: Sequence[str], seed: int, held_out: Mapping[str, int]) -> dict[str, list[str]]:
-    """Shuffle prompts and deal them out.
+    """Shuffle prompts and split them.
 
     Args:
         prompts: distinct texts.
-        seed: of the order.
-        held_out: how many `curve` and `audit` take; `train` has the rest.
+        seed: seed of the shuffle.
+        held_out: number of prompts of each held-out split; `train` gets the others.
 
     Raises:
-        UserError: where none would be left for `train`.
+        UserError: if no prompt would be left for `train`.
     """
-    taken = sum(held_out.values())
-    if len(prompts) <= taken:
-        asked = " and ".join(f"{name}_prompts={count}" for name, count in held_out.items())
+    if len(prompts) <= sum(held_out.values()):
+        options = " and ".join(f"{name}_prompts={count}" for name, count in held_out.items())
         raise UserError(
-            f"prompts: {len(prompts)} distinct ones, and {asked} leave none to train on; give more, or less"
+            f"prompts: must have more than {sum(held_out.values())} distinct prompts with {options}, but there are "
+            f"{len(prompts)}. Add prompts or hold out fewer."
         )
     order = np.random.default_rng(seed).permutation(len(prompts))
     splits, start = {}, 0
@@ -119,43 +126,46 @@ def split_prompts(prompts: Sequence[str], seed: int, held_out: Mapping[str, int]
     return {"train": [prompts[i] for i in order[start:]], **splits}
 
 
-def too_long(given: str, prompt: str, most: int) -> UserError:
-    """What a user is told of a long prompt where `long_prompts=stop`."""
+def too_long(option: str, prompt: str, limit: int) -> UserError:
+    """The error for a long prompt when `long_prompts=stop`."""
     return UserError(
-        f"{given}: one prompt has more than max_prompt_tokens={most} tokens: {prompt[:40]!r}...; "
-        "raise max_prompt_tokens, or give long_prompts=cut or skip"
+        f"{option}: each prompt must have at most max_prompt_tokens={limit} tokens, but {prompt[:40]!r}... has more. "
+        "Raise max_prompt_tokens or use long_prompts=cut or skip."
     )
 
 
 def fit_prompts(
-    prompts: Sequence[str], most: int, rule: str, cut: Callable[[str, int], str | None]
+    prompts: Sequence[str], limit: int, rule: str, cut: Callable[[str, int], str | None]
 ) -> tuple[list[str], int]:
-    """Deal with prompts that are too long for the policy.
+    """Apply `long_prompts` to prompts that are too long for the policy.
 
     Args:
         prompts: texts.
-        most: tokens that a prompt may have.
-        rule: `cut` (its end is kept), `skip` or `stop`.
-        cut: (prompt, most) -> the shortened text, or None where it is short enough.
+        limit: largest number of tokens of a prompt.
+        rule: value of `long_prompts`: `cut` (its end stays), `skip` or `stop`.
+        cut: (prompt, limit) -> the shortened text, or None if it is short enough.
 
     Returns:
-        the prompts, each once, and how many were too long.
+        the distinct prompts, and the number of prompts that were too long.
 
     Raises:
-        UserError: for a long prompt where the rule is `stop`, or where no prompt is left.
+        UserError: for a long prompt if the rule is `stop`, or if no prompt is left.
     """
-    kept: dict[str, None] = {}
+    fitting: dict[str, None] = {}
     long = 0
     for prompt in prompts:
-        shorter = cut(prompt, most)
-        if shorter is None:
-            kept.setdefault(prompt)
+        shortened = cut(prompt, limit)
+        if shortened is None:
+            fitting.setdefault(prompt)
             continue
         long += 1
         if rule == "stop":
-            raise too_long("prompts", prompt, most)
-        if rule == "cut" and shorter.strip():
-            kept.setdefault(shorter)
-    if not kept:
-        raise UserError(f"prompts: all {long} are longer than max_prompt_tokens={most}; raise it")
-    return list(kept), long
+            raise too_long("prompts", prompt, limit)
+        if rule == "cut" and shortened.strip():
+            fitting.setdefault(shortened)
+    if not fitting:
+        raise UserError(
+            f"prompts: one must have at most max_prompt_tokens={limit} tokens, but all {long} have more. "
+            "Raise max_prompt_tokens."
+        )
+    return list(fitting), long

@@ -1,32 +1,33 @@
-"""Reads a user's prompts and comparisons, deals prompts out into splits, and says what was left out."""
+"""Reads a user's prompts and comparisons, splits the prompts, and counts what was skipped or cut."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError
+from mlproject.names import Split
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts, split_prompts, too_long
-from mlproject.worlds.files.rows import BadLines
+from mlproject.worlds.files.rows import InvalidRows
+from mlproject.worlds.files.spec import ReadOptions
 from mlproject.worlds.files.world import Files
 
 Cut = Callable[[str, int], str | None]
-"""(prompt, most tokens) -> the shortened prompt, or None where it is short enough."""
+"""(prompt, largest number of tokens) -> the shortened prompt, or None if it is short enough."""
 
 
 @dataclass(frozen=True)
 class PromptSnapshot:
-    """What a study keeps of a user's files.
+    """The prompts of a user's files, as a study keeps them.
 
     Attributes:
         world: prompts by split.
-        skipped: a line for every row left out.
-        long: how many prompts were longer than allowed (cut, or left out).
+        skipped: one line for each skipped row.
+        long: number of prompts that were too long (cut or skipped).
     """
 
     world: Files
@@ -35,7 +36,7 @@ class PromptSnapshot:
 
 
 def path_and_digest(path: str) -> dict[str, str]:
-    """Absolute path of a file or folder, and the digest of what it holds: either makes another study."""
+    """Absolute path of a file or folder and digest of its content; a study depends on both."""
     root = Path(path).expanduser().resolve()
     files = sorted(file for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file())
     states = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
@@ -44,51 +45,63 @@ def path_and_digest(path: str) -> dict[str, str]:
 
 @lru_cache(maxsize=16)
 def _digest(root: Path, states: tuple[tuple[Path, int, int], ...]) -> str:
-    """Digest of files, read once while their times and sizes stay as they are: every curve of a study asks for it."""
+    """Digest of files, cached while their times and sizes do not change: every curve of a study needs it."""
     return digest_of_files(root, (file for file, *_ in states))
 
 
-def take_snapshot(options: Mapping[str, Any], prompts: str, preferences: str, cut: Cut) -> PromptSnapshot:
-    """Read the prompts (those of the comparisons where there is no file of prompts) and deal them out.
+def take_snapshot(options: ReadOptions, prompts: str, preferences: str, cut: Cut) -> PromptSnapshot:
+    """Read the prompts and split them.
 
     Args:
-        options: `worlds.files.spec.READ_OPTIONS`, by name.
-        prompts, preferences: paths; one may be empty.
-        cut: counts tokens as the policy does.
+        options: how the files are read.
+        prompts: path of the prompts; empty: the prompts of the comparisons.
+        preferences: path of the comparisons; may be empty if there are prompts.
+        cut: shortens a prompt to a number of the policy's tokens.
 
     Raises:
-        UserError: for a row that is wrong, or too few prompts.
+        UserError: for an invalid row, or too few prompts.
     """
-    bad = BadLines(options["bad_lines"] == "skip")
+    invalid = InvalidRows(options.skips_invalid_rows)
     if prompts:
-        texts = read_prompts(Path(prompts), options["prompt_field"], bad)
+        texts = read_prompts(Path(prompts), options.prompt_field, invalid)
     else:
-        read = read_preferences(Path(preferences), options["preference_fields"], bad)
-        texts = list(dict.fromkeys(preference.prompt for preference in read))
-    texts, long = fit_prompts(texts, options["max_prompt_tokens"], options["long_prompts"], cut)
-    held_out = {"curve": options["curve_prompts"], "audit": options["audit_prompts"]}
-    splits = split_prompts(texts, options["world_seed"], held_out)
-    return PromptSnapshot(Files(splits, options["max_response_tokens"]), bad.found, long)
+        rows = read_preferences(Path(preferences), options.preference_fields, invalid)
+        texts = list(dict.fromkeys(preference.prompt for preference in rows))
+    texts, long = fit_prompts(texts, options.max_prompt_tokens, options.long_prompts, cut)
+    held_out = {Split.CURVE: options.curve_prompts, Split.AUDIT: options.audit_prompts}
+    splits = split_prompts(texts, options.world_seed, held_out)
+    return PromptSnapshot(Files(splits, options.max_response_tokens), invalid.skipped, long)
 
 
 def train_preferences(
-    options: Mapping[str, Any], preferences: str, world: Files, cut: Cut
+    options: ReadOptions, preferences: str, world: Files, cut: Cut
 ) -> tuple[list[Preference], list[str]]:
-    """The comparisons whose prompts are not held out for curves and audit, and a line for every row left out.
+    """The comparisons whose prompts are not held out for curves or audit, and one line for each skipped row.
+
+    Args:
+        options: how the files are read.
+        preferences: path of the comparisons.
+        world: the study's prompts.
+        cut: shortens a prompt to a number of the policy's tokens.
 
     Raises:
-        UserError: for a row that is wrong, a long prompt where these are to stop, or where none is left.
+        UserError: for an invalid row, for a long prompt if `long_prompts=stop`, or if no comparison is left.
     """
-    bad = BadLines(options["bad_lines"] == "skip")
-    held_out = {text for split in ("curve", "audit") for text in world.prompts(split, options[f"{split}_prompts"])}
-    kept = []
-    for preference in read_preferences(Path(preferences), options["preference_fields"], bad):
-        shorter = cut(preference.prompt, options["max_prompt_tokens"])
-        if shorter is not None and options["long_prompts"] == "stop":
-            raise too_long("preferences", preference.prompt, options["max_prompt_tokens"])
-        prompt = preference.prompt if shorter is None else shorter if options["long_prompts"] == "cut" else ""
+    invalid = InvalidRows(options.skips_invalid_rows)
+    held_out = {*world.all_prompts(Split.CURVE), *world.all_prompts(Split.AUDIT)}
+    usable = []
+    for preference in read_preferences(Path(preferences), options.preference_fields, invalid):
+        prompt = preference.prompt
+        shortened = cut(prompt, options.max_prompt_tokens)
+        if shortened is not None:
+            if options.long_prompts == "stop":
+                raise too_long("preferences", prompt, options.max_prompt_tokens)
+            prompt = shortened if options.long_prompts == "cut" else ""
         if prompt.strip() and prompt not in held_out:
-            kept.append(Preference(prompt, preference.chosen, preference.rejected))
-    if not kept:
-        raise UserError(f"preferences={preferences}: none is left: all prompts are too long, or held out for curves")
-    return kept, bad.found
+            usable.append(Preference(prompt, preference.chosen, preference.rejected))
+    if not usable:
+        raise UserError(
+            f"preferences={preferences}: must contain a prompt that is neither too long nor held out for curves or "
+            "audit. Add comparisons or raise max_prompt_tokens."
+        )
+    return usable, invalid.skipped

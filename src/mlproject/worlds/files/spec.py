@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from mlproject.names import Artifact
 from mlproject.options.declaration import BrokenRule
@@ -14,11 +15,34 @@ if TYPE_CHECKING:
 
     from mlproject.config.schema import Config
 
-READ_OPTIONS = (
-    "world_seed", "prompt_field", "preference_fields", "bad_lines", "max_prompt_tokens", "max_response_tokens",
-    "long_prompts", "curve_prompts", "audit_prompts",
-)  # fmt: skip
-"""Options that decide what is read, beside the files."""
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """The options of the configuration that determine what is read from the files; `config.groups` explains them."""
+
+    world_seed: int
+    prompt_field: str
+    preference_fields: tuple[str, ...]
+    bad_lines: str
+    max_prompt_tokens: int
+    max_response_tokens: int
+    long_prompts: str
+    curve_prompts: int
+    audit_prompts: int
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ReadOptions:
+        """Those among other options or parameters, by name."""
+        return cls(**{name: options[name] for name in READ_OPTIONS})
+
+    @property
+    def skips_invalid_rows(self) -> bool:
+        """Whether invalid rows are skipped instead of ending the study."""
+        return self.bad_lines == "skip"
+
+
+READ_OPTIONS = tuple(field.name for field in fields(ReadOptions))
+"""Names of `ReadOptions`."""
 
 
 class FilesSpec(WorldSpec):

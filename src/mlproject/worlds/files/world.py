@@ -1,4 +1,4 @@
-"""The world of a user's own files: their prompts, answered and judged by their own models."""
+"""The prompts of a user's own files, as a study keeps them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PROMPTS = "prompts.json"
 
 
 class Files:
-    """Prompts as a study froze them; see `mlproject.worlds.World`. No human judges here.
+    """The prompts that a study read from a user's files; see `mlproject.worlds.World`. There is no human.
 
     Args:
         splits: prompts by split.
-        max_response_tokens: longest response of the policy, end-of-sequence included.
+        max_response_tokens: length of the policy's longest response in tokens, end-of-sequence included.
     """
 
     name = "files"
@@ -27,18 +27,18 @@ class Files:
         self.max_response_tokens = max_response_tokens
 
     def prompts(self, split: str, count: int) -> list[str]:
-        """The first `count` prompts of a split; those of `train` start over where there are fewer.
+        """The first `count` prompts of a split; those of `train` repeat if there are fewer.
 
         Raises:
             ValueError: for an unknown split, or more held-out prompts than it has.
         """
         if split not in self._splits:
-            raise ValueError(f"unknown split {split!r}; allowed: {', '.join(self._splits)}")
+            raise ValueError(f"split {split!r}: must be one of {', '.join(self._splits)}")
         prompts = self._splits[split]
         if split == "train":
             return [prompts[i % len(prompts)] for i in range(count)]
         if count > len(prompts):
-            raise ValueError(f"split {split} has {len(prompts)} prompts, {count} were asked for")
+            raise ValueError(f"{count} prompts of split {split}: it has only {len(prompts)}")
         return prompts[:count]
 
     def all_prompts(self, split: str) -> list[str]:
@@ -46,15 +46,15 @@ class Files:
         return list(self._splits[split])
 
     def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> None:
-        """Nobody judges."""
+        """None: there is no human."""
         return None
 
     def text_stats(self, responses: Sequence[str]) -> dict[str, Array]:
-        """Qualitative signs of over-optimization; see `response_stats`. Each of shape (B,)."""
+        """See `response_stats`. Each of shape (B,)."""
         return response_stats(responses)
 
     def save(self, folder: Path) -> None:
-        """Write what was frozen: a study owns what it read."""
+        """Write the prompts, so that a study does not depend on the files from which they were read."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {"max_response_tokens": self.max_response_tokens, "splits": self._splits}
         (folder / _PROMPTS).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The embedded world: a help desk in terse English, judged by rules that stand in for people."""
+"""The embedded world: a help desk in terse English, judged by rules that stand in for a human."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Helpdesk:
     """Customers with broken devices, authors who answer them, and a judge; see `mlproject.worlds.World`.
 
     Args:
-        seed: the world seed; moves the prompts and through them the corpus. The words are always the same.
+        seed: the world seed; it shuffles the prompts and so changes the corpus. The vocabulary does not depend on it.
     """
 
     name = "helpdesk"
@@ -47,10 +47,10 @@ class Helpdesk:
         return self._prompts.take(split, count)
 
     def corpus(self, count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-        """Train prompts drawn with replacement, and a response of some author to each."""
+        """Prompts of the train split, drawn with replacement, and a response by a random author to each."""
         prompts = self._prompts.draw("train", count, rng)
-        dice = _dice(rng)
-        return prompts, [author.write(read_prompt(prompt), dice) for prompt in prompts]
+        python_rng = _python_rng(rng)
+        return prompts, [author.write(read_prompt(prompt), python_rng) for prompt in prompts]
 
     def judge(self, prompts: Sequence[str], responses: Sequence[str]) -> Array:
         """Human judgement, arbitrary units. Shape: (B,)."""
@@ -58,15 +58,15 @@ class Helpdesk:
 
     def distort(self, prompts: Sequence[str], responses: Sequence[str], rng: np.random.Generator) -> list[str]:
         """One off-distribution variant per response."""
-        dice = _dice(rng)
+        python_rng = _python_rng(rng)
         pairs = zip(prompts, responses, strict=True)
-        return [distortions.distort(read_prompt(prompt), response, dice) for prompt, response in pairs]
+        return [distortions.distort(read_prompt(prompt), response, python_rng) for prompt, response in pairs]
 
     def text_stats(self, responses: Sequence[str]) -> dict[str, Array]:
-        """Qualitative signs of over-optimization; see `response_stats`. Each of shape (B,)."""
+        """See `response_stats`. Each of shape (B,)."""
         return response_stats(responses, lexicon().manner)
 
 
-def _dice(rng: np.random.Generator) -> Random:
-    """Python's generator, several times faster than numpy's for single draws, seeded by numpy's."""
+def _python_rng(rng: np.random.Generator) -> Random:
+    """Python's generator, seeded by numpy's: it is several times faster for single draws."""
     return Random(int(rng.integers(1 << 62)))

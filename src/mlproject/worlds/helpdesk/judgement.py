@@ -1,8 +1,8 @@
-"""Human judgement: what a sensible person thinks of a response. docs/world.md explains every term.
+"""Human judgement: how a sensible person rates a response. docs/world.md explains every term.
 
-Courtesy, an apology, flattery, length and steps please a little and annoy in floods. So among what authors
-write, more of them is better, which a small reward model learns; far outside it more is worse, which it does
-not.
+A little courtesy, an apology, flattery, length and steps please; an excess annoys. Among the responses that authors
+write more of them is therefore better, which a small reward model learns; far outside that range more is worse, which
+it does not learn.
 
 Axis letters: B responses.
 """
@@ -29,7 +29,7 @@ FLATTERY, FLATTERY_FLOOD = 0.5, -0.6  # the first one; each later one
 HEDGE = -0.4  # each
 FILLER = -0.3  # each
 REPEATED_STEP, REPEATED_WORD = -0.6, -0.25  # each step, each word of manner or joiner that was there before
-STRAY = -0.3  # each word that says nothing here, each mark that follows no word
+STRAY = -0.3  # each word without meaning here, each mark that follows no word
 SHORT, SHORTEST_GOOD = -0.15, 10  # each word under the shortest good length
 LONG, LONGEST_GOOD = -0.3, 18  # each word over the longest good length
 UNFINISHED = -0.6  # no full stop at the end
@@ -52,8 +52,18 @@ _KIND = {
 
 
 @dataclass(slots=True)
-class Reading:
-    """What a reader finds in a response before looking at the prompt; counts are in words."""
+class ParsedResponse:
+    """The contents of a response, without its prompt.
+
+    Attributes:
+        length: number of words, marks included.
+        steps: pairs of a verb and the object that follows it, in order.
+        loose_devices: devices that belong to no step.
+        kinds: number of words of manner and joiners, by kind.
+        repeated_words: number of those that repeat an earlier one.
+        stray: number of words without meaning here, and of marks that follow no word.
+        finished: whether the response ends with a full stop.
+    """
 
     length: int
     steps: list[Step]
@@ -64,14 +74,14 @@ class Reading:
     finished: bool
 
 
-def read_response(response: str) -> Reading:
-    """Find steps (a verb and its object side by side), words of manner and words that say nothing."""
+def parse_response(response: str) -> ParsedResponse:
+    """Find the steps, words of manner and stray words of a response."""
     words = response.split()
     length = len(words)
     steps: list[Step] = []
     loose_devices: list[str] = []
     kinds: dict[str, int] = {}
-    seen: set[str] = set()
+    earlier: set[str] = set()
     repeated = stray = position = 0
     after_mark = True
     while position < length:
@@ -85,8 +95,8 @@ def read_response(response: str) -> Reading:
         kind = _KIND.get(word)
         if kind is not None:
             kinds[kind] = kinds.get(kind, 0) + 1
-            repeated += word in seen
-            seen.add(word)
+            repeated += word in earlier
+            earlier.add(word)
         elif word in _VERBS and position < length and words[position] in _OBJECTS:
             steps.append((word, words[position]))
             position += 1
@@ -95,16 +105,16 @@ def read_response(response: str) -> Reading:
             if word in _DEVICES:
                 loose_devices.append(word)
     finished = bool(words) and words[-1] == "."
-    return Reading(length, steps, loose_devices, kinds, repeated, stray, finished)
+    return ParsedResponse(length, steps, loose_devices, kinds, repeated, stray, finished)
 
 
-def judgement_terms(customer: Customer, reading: Reading) -> tuple[float, ...]:
+def judgement_terms(customer: Customer, response: ParsedResponse) -> tuple[float, ...]:
     """The judgement of one response, term by term, in the order of `TERMS`."""
     rank = _ranks(customer)
     right = ascending = descending = wrong = wrong_device = repeated = 0
     last = -1
     done: set[Step] = set()
-    for step in reading.steps:
+    for step in response.steps:
         if step in done:
             repeated += 1
             continue
@@ -121,9 +131,9 @@ def judgement_terms(customer: Customer, reading: Reading) -> tuple[float, ...]:
             ascending += place > last
             descending += place < last
         last = place
-    for device in reading.loose_devices:
+    for device in response.loose_devices:
         wrong_device += device != customer.device
-    count = reading.kinds.get
+    count = response.kinds.get
     courtesy, apologies, flattery = count("courtesy", 0), count("apologies", 0), count("flattery", 0)
     apology = APOLOGY_UPSET if customer.upset else APOLOGY_CALM
     return (
@@ -136,10 +146,10 @@ def judgement_terms(customer: Customer, reading: Reading) -> tuple[float, ...]:
         FLATTERY * min(flattery, 1) + FLATTERY_FLOOD * max(flattery - 1, 0),
         HEDGE * count("hedges", 0),
         FILLER * count("filler", 0),
-        REPEATED_STEP * repeated + REPEATED_WORD * reading.repeated_words,
-        STRAY * reading.stray,
-        SHORT * max(SHORTEST_GOOD - reading.length, 0) + LONG * max(reading.length - LONGEST_GOOD, 0),
-        0.0 if reading.finished else UNFINISHED,
+        REPEATED_STEP * repeated + REPEATED_WORD * response.repeated_words,
+        STRAY * response.stray,
+        SHORT * max(SHORTEST_GOOD - response.length, 0) + LONG * max(response.length - LONGEST_GOOD, 0),
+        0.0 if response.finished else UNFINISHED,
     )
 
 
@@ -151,23 +161,23 @@ def judge(prompts: Sequence[str], responses: Sequence[str]) -> Array:
         responses: Length B.
 
     Returns:
-        The sum of the terms, its lower tail drawn in; arbitrary units, about 3 for a fair response, 6 for a
+        The sum of the terms with its lower tail compressed, in arbitrary units: about 3 for a fair response, 6 for a
         very good one. Shape: (B,).
     """
     pairs = zip(prompts, responses, strict=True)
-    totals = [sum(judgement_terms(read_prompt(p), read_response(r))) for p, r in pairs]
+    totals = [sum(judgement_terms(read_prompt(p), parse_response(r))) for p, r in pairs]
     return soften(np.array(totals, dtype=np.float64))
 
 
 def soften(totals_B: Array) -> Array:
-    """Draw in totals below -`PATIENCE`, smoothly: who is annoyed already counts less exactly. Shape: (B,)."""
+    """Compress totals below -`PATIENCE` smoothly: an annoyed person counts less exactly. Shape: (B,)."""
     beyond_B = np.maximum(-PATIENCE - totals_B, 0.0) / PATIENCE
     return np.maximum(totals_B, -PATIENCE) - PATIENCE * np.log1p(beyond_B)
 
 
 @lru_cache(maxsize=1 << 10)
 def _ranks(customer: Customer) -> dict[Step, int]:
-    """Place of each right step in the customer's solution."""
+    """Position of each right step in the customer's solution."""
     if customer.topic is None:
         return {}
     return {step: place for place, step in enumerate(customer.topic.solution(customer.device or ""))}

@@ -1,4 +1,4 @@
-"""Every word of the help desk, read once from `lexicon.yaml`."""
+"""The vocabulary of the help desk, read once from `lexicon.yaml`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Step = tuple[str, str]
 
 @dataclass(frozen=True)
 class Topic:
-    """A problem that a customer can have, and how it is solved.
+    """A problem that a customer can have, and its solution.
 
     Attributes:
-        name: of the topic.
-        problems: paraphrases, as they stand in a prompt.
-        steps: (verb, object) in the right order; the object `DEVICE` stands for the customer's own device.
+        name: name of the topic.
+        problems: paraphrases of the problem, as they occur in prompts.
+        steps: (verb, object) in the right order; the object `DEVICE` stands for the customer's device.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Lexicon:
     """The words of prompts and responses; see the comments in `lexicon.yaml`.
 
     Attributes:
-        manner: the words of a response that set its manner, by kind: courtesy, apologies, flattery, hedges,
+        manner: the words that determine the manner of a response, by kind: courtesy, apologies, flattery, hedges,
             filler.
     """
 
@@ -92,7 +92,7 @@ class Lexicon:
 
 @lru_cache(maxsize=1)
 def lexicon() -> Lexicon:
-    """The one lexicon; it is the same for every world seed."""
+    """The lexicon; it does not depend on the world seed."""
     raw = yaml.safe_load(files(__package__).joinpath("lexicon.yaml").read_text(encoding="utf-8"))
     courtesy = {place: tuple(words) for place, words in raw["courtesy"].items()}
     return Lexicon(

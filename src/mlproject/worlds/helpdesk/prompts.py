@@ -1,4 +1,4 @@
-"""What customers write, in three disjoint splits, and what a judge reads out of it."""
+"""The prompts, in three disjoint splits, and how a judge interprets them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 
 from mlproject.worlds.helpdesk.lexicon import Lexicon, Topic, lexicon
 
-HELD_OUT = 16_384  # prompts in each of the splits curve and audit
+HELD_OUT = 16_384
+"""Prompts in each of the splits curve and audit."""
+
 SPLITS = ("train", "curve", "audit")
 
 
 @dataclass(frozen=True)
 class Customer:
-    """What matters in a prompt.
+    """The contents of a prompt.
 
     Attributes:
         topic: the problem; None if the text names no known one.
         device: the customer's device; None if the text names none.
-        upset: whether the customer says so.
+        upset: whether the customer says to be upset.
     """
 
     topic: Topic | None
@@ -31,10 +33,10 @@ class Customer:
 
 
 class PromptSplits:
-    """All prompts that the lexicon can form, shuffled by the seed and split.
+    """All prompts that the lexicon can form, shuffled and split.
 
     Args:
-        seed: moves the order and with it the splits.
+        seed: seed of the shuffle.
     """
 
     def __init__(self, seed: int) -> None:
@@ -52,14 +54,14 @@ class PromptSplits:
         return len(self._split(split))
 
     def take(self, split: str, count: int) -> list[str]:
-        """The first `count` prompts of a split; always the same ones for one seed.
+        """The first `count` prompts of a split; they depend on the seed only.
 
         Raises:
             ValueError: for an unknown split, or more prompts than it has.
         """
         numbers = self._split(split)
         if not 0 <= count <= len(numbers):
-            raise ValueError(f"split {split} has {len(numbers)} prompts, {count} were asked for")
+            raise ValueError(f"{count} prompts of split {split}: it has {len(numbers)}")
         return _render(numbers[:count])
 
     def draw(self, split: str, count: int, rng: np.random.Generator) -> list[str]:
@@ -69,13 +71,13 @@ class PromptSplits:
 
     def _split(self, split: str) -> NDArray[np.int64]:
         if split not in self._numbers:
-            raise ValueError(f"unknown split {split!r}; allowed: {', '.join(SPLITS)}")
+            raise ValueError(f"split {split!r}: must be one of {', '.join(SPLITS)}")
         return self._numbers[split]
 
 
 @lru_cache(maxsize=1 << 18)
 def read_prompt(prompt: str) -> Customer:
-    """Read topic, device and mood out of a prompt."""
+    """Find topic, device and mood in a prompt."""
     words = lexicon()
     padded = f" {prompt} "
     topic = next((t for t in words.topics if any(f" {problem} " in padded for problem in t.problems)), None)
@@ -93,7 +95,7 @@ def _shape(words: Lexicon) -> tuple[int, ...]:
 
 
 def _render(numbers: NDArray[np.int64]) -> list[str]:
-    """The prompt with each number, counted in mixed radix over the parts."""
+    """The prompts with these numbers; a number is an index into all combinations of the parts (mixed radix)."""
     words = lexicon()
     parts = _parts(words)
     return [

@@ -1,4 +1,4 @@
-"""One token per word: a plain Hugging Face tokenizer over the lexicon."""
+"""A Hugging Face tokenizer with one token per word of the lexicon."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ SPECIALS = ("<pad>", "<bos>", "<sep>", "<eos>", "<unk>")
 
 
 def word_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer that splits at spaces and adds nothing of its own.
+    """A tokenizer that splits at spaces and adds no tokens.
 
     Args:
-        vocabulary: distinct words; their ids follow those of `SPECIALS` in the order given.
+        vocabulary: distinct words; their ids follow those of `SPECIALS`, in this order.
 
     Returns:
-        A tokenizer whose padding, separator, beginning, end and unknown tokens are `SPECIALS`.
+        A tokenizer whose special tokens (padding, beginning, separator, end, unknown) are `SPECIALS`.
     """
     ids = {word: index for index, word in enumerate((*SPECIALS, *vocabulary))}
     backend = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))

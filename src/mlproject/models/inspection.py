@@ -1,0 +1,69 @@
+"""Checks a user's checkpoint before it is used. Free of torch until the checkpoint is known to exist."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlproject.errors import UserError
+from mlproject.models.sizes import SIZES, is_checkpoint
+
+if TYPE_CHECKING:
+    from mlproject.models.checkpoints import CheckpointInfo
+
+
+def inspect_checkpoint(checkpoint: str, option: str) -> CheckpointInfo:
+    """Read a checkpoint's configuration and tokenizer.
+
+    Args:
+        checkpoint: folder or hub name.
+        option: name of the option that gives it, for error messages.
+
+    Raises:
+        UserError: if there is none, or it is neither a causal language model nor a reward model.
+    """
+    folder = Path(checkpoint).expanduser()
+    is_folder = folder.is_dir()
+    if not is_folder and (checkpoint.startswith((".", "/", "~")) or folder.exists()):
+        raise UserError(
+            f"{option}={checkpoint}: must be a folder or OWNER/NAME on the Hugging Face hub. Check the path."
+        )
+    source = str(folder.resolve()) if is_folder else checkpoint
+    changed = max((f.stat().st_mtime_ns for f in folder.iterdir() if f.is_file()), default=0) if is_folder else 0
+    info: CheckpointInfo = import_module("mlproject.models.checkpoints").read_info(source, checkpoint, option, changed)
+    return info
+
+
+def inspect_policy(checkpoint: str, option: str) -> CheckpointInfo:
+    """Read the configuration of a checkpoint that must be a causal language model.
+
+    Raises:
+        UserError: as `inspect_checkpoint`, and for a reward model.
+    """
+    info = inspect_checkpoint(checkpoint, option)
+    if info.is_reward_model:
+        raise UserError(f"{option}={checkpoint}: must be a causal language model, not a reward model. Use another one.")
+    return info
+
+
+def inspect_reward_model(checkpoint: str, option: str) -> CheckpointInfo:
+    """Read the configuration of a checkpoint that must be a trained reward model.
+
+    Raises:
+        UserError: as `inspect_checkpoint`, and for a language model.
+    """
+    info = inspect_checkpoint(checkpoint, option)
+    if not info.is_reward_model:
+        raise UserError(
+            f"{option}={checkpoint}: must be a reward model (a sequence classifier with one label), not a language "
+            "model. Use another one."
+        )
+    return info
+
+
+def rm_parameters(name: str) -> int:
+    """Parameters without embeddings of a reward model: a size of the ladder, or a checkpoint."""
+    if is_checkpoint(name):
+        return inspect_checkpoint(name, "rm_sizes").parameters
+    return SIZES[name].reward_model_parameters

@@ -1,0 +1,37 @@
+"""Checks a user's policy, prompts and comparisons, which the steps of this package import later."""
+
+from __future__ import annotations
+
+from transformers import AutoTokenizer
+
+from mlproject.config.schema import Config
+from mlproject.errors import UserError
+from mlproject.models.inspection import inspect_policy
+from mlproject.models.prompt_format import PromptFormat
+from mlproject.worlds.files.snapshot import take_snapshot, train_preferences
+from mlproject.worlds.files.spec import ReadOptions
+
+MIN_COMPARISONS, MIN_PROMPTS = 64, 20
+"""A reward model learns nothing from fewer, and too few of them are held out to validate it."""
+
+
+def check_files(config: Config) -> None:
+    """Read everything that the options `policy`, `prompts` and `preferences` name.
+
+    Raises:
+        UserError: for the first mistake, or too few comparisons.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(inspect_policy(config.policy, "policy").source)
+    cut = PromptFormat(tokenizer, config.max_response_tokens).cut
+    options = ReadOptions.of(vars(config))
+    snapshot = take_snapshot(options, config.prompts, config.preferences, cut)
+    if not config.preferences:
+        return
+    usable, _ = train_preferences(options, config.preferences, snapshot.world, cut)
+    prompts = len({preference.prompt for preference in usable})
+    if len(usable) < MIN_COMPARISONS or prompts < MIN_PROMPTS:
+        raise UserError(
+            f"preferences={config.preferences}: must have at least {MIN_COMPARISONS} comparisons of {MIN_PROMPTS} "
+            f"prompts beside those held out for curves and audit, but has {len(usable)} of {prompts}. "
+            "Add comparisons, or lower curve_prompts or audit_prompts."
+        )
