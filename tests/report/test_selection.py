@@ -21,9 +21,13 @@ from mlproject.report.selection import (
 
 
 def test_methods_are_in_display_order_and_unknown_ones_last(report: Report) -> None:
-    extra = replace(report.policy_runs[0], method="mine")
-    assert methods(replace(report, policy_runs=[extra, *report.policy_runs])) == ["best-of-n", "ppo", "mine"]
-    assert [method_name(name) for name in ("best-of-n", "ppo", "mine")] == ["Best-of-n", "PPO", "mine"]
+    extra = replace(report.policy_runs[0], method="another")
+    assert methods(replace(report, policy_runs=[extra, *report.policy_runs])) == ["best-of-n", "ppo", "another"]
+
+
+def test_an_unregistered_method_is_shown_by_its_capitalized_name_and_a_short_name_as_an_acronym() -> None:
+    names = [method_name(method) for method in ("best-of-n", "ppo", "another", "dpo")]
+    assert names == ["Best-of-n", "PPO", "Another", "DPO"]
 
 
 def test_sizes_ascend_and_include_proxies_without_a_curve_only_if_no_method_is_given(report: Report) -> None:
