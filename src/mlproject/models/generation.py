@@ -3,7 +3,7 @@
 Works with any causal model of transformers that takes a `DynamicCache`. Each prompt is read once for all its responses,
 and finished rows leave the batch.
 
-Axis letters: P prompts, N samples per prompt, B = P * N sequences, T tokens of a sequence, R tokens of a response,
+Axis letters: P prompts, N samples per prompt, B sequences (P * N), T tokens of a sequence, R tokens of a response,
 V vocabulary.
 """
 

@@ -1,6 +1,6 @@
 """A reward model with its units, which turn raw logits into gold standard deviations above the initial policy.
 
-Axis letters: B sequences.
+Axis letters: B sequences, T tokens of a sequence, R tokens of a response.
 """
 
 from __future__ import annotations

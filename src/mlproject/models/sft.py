@@ -1,6 +1,6 @@
 """Supervised fine-tuning (SFT) of the initial policy on a corpus.
 
-Axis letters: B responses, R tokens of a response, V vocabulary.
+Axis letters: B responses, R tokens of a response, T tokens of a sequence, V vocabulary.
 """
 
 from __future__ import annotations

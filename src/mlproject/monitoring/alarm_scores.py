@@ -1,6 +1,6 @@
 """Scores of an alarm over many finished runs: its lead on the peak, its misses and false alarms, what stopping costs.
 
-Axis letters: S curve points, C runs, J thresholds.
+Axis letters: S curve points, C runs, J thresholds, W bootstrap resamples.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The pool: N samples of the initial policy per prompt, scored once and shared by every proxy.
 
-Axis letters: P prompts, N samples per prompt in the pool, B responses, U unique responses.
+Axis letters: P prompts, N samples per prompt in the pool, B responses, U unique responses, T tokens of a sequence.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Parts that all figures of curves share, and the small figure of one or two curves.
 
-Axis letters: S curve points.
+Axis letters: S curve points, P prompts.
 """
 
 from __future__ import annotations

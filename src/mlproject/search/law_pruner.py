@@ -3,7 +3,7 @@
 It works in any Optuna study that maximizes the peak of gold over KL. A trial reports its points with `report_point` and
 asks `LawPruner.evaluate` after each. Decisions depend on gold only, never on the proxy.
 
-Axis letters: S curve points, L laws, F misfit sizes (see `mlproject.laws.posterior`).
+Axis letters: S curve points, L laws, E exponents, F misfit sizes (see `mlproject.laws.posterior`).
 """
 
 from __future__ import annotations
