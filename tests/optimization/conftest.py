@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mlproject.optimization.method import MethodConfig
+from mlproject.optimization.method_config import MethodConfig
 
 P, N = 3, 7
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import BrokenRule
+from mlproject.options.study import StudyOptions
 from mlproject.options.values import to_text
 from mlproject.worlds import WORLDS
 
-if TYPE_CHECKING:
-    from mlproject.config.schema import Config
 
-
-def check_rules(config: Config) -> None:
+def check_rules(config: StudyOptions) -> None:
     """Check the options against each other.
 
     Raises:
@@ -27,7 +24,7 @@ def check_rules(config: Config) -> None:
         raise UserError(f"{rule.option}={value}: must {rule.must}. {rule.action}")
 
 
-def warnings_for(config: Config) -> list[str]:
+def warnings_for(config: StudyOptions) -> list[str]:
     """What is allowed but unwise, one line each."""
     warnings = []
     if config.gold_source.is_test_rm:
@@ -38,7 +35,7 @@ def warnings_for(config: Config) -> list[str]:
     return warnings + [warning for method in METHODS for warning in config.of_method(method).warnings(config)]
 
 
-def _broken_rules(config: Config) -> Iterator[BrokenRule]:
+def _broken_rules(config: StudyOptions) -> Iterator[BrokenRule]:
     for method in METHODS:
         yield from config.of_method(method).broken_rules(config)
     yield from _search_rules(config)
@@ -47,7 +44,7 @@ def _broken_rules(config: Config) -> Iterator[BrokenRule]:
     yield from _world_rules(config)
 
 
-def _search_rules(config: Config) -> Iterator[BrokenRule]:
+def _search_rules(config: StudyOptions) -> Iterator[BrokenRule]:
     action = "List the values from smallest to largest."
     for name in ("search_kl_coefs", "search_n_comparisons", "search_ppo_lrs"):
         if list(getattr(config, name)) != sorted(getattr(config, name)):
@@ -57,7 +54,7 @@ def _search_rules(config: Config) -> Iterator[BrokenRule]:
         yield BrokenRule("search_rm_sizes", "be increasing", action)
 
 
-def _name_rules(config: Config) -> Iterator[BrokenRule]:
+def _name_rules(config: StudyOptions) -> Iterator[BrokenRule]:
     if not config.experiment.strip() or "/" in config.experiment:
         yield BrokenRule("experiment", "be a name without '/'", "Use another name.")
     if not config.registered_model or set(config.registered_model) & set("/:."):
@@ -66,7 +63,7 @@ def _name_rules(config: Config) -> Iterator[BrokenRule]:
         yield BrokenRule("study", "be a name", "Remove the option or give a name.")
 
 
-def _world_rules(config: Config) -> Iterator[BrokenRule]:
+def _world_rules(config: StudyOptions) -> Iterator[BrokenRule]:
     for world in WORLDS.values():
         if world is not config.world_spec:
             for name in world.options:

@@ -13,7 +13,7 @@ from mlproject.names import GoldKind, Tag
 from mlproject.options.declaration import BrokenRule
 
 if TYPE_CHECKING:
-    from mlproject.config.schema import Config
+    from mlproject.options.study import StudyOptions
 
 _FUNCTION = re.compile(r"[\w.]+:\w+")
 _TRAINED, _NONE = "trained", "none"
@@ -74,7 +74,7 @@ class GoldSource:
         """There is no gold: a test RM, trained on comparisons that the proxies never see, plays it."""
         return self.kind == GoldKind.TEST_RM
 
-    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
+    def broken_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
         """Rules that do not hold between the options that depend on what plays gold."""
         size = config.gold_size
         sizes = [name for name in (*config.rm_sizes, *config.search_rm_sizes, config.rm_size) if name in SIZES]

@@ -12,15 +12,8 @@ import os
 from importlib import import_module
 
 from mlproject.errors import UserError, first_line
-from mlproject.optimization.method import (
-    BUDGET,
-    EARLY_STOPS,
-    FORECAST,
-    KL_BUDGET,
-    STOPS,
-    Method,
-    MethodConfig,
-)
+from mlproject.optimization.method import Method
+from mlproject.optimization.method_config import BUDGET, EARLY_STOPS, FORECAST, KL_BUDGET, STOPS, MethodConfig
 
 __all__ = [
     "BUDGET",

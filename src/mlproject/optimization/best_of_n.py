@@ -15,13 +15,14 @@ import numpy as np
 
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_sample_size, n_grid
 from mlproject.names import Diagnostic
-from mlproject.optimization.method import Method, MethodConfig
+from mlproject.optimization.method import Method
+from mlproject.optimization.method_config import MethodConfig
 from mlproject.options.declaration import BrokenRule, option
 
 if TYPE_CHECKING:
-    from mlproject.config.schema import Config
     from mlproject.curve import CurvePoint
     from mlproject.optimization.task import OptimizationTask
+    from mlproject.options.study import StudyOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +38,14 @@ class BestOfNConfig(MethodConfig):
     def last_step(self) -> int:
         return self.bon_n_max
 
-    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
+    def broken_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
         """The pool must hold n samples per prompt."""
         if self.bon_n_max > config.pool_samples:
             yield BrokenRule(
                 "bon_n_max", f"be at most pool_samples={config.pool_samples}", "Lower it or raise pool_samples."
             )
 
-    def warnings(self, config: Config) -> Iterator[str]:
+    def warnings(self, config: StudyOptions) -> Iterator[str]:
         """The largest n needs several times as many samples for a precise estimate."""
         if 4 * self.bon_n_max > config.pool_samples:
             effective = effective_sample_size(config.pool_samples, self.bon_n_max)

@@ -1,89 +1,17 @@
-"""What a method declares: its options, its law, and how its runs are labelled and shared between processes."""
+"""What a method declares: its options, its law, and how its runs are labelled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from mlproject.options.declaration import BrokenRule, Options
-from mlproject.options.values import convert
+from mlproject.optimization.method_config import MethodConfig
 
 if TYPE_CHECKING:
-    from mlproject.config.schema import Config
     from mlproject.curve import CurvePoint
     from mlproject.optimization.task import OptimizationTask
-
-BUDGET, FORECAST, KL_BUDGET = "budget", "forecast", "kl-budget"
-EARLY_STOPS = (FORECAST, KL_BUDGET)
-STOPS = (BUDGET, *EARLY_STOPS)
-"""What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
-peaked that were optimized against the same registered reward model before."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodConfig(Options):
-    """The options of a method. A subclass declares each with `option(...)`; they become options of every command.
-
-    An option without a default gets its value from the presets and is always a parameter of the run. One with a default
-    is a parameter only where its value differs, so that a new option changes no fingerprint.
-    """
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, Any]) -> Self:
-        """The options of a run, from its parameters (values or texts); one that is missing has its default."""
-        return cls(**{field.name: convert(field, params[field.name]) for field in fields(cls) if field.name in params})
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Names of all options."""
-        return tuple(field.name for field in fields(cls))
-
-    def required(self) -> dict[str, Any]:
-        """The options without a default, by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.default is MISSING}
-
-    def params(self) -> dict[str, Any]:
-        """Parameters of a run: the options without a default, and those that differ from their default, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {field.name: values[field.name] for field in fields(self) if values[field.name] != field.default}
-
-    @property
-    def last_step(self) -> int:
-        """Step of the last point of a whole curve."""
-        raise NotImplementedError
-
-    @property
-    def samples_per_prompt(self) -> int:
-        """Responses per prompt that are drawn to measure a curve point; 1 where none are drawn."""
-        return 1
-
-    @property
-    def stops_at(self) -> str:
-        """What ends a run, one of `STOPS`."""
-        return BUDGET
-
-    @property
-    def process_limit(self) -> tuple[int, str]:
-        """How many processes can share a run, and the options that say so, as `name=value`."""
-        return 1, ""
-
-    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
-        """Rules between options that do not hold.
-
-        Args:
-            config: all options.
-        """
-        yield from ()
-
-    def warnings(self, config: Config) -> Iterator[str]:
-        """What is allowed but unwise, one line each.
-
-        Args:
-            config: all options.
-        """
-        yield from ()
 
 
 @dataclass(frozen=True)

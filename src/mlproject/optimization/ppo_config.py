@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mlproject.optimization.method import STOPS, Method, MethodConfig
+from mlproject.optimization.method import Method
+from mlproject.optimization.method_config import STOPS, MethodConfig
 from mlproject.options.declaration import BrokenRule, option
 
 if TYPE_CHECKING:
-    from mlproject.config.schema import Config
+    from mlproject.options.study import StudyOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class PPOConfig(MethodConfig):
             return shards, f"ppo_rollout_batch={size} with ppo_batch_size={batch}"
         return batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}"
 
-    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
+    def broken_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
         """A minibatch needs a rollout, and a run a curve point."""
         if self.ppo_minibatches > self.ppo_batch_size:
             yield BrokenRule(

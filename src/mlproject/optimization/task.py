@@ -19,7 +19,7 @@ from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
-from mlproject.optimization.method import MethodConfig
+from mlproject.optimization.method_config import MethodConfig
 
 ConfigT = TypeVar("ConfigT", bound=MethodConfig)
 

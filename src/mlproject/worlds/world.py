@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedTokenizerFast
 
-    from mlproject.config.schema import Config
     from mlproject.curve import Array
     from mlproject.options.declaration import BrokenRule
+    from mlproject.options.study import StudyOptions
 
 
 class World(Protocol):
@@ -93,7 +93,7 @@ class WorldSpec(ABC):
                 stored there.
         """
 
-    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
+    def broken_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
         """Rules that do not hold between the options that depend on the world."""
         yield from ()
 

@@ -13,7 +13,7 @@ from mlproject.worlds.world import World, WorldSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlproject.config.schema import Config
+    from mlproject.options.study import StudyOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class FilesSpec(WorldSpec):
 
         return Files.load(policy_artifacts() / Artifact.PROMPTS)
 
-    def broken_rules(self, config: Config) -> Iterator[BrokenRule]:
+    def broken_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
         if not config.policy:
             yield BrokenRule(
                 "policy", "be a checkpoint (./FOLDER or OWNER/NAME) when world=files", "Give policy=CHECKPOINT."
