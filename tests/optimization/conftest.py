@@ -50,14 +50,14 @@ def pool_task(tiny_tokenizer, tiny_policy) -> Callable[[MethodConfig], SimpleNam
         statistics_PN={"length": rng.random((P, N))},
     )
     prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
-    proxy = TokenReward(1)
+    proxy, gold = TokenReward(1), TokenReward(2)
     evaluator = Evaluator(
         world=SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {}),
         prompt_format=prompt_format,
         prompts=texts,
         initial_policy=tiny_policy(),
         proxy=proxy,
-        gold=TokenReward(2),
+        gold=gold,
         human_units=(0.0, 1.0),
         pool=pool,
         samples_per_prompt=1,
@@ -80,6 +80,8 @@ def pool_task(tiny_tokenizer, tiny_policy) -> Callable[[MethodConfig], SimpleNam
             generator=torch.Generator().manual_seed(0),
         )
         proxy_PN = proxy.rate(task.samples).reshape(P, N)
-        return SimpleNamespace(task=task, pool=pool, evaluator=evaluator, proxy_PN=proxy_PN, responses=responses)
+        return SimpleNamespace(
+            task=task, pool=pool, evaluator=evaluator, gold=gold, proxy_PN=proxy_PN, responses=responses
+        )
 
     return build

@@ -1,4 +1,4 @@
-"""PPO on problems whose best policy is known, and what it may not see."""
+"""PPO on tasks whose best policy is known, and what it must not see."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OPTIONS = {
 
 
 class TableReward:
-    """A proxy that looks every response up in a table."""
+    """A proxy with a table of scores."""
 
     def __init__(self, table: Mapping[tuple[int, ...], float]) -> None:
         self.table = table
@@ -61,7 +61,7 @@ class ExactEvaluator:
         self.responses_of, self.initial, self.table = responses_of, initial, table
 
     def evaluate_policy(self, policy: PreTrainedModel, step: int, diagnostics: Any = None) -> CurvePoint:
-        responses = self.seen = self.responses_of(policy)
+        responses = self.probabilities = self.responses_of(policy)
         kl = sum(p * math.log(p / self.initial[y]) for y, p in responses.items() if p > 0)
         reward = sum(p * self.table[y] for y, p in responses.items())
         return CurvePoint(step, kl, np.array([reward]), np.array([0.0]), diagnostics=dict(diagnostics or {}))
@@ -120,14 +120,14 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
     objective_S = np.array([point.proxy - kl_coef * point.kl for point in points])
     assert [point.step for point in points] == list(range(0, 121, 10))
     assert points[0].kl == pytest.approx(0, abs=1e-6)
-    assert objective_S[0] < best_objective - 0.4  # there is something to be gained
-    assert (objective_S < best_objective + 1e-6).all()  # and no policy can gain more
+    assert objective_S[0] < best_objective - 0.4  # there is something to gain
+    assert (objective_S < best_objective + 1e-6).all()  # no policy has a higher objective
     gap = (best_objective - objective_S[-3:].mean()) / (best_objective - objective_S[0])
     assert gap < 0.05
     assert np.mean([point.proxy for point in points[-3:]]) == pytest.approx(best_reward, rel=0.1)
     assert np.mean([point.kl for point in points[-3:]]) == pytest.approx(best_kl, rel=0.15)
-    wrong = 0.5 * sum(abs(evaluator.seen[y] - w / z) for y, w in weight.items())
-    assert wrong < 0.15  # total variation from the best policy
+    total_variation = 0.5 * sum(abs(evaluator.probabilities[y] - w / z) for y, w in weight.items())
+    assert total_variation < 0.15  # from the best policy
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_ppo_leaves_the_initial_policy_and_the_global_random_stream_as_they_were
     assert torch.equal(torch.random.get_rng_state(), before[1])
 
 
-def test_a_run_is_decided_by_its_generator(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+def test_the_generator_determines_a_run(small_world, tiny_reward_model, tiny_tokenizer) -> None:
     proxy = RewardModel(tiny_reward_model(1))
     first, again, other = (run_ppo(small_world, tiny_tokenizer, proxy, proxy, seed) for seed in (1, 1, 2))
     assert [point.kl for point in first] == [point.kl for point in again]
@@ -216,13 +216,13 @@ def test_points_come_every_few_updates_and_after_the_last(small_world, tiny_rewa
     assert [point.step for point in points] == [0, 3, 5]
 
 
-def test_each_of_the_first_updates_has_a_point(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+def test_each_of_the_first_updates_is_measured(small_world, tiny_reward_model, tiny_tokenizer) -> None:
     proxy = RewardModel(tiny_reward_model(1))
     points = run_ppo(small_world, tiny_tokenizer, proxy, proxy, ppo_updates=7, ppo_eval_first=2, ppo_eval_every=4)
     assert [point.step for point in points] == [0, 1, 2, 4, 7]
 
 
-def test_ppo_without_a_penalty_climbs_its_proxy(small_world, tiny_reward_model, tiny_tokenizer) -> None:
+def test_ppo_without_a_penalty_raises_the_proxy_score(small_world, tiny_reward_model, tiny_tokenizer) -> None:
     proxy, gold = (RewardModel(tiny_reward_model(seed)) for seed in (1, 2))
     points = run_ppo(small_world, tiny_tokenizer, proxy, gold, ppo_updates=40, ppo_eval_every=40, ppo_batch_size=128)
     spread = proxy.scores(small_world.samples.sequences).std()
@@ -230,7 +230,7 @@ def test_ppo_without_a_penalty_climbs_its_proxy(small_world, tiny_reward_model, 
     assert (points[-1].proxy_P > points[0].proxy_P).all()
 
 
-def test_a_later_round_starts_where_it_is_told_and_measures_from_there_and_from_the_initial_policy(
+def test_a_later_round_starts_at_its_policy_and_measures_kl_from_there_and_from_the_initial_policy(
     small_world, tiny_policy, tiny_reward_model, tiny_tokenizer
 ) -> None:
     proxy, gold, moved = RewardModel(tiny_reward_model(1)), RewardModel(tiny_reward_model(2)), tiny_policy(seed=4)
@@ -242,7 +242,7 @@ def test_a_later_round_starts_where_it_is_told_and_measures_from_there_and_from_
     assert "round_kl" not in first.diagnostics
 
 
-def test_sampled_estimates_of_kl_stand_beside_the_exact_one_and_agree_with_it(
+def test_estimates_of_kl_from_sampled_tokens_agree_with_the_exact_kl(
     small_world, tiny_reward_model, tiny_tokenizer
 ) -> None:
     proxy, gold = (RewardModel(tiny_reward_model(seed)) for seed in (1, 2))

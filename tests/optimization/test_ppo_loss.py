@@ -1,4 +1,4 @@
-"""The PPO loss and its gradient steps, against policy gradients worked out by hand."""
+"""The PPO loss and its gradient steps against policy gradients computed by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ V = 8
 
 
 def rollouts_of(lengths: list[int], log_probs_BR: Tensor, advantages_BR: Tensor, seed: int = 0) -> Rollouts:
-    """Responses behind a prompt of two tokens."""
+    """Responses to a prompt of two tokens."""
     generator = torch.Generator().manual_seed(seed)
     ids_BT = torch.randint(V, (len(lengths), 2 + max(lengths)), generator=generator)
     starts_B = torch.full((len(lengths),), 2)
@@ -50,7 +50,7 @@ def random_rollouts() -> tuple[Tensor, Rollouts]:
 def test_at_ratio_one_the_gradient_is_the_policy_gradient_of_the_advantages(random_rollouts) -> None:
     logits_BRV, rollouts = random_rollouts
     logits_BRV.requires_grad_()
-    loss, said = ppo_loss(logits_BRV, torch.zeros(5, 4), rollouts, clip=0.2)
+    loss, diagnostics = ppo_loss(logits_BRV, torch.zeros(5, 4), rollouts, clip=0.2)
     loss.backward()
     mask_BR, ids_BR = rollouts.sequences.response_mask_BR, rollouts.sequences.response_ids_BR
     tokens = int(mask_BR.sum())
@@ -60,25 +60,25 @@ def test_at_ratio_one_the_gradient_is_the_policy_gradient_of_the_advantages(rand
             score_V = torch.eye(V, dtype=torch.float64)[ids_BR[b, r]] - torch.softmax(logits_BRV[b, r].detach(), -1)
             expected_V = -rollouts.advantages_BR[b, r] * score_V / tokens * mask_BR[b, r]
             torch.testing.assert_close(logits_BRV.grad[b, r], expected_V)
-    assert float(said["clip_fraction"]) == 0
-    assert float(said["approx_kl"]) == pytest.approx(0, abs=1e-12)
+    assert float(diagnostics["clip_fraction"]) == 0
+    assert float(diagnostics["approx_kl"]) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("ratio", "advantage", "moves"),
     [(1.3, 1.0, False), (1.3, -1.0, True), (0.7, -1.0, False), (0.7, 1.0, True), (1.1, 1.0, True), (0.9, -1.0, True)],
 )
-def test_the_gradient_stops_beyond_the_clip_only_where_it_would_lead_further_out(
+def test_the_gradient_vanishes_beyond_the_clip_only_where_it_would_move_further_away(
     ratio: float, advantage: float, moves: bool
 ) -> None:
     logits_BRV = torch.randn(1, 1, V, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
     rollouts = rollouts_of([1], torch.zeros(1, 1), torch.tensor([[advantage]]).double())
     old_BR = log_probs_at(logits_BRV.detach(), rollouts) - torch.log(torch.tensor(ratio))
     rollouts = Rollouts(rollouts.sequences, old_BR, rollouts.advantages_BR, rollouts.returns_BR)
-    loss, said = ppo_loss(logits_BRV, torch.zeros(1, 1), rollouts, clip=0.2)
+    loss, diagnostics = ppo_loss(logits_BRV, torch.zeros(1, 1), rollouts, clip=0.2)
     loss.backward()
     assert bool((logits_BRV.grad != 0).any()) == moves
-    assert float(said["clip_fraction"]) == float(abs(ratio - 1) > 0.2)
+    assert float(diagnostics["clip_fraction"]) == float(abs(ratio - 1) > 0.2)
     pessimistic = min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage)
     assert loss.item() == pytest.approx(-pessimistic)
     if moves:  # a step down the loss makes a good token likelier, and a bad one less likely
@@ -87,13 +87,13 @@ def test_the_gradient_stops_beyond_the_clip_only_where_it_would_lead_further_out
         assert float(change) * advantage > 0
 
 
-def test_value_loss_and_diagnostics_are_means_over_the_tokens_that_are_there(random_rollouts) -> None:
+def test_value_loss_and_diagnostics_are_means_over_the_tokens_of_the_responses(random_rollouts) -> None:
     logits_BRV, rollouts = random_rollouts
     generator = torch.Generator().manual_seed(3)
     moved_BRV = logits_BRV + 0.3 * torch.randn(5, 4, V, generator=generator, dtype=torch.float64)
     values_BR, returns_BR = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
     rollouts = Rollouts(rollouts.sequences, rollouts.log_probs_BR, rollouts.advantages_BR, returns_BR)
-    loss, said = ppo_loss(moved_BRV, values_BR, rollouts, clip=0.2)
+    loss, diagnostics = ppo_loss(moved_BRV, values_BR, rollouts, clip=0.2)
     errors, clipped, divergences, entropies, gains = [], [], [], [], []
     for b, length in enumerate(rollouts.sequences.response_lengths_B.tolist()):
         for r in range(length):
@@ -107,15 +107,15 @@ def test_value_loss_and_diagnostics_are_means_over_the_tokens_that_are_there(ran
             gains.append(min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage))
     mean = lambda values: sum(values) / 14  # noqa: E731
     assert 0 < mean(clipped) < 1
-    assert float(said["clip_fraction"]) == pytest.approx(mean(clipped))
-    assert float(said["approx_kl"]) == pytest.approx(mean(divergences))
-    assert float(said["entropy"]) == pytest.approx(mean(entropies))
-    assert float(said["value_loss"]) == pytest.approx(mean(errors))
+    assert float(diagnostics["clip_fraction"]) == pytest.approx(mean(clipped))
+    assert float(diagnostics["approx_kl"]) == pytest.approx(mean(divergences))
+    assert float(diagnostics["entropy"]) == pytest.approx(mean(entropies))
+    assert float(diagnostics["value_loss"]) == pytest.approx(mean(errors))
     assert loss.item() == pytest.approx(mean(errors) - mean(gains))
 
 
 class Recorder:
-    """An optimizer that takes no step and keeps the gradients it was given."""
+    """An optimizer that takes no step and records gradients."""
 
     def __init__(self, *groups: list[Tensor]) -> None:
         self.param_groups = [{"params": list(group)} for group in groups]
@@ -132,7 +132,7 @@ class Recorder:
 
 @pytest.fixture
 def sampled(tiny_policy, tiny_tokenizer) -> tuple[ActorCritic, Rollouts]:
-    """Responses of very different lengths, to prompts of different lengths, slightly off the present policy."""
+    """Responses of very different lengths to prompts of different lengths, slightly off-policy."""
     policy = tiny_policy(seed=2, eos=2.0)
     prompts = encode_prompts(tiny_tokenizer, ["yes", "no no yes maybe no"])
     generator = torch.Generator().manual_seed(0)
@@ -145,7 +145,9 @@ def sampled(tiny_policy, tiny_tokenizer) -> tuple[ActorCritic, Rollouts]:
     return actor_critic, Rollouts(sequences, samples.log_probs_BR + 0.1 * noise_BR, advantages_BR, 3 * returns_BR)
 
 
-def improved(actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int) -> tuple[Recorder, dict[str, float]]:
+def recorded_update(
+    actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int
+) -> tuple[Recorder, dict[str, float]]:
     smoke = load_config("smoke", {}).of(PPOConfig)
     task = SimpleNamespace(
         config=replace(smoke, ppo_epochs=1, ppo_minibatches=minibatches, ppo_clip=0.2),
@@ -160,37 +162,39 @@ def improved(actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int) ->
 def by_hand(actor_critic: ActorCritic, rollouts: Rollouts) -> tuple[list[Tensor], dict[str, float]]:
     """Gradient of one undivided minibatch, each group clipped to norm 1."""
     logits_BRV, values_BR = actor_critic(rollouts.sequences)
-    loss, said = ppo_loss(logits_BRV, values_BR, rollouts, 0.2)
+    loss, diagnostics = ppo_loss(logits_BRV, values_BR, rollouts, 0.2)
     gradients = []
     for module in (actor_critic.policy, actor_critic.value_head):
         group = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True)
         norm = float(torch.sqrt(sum((g**2).sum() for g in group)))
         gradients += [g / max(1.0, norm) for g in group]
-    return gradients, {name: float(value) for name, value in said.items()}
+    return gradients, {name: float(value) for name, value in diagnostics.items()}
 
 
-def test_cutting_a_minibatch_into_length_groups_gives_the_gradient_of_the_whole(sampled) -> None:
+def test_dividing_a_minibatch_by_length_gives_the_gradient_of_the_whole(sampled) -> None:
     actor_critic, rollouts = sampled
     lengths_B = rollouts.sequences.response_lengths_B
     assert int(lengths_B.min()) < int(lengths_B.max())
-    recorder, learned = improved(actor_critic, rollouts, minibatches=1)
-    expected, said = by_hand(actor_critic, rollouts)
+    recorder, diagnostics = recorded_update(actor_critic, rollouts, minibatches=1)
+    expected, expected_diagnostics = by_hand(actor_critic, rollouts)
     (gradients,) = recorder.steps
     assert max(float(g.abs().max()) for g in expected) > 1e-2
-    for got, wanted in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-3)
-    assert learned == pytest.approx(said, rel=1e-4)
+    for gradient, expected_gradient in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient, atol=1e-5, rtol=1e-3)
+    assert diagnostics == pytest.approx(expected_diagnostics, rel=1e-4)
 
 
-def test_a_pass_takes_one_step_per_minibatch_and_uses_every_rollout_once(sampled) -> None:
+def test_an_epoch_takes_one_step_per_minibatch_and_uses_every_rollout_once(sampled) -> None:
     actor_critic, rollouts = sampled
-    recorder, _ = improved(actor_critic, rollouts, minibatches=3)
+    recorder, _ = recorded_update(actor_critic, rollouts, minibatches=3)
     order = torch.randperm(len(rollouts.sequences), generator=torch.Generator().manual_seed(5))
     minibatches = order.tensor_split(3)
     assert len(recorder.steps) == len(minibatches) == 3
     for gradients, index in zip(recorder.steps, minibatches, strict=True):
-        for got, wanted in zip(gradients, by_hand(actor_critic, rollouts.select(index))[0], strict=True):
-            torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-3)
+        for gradient, expected_gradient in zip(
+            gradients, by_hand(actor_critic, rollouts.select(index))[0], strict=True
+        ):
+            torch.testing.assert_close(gradient, expected_gradient, atol=1e-5, rtol=1e-3)
 
 
 def test_the_value_head_sends_no_gradient_into_the_policy(sampled) -> None:

@@ -27,7 +27,7 @@ SMOKE = load_config("smoke", {}).of(PPOConfig)
 OPTIONS = {"ppo_batch_size": 22, "kl_coef": 0.1, "ppo_gae_lambda": 0.9, "ppo_epochs": 1, "ppo_clip": 0.2}
 
 
-def member(rank: int = 0, processes: int = 1) -> Any:
+def one_of(rank: int = 0, processes: int = 1) -> Any:
     """An accelerator that is one of several processes, without the others."""
     return SimpleNamespace(
         process_index=rank,
@@ -41,15 +41,15 @@ def member(rank: int = 0, processes: int = 1) -> Any:
 
 @pytest.fixture
 def actor_critic(tiny_policy) -> ActorCritic:
-    made = ActorCritic(tiny_policy(seed=2, eos=2.0))
-    torch.nn.init.normal_(made.value_head[-1].weight, generator=torch.Generator().manual_seed(0))
-    return made
+    module = ActorCritic(tiny_policy(seed=2, eos=2.0))
+    torch.nn.init.normal_(module.value_head[-1].weight, generator=torch.Generator().manual_seed(0))
+    return module
 
 
 @pytest.fixture
 def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
     def build(
-        machine: Any, accumulation: int = 1, gradient_checkpointing: str = "no", **options: Any
+        accelerator: Any, accumulation: int = 1, gradient_checkpointing: str = "no", **options: Any
     ) -> SimpleNamespace:
         prompt_format, texts = (
             PromptFormat(tiny_tokenizer, max_response_tokens=6),
@@ -58,7 +58,7 @@ def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
         return SimpleNamespace(
             config=replace(SMOKE, **(OPTIONS | options)),
             memory=MemoryOptions(accumulation=accumulation, gradient_checkpointing=gradient_checkpointing),
-            accelerator=machine,
+            accelerator=accelerator,
             generator=torch.Generator().manual_seed(5),
             prompt_format=prompt_format,
             train_texts=texts,
@@ -77,38 +77,38 @@ def tensors(rollouts: Rollouts) -> list[Tensor]:
 
 @pytest.mark.parametrize("processes", [2, 3])
 @pytest.mark.parametrize("size", [4, 7])
-def test_several_processes_hold_the_very_rollouts_that_one_samples(
+def test_several_processes_hold_the_rollouts_that_one_process_samples(
     processes: int, size: int, task_of, actor_critic, monkeypatch
 ) -> None:
-    alone, said = collect_rollouts(task_of(member(), ppo_rollout_batch=size), actor_critic)
-    hands: dict[int, list] = {}
-    for rank in range(processes):  # first each samples its own, ...
-        monkeypatch.setattr(shards, "all_gather", lambda machine, own: hands.setdefault(machine.process_index, own))
-        collect_rollouts(task_of(member(rank, processes), ppo_rollout_batch=size), actor_critic)
-    assert sum(map(len, hands.values())) == -(-22 // size)
-    assert max(map(len, hands.values())) - min(map(len, hands.values())) <= 1
-    dealt = [hands[i % processes][i // processes] for i in range(-(-22 // size))]
-    monkeypatch.setattr(shards, "all_gather", lambda machine, own: dealt)
-    for rank in range(processes):  # ... then all are told of all
-        task = task_of(member(rank, processes), ppo_rollout_batch=size)
-        together, said_there = collect_rollouts(task, actor_critic)
-        assert said_there == said
-        for got, wanted in zip(tensors(together), tensors(alone), strict=True):
-            assert torch.equal(got, wanted)
-        assert torch.equal(task.generator.get_state(), moved_on(task_of, size))
+    alone, diagnostics = collect_rollouts(task_of(one_of(), ppo_rollout_batch=size), actor_critic)
+    shards_of_rank: dict[int, list] = {}
+    for rank in range(processes):  # first each process samples its shards, ...
+        monkeypatch.setattr(shards, "all_gather", lambda each, own: shards_of_rank.setdefault(each.process_index, own))
+        collect_rollouts(task_of(one_of(rank, processes), ppo_rollout_batch=size), actor_critic)
+    assert sum(map(len, shards_of_rank.values())) == -(-22 // size)
+    assert max(map(len, shards_of_rank.values())) - min(map(len, shards_of_rank.values())) <= 1
+    in_order = [shards_of_rank[i % processes][i // processes] for i in range(-(-22 // size))]
+    monkeypatch.setattr(shards, "all_gather", lambda each, own: in_order)
+    for rank in range(processes):  # ... then all gather all shards
+        task = task_of(one_of(rank, processes), ppo_rollout_batch=size)
+        together, diagnostics_together = collect_rollouts(task, actor_critic)
+        assert diagnostics_together == diagnostics
+        for shared, single in zip(tensors(together), tensors(alone), strict=True):
+            assert torch.equal(shared, single)
+        assert torch.equal(task.generator.get_state(), advanced(task_of, size))
 
 
-def moved_on(task_of, size: int) -> Tensor:
-    """The task's generator after one update's rollouts: prompts and seeds were drawn, no token."""
-    generator = task_of(member()).generator
+def advanced(task_of, size: int) -> Tensor:
+    """State of the generator after the rollouts of one update: it draws prompts and seeds, and no token."""
+    generator = task_of(one_of()).generator
     torch.randint(3, (22,), generator=generator)
     torch.randint(2**62, (-(-22 // size),), generator=generator)
     return generator.get_state()
 
 
-def test_without_shards_the_problems_own_generator_draws_every_token(task_of, actor_critic) -> None:
+def test_without_shards_the_generator_of_the_task_draws_every_token(task_of, actor_critic) -> None:
     rollouts, _ = collect_rollouts(task_of(Accelerator(cpu=True)), actor_critic)
-    task = task_of(member())
+    task = task_of(one_of())
     index_B = torch.randint(3, (22,), generator=task.generator)
     prompts = task.train_prompts.select(index_B)
     drawn = sample(actor_critic.policy, prompts, max_new_tokens=6, generator=task.generator)
@@ -117,7 +117,7 @@ def test_without_shards_the_problems_own_generator_draws_every_token(task_of, ac
 
 
 def test_shards_are_different_samples(task_of, actor_critic) -> None:
-    task = task_of(member(), ppo_rollout_batch=11)
+    task = task_of(one_of(), ppo_rollout_batch=11)
     task.train_prompts = task.train_prompts.select(torch.tensor([1]))  # the same prompt throughout
     rollouts, _ = collect_rollouts(task, actor_critic)
     first, second = rollouts.sequences.select(slice(0, 11)), rollouts.sequences.select(slice(11, 22))
@@ -125,7 +125,7 @@ def test_shards_are_different_samples(task_of, actor_critic) -> None:
 
 
 class Recorder:
-    """An optimizer that takes no step and keeps the gradients it was given."""
+    """An optimizer that takes no step and records gradients."""
 
     def __init__(self, actor_critic: ActorCritic) -> None:
         self.param_groups = [{"params": list(actor_critic.parameters())}]
@@ -145,43 +145,43 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     processes: int, memory: dict, task_of, actor_critic, monkeypatch
 ) -> None:
     monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
-    said: list[list[Tensor]] = []
-    monkeypatch.setattr(ppo, "all_reduce", lambda machine, values: said.append(values) or values)
-    rollouts, _ = collect_rollouts(task_of(member(), ppo_rollout_batch=4), actor_critic)
+    sums: list[Tensor] = []
+    monkeypatch.setattr(ppo, "all_reduce", lambda each, values: sums.append(values) or values)
+    rollouts, _ = collect_rollouts(task_of(one_of(), ppo_rollout_batch=4), actor_critic)
     noise_BR = 0.1 * torch.randn(rollouts.log_probs_BR.shape, generator=torch.Generator().manual_seed(1))
     rollouts = Rollouts(
         rollouts.sequences, rollouts.log_probs_BR + noise_BR, rollouts.advantages_BR, rollouts.returns_BR
     )
     recorders = []
     for rank in range(processes):
-        own = copy.deepcopy(actor_critic)
-        recorders.append(Recorder(own))
-        update_policy(task_of(member(rank, processes), ppo_minibatches=2, **memory), own, recorders[-1], rollouts)
+        replica = copy.deepcopy(actor_critic)
+        recorders.append(Recorder(replica))
+        update_policy(task_of(one_of(rank, processes), ppo_minibatches=2, **memory), replica, recorders[-1], rollouts)
     order = torch.randperm(22, generator=torch.Generator().manual_seed(5))
-    expected_said = []
+    expected_sums = []
     for step, index in enumerate(order.tensor_split(2)):
         logits_BRV, values_BR = actor_critic(rollouts.select(index).sequences)
-        loss, statistics = ppo_loss(logits_BRV, values_BR, rollouts.select(index), 0.2)
-        expected_said.append(torch.stack(list(statistics.values())))
+        loss, diagnostics = ppo_loss(logits_BRV, values_BR, rollouts.select(index), 0.2)
+        expected_sums.append(torch.stack(list(diagnostics.values())))
         expected = torch.autograd.grad(loss, list(actor_critic.parameters()))
-        got = [torch.stack(each).mean(0) for each in zip(*(r.steps[step] for r in recorders), strict=True)]
+        means = [torch.stack(each).mean(0) for each in zip(*(r.steps[step] for r in recorders), strict=True)]
         assert max(float(g.abs().max()) for g in expected) > 1e-2
-        for a, b in zip(got, expected, strict=True):
+        for a, b in zip(means, expected, strict=True):
             torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-4)
-    torch.testing.assert_close(torch.stack(said).sum(0), torch.stack(expected_said).sum(0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.stack(sums).sum(0), torch.stack(expected_sums).sum(0), atol=1e-5, rtol=1e-4)
 
 
-def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
+def test_only_adapters_are_trained_and_the_policy_is_measured_with_them(
     tiny_policy, tiny_reward_model, tiny_tokenizer, task_of
 ) -> None:
     from mlproject.curve import CurvePoint
     from mlproject.models.log_probs import measure_kl
     from mlproject.models.lora import merged_weights
 
-    initial, kept = tiny_policy(seed=3), []
+    initial, measured = tiny_policy(seed=3), []
 
     def evaluate_policy(policy, step, diagnostics=None) -> CurvePoint:
-        kept.append((policy, copy.deepcopy(merged_weights(policy))))
+        measured.append((policy, copy.deepcopy(merged_weights(policy))))
         prompts = PromptFormat(tiny_tokenizer, 6).encode_prompts(["yes"] * 64)
         drawn = sample(policy, prompts, max_new_tokens=6, generator=torch.Generator().manual_seed(0))
         kl = float(measure_kl(policy, initial, drawn.sequences).kl_B.mean())
@@ -193,31 +193,31 @@ def test_adapters_alone_are_moved_and_the_policy_is_measured_with_them(
     task.evaluator = SimpleNamespace(evaluate_policy=evaluate_policy)
     first, last = ppo.optimize(task)
     assert first.kl == 0.0 and last.kl > 0.01
-    (_, before), (policy, after) = kept
+    (_, before), (policy, after) = measured
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed and all(name.endswith(".weight") and "layers" in name for name in changed)
-    frozen = dict(policy.named_parameters())
+    parameters = dict(policy.named_parameters())
     start = initial.state_dict()
     for name in changed:
-        assert torch.equal(frozen[name.replace(".weight", ".base_layer.weight")], start[name])
+        assert torch.equal(parameters[name.replace(".weight", ".base_layer.weight")], start[name])
 
 
-def test_bfloat16_is_for_gradient_passes_alone_and_near_the_float32_gradient(
+def test_only_gradient_passes_are_in_bfloat16_and_close_to_the_float32_gradient(
     task_of, actor_critic, monkeypatch
 ) -> None:
     monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
-    layer, seen = actor_critic.policy.base_model.layers[0].mlp.dense_h_to_4h, []
-    layer.register_forward_hook(lambda module, given, made: seen.append(made.dtype))
-    rollouts, _ = collect_rollouts(task_of(member(), ppo_mixed_precision="bf16"), actor_critic)
-    assert set(seen) == {torch.float32}
+    layer, dtypes = actor_critic.policy.base_model.layers[0].mlp.dense_h_to_4h, []
+    layer.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
+    rollouts, _ = collect_rollouts(task_of(one_of(), ppo_mixed_precision="bf16"), actor_critic)
+    assert set(dtypes) == {torch.float32}
     steps = {}
     for precision, dtype in (("no", torch.float32), ("bf16", torch.bfloat16)):
-        seen.clear()
+        dtypes.clear()
         recorder = Recorder(actor_critic)
         update_policy(
-            task_of(member(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts
+            task_of(one_of(), ppo_minibatches=1, ppo_mixed_precision=precision), actor_critic, recorder, rollouts
         )
-        assert set(seen) == {dtype}
+        assert set(dtypes) == {dtype}
         steps[precision] = torch.cat([g.flatten() for g in recorder.steps[0]])
     assert steps["bf16"].dtype == torch.float32
     assert float(torch.cosine_similarity(steps["no"], steps["bf16"], dim=0)) > 0.999
