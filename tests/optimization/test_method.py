@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mlproject.config.schema import load_config, option_names
@@ -125,15 +127,16 @@ def optimize(task):
 '''
 
 PLAN = """
-from mlproject.config.schema import load_config, option_help
+from mlproject.config.schema import Config, load_config, option_help
 from mlproject.laws import law_for
 from mlproject.optimization import find_method
+from mlproject.options.declaration import options_by_heading
 from mlproject.pipeline.study import plan_study
 
 config = load_config("smoke", {"methods": "hill-climbing", "hill_steps": "5", "rm_sizes": "1k"})
 (run,) = plan_study(config).policy_runs
 print(run.params["method"], run.params["hill_steps"], run.tags["mlproject.method"], run.execution_options)
-print(option_help("hill_steps"))
+print(option_help("hill_steps"), [name for name in options_by_heading(Config) if name.startswith("Hill")])
 print(law_for(find_method("hill-climbing")).name)
 """
 
@@ -149,9 +152,21 @@ def test_a_method_of_another_author_is_planned_with_options_and_law_of_its_own(e
     answer = subprocess.run([sys.executable, "-c", PLAN], env=environment, capture_output=True, text=True)
     assert answer.stdout.splitlines() == [
         "hill-climbing 5 hill-climbing {}",
-        "samples that hill climbing looks at [a whole number of at least 1]",
+        "samples that hill climbing looks at [a whole number of at least 1] ['Hill climbing']",
         "log1p",
     ], answer.stderr
+
+
+def test_a_method_of_another_author_yields_curve_points(environment, pool_task, tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("hill_climbing")
+    setting = pool_task(module.HillClimbingConfig(hill_steps=4))
+    points = list(module.METHOD.optimize(setting.task))
+    for point in points:
+        best_P = setting.proxy_PN[:, : point.step].max(axis=1)
+        np.testing.assert_allclose(point.proxy_P, best_P - setting.proxy_PN.mean(axis=1))
+    assert [module.METHOD.place(point.step) for point in points] == ["update 1", "update 2", "update 3", "update 4"]
+    monkeypatch.delitem(sys.modules, "hill_climbing")
 
 
 def test_a_module_that_has_no_method_is_named(environment: dict[str, str]) -> None:

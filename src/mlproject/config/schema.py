@@ -19,7 +19,7 @@ from mlproject.config.rules import check_rules
 from mlproject.config.yaml_file import read_options
 from mlproject.errors import UserError
 from mlproject.models.gold_source import GoldSource
-from mlproject.optimization import METHODS, MethodConfig
+from mlproject.optimization import METHODS, Method, MethodConfig
 from mlproject.options.declaration import Options
 from mlproject.options.values import check, convert, requirement, to_text
 from mlproject.worlds import WORLDS, WorldSpec
@@ -30,10 +30,11 @@ _PRESET_FOLDER = Path(__file__).parent / "presets"
 MethodConfigT = TypeVar("MethodConfigT", bound=MethodConfig)
 
 
-def _options_of(group: type[Options]) -> type[Options]:
+def _options_of(method: Method) -> type[Options]:
     """The options of a method and nothing else of its class."""
+    group = method.config_class
     options = [(o.name, o.type, field(default=o.default, metadata=o.metadata)) for o in dataclasses.fields(group)]
-    namespace = {"HEADING": group.HEADING}
+    namespace = {"HEADING": group.HEADING or method.title}
     return make_dataclass(group.__name__, options, bases=(Options,), namespace=namespace, frozen=True, kw_only=True)
 
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     class _MethodOptions(Options):
         """The options of all methods; `Config.of` reads them with their types."""
 else:
-    _MethodOptions = type("_MethodOptions", tuple(_options_of(method.config_class) for method in METHODS.values()), {})
+    _MethodOptions = type("_MethodOptions", tuple(map(_options_of, METHODS.values())), {})
 
 
 @dataclass(frozen=True, kw_only=True)

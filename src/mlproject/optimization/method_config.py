@@ -21,7 +21,8 @@ peaked that were optimized against the same registered reward model before."""
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig(Options):
-    """The options of a method. A subclass declares each with `option(...)`; they become options of every command.
+    """The options of a method. A subclass declares each with `option(...)`; they become options of every command, under
+    the subclass's `HEADING`, or else the title of the method.
 
     An option without a default gets its value from the presets and is always a parameter of the run. One with a default
     is a parameter only where its value differs, so that a new option changes no fingerprint.
