@@ -55,5 +55,7 @@ def test_parameters_that_no_process_holds_whole_are_refused_in_one_line(tiny_pol
     policy = tiny_policy()
     assert unwrapped(torch.nn.DataParallel(policy)) is policy
     next(policy.parameters()).ds_id = 0  # as DeepSpeed ZeRO-3 marks what it has spread
-    with pytest.raises(UserError, match=r"embed_in.weight is spread over processes .* train with DDP or ZeRO-2"):
+    with pytest.raises(
+        UserError, match=r"embed_in.weight: must not be sharded over processes .* Train with DDP or ZeRO-2"
+    ):
         unwrapped(policy)

@@ -1,4 +1,4 @@
-"""Models of a user's own: any Hugging Face checkpoint of a causal language model or a reward model."""
+"""A user's models: any Hugging Face checkpoint of a causal language model or a reward model."""
 
 from __future__ import annotations
 

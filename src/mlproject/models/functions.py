@@ -1,4 +1,4 @@
-"""Python functions of a user's own, named PACKAGE.MODULE:FUNCTION. Free of torch."""
+"""A user's Python functions, named PACKAGE.MODULE:FUNCTION. Free of torch."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class GoldSource:
             yield BrokenRule(
                 "gold_size",
                 f"be one of {', '.join(SIZES)} unless world=files and gold=none",
-                "Use gold=CHECKPOINT for a gold RM of your own.",
+                "Use gold=CHECKPOINT for your gold RM.",
             )
         elif self.is_trained and sizes:
             largest = max(sizes, key=_parameters)

@@ -173,11 +173,11 @@ def train(
 
 
 class _RandomStream:
-    """A stream of torch's global random numbers that nobody else draws from.
+    """A private stream of torch's global random numbers.
 
     Args:
-        seed: of the stream.
-        device: whose random state is kept, beside the CPU's.
+        seed: seed of the stream.
+        device: device whose random state it has, beside the CPU's.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""What several steps do alike: where randomness comes from, which device they use, how they read each other."""
+"""What several steps share: random streams, device, and reading and writing artifacts."""
 
 from __future__ import annotations
 
@@ -22,87 +22,94 @@ from mlproject.pipeline.step import Run
 from mlproject.worlds import WORLDS, World
 
 SAMPLE_BATCH = 2048
-"""Responses sampled at a time."""
+"""Largest number of responses that are sampled at a time."""
 
 
 def stream_seed(*names: str | int) -> int:
-    """A seed of its own for every purpose, so that no two streams of random numbers are the same."""
+    """A seed for each purpose, so that no two streams of random numbers are the same."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return int.from_bytes(digest[:7], "big")
 
 
 def torch_generator(*names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator of torch for one purpose."""
     return torch.Generator(device=device).manual_seed(stream_seed(*names))
 
 
 def numpy_generator(*names: str | int) -> np.random.Generator:
+    """A generator of numpy for one purpose."""
     return np.random.default_rng(stream_seed(*names))
 
 
 def new_accelerator(mixed_precision: str = "no") -> Accelerator:
-    """Device and precision of this step. CUDA or the CPU: Apple's MPS lacks the float64 that scores are kept in.
+    """Device and precision of a step. CUDA or the CPU, since Apple's MPS lacks the float64 of scores.
 
-    Where several processes carry the step out together (see `mlproject.execution.distributed`), it joins the group of
-    processes that exists already; the reset forgets what accelerate knows, not that group.
+    If several processes share the step (see `mlproject.execution.distributed`), it joins their process group; the reset
+    affects accelerate's state and not that group.
 
     Raises:
-        UserError: for a precision that the device cannot do.
+        UserError: for a precision that the device does not support.
     """
-    AcceleratorState._reset_state(reset_partial_state=True)  # accelerate keeps one state per process; steps differ
+    AcceleratorState._reset_state(reset_partial_state=True)  # accelerate has one state per process, and steps differ
     try:
         return Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
     except ValueError as error:
         reason = first_line(error)
-        raise UserError(f"mixed_precision={mixed_precision}: {reason}; use no or bf16") from None
+        raise UserError(
+            f"mixed_precision={mixed_precision}: must be supported by this device ({reason}). Use no or bf16."
+        ) from None
 
 
 def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a policy."""
     return AutoTokenizer.from_pretrained(policy_artifacts / Artifact.MODEL)
 
 
 def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    """A policy from the artifacts of its run, in eval mode."""
     return load_checkpoint(policy_artifacts / Artifact.MODEL, device)
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    """A policy from a Hugging Face folder, in eval mode."""
     return AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
 
 
 def open_world(run: Run) -> World:
-    """The world that a run takes place in."""
+    """The world of a run."""
     seed = run.params.get("world_seed", 0)  # steps without one, such as proxy RMs, ask for no prompts
     return WORLDS[run.params["world"]].open(seed, lambda: run.input(Role.INITIAL_POLICY))
 
 
 def load_prompt_format(run: Run, world: World) -> PromptFormat:
-    """How the policy reads and writes."""
+    """Prompt format of the initial policy."""
     return PromptFormat(load_tokenizer(run.input(Role.INITIAL_POLICY)), world.max_response_tokens)
 
 
 def load_gold(run: Run, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
-    """What plays the ground truth in a run, for responses of a policy that reads so."""
+    """The gold RM of a run, for responses of a policy with this prompt format."""
     return load_scorer(run.input(Role.GOLD_RM), prompt_format, device)
 
 
 def load_scorer(artifacts: Path, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
-    """Read what `save_scorer` wrote, for responses of a policy that reads so."""
+    """A scorer that `save_scorer` wrote, for responses of a policy with this prompt format."""
     if not (artifacts / Artifact.SCORER_FUNCTION).exists():
         return load_reward_model(artifacts / Artifact.MODEL, prompt_format, device)
-    known = json.loads((artifacts / Artifact.SCORER_FUNCTION).read_text())
-    return FunctionScorer(known["function"], load_function(known["function"]), known["centre"], known["scale"])
+    saved = json.loads((artifacts / Artifact.SCORER_FUNCTION).read_text())
+    return FunctionScorer(saved["function"], load_function(saved["function"]), saved["centre"], saved["scale"])
 
 
 def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) -> None:
     """Write a scorer among a run's artifacts.
 
     Args:
-        scorer: with its units.
-        artifacts: folder.
-        prompt_format: of the policy, whose ids an own reward model reads.
+        scorer: a function, a reward model that reads texts, or one that reads the policy's token ids.
+        artifacts: folder of the artifacts.
+        prompt_format: prompt format of the policy.
     """
     if isinstance(scorer, FunctionScorer):
-        known = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
-        (artifacts / Artifact.SCORER_FUNCTION).write_text(json.dumps(known))
+        content = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
+        (artifacts / Artifact.SCORER_FUNCTION).write_text(json.dumps(content))
     elif isinstance(scorer, TextRewardModel):
         scorer.reward_model.model.config.reads_texts = True
         scorer.reward_model.save(artifacts / Artifact.MODEL, scorer.prompt_format)
@@ -112,6 +119,6 @@ def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) ->
 
 
 def human_units(run: Run) -> tuple[float, float]:
-    """(mean, standard deviation) of the human judgement over the initial policy's responses."""
+    """Mean and standard deviation of the human judgement over responses of the initial policy."""
     units = json.loads((run.input(Role.GOLD_RM) / Artifact.UNITS).read_text())
     return units.get("human_mean", 0.0), units.get("human_std", 1.0)

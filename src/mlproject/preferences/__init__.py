@@ -1,7 +1,7 @@
-"""Comparisons, labels and noise, Bradley-Terry training, calibration and metrics of reward models."""
+"""Comparisons and their labels, Bradley-Terry training, calibration and metrics of reward models."""
 
 LABELS = ("hard", "sampled")
-"""How a comparison gets its label: by the higher score, or by a coin with probability sigmoid(difference)."""
+"""How a comparison gets its label: by the higher score, or sampled with probability sigmoid(score difference)."""
 
 HALF, HALVES = "half", ("train", "test")
-"""Column of a table of comparisons that says which half each belongs to, and its values."""
+"""Name and values of the column that assigns comparisons to the half for proxies or for test RMs."""

@@ -1,7 +1,9 @@
-"""Reward models learn from comparisons with the Bradley-Terry loss.
+"""Training of reward models on comparisons with the Bradley-Terry loss.
 
 P(a is preferred to b) = sigmoid(r(a) - r(b)); the loss is its negative log-likelihood (Bradley and Terry 1952;
 Christiano et al. 2017).
+
+Axis letters: B comparisons.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from mlproject.preferences.comparisons import EncodedComparisons
 
 
 def bradley_terry_loss(reward_a_B: Tensor, reward_b_B: Tensor, prefers_a_B: Tensor) -> Tensor:
-    """Mean of -log sigmoid(preferred - other), nats per comparison. Shapes: (B,), (B,), (B,) bool -> ()."""
+    """Mean of -log sigmoid(reward of the preferred - reward of the other), nats per comparison. Shape: ().
+
+    Args:
+        reward_a_B: rewards of the first responses. Shape: (B,).
+        reward_b_B: rewards of the second responses. Shape: (B,).
+        prefers_a_B: whether the first response is preferred. Shape: (B,).
+    """
     margin_B = reward_a_B - reward_b_B
     return -F.logsigmoid(torch.where(prefers_a_B, margin_B, -margin_B)).mean()
 
@@ -34,17 +42,25 @@ def train_reward_model(
     generator: torch.Generator,
     progress: Progress = no_progress,
 ) -> float:
-    """Fit a one-label sequence classifier to comparisons, in place.
+    """Fit a sequence classifier with one label to comparisons, in place.
+
+    Args:
+        model: reward model, on the accelerator's device.
+        comparisons: tokenized comparisons.
+        schedule: epochs, batch size, learning rate.
+        accelerator: device placement, mixed precision, processes.
+        generator: order of the comparisons.
+        progress: called with the finished share.
 
     Returns:
-        loss over the last tenth of the steps, nats per comparison.
+        mean loss over the last tenth of the steps, nats per comparison.
     """
     pad_id = model.config.pad_token_id
-    prefers_a_B, looks_back_only = torch.tensor(comparisons.prefers_a_B), is_causal(model)
+    prefers_a_B, is_decoder = torch.tensor(comparisons.prefers_a_B), is_causal(model)
 
     def loss_of(reward_model: nn.Module, index: Tensor) -> Tensor:
         both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id).to(accelerator.device)
-        rewards = reward_model(**inputs(both, model.config, looks_back_only)).logits.squeeze(-1).float()
+        rewards = reward_model(**inputs(both, model.config, is_decoder)).logits.squeeze(-1).float()
         reward_a_B, reward_b_B = rewards.chunk(2)
         return bradley_terry_loss(reward_a_B, reward_b_B, prefers_a_B[index].to(accelerator.device))
 

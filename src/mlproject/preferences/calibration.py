@@ -1,4 +1,7 @@
-"""The one scalar that makes a proxy's score comparable with gold (Gao et al. 2022, section 2.2)."""
+"""Calibration: the scale that makes a proxy's scores comparable with gold (Gao et al. 2022, section 2.2).
+
+Axis letters: B comparisons.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,19 @@ _NEWTON_STEPS = 50
 
 
 def calibration_scale(proxy_margin_B: NDArray[np.float64], gold_margin_B: NDArray[np.float64]) -> float:
-    """Scale of the proxy that minimises cross-entropy against soft gold labels.
+    """The scale of a proxy's scores that minimises cross-entropy against soft gold labels.
 
-    Hard labels leave a proxy's logits on a scale of their own. The scale c > 0 minimises the mean of
+    A proxy that is trained on hard labels has logits of arbitrary scale. The scale c > 0 minimises the mean of
     -s log sigmoid(c x) - (1 - s) log sigmoid(-c x), with x the proxy's margin and s = sigmoid(gold margin): a convex
-    problem in one variable, solved here by Newton's method in log c.
+    problem in one variable, which Newton's method solves.
 
     Args:
-        proxy_margin_B: raw proxy score of one response minus the other's. Shape: (B,).
-        gold_margin_B: the same of gold, in gold standard deviations. Shape: (B,).
+        proxy_margin_B: raw proxy score of one response minus that of the other. Shape: (B,).
+        gold_margin_B: gold score of the same response minus that of the other, gold standard deviations. Shape: (B,).
 
     Returns:
-        c, in gold standard deviations per unit of the raw proxy score; 1e-3 over the proxy's spread where the proxy
-        does not agree with gold at all (c would not be positive).
+        c, in gold standard deviations per unit of the raw proxy score; 1e-3 divided by the standard deviation of the
+        proxy's margins if the two do not agree at all (c would not be positive).
     """
     spread = float(np.std(proxy_margin_B)) or 1.0
     x = proxy_margin_B / spread

@@ -1,4 +1,4 @@
-"""Comparisons: pairs of responses to one prompt, labelled by whoever plays the ground truth.
+"""Comparisons: pairs of responses to one prompt, labelled by gold or by a user.
 
 Axis letters: B comparisons.
 """
@@ -31,21 +31,24 @@ def label_comparisons(
     rng: np.random.Generator,
     labels: str = "hard",
 ) -> pd.DataFrame:
-    """Label pairs by the higher score, or by a coin that it biases, and drop exact ties.
+    """Label pairs by the higher score, or by a random draw, and drop ties.
 
-    Sampled labels only add noise (Gao et al. 2022, section 2.2). Like flipped ones they are confined to the training
-    part, so that held-out figures always speak of the true labels.
+    Sampled labels only add noise (Gao et al. 2022, section 2.2). Only labels of the training part are sampled or
+    flipped, so that metrics on the held-out part refer to the true labels.
 
     Args:
-        prompts, responses_a, responses_b: texts. Length B.
-        scores_a, scores_b: of the judge. Shape: (B,).
-        held_out: share of the comparisons kept for validation, 0 to 1.
+        prompts: the prompt of each pair. Length B.
+        responses_a: first response of each pair. Length B.
+        responses_b: second response of each pair. Length B.
+        scores_a: scores of the first responses by whoever labels. Shape: (B,).
+        scores_b: scores of the second responses. Shape: (B,).
+        held_out: share of the comparisons that are held out for validation, 0 to 1.
         label_noise: share of the training labels that are flipped, 0 to 1.
-        rng: decides who is held out, which labels are sampled and whose label is flipped.
+        rng: randomness of the held-out part, of sampled and of flipped labels.
         labels: "hard", or "sampled" with probability sigmoid(score_a - score_b).
 
     Returns:
-        A table with the columns `COLUMNS`, one row per comparison that is no tie.
+        A table with the columns `COLUMNS`, one row per comparison without a tie.
     """
     table = pd.DataFrame(
         {
@@ -63,8 +66,8 @@ def label_comparisons(
     margin = (table.score_a - table.score_b).to_numpy()
     prefers_a = margin > 0
     if labels == "sampled":
-        coin = rng.random(len(table)) < 1 / (1 + np.exp(-margin))
-        prefers_a = np.where(table.held_out, prefers_a, coin)
+        sampled = rng.random(len(table)) < 1 / (1 + np.exp(-margin))
+        prefers_a = np.where(table.held_out, prefers_a, sampled)
     table["prefers_a"] = prefers_a ^ flipped
     return table[list(COLUMNS)]
 
@@ -78,24 +81,26 @@ def comparisons_from_preferences(
     label_noise: float,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Comparisons that somebody labelled already; their scores are unknown (nan).
+    """Comparisons from preferences of a user, with unknown scores (nan).
 
     Args:
-        prompts, chosen, rejected: texts. Length B.
-        held_out: share of the prompts whose comparisons are kept for validation, 0 to 1; two prompts at least.
+        prompts: the prompt of each preference. Length B.
+        chosen: the preferred response. Length B.
+        rejected: the other response. Length B.
+        held_out: share of the prompts whose comparisons are held out for validation, 0 to 1; at least two prompts.
         label_noise: share of the training labels that are flipped, 0 to 1.
-        rng: decides which response stands first, who is held out and whose label is flipped.
+        rng: randomness of the order of the two responses, of the held-out part and of flipped labels.
 
     Returns:
         A table with the columns `COLUMNS`, one row per comparison, and a column `HALF`: all comparisons of a prompt
-        are in the same half, and either half holds its share of those kept.
+        are in the same half, and each half has half of the held-out prompts.
     """
     distinct = list(dict.fromkeys(prompts))
-    shuffled, most = [distinct[i] for i in rng.permutation(len(distinct))], max(2, round(held_out * len(distinct)))
-    kept = set(shuffled[:most])
-    half_of = {prompt: HALVES[i % 2] for part in (shuffled[:most], shuffled[most:]) for i, prompt in enumerate(part)}
+    shuffled, count = [distinct[i] for i in rng.permutation(len(distinct))], max(2, round(held_out * len(distinct)))
+    held_out_prompts = set(shuffled[:count])
+    half_of = {prompt: HALVES[i % 2] for part in (shuffled[:count], shuffled[count:]) for i, prompt in enumerate(part)}
     first = rng.random(len(prompts)) < 0.5
-    is_held_out = np.array([prompt in kept for prompt in prompts])
+    is_held_out = np.array([prompt in held_out_prompts for prompt in prompts])
     flipped = (rng.random(len(prompts)) < label_noise) & ~is_held_out
     pairs = list(zip(chosen, rejected, strict=True))
     table = pd.DataFrame(
@@ -115,12 +120,13 @@ def comparisons_from_preferences(
 
 @dataclass(frozen=True)
 class EncodedComparisons:
-    """Comparisons as tokens.
+    """Tokenized comparisons.
 
     Attributes:
-        a, b: the two responses to each prompt. Length B each.
+        a: first response to each prompt. Length B.
+        b: second response to each prompt. Length B.
         prefers_a_B: the label. Shape: (B,).
-        margin_B: the judge's score of a minus that of b; nan where the judge gave none. Shape: (B,).
+        margin_B: score of a minus score of b, by whoever labelled; nan if unknown. Shape: (B,).
     """
 
     a: Sequences

@@ -1,7 +1,9 @@
-"""Metrics of a reward model as `evaluate.Metric`s of our own: they need no hub, so they work offline.
+"""Metrics of reward models as `evaluate.Metric`s, which need no download.
 
-All take `predictions`, the reward margin (score of a minus score of b), and `references`, the probability that a is
-preferred: 1 or 0 for hard labels, anything between for soft ones.
+All take `predictions`, the reward margins (score of a minus score of b), and `references`, the probabilities that a is
+preferred: 1 or 0 for hard labels, between them for soft labels.
+
+Axis letters: B comparisons.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ _BINS = 15
 
 
 class _PairwiseMetric(evaluate.Metric):
-    """What the metrics of reward margins share: their inputs."""
+    """Base class: the inputs of all metrics."""
 
     description: str
     citation = ""
@@ -34,7 +36,7 @@ class _PairwiseMetric(evaluate.Metric):
 
 
 class PairwiseAccuracy(_PairwiseMetric):
-    """Share of comparisons that the reward model orders as the label does; an equal score counts half."""
+    """Share of comparisons that the reward model orders as labelled; equal scores count half."""
 
     description = "Share of comparisons ordered as labelled; equal scores count half."
 
@@ -56,21 +58,26 @@ class PairwiseLoss(_PairwiseMetric):
 
 
 class ExpectedCalibrationError(_PairwiseMetric):
-    """Mean gap between stated and labelled preference, over 15 equal-width bins of P(a preferred) = sigmoid(margin)."""
+    """Mean difference of predicted and labelled preference, in 15 equal bins of P(a preferred) = sigmoid(margin)."""
 
     description = "Expected calibration error of sigmoid(margin) over 15 equal-width bins."
     citation = "Naeini, Cooper, Hauskrecht 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning"
 
     def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float]:
-        stated = 1 / (1 + np.exp(-np.asarray(predictions)))
+        predicted = 1 / (1 + np.exp(-np.asarray(predictions)))
         labels = np.asarray(references)
-        bins = np.minimum((stated * _BINS).astype(int), _BINS - 1)
+        bins = np.minimum((predicted * _BINS).astype(int), _BINS - 1)
         counts = np.bincount(bins, minlength=_BINS)
-        gaps = np.abs(np.bincount(bins, stated, _BINS) - np.bincount(bins, labels, _BINS))
+        gaps = np.abs(np.bincount(bins, predicted, _BINS) - np.bincount(bins, labels, _BINS))
         return {"ece": float(gaps[counts > 0].sum() / len(labels))}
 
 
 def pairwise_metrics(margin_B: np.ndarray, prefers_a_B: np.ndarray) -> dict[str, float]:
-    """All three metrics at once: `accuracy`, `loss` (nats) and `ece`. Shapes: (B,), (B,)."""
+    """The three metrics: `accuracy`, `loss` (nats) and `ece`.
+
+    Args:
+        margin_B: score of a minus score of b. Shape: (B,).
+        prefers_a_B: label, or probability that a is preferred. Shape: (B,).
+    """
     metrics = evaluate.combine([PairwiseAccuracy(), PairwiseLoss(), ExpectedCalibrationError()])
     return metrics.compute(predictions=margin_B.tolist(), references=prefers_a_B.astype(float).tolist())

@@ -1,1 +1,1 @@
-"""The world of a user's own files: their prompts and comparisons, answered and scored by their own models."""
+"""The world of a user's files: the user's prompts and comparisons, answered and scored by the user's models."""

@@ -1,4 +1,4 @@
-"""Rows of a user's own file: JSONL, JSON, CSV, TSV, Parquet, plain text, or a folder that `datasets` saved.
+"""Rows of a user's file: JSONL, JSON, CSV, TSV, Parquet, plain text, or a folder that `datasets` saved.
 
 An error names file, line and field of an invalid row; `bad_lines=skip` skips invalid rows and lists them.
 """

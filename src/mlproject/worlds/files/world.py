@@ -1,4 +1,4 @@
-"""The prompts of a user's own files, as a study keeps them."""
+"""The prompts of a user's files, as a study stores them."""
 
 from __future__ import annotations
 
