@@ -173,8 +173,8 @@ class Metric:
     STUDY_TRACKING_SECONDS: Final = METRICS.add(
         "study/tracking_seconds", "of these, on the tracking server", "studies", _SECONDS
     )
-    STUDY_STEPS_MADE: Final = METRICS.add("study/steps_made", "steps it made", "studies", _COUNT)
-    STUDY_STEPS_REUSED: Final = METRICS.add("study/steps_reused", "steps it found finished", "studies", _COUNT)
+    STUDY_STEPS_MADE: Final = METRICS.add("study/steps_made", "steps that it executed", "studies", _COUNT)
+    STUDY_STEPS_REUSED: Final = METRICS.add("study/steps_reused", "finished steps that it reused", "studies", _COUNT)
     MONITOR_SECONDS: Final = METRICS.add(
         "monitor/seconds", "time of this measurement", "trainer runs: every point", _SECONDS
     )
