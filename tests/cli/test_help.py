@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
+import mlproject
 from mlproject.__main__ import main
 from mlproject.cli.entry_points import ENTRY_POINTS
 from mlproject.config.schema import PRESETS, Config, load_config, option_names
@@ -42,11 +48,33 @@ def test_main_lists_every_option_once_under_the_heading_of_its_group(capsys) -> 
 def test_options_of_a_method_stand_only_under_headings_of_that_method(capsys) -> None:
     names = help_of("main", capsys)
     for method in METHODS.values():
-        groups = options_by_heading(method.config_class)
-        for heading, fields in groups.items():
-            assert {field.name for field in fields} <= set(names[heading])
-            others = set().union(*(options for title, options in names.items() if title not in groups))
-            assert not others & {field.name for field in fields}
+        for field in dataclasses.fields(method.config_class):
+            expected = field.metadata["heading"] or method.config_class.HEADING or method.title
+            assert [heading for heading, group in names.items() if field.name in group] == [expected]
+
+
+def test_a_method_declares_its_options_without_a_change_of_the_command_line(tmp_path) -> None:
+    (tmp_path / "tempered.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from mlproject.optimization import Method, MethodConfig\n"
+        "from mlproject.options.declaration import option\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class TemperedConfig(MethodConfig):\n"
+        "    temperature: float = option('of the softmax', default=2.0, minimum=0)\n"
+        "METHOD = Method('tempered', 'tempered sampling', TemperedConfig, module='tempered')\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(mlproject.__file__).parents[1])])
+    environment = {**os.environ, "MLPROJECT_METHODS": "tempered", "PYTHONPATH": paths}
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "mlproject", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path).stdout
+
+    assert "\nTempered sampling:\n  --temperature         of the softmax [a number of at least 0]\n" in run(
+        "main", "--help"
+    )
+    assert "--temperature " not in run("ppo", "--help")
+    assert "temperature: 1.5\n" in run("config", "--temperature", "1.5")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 
 from mlproject.cli.entry_points import CONFIG, ENTRY_POINTS, PRESET, EntryPoint, Parameter
@@ -36,12 +37,12 @@ def entry_point_help(entry_point: EntryPoint) -> str:
         "",
         *(line for parameter in (*entry_point.parameters, PRESET, CONFIG) for line in _parameter(parameter)),
     ]
-    shown = {heading for group in entry_point.groups for heading in options_by_heading(group)}
+    names = {field.name for group in entry_point.groups for field in dataclasses.fields(group)}
     everything = options_by_heading(Config)
-    for heading, fields in everything.items():
-        if heading in shown:
-            lines += ["", f"{heading}:"]
-            lines += [line for field in fields for line in _item(field.name, option_help(field.name))]
+    shown = {heading: fields for heading, fields in everything.items() if any(field.name in names for field in fields)}
+    for heading, fields in shown.items():
+        lines += ["", f"{heading}:"]
+        lines += [line for field in fields for line in _item(field.name, option_help(field.name))]
     lines += ["", "The preset gives every option a value; `python -m mlproject config --preset NAME` prints them all."]
     if len(shown) < len(everything):
         lines.append("Options not listed here are accepted and make no difference; `main --help` lists them.")

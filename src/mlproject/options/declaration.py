@@ -90,5 +90,5 @@ def options_by_heading(cls: type[Options]) -> dict[str, list[Field]]:
         for name in vars(group).get("__annotations__", {}):
             if name in fields:
                 option = fields.pop(name)  # of several groups that share it, the first shows it
-                groups.setdefault(option.metadata["heading"] or vars(group)["HEADING"], []).append(option)
+                groups.setdefault(option.metadata["heading"] or getattr(group, "HEADING", ""), []).append(option)
     return groups

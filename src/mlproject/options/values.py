@@ -24,7 +24,7 @@ def convert(option: Field, value: Any) -> Any:
     if value is True and "yes" in (option.metadata["choices"] or ()):
         value = "yes"
     try:
-        if option.type not in _LISTS:
+        if _annotation(option) not in _LISTS:
             return _scalar(_kind(option), value)
         if value == "":
             return ()
@@ -65,7 +65,7 @@ def requirement(option: Field) -> str:
         text += f" from {_number(meta['minimum'])} to {_number(meta['maximum'])}"
     elif meta["minimum"] is not None:
         text += f" of at least {_number(meta['minimum'])}"
-    return f"a comma-separated list without repeats, each {text}" if option.type in _LISTS else text
+    return f"a comma-separated list without repeats, each {text}" if _annotation(option) in _LISTS else text
 
 
 def to_text(value: Any) -> str:
@@ -82,8 +82,13 @@ def _is_choice(meta: Mapping[str, Any], item: Any) -> bool:
 
 
 def _kind(option: Field) -> type:
-    """Type of the option's value, or of its items; annotations are texts under `from __future__ import annotations`."""
-    return {**_KINDS, **_LISTS}[str(option.type)]
+    """Type of the option's value, or of its items."""
+    return {**_KINDS, **_LISTS}[_annotation(option)]
+
+
+def _annotation(option: Field) -> str:
+    """The annotation as text, which it is already under `from __future__ import annotations`."""
+    return option.type.__name__ if isinstance(option.type, type) else str(option.type)
 
 
 def _scalar(kind: type, value: Any) -> Any:
