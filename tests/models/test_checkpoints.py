@@ -1,4 +1,4 @@
-"""Policies and reward models of somebody's own: what is known of them beforehand, and how they write."""
+"""Checkpoints of policies and reward models: what is known without their weights, and how a policy samples."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, configuration, save_checkpoint
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import (
@@ -29,7 +36,7 @@ LONGEST = 10
 
 @pytest.fixture(scope="module", params=POLICIES)
 def policies(request, tmp_path_factory):
-    """A policy and another from which it has moved, both as a study loads them, and their prompt_format."""
+    """Two different policies, as a study loads them, and their prompt format."""
     architecture, chat = POLICIES[request.param]
     tokenizer = byte_tokenizer(320, chat=chat)
     loaded = []
@@ -69,32 +76,32 @@ def test_sampled_log_probabilities_are_those_of_a_plain_forward_pass(policies, s
     for i, (row, start, end) in enumerate(zip(s.ids_BT.tolist(), s.starts_B.tolist(), s.ends_B.tolist(), strict=True)):
         assert row[:start] == prompts.ids_PT[i // 8, : prompts.lengths_P[i // 8]].tolist()
         table = log_p(policy, row[:end])
-        wanted = [table[t - 1, row[t]] for t in range(start, end)]
-        np.testing.assert_allclose(samples.log_probs_BR[i, : end - start], wanted, atol=1e-4)
+        expected = [table[t - 1, row[t]] for t in range(start, end)]
+        np.testing.assert_allclose(samples.log_probs_BR[i, : end - start], expected, atol=1e-4)
         assert (samples.log_probs_BR[i, end - start :] == 0).all()
         assert prompt_format.tokenizer.eos_token_id not in row[start : end - 1]
         assert end - start == LONGEST or row[end - 1] == prompt_format.tokenizer.eos_token_id
         lengths.add(end - start)
-    assert np.std(wanted) > 0.1, "no uniform distribution"
+    assert np.std(expected) > 0.1, "no uniform distribution"
 
 
 def test_the_kl_along_responses_is_the_sum_over_tokens_and_vocabulary(policies, samples):
     policy, other, _ = policies
     s = samples.sequences
-    wanted, entropy = [], []
+    expected, entropy = [], []
     for row, start, end in zip(s.ids_BT.tolist(), s.starts_B.tolist(), s.ends_B.tolist(), strict=True):
         p, q = log_p(policy, row[:end]), log_p(other, row[:end])
         places = range(start - 1, end - 1)
-        wanted.append(sum(float((np.exp(p[t]) * (p[t] - q[t])).sum()) for t in places))
+        expected.append(sum(float((np.exp(p[t]) * (p[t] - q[t])).sum()) for t in places))
         entropy.append(sum(float(-(np.exp(p[t]) * p[t]).sum()) for t in places))
-    found = measure_kl(policy, other, s)
-    assert min(wanted) > 0.01
-    np.testing.assert_allclose(found.kl_B, wanted, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.entropy_B, entropy, rtol=1e-4)
+    divergence = measure_kl(policy, other, s)
+    assert min(expected) > 0.01
+    np.testing.assert_allclose(divergence.kl_B, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(divergence.entropy_B, entropy, rtol=1e-4)
     np.testing.assert_allclose(measure_kl(policy, policy, s).kl_B, 0, atol=1e-9)
 
 
-def test_a_look_says_what_the_whole_model_says(tmp_path):
+def test_the_inspection_agrees_with_the_whole_model(tmp_path):
     for architecture, tokenizer in (
         ("gpt2", byte_tokenizer(300, chat=False)),
         ("llama", byte_tokenizer(300, chat=True)),
@@ -102,20 +109,20 @@ def test_a_look_says_what_the_whole_model_says(tmp_path):
     ):
         for reward in (False, True) if architecture != "bert" else (True,):
             folder = save_checkpoint(tmp_path / f"{architecture}-{reward}", architecture, tokenizer, reward=reward)
-            found = inspect_checkpoint(str(folder), "gold")
+            info = inspect_checkpoint(str(folder), "gold")
             auto = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
             model = auto.from_pretrained(folder)
             embedded = {id(p) for p in model.get_input_embeddings().parameters()}
             if model.get_output_embeddings() is not None:
                 embedded |= {id(p) for p in model.get_output_embeddings().parameters()}
             count = sum(p.numel() for p in model.parameters() if id(p) not in embedded)
-            assert (found.is_reward_model, found.parameters, found.name) == (reward, count, folder.name)
-            assert found.source == str(folder.resolve())
+            assert (info.is_reward_model, info.parameters, info.name) == (reward, count, folder.name)
+            assert info.source == str(folder.resolve())
             assert rm_parameters(str(folder)) == count
     assert rm_parameters("13k") == SIZES["13k"].reward_model_parameters
 
 
-def test_the_digest_is_moved_by_the_weights_and_not_by_the_time(tmp_path):
+def test_the_digest_depends_on_the_weights_and_not_on_the_time(tmp_path):
     folder = save_checkpoint(tmp_path / "m", "gpt2", byte_tokenizer(300, chat=False), reward=False)
     first = inspect_checkpoint(str(folder), "policy").digest
     weights = folder / "model.safetensors"
@@ -130,7 +137,7 @@ def test_the_digest_is_moved_by_the_weights_and_not_by_the_time(tmp_path):
     assert inspect_checkpoint(str(folder), "policy").digest == first
 
 
-def test_weights_saved_as_halves_are_read_as_float32(tmp_path):
+def test_weights_saved_in_bfloat16_are_loaded_in_float32(tmp_path):
     folder = save_checkpoint(tmp_path / "m", "llama", byte_tokenizer(300, chat=True), reward=True)
     halves = AutoModelForSequenceClassification.from_pretrained(folder).to(torch.bfloat16)
     halves.save_pretrained(folder)
@@ -139,7 +146,7 @@ def test_weights_saved_as_halves_are_read_as_float32(tmp_path):
     torch.testing.assert_close(model.score.weight, halves.score.weight.float(), rtol=0, atol=0)
 
 
-def test_a_new_head_keeps_the_body_and_depends_on_the_seed_alone(tmp_path):
+def test_a_new_head_leaves_the_body_unchanged_and_depends_on_the_seed_alone(tmp_path):
     folder = save_checkpoint(tmp_path / "m", "llama", byte_tokenizer(300, chat=True), reward=False)
     base = AutoModelForCausalLM.from_pretrained(folder)
     heads = []
@@ -156,8 +163,6 @@ def test_a_new_head_keeps_the_body_and_depends_on_the_seed_alone(tmp_path):
 
 
 def test_a_reward_model_without_its_head_is_refused(tmp_path):
-    from safetensors.torch import load_file, save_file
-
     folder = save_checkpoint(tmp_path / "m", "llama", byte_tokenizer(300, chat=True), reward=True)
     weights = load_file(folder / "model.safetensors")
     del weights["score.weight"]
@@ -167,8 +172,6 @@ def test_a_reward_model_without_its_head_is_refused(tmp_path):
 
 
 def test_roberta_reads_fewer_tokens_than_it_has_positions(tmp_path):
-    from transformers import RobertaConfig, RobertaForSequenceClassification
-
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = RobertaConfig(vocab_size=50, max_position_embeddings=34, num_labels=1, pad_token_id=1, **shape)
     model = RobertaForSequenceClassification(config).eval()
@@ -182,7 +185,7 @@ def test_roberta_reads_fewer_tokens_than_it_has_positions(tmp_path):
         assert longest_sequence(auto) == 256
 
 
-def test_a_policy_knows_its_end_and_its_padding(tmp_path):
+def test_the_configuration_of_a_policy_names_end_of_sequence_and_padding(tmp_path):
     for chat, pad in ((False, "<|endoftext|>"), (True, "<|pad|>")):
         folder = save_checkpoint(tmp_path / str(chat), "llama", byte_tokenizer(300, chat=chat), reward=False)
         model, tokenizer = load_policy_checkpoint(inspect_checkpoint(str(folder), "policy"), "policy")

@@ -79,10 +79,10 @@ def test_samples_follow_the_exact_distribution_over_all_responses(
     responses = responses_of(samples)
     for p, length in enumerate(prompts.lengths_P.tolist()):
         exact = enumerate_responses(policy, prompts.ids_PT[p, :length].tolist(), 3)
-        seen = Counter(responses[p * count : (p + 1) * count])
-        assert set(seen) <= set(exact)
+        counts = Counter(responses[p * count : (p + 1) * count])
+        assert set(counts) <= set(exact)
         frequent = [y for y, probability in exact.items() if count * probability >= 5]
-        cells = [(seen[y], count * exact[y]) for y in frequent]
+        cells = [(counts[y], count * exact[y]) for y in frequent]
         cells.append((count - sum(s for s, _ in cells), count - sum(e for _, e in cells)))  # all the rest in one cell
         chi_square = sum((s - e) ** 2 / e for s, e in cells if e > 0)
         freedom = len(cells) - 1

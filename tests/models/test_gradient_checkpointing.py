@@ -9,22 +9,22 @@ from mlproject.models.gradient_checkpointing import checkpointed_layers
 IDS_BT = torch.tensor([[5, 6, 7, 5, 6], [7, 7, 5, 6, 5]])
 
 
-def gradients(policy, wanted: bool) -> tuple[list[torch.Tensor], int]:
+def gradients(policy, enabled: bool) -> tuple[list[torch.Tensor], int]:
     """Gradient of a loss, and how often the first layer's attention ran."""
     calls = []
-    hook = policy.base_model.layers[0].attention.register_forward_hook(lambda *given: calls.append(1))
-    with checkpointed_layers(policy, wanted):
+    hook = policy.base_model.layers[0].attention.register_forward_hook(lambda *arguments: calls.append(1))
+    with checkpointed_layers(policy, enabled):
         loss = policy(input_ids=IDS_BT, use_cache=False).logits.log_softmax(-1)[..., 5].sum()
-        found = torch.autograd.grad(loss, list(policy.parameters()))
+        grads = torch.autograd.grad(loss, list(policy.parameters()))
     hook.remove()
-    return list(found), len(calls)
+    return list(grads), len(calls)
 
 
 def test_layers_are_computed_twice_and_give_the_same_gradient(tiny_policy) -> None:
     policy = tiny_policy(seed=1)
-    (kept, once), (recomputed, twice) = gradients(policy, False), gradients(policy, True)
+    (plain, once), (recomputed, twice) = gradients(policy, False), gradients(policy, True)
     assert (once, twice) == (1, 2)
-    for a, b in zip(kept, recomputed, strict=True):
+    for a, b in zip(plain, recomputed, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 

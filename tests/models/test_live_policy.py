@@ -1,4 +1,4 @@
-"""A policy that somebody else trains: what can be copied of it, and what cannot be measured."""
+"""A policy during training: what can be copied, and what cannot be evaluated."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mlproject.estimators import kl_from_logits
+from mlproject.models import log_probs
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import (
     entropy_per_response,
@@ -122,9 +123,6 @@ def test_measuring_in_batches_gives_every_row_its_own_kl(tiny_policy, tiny_token
 
 
 def test_log_probs_and_kl_in_pieces_are_those_of_the_whole(tiny_policy, tiny_tokenizer, monkeypatch) -> None:
-    from mlproject.models import log_probs
-    from mlproject.models.generation import sample
-    from mlproject.models.sequences import encode_prompts
 
     policy, initial = tiny_policy(seed=1, eos=2.0), tiny_policy(seed=2)
     prompts = encode_prompts(tiny_tokenizer, ["yes", "no maybe no", "maybe"])

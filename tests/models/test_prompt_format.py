@@ -44,13 +44,13 @@ def test_a_chat_is_read_exactly_as_its_template_says(chat):
     prompts = [*TEXTS, json.dumps(TURNS, ensure_ascii=False)]
     answers = [*ANSWERS, "The end."]
     sequences = prompt_format.encode(prompts, answers)
-    asked = prompt_format.encode_prompts(prompts)
+    encoded_prompts = prompt_format.encode_prompts(prompts)
     for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         messages = TURNS if prompt.startswith("[") else [{"role": "user", "content": prompt}]
         head = chat.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
         whole = [*messages, {"role": "assistant", "content": answer}]
         assert rows_of(sequences)[i] == chat.apply_chat_template(whole, tokenize=True, return_dict=False)
-        assert asked.ids_PT[i, : asked.lengths_P[i]].tolist() == head
+        assert encoded_prompts.ids_PT[i, : encoded_prompts.lengths_P[i]].tolist() == head
         assert sequences.starts_B[i] == len(head)
 
 
@@ -58,9 +58,9 @@ def test_plain_texts_are_read_as_the_tokenizer_reads_them_with_an_end(plain):
     prompt_format = PromptFormat(plain, 64)
     assert prompt_format.layout == "plain"
     sequences = prompt_format.encode(TEXTS, ANSWERS)
-    wanted = [plain(p)["input_ids"] + plain(a)["input_ids"] + [plain.eos_token_id]
+    expected = [plain(p)["input_ids"] + plain(a)["input_ids"] + [plain.eos_token_id]
               for p, a in zip(TEXTS, ANSWERS, strict=True)]  # fmt: skip
-    assert rows_of(sequences) == wanted
+    assert rows_of(sequences) == expected
     assert sequences.starts_B.tolist() == [len(plain(p)["input_ids"]) for p in TEXTS]
     assert prompt_format.pad_id == plain.eos_token_id, "it has no padding of its own"
 
@@ -85,14 +85,16 @@ def test_pairs_are_read_as_the_tokenizer_reads_pairs(pair):
     prompt_format = PromptFormat(pair, 64)
     assert prompt_format.layout == "pair"
     sequences = prompt_format.encode(TEXTS, ANSWERS)
-    wanted = pair(TEXTS, ANSWERS)
-    assert rows_of(sequences) == wanted["input_ids"]
+    expected = pair(TEXTS, ANSWERS)
+    assert rows_of(sequences) == expected["input_ids"]
     begin, sep = pair.cls_token_id, pair.sep_token_id
-    asked, said = ([pair(text, add_special_tokens=False)["input_ids"] for text in texts] for texts in (TEXTS, ANSWERS))
-    assert wanted["input_ids"] == [[begin, *a, sep, *b, sep] for a, b in zip(asked, said, strict=True)]
+    prompt_ids, response_ids = (
+        [pair(text, add_special_tokens=False)["input_ids"] for text in texts] for texts in (TEXTS, ANSWERS)
+    )
+    assert expected["input_ids"] == [[begin, *a, sep, *b, sep] for a, b in zip(prompt_ids, response_ids, strict=True)]
     has_text = [bool(answer) for answer in ANSWERS]
     assert sequences.starts_B[has_text].tolist() == [
-        kinds.index(1) for kinds, some in zip(wanted["token_type_ids"], has_text, strict=True) if some
+        kinds.index(1) for kinds, some in zip(expected["token_type_ids"], has_text, strict=True) if some
     ]
 
 
@@ -111,12 +113,12 @@ def test_a_pair_that_is_too_long_loses_the_beginning_of_its_prompt_alone(pair):
     rows = rows_of(PromptFormat(pair, 12, max_tokens=30).encode([TEXTS[4]] * 2, ["a b", "one long answer " * 5]))
     pair.truncation_side = "right"
     begin, sep = pair.cls_token_id, pair.sep_token_id
-    asked = pair(TEXTS[4], add_special_tokens=False)["input_ids"]
+    prompt_ids = pair(TEXTS[4], add_special_tokens=False)["input_ids"]
     for row, answer in zip(rows, ["a b", "one long answer " * 5], strict=True):
-        said = pair(answer, add_special_tokens=False)["input_ids"][:12]
-        kept = asked[-(30 - 3 - len(said)) :]
-        assert row == [begin, *kept, sep, *said, sep]
-        assert len(row) == min(30, 3 + len(asked) + len(said))
+        response_ids = pair(answer, add_special_tokens=False)["input_ids"][:12]
+        cut_prompt = prompt_ids[-(30 - 3 - len(response_ids)) :]
+        assert row == [begin, *cut_prompt, sep, *response_ids, sep]
+        assert len(row) == min(30, 3 + len(prompt_ids) + len(response_ids))
 
 
 @pytest.mark.parametrize("kind", ["chat", "plain"])
@@ -126,21 +128,21 @@ def test_a_response_is_cut_at_its_longest_and_then_has_no_end(kind, request):
     ids = tokenizer(text)["input_ids"]
     for longest in (1, len(ids) - 1, len(ids), len(ids) + 1, len(ids) + 5):
         sequences = PromptFormat(tokenizer, longest).encode(["x"], [text])
-        said = sequences.ids_BT[0, int(sequences.starts_B[0]) : int(sequences.ends_B[0])].tolist()
-        assert said == [*ids, tokenizer.eos_token_id][:longest]
+        response_ids = sequences.ids_BT[0, int(sequences.starts_B[0]) : int(sequences.ends_B[0])].tolist()
+        assert response_ids == [*ids, tokenizer.eos_token_id][:longest]
 
 
 @pytest.mark.parametrize("kind", ["chat", "plain"])
 def test_what_is_encoded_is_decoded_to_the_same_texts_in_every_script(kind, request):
     prompt_format = PromptFormat(request.getfixturevalue(kind), 200)
-    said = [*TEXTS, *ANSWERS, "tab\tand\nline", "👩‍👩‍👧", "é and e\u0301"]
-    sequences = prompt_format.encode([TEXTS[0]] * len(said), said)
-    assert prompt_format.decode(sequences) == said
+    texts = [*TEXTS, *ANSWERS, "tab\tand\nline", "👩‍👩‍👧", "é and e\u0301"]
+    sequences = prompt_format.encode([TEXTS[0]] * len(texts), texts)
+    assert prompt_format.decode(sequences) == texts
     responses = Responses.of_prompts([TEXTS[0]], sequences, prompt_format)
-    assert responses.texts == said
-    assert list(responses.prompts) == [TEXTS[0]] * len(said)
+    assert responses.texts == texts
+    assert list(responses.prompts) == [TEXTS[0]] * len(texts)
     picked = responses.select(torch.tensor([3, 1]))
-    assert picked.texts == [said[3], said[1]]
+    assert picked.texts == [texts[3], texts[1]]
 
 
 def test_a_pair_loses_the_beginning_of_its_prompt_also_after_its_tokenizer_was_saved(pair, tmp_path):
@@ -158,8 +160,8 @@ def test_a_response_that_is_longer_than_all_that_fits_is_cut_at_its_end(kind, re
     tokenizer, response = request.getfixturevalue(kind), "word after word " * 30
     sequences = PromptFormat(tokenizer, 10_000, 20).encode(["a prompt"], [response])
     assert int(sequences.ends_B[0]) == 20
-    [said] = tokenizer.batch_decode(sequences.response_ids_BR, skip_special_tokens=True)
-    pieces = said.replace(" ", "").replace("##", "")
+    [decoded] = tokenizer.batch_decode(sequences.response_ids_BR, skip_special_tokens=True)
+    pieces = decoded.replace(" ", "").replace("##", "")
     assert pieces and response.replace(" ", "").startswith(pieces)
 
 

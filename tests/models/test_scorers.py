@@ -45,13 +45,13 @@ def written() -> Responses:
     """80 responses to one prompt, some empty and some too long, 2 to each of the others, as a policy wrote them."""
     rng = np.random.default_rng(0)
     words = [*" ".join(TEXTS).split(), "no", "😱", "重启"]
-    said = [" ".join(rng.choice(words, size)) for size in rng.integers(0, 9, size=80 + 2 * (len(TEXTS) - 1))]
+    texts = [" ".join(rng.choice(words, size)) for size in rng.integers(0, 9, size=80 + 2 * (len(TEXTS) - 1))]
     prompts = [TEXTS[0]] * 80 + [text for text in TEXTS[1:] for _ in range(2)]
-    order = rng.permutation(len(said))
+    order = rng.permutation(len(texts))
     prompt_format = PromptFormat(byte_tokenizer(300, chat=False), 400)
-    prompts, said = [prompts[i] for i in order], [said[i] for i in order]
-    assert "" in said
-    return Responses(prompts, prompt_format.encode(prompts, said), prompt_format)
+    prompts, texts = [prompts[i] for i in order], [texts[i] for i in order]
+    assert "" in texts
+    return Responses(prompts, prompt_format.encode(prompts, texts), prompt_format)
 
 
 def one_by_one(folder, responses: Responses) -> np.ndarray:
@@ -61,16 +61,16 @@ def one_by_one(folder, responses: Responses) -> np.ndarray:
     scores = []
     for prompt, response in zip(responses.prompts, responses.texts, strict=True):
         if tokenizer.cls_token is not None:
-            told = dict(tokenizer([prompt], [response], return_tensors="pt"))
+            model_inputs = dict(tokenizer([prompt], [response], return_tensors="pt"))
         else:
             head = tokenizer(prompt)["input_ids"]
             if tokenizer.chat_template:
-                said = [{"role": "user", "content": prompt}]
-                head = tokenizer.apply_chat_template(said, add_generation_prompt=True, return_dict=False)
+                messages = [{"role": "user", "content": prompt}]
+                head = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
             tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]
-            told = {"input_ids": torch.tensor([[*head, *tail]])}
+            model_inputs = {"input_ids": torch.tensor([[*head, *tail]])}
         with torch.no_grad():
-            scores.append(model(**told).logits.item())
+            scores.append(model(**model_inputs).logits.item())
     return np.array(scores)
 
 
@@ -80,9 +80,9 @@ def imported(folder) -> TextRewardModel:
 
 
 def test_scores_are_those_of_transformers_for_each_pair_alone(checkpoint, written):
-    wanted = one_by_one(checkpoint, written)
-    assert wanted.std() > 0.04
-    np.testing.assert_allclose(imported(checkpoint).rate(written), wanted, atol=1e-5)
+    expected = one_by_one(checkpoint, written)
+    assert expected.std() > 0.04
+    np.testing.assert_allclose(imported(checkpoint).rate(written), expected, atol=1e-5)
 
 
 def test_the_cache_of_a_shared_prompt_changes_no_score(checkpoint, written, monkeypatch):

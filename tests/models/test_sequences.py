@@ -129,9 +129,9 @@ def test_grouping_by_prompt_gives_every_prompt_its_rows_and_no_others(random_seq
 
 def test_batches_by_length_cover_each_row_once_and_in_order_of_length(random_sequences: Sequences) -> None:
     batches = list(batches_by_length(random_sequences, batch_size=32))
-    seen = torch.cat([index for index, _ in batches])
-    assert sorted(seen.tolist()) == list(range(len(random_sequences)))
-    assert (random_sequences.ends_B[seen].diff() >= 0).all()
+    rows = torch.cat([index for index, _ in batches])
+    assert sorted(rows.tolist()) == list(range(len(random_sequences)))
+    assert (random_sequences.ends_B[rows].diff() >= 0).all()
     for index, batch in batches:
         assert len(index) <= 32
         assert rows_of(batch) == [rows_of(random_sequences)[i] for i in index]

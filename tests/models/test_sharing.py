@@ -19,6 +19,7 @@ from mlproject.models.memory import MemoryOptions
 from mlproject.models.sequences import Sequences, encode
 from mlproject.models.sft import train_sft
 from mlproject.models.training import Schedule, train
+from mlproject.pipeline.loading import new_accelerator
 from mlproject.preferences.bradley_terry import train_reward_model
 
 WORDS = ["yes", "no", "maybe"]
@@ -86,8 +87,8 @@ def test_token_weighted_shares_of_unequal_length_add_up_to_the_gradient_of_the_w
     losses = [one_step(member, copy.deepcopy(policy), corpus, **memory) for member in members]
     assert sum(losses) == pytest.approx(loss, rel=1e-5)
     assert max(float(g.abs().max()) for g in expected) > 1e-2
-    for got, wanted in zip(mean_gradient(members), expected, strict=True):
-        torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-4)
+    for grad, expected_grad in zip(mean_gradient(members), expected, strict=True):
+        torch.testing.assert_close(grad, expected_grad, atol=1e-6, rtol=1e-4)
 
 
 def test_a_plain_mean_over_processes_would_be_another_gradient(tiny_policy, tiny_tokenizer) -> None:
@@ -122,8 +123,8 @@ def test_comparisons_shared_between_processes_give_the_gradient_of_the_whole(
     sign_B = 2 * torch.tensor(pairs.prefers_a_B).float() - 1
     loss = torch.log1p(torch.exp(-sign_B * (reward_a_B - reward_b_B))).mean()
     expected = torch.autograd.grad(loss, list(model.parameters()))
-    for got, wanted in zip(mean_gradient(members), expected, strict=True):
-        torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-4)
+    for grad, expected_grad in zip(mean_gradient(members), expected, strict=True):
+        torch.testing.assert_close(grad, expected_grad, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("memory", [{"accumulation": 4}, {"gradient_checkpointing": "yes"}], ids=str)
@@ -157,15 +158,13 @@ def test_more_processes_than_examples_in_a_batch_are_refused_in_one_line() -> No
 
 
 def test_bfloat16_training_stays_near_float32_and_leaves_a_float32_model(tiny_policy, tiny_tokenizer) -> None:
-    from mlproject.pipeline.loading import new_accelerator
-
     corpus = encode(tiny_tokenizer, ["yes no"] * 11, TEXTS, max_response_tokens=9)
     losses, types = {}, {}
     for precision in ("no", "bf16"):
         policy = tiny_policy(seed=1)
-        seen: set[torch.dtype] = set()
+        dtypes: set[torch.dtype] = set()
         layer = policy.base_model.layers[0].mlp.dense_h_to_4h
-        hook = layer.register_forward_hook(lambda module, given, made, seen=seen: seen.add(made.dtype))
+        hook = layer.register_forward_hook(lambda module, inputs, output, dtypes=dtypes: dtypes.add(output.dtype))
         losses[precision] = train_sft(
             policy,
             corpus,
@@ -173,10 +172,10 @@ def test_bfloat16_training_stays_near_float32_and_leaves_a_float32_model(tiny_po
             accelerator=new_accelerator(precision),
             generator=torch.Generator().manual_seed(0),
         )
-        types[precision] = set(seen)
-        seen.clear()
+        types[precision] = set(dtypes)
+        dtypes.clear()
         assert policy(input_ids=corpus.ids_BT).logits.dtype == torch.float32
-        assert seen == {torch.float32}  # autocast ended with the training
+        assert dtypes == {torch.float32}  # autocast ended with the training
         hook.remove()
         assert {p.dtype for p in policy.parameters()} == {torch.float32}
     new_accelerator()

@@ -41,8 +41,8 @@ def test_a_batch_larger_than_the_examples_holds_them_all() -> None:
 def test_no_example_is_left_out_of_every_pass_where_batches_do_not_fit_evenly() -> None:
     lengths_B = torch.arange(150)
     batches = bucketed_batches(lengths_B, 100, torch.Generator().manual_seed(0))
-    seen = torch.cat(list(itertools.islice(batches, 40)))  # 40 passes; each leaves 50 examples out
-    assert set(seen.tolist()) == set(range(150))
+    drawn = torch.cat(list(itertools.islice(batches, 40)))  # 40 passes; each leaves 50 examples out
+    assert set(drawn.tolist()) == set(range(150))
 
 
 def test_batches_hold_neighbours_in_length_without_an_order_over_the_pass() -> None:
@@ -162,9 +162,9 @@ def test_a_supervised_policy_writes_the_responses_of_its_corpus(tiny_policy, tin
         generator=torch.Generator().manual_seed(0),
     )
     assert loss < 0.05
-    asked = encode_prompts(tiny_tokenizer, list(answers))
+    prompts_only = encode_prompts(tiny_tokenizer, list(answers))
     generator = torch.Generator().manual_seed(0)
-    sequences = sample(policy, asked, max_new_tokens=5, generator=generator, samples_per_prompt=20).sequences
+    sequences = sample(policy, prompts_only, max_new_tokens=5, generator=generator, samples_per_prompt=20).sequences
     written = decode_responses(tiny_tokenizer, sequences)
     expected = [answer for answer in answers.values() for _ in range(20)]
     assert sum(text == answer for text, answer in zip(written, expected, strict=True)) > 54

@@ -1,4 +1,4 @@
-"""What somebody brings is known by its content: a change moves whatever depends on it, a new date moves nothing."""
+"""Fingerprints depend on the content of a user's files, and not on their dates."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FUNCTION = "def score(prompts, responses):\n    return [len(response) for respon
 
 
 @pytest.fixture
-def mine(tmp_path, monkeypatch):
-    """A folder with everything, and the function that lays out a study of it: fingerprints by the step's name."""
+def user_study(tmp_path, monkeypatch):
+    """A folder with a user's files, and a function that plans a study of them: fingerprints by the name of the step."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
@@ -29,17 +29,17 @@ def mine(tmp_path, monkeypatch):
     write_preferences(tmp_path / "preferences.jsonl")
     (tmp_path / "mine.py").write_text(FUNCTION)
 
-    def laid_out(**options: str) -> dict[str, str]:
-        given = {
+    def plan(**options: str) -> dict[str, str]:
+        defaults = {
             "world": "files", "policy": "./policy", "prompts": "./prompts.jsonl", "gold": "mine:score",
             "preferences": "./preferences.jsonl", "rm_sizes": "1k,./rm,./base", "search_rm_sizes": "1k", "seeds": "0",
             "methods": "best-of-n", "curve_prompts": "8", "audit_prompts": "8",
         }  # fmt: skip
         return {
-            step.name: step.fingerprint for step in upstream(plan_study(load_config("smoke", given | options)).steps)
+            step.name: step.fingerprint for step in upstream(plan_study(load_config("smoke", defaults | options)).steps)
         }
 
-    return tmp_path, laid_out
+    return tmp_path, plan
 
 
 def flip_last_byte(path):
@@ -53,46 +53,46 @@ def append(text):
 
 
 CHANGES = {
-    # file: (change, words of what depends on it: all else stays)
+    # file: (change, words in the names of the steps that depend on it)
     "prompts.jsonl": (append('{"prompt": "one more"}\n'), None),
     "policy/model.safetensors": (flip_last_byte, None),
     "policy/tokenizer_config.json": (append("\n"), None),
     "rm/model.safetensors": (flip_last_byte, ["proxy RM rm ", "rm seed", "law"]),
     "base/model.safetensors": (flip_last_byte, ["proxy RM base ", "base seed", "law"]),
-    "mine.py": (append("\n# another judge\n"), ["mine:score", "pool", "proxy RM", "seed", "law"]),
+    "mine.py": (append("\n# another gold\n"), ["mine:score", "pool", "proxy RM", "seed", "law"]),
 }
 
 
 @pytest.mark.parametrize("file", CHANGES)
-def test_a_changed_file_moves_what_depends_on_it_and_nothing_else(file, mine):
-    folder, laid_out = mine
-    before = laid_out()
+def test_a_changed_file_changes_the_fingerprints_of_the_steps_that_depend_on_it(file, user_study):
+    folder, plan = user_study
+    before = plan()
     assert len(before) >= 11
     path = folder / file
     os.utime(path, ns=(2**60, 2**61))
-    assert laid_out() == before, "only its date has changed"
+    assert plan() == before, "only its date has changed"
     change, words = CHANGES[file]
     change(path)
     os.utime(path, ns=(2**61, 2**62))
-    after = laid_out()
+    after = plan()
     assert after.keys() == before.keys()
-    moved = {name for name in before if before[name] != after[name]}
+    changed = {name for name in before if before[name] != after[name]}
     if words is None:
-        assert moved == set(before), "everything stands on policy and prompts"
+        assert changed == set(before), "every step depends on policy and prompts"
     else:
-        assert moved == {name for name in before if any(word in name for word in words)}
-        assert moved < set(before)
+        assert changed == {name for name in before if any(word in name for word in words)}
+        assert changed < set(before)
 
 
-def test_changed_comparisons_move_what_learns_from_them(mine):
-    folder, laid_out = mine
-    before = laid_out(gold="./rm")
+def test_changed_comparisons_change_the_fingerprints_of_reward_models(user_study):
+    folder, plan = user_study
+    before = plan(gold="./rm")
     write_preferences(folder / "preferences.jsonl", 121)
-    after = laid_out(gold="./rm")
-    moved = {name for name in before if before[name] != after[name]}
-    assert "comparisons of your own" in moved
-    assert {name for name in before if name.startswith(("proxy RM 1k", "proxy RM base"))} <= moved
-    assert "initial policy policy" not in moved, "its prompts are in a file of their own"
-    given_alone = laid_out(gold="./rm", prompts="")
+    after = plan(gold="./rm")
+    changed = {name for name in before if before[name] != after[name]}
+    assert "comparisons of your own" in changed
+    assert {name for name in before if name.startswith(("proxy RM 1k", "proxy RM base"))} <= changed
+    assert "initial policy policy" not in changed, "its prompts are in another file"
+    without_prompts = plan(gold="./rm", prompts="")
     write_preferences(folder / "preferences.jsonl", 122)
-    assert laid_out(gold="./rm", prompts="")["initial policy policy"] != given_alone["initial policy policy"]
+    assert plan(gold="./rm", prompts="")["initial policy policy"] != without_prompts["initial policy policy"]

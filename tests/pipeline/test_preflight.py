@@ -1,4 +1,4 @@
-"""A mistake in somebody's own files or models is told before anything starts: one line, exit code 2, nothing left."""
+"""A mistake in a user's files or models is reported before a study starts: one line, exit code 2, no files left."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import shutil
 import sys
 
 import pytest
+from mlflow import MlflowClient
 from tests.support.checkpoints import byte_tokenizer, save_checkpoint, write_preferences, write_prompts
 from tests.support.mistakes import CHECKPOINTS, CONFIGURATION, FUNCTIONS, PREFERENCES, PROMPTS
 
 from mlproject.__main__ import main
+from mlproject.cli.parser import parse_command_line
+from mlproject.pipeline import preflight
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def models(tmp_path_factory):
 
 
 def run(models, tmp_path, monkeypatch, capsys, files, options, entry=("main",)):
-    """The entry point with a good set-up but for what is given; its exit code and what it said on standard error."""
+    """Exit code, standard output, standard error and new files of an entry point with valid options but for these."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -59,23 +62,23 @@ def run(models, tmp_path, monkeypatch, capsys, files, options, entry=("main",)):
             content(tmp_path / name)
         else:
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    good = {
+    valid = {
         "preset": "smoke", "world": "files", "policy": "{models}/policy", "prompts": "{models}/prompts.jsonl",
         "gold": "{models}/gold", "curve_prompts": "8", "audit_prompts": "8",
     }  # fmt: skip
-    given = {name: value for name, value in (good | options).items() if value is not None}
+    used = {name: value for name, value in (valid | options).items() if value is not None}
     before = sorted(tmp_path.rglob("*"))
-    words = [word for name, value in given.items() for word in (f"--{name}", value.replace("{models}", str(models)))]
+    arguments = [word for name, value in used.items() for word in (f"--{name}", value.replace("{models}", str(models)))]
     capsys.readouterr()
-    code = main([*entry, *words])
-    said = capsys.readouterr()
-    left = [path for path in sorted(tmp_path.rglob("*")) if path not in before and "__pycache__" not in path.parts]
-    return code, said.out, said.err, left
+    code = main([*entry, *arguments])
+    output = capsys.readouterr()
+    new_files = [path for path in sorted(tmp_path.rglob("*")) if path not in before and "__pycache__" not in path.parts]
+    return code, output.out, output.err, new_files
 
 
 def check(models, tmp_path, monkeypatch, capsys, case):
     files, options, words = case
-    code, out, err, left = run(models, tmp_path, monkeypatch, capsys, files, options)
+    code, out, err, new_files = run(models, tmp_path, monkeypatch, capsys, files, options)
     assert code == 2, err
     assert out == ""
     assert "Traceback" not in err
@@ -83,7 +86,7 @@ def check(models, tmp_path, monkeypatch, capsys, case):
     assert line.startswith("mlproject: ")
     for word in words:
         assert word in line
-    assert left == []
+    assert new_files == []
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -102,16 +105,16 @@ def test_an_invalid_comparison_is_reported_with_file_line_and_field(name, models
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_an_unusable_checkpoint_is_reported_with_its_option(name, models, tmp_path, monkeypatch, capsys):
-    option, given, words = CHECKPOINTS[name]
+    option, value, words = CHECKPOINTS[name]
     check(
-        models, tmp_path, monkeypatch, capsys, ({}, {option: given}, [f"{option}=", given.rpartition("/")[2], *words])
+        models, tmp_path, monkeypatch, capsys, ({}, {option: value}, [f"{option}=", value.rpartition("/")[2], *words])
     )
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_missing_function_is_reported_by_its_name(name, models, tmp_path, monkeypatch, capsys):
-    code, given, words = FUNCTIONS[name]
-    check(models, tmp_path, monkeypatch, capsys, ({"mine.py": code}, {"gold": given}, [given, *words]))
+    code, gold, words = FUNCTIONS[name]
+    check(models, tmp_path, monkeypatch, capsys, ({"mine.py": code}, {"gold": gold}, [gold, *words]))
 
 
 @pytest.mark.parametrize("name", CONFIGURATION)
@@ -125,9 +128,6 @@ def test_there_are_many_kinds_of_mistakes():
 
 
 def test_the_set_up_that_the_mistakes_vary_is_valid(models, tmp_path, monkeypatch, capsys):
-    from mlproject.cli.parser import parse_command_line
-    from mlproject.pipeline import preflight
-
     monkeypatch.chdir(tmp_path)
     passed = preflight.check(
         parse_command_line(
@@ -154,8 +154,6 @@ LATE = {
 def test_a_mistake_that_only_a_step_finds_ends_the_study_with_one_line_and_failed_runs(
     name, models, tmp_path, monkeypatch, capsys
 ):
-    from mlflow import MlflowClient
-
     options, words = LATE[name]
     files = {"mine.py": "def f(prompts, responses):\n    return [1 / 0.0 for _ in responses]"}
     code, _, err, _ = run(

@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import PreTrainedTokenizerFast
 
+from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
 from mlproject.models.init import new_reward_model
+from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.training import Schedule
 from mlproject.preferences.bradley_terry import bradley_terry_loss, train_reward_model
-from mlproject.preferences.comparisons import EncodedComparisons, encode_comparisons, label_comparisons
+from mlproject.preferences.comparisons import (
+    EncodedComparisons,
+    comparisons_from_preferences,
+    encode_comparisons,
+    label_comparisons,
+)
 
 
 def test_the_loss_is_the_mean_negative_log_likelihood_of_the_labels() -> None:
@@ -90,13 +98,7 @@ def test_training_is_decided_by_its_generator(tiny_tokenizer) -> None:
 
 
 def from_checkpoint(architecture, folder):
-    """A reward model with a new head, and a few comparisons as it reads them."""
-    from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
-
-    from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
-    from mlproject.models.inspection import inspect_checkpoint
-    from mlproject.preferences.comparisons import comparisons_from_preferences
-
+    """A reward model with a new head, and a few comparisons in its prompt format."""
     tokenizer = bert_tokenizer() if architecture == "bert" else byte_tokenizer(300, chat=False)
     save_checkpoint(folder, architecture, tokenizer, reward=architecture == "bert")
     model, tokenizer = load_with_reward_head(inspect_checkpoint(str(folder), "rm_sizes"), "rm_sizes", 0)
@@ -134,11 +136,11 @@ def test_a_checkpoint_learns_from_the_scores_that_it_gives_each_response_alone(a
 
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_a_checkpoint_with_dropout_learns_the_same_each_time(architecture, tmp_path):
-    found = []
+    hashes = []
     for anything in (1, 2):
         model, encoded = from_checkpoint(architecture, tmp_path / str(anything))
         assert any(isinstance(part, torch.nn.Dropout) and part.p for part in model.modules())
         torch.manual_seed(anything)
         train_once(model, encoded, 1e-3)
-        found.append(content_hash(model))
-    assert found[0] == found[1]
+        hashes.append(content_hash(model))
+    assert hashes[0] == hashes[1]

@@ -1,4 +1,4 @@
-"""Labels of comparisons: ties go, the held-out part is true, noise flips what it was asked to flip."""
+"""Labels of comparisons: ties are dropped, held-out labels are true, noise flips the stated share of the others."""
 
 from __future__ import annotations
 

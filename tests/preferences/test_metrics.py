@@ -83,7 +83,7 @@ def test_metrics_work_without_any_network() -> None:
     code = """
 import socket
 def refuse(*args, **kwargs):
-    raise AssertionError("asked for the network")
+    raise AssertionError("used the network")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import json
 import numpy as np

@@ -26,7 +26,7 @@ CHAT_TEMPLATE = (
 
 
 def byte_tokenizer(vocabulary: int, *, chat: bool) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of about a vocabulary's size, with a chat template or without."""
+    """A byte-level BPE tokenizer of about the given vocabulary size, with a chat template or without."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -57,8 +57,8 @@ def bert_tokenizer() -> PreTrainedTokenizerFast:
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words = {word for text in TEXTS for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
     letters = set("".join(words)) | set("abcdefghijklmnopqrstuvwxyz")
-    known = [*specials, *sorted(words | letters), *sorted("##" + letter for letter in letters)]
-    vocabulary = {word: number for number, word in enumerate(known)}
+    tokens = [*specials, *sorted(words | letters), *sorted("##" + letter for letter in letters)]
+    vocabulary = {word: number for number, word in enumerate(tokens)}
     backend = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
     backend.normalizer, backend.pre_tokenizer = normalizer, splitter
     backend.post_processor = processors.TemplateProcessing(
@@ -126,22 +126,24 @@ def write_preferences(path: Path, count: int = 120) -> Path:
     """Comparisons in the three forms that are common: texts, messages, whole conversations."""
     rows: list[dict] = []
     for i in range(count):
-        asked, good, bad = f"{TEXTS[i % len(TEXTS)]} [{i}]", f"Restart it {i}.", "no " * (1 + i % 5)
-        said = {name: [{"role": "assistant", "content": text}] for name, text in (("chosen", good), ("rejected", bad))}
-        user = [{"role": "user", "content": asked}]
+        prompt, good, bad = f"{TEXTS[i % len(TEXTS)]} [{i}]", f"Restart it {i}.", "no " * (1 + i % 5)
+        responses = {
+            name: [{"role": "assistant", "content": text}] for name, text in (("chosen", good), ("rejected", bad))
+        }
+        user = [{"role": "user", "content": prompt}]
         rows.append(
-            {"prompt": asked, "chosen": good, "rejected": bad}
+            {"prompt": prompt, "chosen": good, "rejected": bad}
             if i % 3 == 0
-            else {"prompt": user, **said}
+            else {"prompt": user, **responses}
             if i % 3 == 1
-            else {name: [*user, *messages] for name, messages in said.items()}
+            else {name: [*user, *messages] for name, messages in responses.items()}
         )
     path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
     return path
 
 
 def word_count(prompts: list[str], responses: list[str]) -> list[float]:
-    """A gold of somebody's own: many different letters are good, length is bad."""
+    """A user's gold function: many different letters are good, length is bad."""
     return [len(set(response)) - 0.2 * len(response) for response in responses]
 
 

@@ -1,9 +1,10 @@
-"""A user's prompts and comparisons: whatever the format, the same rows; what is left out is counted and listed."""
+"""A user's prompts and comparisons: the same rows in every format; skipped rows are counted and listed."""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
 
 import datasets
@@ -81,15 +82,15 @@ def test_every_format_gives_the_same_prompts_in_order(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["a.jsonl", "d.csv", "e.tsv", "g.txt"])
 def test_a_byte_order_mark_carriage_returns_and_blank_lines_change_nothing(tmp_path, name):
-    said = TEXTS
+    texts = TEXTS
     if name.endswith("jsonl"):
-        lines = [json.dumps({"prompt": text}, ensure_ascii=False) for text in said]
+        lines = [json.dumps({"prompt": text}, ensure_ascii=False) for text in texts]
     else:
-        quoted = [f'"{text}"' for text in said] if name[-3:] in ("csv", "tsv") else said
+        quoted = [f'"{text}"' for text in texts] if name[-3:] in ("csv", "tsv") else texts
         lines = (["prompt"] if name[-3:] in ("csv", "tsv") else []) + quoted
     text = "\r\n".join([lines[0], "", *lines[1:], "", ""])
     (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert read_prompts(tmp_path / name, "prompt", InvalidRows()) == said
+    assert read_prompts(tmp_path / name, "prompt", InvalidRows()) == texts
 
 
 def test_equal_prompts_count_once_and_conversations_keep_their_turns(tmp_path):
@@ -112,7 +113,7 @@ def test_a_conversation_written_as_json_text_is_one_in_a_table_too(tmp_path):
     assert read_prompts(tmp_path / "p.parquet", "prompt", InvalidRows()) == [conversation]
 
 
-def test_bad_rows_are_each_counted_and_listed_with_line_and_field_when_skipped(tmp_path):
+def test_skipped_rows_are_counted_and_listed_with_line_and_field(tmp_path):
     lines = [
         b'{"prompt": "good"}',
         b"{no json",
@@ -128,16 +129,16 @@ def test_bad_rows_are_each_counted_and_listed_with_line_and_field_when_skipped(t
     path.write_bytes(b"\n".join(lines))
     invalid = InvalidRows(skip=True)
     assert read_prompts(path, "prompt", invalid) == ["good", "also good"]
-    told = {
+    problems = {
         2: "must be JSON",
         3: "field prompt is missing",
         5: "must be UTF-8",
         6: "must not be empty",
         7: "not a list",
     }
-    told[9] = "surrogate"
-    assert len(invalid.skipped) == len(told)
-    for (number, words), line in zip(told.items(), invalid.skipped, strict=True):
+    problems[9] = "surrogate"
+    assert len(invalid.skipped) == len(problems)
+    for (number, words), line in zip(problems.items(), invalid.skipped, strict=True):
         assert line.startswith(f"{path} line {number}: ")
         assert words in line
     with pytest.raises(UserError, match=r"p.jsonl line 2: must be JSON .* bad_lines=skip"):
@@ -209,24 +210,24 @@ def test_long_prompts_are_cut_skipped_or_end_the_study():
         fit_prompts(prompts[1:3], 3, "skip", cut)
 
 
-def test_three_forms_of_comparisons_say_the_same(tmp_path):
+def test_three_forms_of_comparisons_are_equivalent(tmp_path):
     triples = [("Ποιος; 😀", "καλό", "κακό"), ("Why?", "Because.", "No.")]
-    user = [[{"role": "user", "content": asked}] for asked, _, _ in triples]
-    said = [[[{"role": "assistant", "content": text}] for text in triple[1:]] for triple in triples]
+    user = [[{"role": "user", "content": prompt}] for prompt, _, _ in triples]
+    responses = [[[{"role": "assistant", "content": text}] for text in triple[1:]] for triple in triples]
     forms = {
         "texts": [dict(zip(FIELDS, triple, strict=True)) for triple in triples],
-        "messages": [dict(zip(FIELDS, (u, *s), strict=True)) for u, s in zip(user, said, strict=True)],
-        "conversations": [{"chosen": u + s[0], "rejected": u + s[1]} for u, s in zip(user, said, strict=True)],
+        "messages": [dict(zip(FIELDS, (u, *s), strict=True)) for u, s in zip(user, responses, strict=True)],
+        "conversations": [{"chosen": u + s[0], "rejected": u + s[1]} for u, s in zip(user, responses, strict=True)],
     }
-    wanted = [Preference(*triple) for triple in triples]
+    expected = [Preference(*triple) for triple in triples]
     for name, rows in forms.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
         datasets.Dataset.from_list(rows).to_parquet(tmp_path / f"{name}.parquet")
         for ending in ("jsonl", "parquet"):
-            assert read_preferences(tmp_path / f"{name}.{ending}", FIELDS, InvalidRows()) == wanted
+            assert read_preferences(tmp_path / f"{name}.{ending}", FIELDS, InvalidRows()) == expected
     renamed = [{"q": row["prompt"], "good": row["chosen"], "bad": row["rejected"]} for row in forms["texts"]]
     pd.DataFrame(renamed).to_csv(tmp_path / "other.csv", index=False)
-    assert read_preferences(tmp_path / "other.csv", ("q", "good", "bad"), InvalidRows()) == wanted
+    assert read_preferences(tmp_path / "other.csv", ("q", "good", "bad"), InvalidRows()) == expected
 
 
 def cut_words(text, most):
@@ -240,11 +241,11 @@ def test_held_out_prompts_are_never_among_the_comparisons_that_reward_models_lea
         for most in (20, 3):  # uncut; cut, so that many prompts become equal only then
             options = replace(OPTIONS, world_seed=world_seed, max_prompt_tokens=most)
             snapshot = take_snapshot(options, "", str(path), cut_words)
-            kept, skipped = train_preferences(options, str(path), snapshot.world, cut_words)
+            preferences, skipped = train_preferences(options, str(path), snapshot.world, cut_words)
             held_out = {*snapshot.world.all_prompts("curve"), *snapshot.world.all_prompts("audit")}
             assert len(held_out) == 9
-            assert not held_out & {each.prompt for each in kept}
-            assert {each.prompt for each in kept} == set(snapshot.world.all_prompts("train"))
+            assert not held_out & {each.prompt for each in preferences}
+            assert {each.prompt for each in preferences} == set(snapshot.world.all_prompts("train"))
             assert skipped == []
             assert most == 20 or snapshot.long > 0
 
@@ -256,12 +257,12 @@ def test_comparisons_with_long_prompts_follow_the_rule_for_prompts(tmp_path):
     path.write_text("\n".join(map(json.dumps, rows)))
     world = Files({"train": ["t"], "curve": ["w"] * 4, "audit": ["z"] * 5}, 8)
     options = replace(OPTIONS, max_prompt_tokens=3)
-    found = {}
+    long_prompts = {}
     for rule in ("cut", "skip"):
-        kept, _ = train_preferences(replace(options, long_prompts=rule), str(path), world, cut_words)
-        found[rule] = [each.prompt for each in kept if not each.prompt.startswith("q")]
-        assert len(kept) == 12 + (rule == "cut")
-    assert found == {"cut": ["of many words"], "skip": []}
+        preferences, _ = train_preferences(replace(options, long_prompts=rule), str(path), world, cut_words)
+        long_prompts[rule] = [each.prompt for each in preferences if not each.prompt.startswith("q")]
+        assert len(preferences) == 12 + (rule == "cut")
+    assert long_prompts == {"cut": ["of many words"], "skip": []}
     with pytest.raises(UserError, match="preferences: each prompt must have at most max_prompt_tokens=3"):
         train_preferences(replace(options, long_prompts="stop"), str(path), world, cut_words)
 
@@ -293,8 +294,6 @@ def test_a_file_that_has_not_changed_is_read_once_for_its_digest(tmp_path, monke
 
 
 def test_a_source_is_known_by_its_content_and_not_by_when_it_was_written(tmp_path):
-    import os
-
     path = tmp_path / "p.txt"
     path.write_text("a\nb")
     first = path_and_digest(str(path))

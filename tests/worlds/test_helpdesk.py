@@ -128,8 +128,8 @@ def test_skilled_authors_are_judged_better_than_unskilled_ones(world: Helpdesk) 
     prompts = world.prompts("train", 600)
     means = []
     for skill in (0.1, 0.5, 0.9):
-        dice = Random(0)
-        responses = [write(read_prompt(prompt), dice, skill) for prompt in prompts]
+        rng = Random(0)
+        responses = [write(read_prompt(prompt), rng, skill) for prompt in prompts]
         means.append(world.judge(prompts, responses).mean())
     assert means[0] + 0.5 < means[1] < means[2] - 0.5
 
@@ -153,7 +153,7 @@ def test_distortions_are_worse_on_average_and_reproducible(
 @pytest.mark.parametrize("kind", [kind for kind, _ in DISTORTIONS])
 def test_every_kind_of_distortion_takes_an_empty_response_and_known_words(kind) -> None:
     customer = read_prompt("my phone will not charge .")
-    dice = Random(0)
-    known = set(lexicon().vocabulary)
-    for response in [*(write(customer, dice).split() for _ in range(20)), []]:
-        assert set(kind(customer, response, dice)) <= known
+    rng = Random(0)
+    vocabulary = set(lexicon().vocabulary)
+    for response in [*(write(customer, rng).split() for _ in range(20)), []]:
+        assert set(kind(customer, response, rng)) <= vocabulary

@@ -1,4 +1,4 @@
-"""Words of a text, against what a reader would mark with a pencil."""
+"""Words of a text, against those that a person would mark."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_words_of_the_help_desk_are_what_stands_between_spaces() -> None:
 
 
 def test_plain_text_is_read_as_any_other() -> None:
-    dice = random.Random(0)
+    rng = random.Random(0)
     for _ in range(300):
-        plain = "".join(dice.choice("aB9'-_.,! #\n\tz") for _ in range(12))
+        plain = "".join(rng.choice("aB9'-_.,! #\n\tz") for _ in range(12))
         assert split_words(plain + " é")[:-1] == split_words(plain)  # a letter beyond ASCII takes the general way
 
 
