@@ -29,9 +29,9 @@ FAILING = """
 import os, sys
 import mlproject.optimization.ppo as ppo
 if os.environ["RANK"] == "1":
-    def improve(*given):
+    def update_policy(*arguments):
         raise ArithmeticError("planted in the second process")
-    ppo.improve = improve
+    ppo.update_policy = update_policy
 from mlproject.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
