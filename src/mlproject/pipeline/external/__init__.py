@@ -1,1 +1,1 @@
-"""Steps that take over what a user brings: a policy, reward models, a gold scorer, comparisons."""
+"""Steps that import what a user has: a policy, reward models, a gold scorer, comparisons."""

@@ -1,4 +1,4 @@
-"""Whole studies of somebody's own prompts, policy, reward models, comparisons and gold, from one YAML file."""
+"""Whole studies of a user's prompts, policy, reward models, comparisons and gold, from one YAML file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support.checkpoints import write_all
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.curve import Curve
+from mlproject.pipeline.proxy_rm import half_of
 
 SMALL = {
     "world": "files", "policy": "./policy", "prompts": "./prompts.jsonl", "bad_lines": "skip",
@@ -34,8 +35,8 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def started(folder: Path, **options) -> Path:
-    """A folder with a stranger's files, bad rows among them, and a YAML file that says what to do with them."""
+def user_folder(folder: Path, **options) -> Path:
+    """A folder with a user's files, invalid rows among them, and a configuration that uses them."""
     write_all(folder)
     with (folder / "prompts.jsonl").open("ab") as file:
         file.write(b'{"prompt": "\xff"}\n{"text": "no prompt"}\n')
@@ -47,13 +48,13 @@ def client_of(folder: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{folder}/mlflow.db")
 
 
-def runs(client: MlflowClient, room: str = "", **tags: str) -> list:
-    found = client.search_runs([client.get_experiment_by_name(f"overoptimization{room}").experiment_id])
-    return [run for run in found if all(run.data.tags.get(f"mlproject.{k}") == v for k, v in tags.items())]
+def runs(client: MlflowClient, suffix: str = "", **tags: str) -> list:
+    all_runs = client.search_runs([client.get_experiment_by_name(f"overoptimization{suffix}").experiment_id])
+    return [run for run in all_runs if all(run.data.tags.get(f"mlproject.{k}") == v for k, v in tags.items())]
 
 
-def artifacts(found) -> Path:
-    return Path(found.info.artifact_uri.removeprefix("file://"))
+def artifacts(run) -> Path:
+    return Path(run.info.artifact_uri.removeprefix("file://"))
 
 
 def rows_of_last_study(client: MlflowClient, entry_point: str = "main") -> list[dict]:
@@ -64,33 +65,33 @@ def rows_of_last_study(client: MlflowClient, entry_point: str = "main") -> list[
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     sizes = {"rm_sizes": RMS, "rm_size": "./neox-rm", "search_rm_sizes": RMS[1:], "n_trials": 2}
-    folder = started(tmp_path_factory.mktemp("study"), gold="./gold", **sizes)
+    folder = user_folder(tmp_path_factory.mktemp("study"), gold="./gold", **sizes)
     answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
     return folder
 
 
-def test_every_step_of_a_study_of_ones_own_is_finished_and_says_what_plays_gold(study):
+def test_every_step_of_a_files_study_finishes_and_is_tagged_with_its_gold(study):
     client = client_of(study)
     kinds = [row["kind"] for row in rows_of_last_study(client)]
     assert {kind: kinds.count(kind) for kind in ("proxy-rm", "gold-rm", "initial-policy", "law", "search")} == {
         "proxy-rm": 3, "gold-rm": 1, "initial-policy": 1, "law": 1, "search": 1,
     }  # fmt: skip
-    found = runs(client, kind="policy-run")
-    methods = [each.data.tags["mlproject.method"] for each in found]
+    policy_runs = runs(client, kind="policy-run")
+    methods = [each.data.tags["mlproject.method"] for each in policy_runs]
     assert methods.count("best-of-n") == 3
     assert methods.count("ppo") >= 3
-    assert {each.info.status for each in found} == {"FINISHED"}
-    assert {each.data.tags["mlproject.gold"] for each in found} == {"checkpoint"}
-    assert {each.data.params["rm_size"] for each in found} == set(RMS)
+    assert {each.info.status for each in policy_runs} == {"FINISHED"}
+    assert {each.data.tags["mlproject.gold"] for each in policy_runs} == {"checkpoint"}
+    assert {each.data.params["rm_size"] for each in policy_runs} == set(RMS)
 
 
-def test_curves_start_at_the_policy_that_was_given(study):
-    for found in runs(client_of(study), kind="policy-run"):
-        curve = Curve.load(artifacts(found) / "curve.npz")
+def test_curves_start_at_the_imported_policy(study):
+    for policy_run in runs(client_of(study), kind="policy-run"):
+        curve = Curve.load(artifacts(policy_run) / "curve.npz")
         assert curve.kl_S[0] == pytest.approx(0, abs=1e-6)
         assert np.isfinite(curve.gold_SP).all() and np.isfinite(curve.proxy_SP).all()
-        if found.data.tags["mlproject.method"] == "best-of-n":
+        if policy_run.data.tags["mlproject.method"] == "best-of-n":
             assert abs(curve.gold_S[0]) < 1e-9
             assert (np.diff(curve.proxy_S) > 0).all()
 
@@ -99,47 +100,47 @@ def test_rows_that_were_skipped_are_counted_and_listed_and_long_prompts_counted(
     [policy] = runs(client_of(study), "/models", kind="initial-policy")
     assert policy.data.metrics["prompts/rows_skipped"] == 2
     skipped = (artifacts(policy) / "skipped_rows.txt").read_text().splitlines()
-    assert "prompts.jsonl line 64: is not UTF-8" in skipped[0]
-    assert "prompts.jsonl line 65: field prompt: missing" in skipped[1]
+    assert "prompts.jsonl line 64: must be UTF-8" in skipped[0]
+    assert "prompts.jsonl line 65: field prompt is missing" in skipped[1]
     assert len(skipped) == 2
     tokenizer = AutoTokenizer.from_pretrained(study / "policy")
-    said = [json.loads(line)["prompt"] for line in (study / "prompts.jsonl").read_bytes().splitlines()[:-2] if line]
-    texts = {text if isinstance(text, str) else text[0]["content"] for text in said}
+    values = [json.loads(line)["prompt"] for line in (study / "prompts.jsonl").read_bytes().splitlines()[:-2] if line]
+    texts = {text if isinstance(text, str) else text[0]["content"] for text in values}
     long = sum(len(tokenizer(text)["input_ids"]) > 60 for text in texts)
     assert policy.data.metrics["prompts/too_long"] == long >= 1
-    frozen = json.loads((artifacts(policy) / "prompts" / "prompts.json").read_text())["splits"]
-    kept = [text for split in frozen.values() for text in split]
-    assert len(kept) == len(set(kept)) == len(texts)
-    assert sum(text not in texts and any(whole.endswith(text) for whole in texts) for text in kept) == long
+    splits = json.loads((artifacts(policy) / "prompts" / "prompts.json").read_text())["splits"]
+    prompts = [text for split in splits.values() for text in split]
+    assert len(prompts) == len(set(prompts)) == len(texts)
+    assert sum(text not in texts and any(whole.endswith(text) for whole in texts) for text in prompts) == long
 
 
 def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alone(study):
     client = client_of(study)
     [gold] = runs(client, "/models", kind="gold-rm")
     checked = 0
-    for found in runs(client, kind="policy-run", method="best-of-n"):
-        if found.data.params["rm_size"] == "1k":
+    for policy_run in runs(client, kind="policy-run", method="best-of-n"):
+        if policy_run.data.params["rm_size"] == "1k":
             continue
-        proxy = client.get_run(found.data.tags["mlproject.proxy_run_id"])
-        table = json.loads((artifacts(found) / "samples.json").read_text())
+        proxy = client.get_run(policy_run.data.tags["mlproject.proxy_run_id"])
+        table = json.loads((artifacts(policy_run) / "samples.json").read_text())
         rows = pd.DataFrame(table["data"], columns=table["columns"])
-        for source, column, run in ((found.data.params["rm_size"], "proxy", proxy), ("./gold", "gold", gold)):
+        for source, column, run in ((policy_run.data.params["rm_size"], "proxy", proxy), ("./gold", "gold", gold)):
             units = json.loads((artifacts(run) / "model" / "config.json").read_text())
             auto = (AutoModelForSequenceClassification, AutoTokenizer)
             model, tokenizer = (each.from_pretrained(study / source) for each in auto)
-            wanted = []
+            expected = []
             for prompt, response in zip(rows.prompt, rows.response, strict=True):
                 head = tokenizer(prompt)["input_ids"]
                 if tokenizer.chat_template:
-                    asked = [{"role": "user", "content": prompt}]
-                    head = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+                    messages = [{"role": "user", "content": prompt}]
+                    head = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
                 tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]
                 with torch.no_grad():
                     raw = model.eval()(input_ids=torch.tensor([[*head, *tail]])).logits.item()
-                wanted.append(units["reward_scale"] * (raw - units["reward_centre"]))
-            above = rows[column] - np.array(wanted)  # all recentred alike: the initial policy's mean is 0
+                expected.append(units["reward_scale"] * (raw - units["reward_centre"]))
+            above = rows[column] - np.array(expected)  # all recentred alike: the initial policy's mean is 0
             np.testing.assert_allclose(above, above.mean(), atol=1.1e-3)  # recorded to three places
-            checked += np.std(wanted) > 0.02
+            checked += np.std(expected) > 0.02
     assert checked >= 3, "gold twice, and a proxy whose scores differ by more than the last place"
 
 
@@ -150,38 +151,36 @@ def test_the_same_command_again_makes_nothing_even_when_files_were_touched(study
     answer = run(study, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
     made = {row["kind"] for row in rows_of_last_study(client_of(study)) if not row["reused"]}
-    assert made <= {"promotion"}, "a promotion is judged anew"
+    assert made <= {"promotion"}, "a promotion is always evaluated again"
 
 
 @pytest.fixture(scope="module")
 def no_gold(tmp_path_factory) -> Path:
     sizes = {"rm_sizes": ["1k"], "rm_size": "1k", "gold_size": "./llama-base", "search_rm_sizes": ["1k"], "n_trials": 0}
-    folder = started(tmp_path_factory.mktemp("no-gold"), gold="none", preferences="./preferences.jsonl", **sizes)
+    folder = user_folder(tmp_path_factory.mktemp("no-gold"), gold="none", preferences="./preferences.jsonl", **sizes)
     answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
-    assert "gold=none: test RM ./llama-base plays gold" in answer.stderr
+    assert "gold=none: a test RM (./llama-base) plays gold" in answer.stderr
     return folder
 
 
 @pytest.mark.slow
 def test_without_gold_a_test_rm_plays_it_and_every_run_and_the_report_say_so(no_gold):
     client = client_of(no_gold)
-    found = runs(client, kind="policy-run")
-    assert len(found) == 2
-    assert {each.data.tags["mlproject.gold"] for each in found} == {"test-rm"}
+    policy_runs = runs(client, kind="policy-run")
+    assert len(policy_runs) == 2
+    assert {each.data.tags["mlproject.gold"] for each in policy_runs} == {"test-rm"}
     [last] = runs(client, "/studies", kind="study")
     assert "test RM" in (artifacts(last) / "report.html").read_text()
 
 
 @pytest.mark.slow
 def test_test_rm_and_proxy_learn_from_disjoint_comparisons_and_none_is_held_out_for_curves(no_gold):
-    from mlproject.pipeline.proxy_rm import half_of
-
     client = client_of(no_gold)
-    [compared] = runs(client, "/models", kind="comparisons")
+    [comparisons] = runs(client, "/models", kind="comparisons")
     [proxy] = runs(client, "/models", kind="proxy-rm")
     [test_rm] = runs(client, "/models", kind="test-rm")
-    table = pd.read_parquet(artifacts(compared) / "comparisons.parquet")
+    table = pd.read_parquet(artifacts(comparisons) / "comparisons.parquet")
     halves = [half_of(table, each.data.params["half"]) for each in (proxy, test_rm)]
     assert not set(halves[0].prompt) & set(halves[1].prompt)
     assert sum(map(len, halves)) == len(table)
@@ -193,11 +192,11 @@ def test_test_rm_and_proxy_learn_from_disjoint_comparisons_and_none_is_held_out_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entry_point", ["best_of_n", "ppo"])
-def test_a_reward_model_of_ones_own_is_a_proxy_by_its_path(study, entry_point):
+def test_a_users_reward_model_is_a_proxy_by_its_path(study, entry_point):
     answer = run(study, entry_point, "--preset", "smoke", "--config", "mine.yaml", "--proxy", "./llama-rm")
     assert answer.returncode == 0, answer.stderr
     rows = rows_of_last_study(client_of(study), entry_point)
-    assert all(row["reused"] for row in rows), "the study made that curve"
+    assert all(row["reused"] for row in rows), "the curve exists"
     assert any(row["kind"] == "policy-run" for row in rows)
 
 
@@ -212,20 +211,20 @@ def test_a_promotion_can_be_tried_dry(study):
 @pytest.mark.slow
 def test_a_proxy_by_its_run_brings_its_world_with_it_and_one_of_another_world_reads_texts(study):
     client = client_of(study)
-    own = next(
-        found for found in runs(client, "/models", kind="proxy-rm") if found.data.params["rm_size"] == "./neox-rm"
+    proxy = next(
+        rm_run for rm_run in runs(client, "/models", kind="proxy-rm") if rm_run.data.params["rm_size"] == "./neox-rm"
     )
     small = ("--preset", "smoke", "--bon_n_max", "8", "--pool_samples", "16", "--n_trials", "0")
-    answer = run(study, "best_of_n", *small, "--proxy", own.info.run_id)  # no word of the files that it came from
+    answer = run(study, "best_of_n", *small, "--proxy", proxy.info.run_id)  # without the options of its world
     assert answer.returncode == 0, answer.stderr
-    newest = max(runs(client, kind="policy-run"), key=lambda found: found.info.start_time)
+    newest = max(runs(client, kind="policy-run"), key=lambda rm_run: rm_run.info.start_time)
     assert newest.data.params["world"] == "files"
     assert newest.data.tags["mlproject.gold"] == "checkpoint"
 
     answer = run(study, "promote", *small, "--proxy", "1k")  # of the help desk
     assert answer.returncode in (0, 3), answer.stderr
     helpdesk = next(
-        found for found in runs(client, "/models", kind="proxy-rm") if found.data.params["world"] == "helpdesk"
+        rm_run for rm_run in runs(client, "/models", kind="proxy-rm") if rm_run.data.params["world"] == "helpdesk"
     )
     version = client.search_model_versions("name = 'reward-model'")[0].version
     client.set_registered_model_alias("reward-model", "champion", version)
@@ -237,6 +236,6 @@ def test_a_proxy_by_its_run_brings_its_world_with_it_and_one_of_another_world_re
         study, "promote", "--preset", "smoke", "--config", "mine.yaml", "--proxy", "./neox-rm", "--gates", str(gates)
     )
     assert answer.returncode in (0, 3), answer.stderr
-    drawn = [found.data.tags["mlproject.proxy_run_id"] for found in runs(client, kind="policy-run")
-             if found.data.params["world"] == "files"]  # fmt: skip
-    assert helpdesk.info.run_id in drawn, "the champion of the help desk was optimized against on this ground"
+    drawn = [policy_run.data.tags["mlproject.proxy_run_id"] for policy_run in runs(client, kind="policy-run")
+             if policy_run.data.params["world"] == "files"]  # fmt: skip
+    assert helpdesk.info.run_id in drawn, "the champion of the help desk was optimized against in this world"
