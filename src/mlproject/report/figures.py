@@ -35,6 +35,7 @@ _DPI = 170
 def coefficients_figure(report: Report) -> Figure:
     """Alpha and beta of the law over RM parameters, with 95 % intervals and trend lines."""
     shown = [method for method in methods(report) if groups_of(report, method)]
+    gap = "  " if len(shown) < 3 else "\n"  # narrow panels have titles of two lines
     figure = theme.new_figure(theme.WIDTH, 5.8)
     panels = figure.subplots(2, len(shown), squeeze=False, sharex="col")
     for column, method in enumerate(shown):
@@ -44,7 +45,7 @@ def coefficients_figure(report: Report) -> Figure:
         for axes, coefficient in zip(panels[:, column], ("alpha", "beta"), strict=True):
             top = coefficient == "alpha"
             symbol = "α (initial slope)" if top else "β (downward curvature)"
-            title = f"{method_name(method)}:  R = {formula}" if top else ""
+            title = f"{method_name(method)}:{gap}R = {formula}" if top else ""
             theme.style_axes(axes, title, "" if top else "RM parameters (log scale)", "" if column else symbol)
             _coefficient(axes, report, method, coefficient, colour)
     return figure
