@@ -34,6 +34,7 @@ METHODS_VARIABLE = "MLPROJECT_METHODS"
 _MODULES = (
     "mlproject.optimization.best_of_n",
     "mlproject.optimization.ppo_config",
+    "mlproject.optimization.soft_best_of_n",
 )
 """Modules with a `METHOD`, in the order in which reports show the methods."""
 
