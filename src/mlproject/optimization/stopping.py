@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from mlproject.curve import CurvePoint
@@ -50,6 +51,14 @@ class StopRule(Protocol):
     """
 
     def __call__(self, point: CurvePoint) -> StopDecision | None: ...
+
+
+Decide = Callable[[], StopDecision | None]
+
+
+def decide_alone(decide: Decide) -> StopDecision | None:
+    """The decision of a process that has a stream to itself."""
+    return decide()
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ def forecast_evidence(prediction: Prediction) -> dict[str, float]:
 
 
 def decide(point: CurvePoint, rules: Sequence[StopRule], callbacks: Sequence[Callback] = ()) -> StopDecision | None:
-    """Take one point in: tell the callbacks, then ask the rules.
+    """Take one point in: call the callbacks, then ask the rules.
 
     Returns:
         the first decision to stop, in the order of the rules (those behind it are not asked); None: continue.
@@ -133,21 +142,21 @@ def follow(
     points: Iterable[CurvePoint],
     rules: Sequence[StopRule] = (),
     callbacks: Sequence[Callback] = (),
-    agree: Callable[[Callable[[], StopDecision | None]], StopDecision | None] = lambda decision: decision(),
+    agree: Callable[[Decide], StopDecision | None] = decide_alone,
 ) -> StopDecision | None:
     """Draw points from a stream until a rule ends it or it ends by itself.
 
     Args:
         points: the stream. No point is drawn after the one at which a rule stops.
         rules: asked after each point, until one decides to stop.
-        callbacks: told every point, the last included, before the rules are asked.
+        callbacks: called with every point, the last included, before the rules are asked.
         agree: where several processes draw the same stream, makes the first one decide for all of them.
 
     Returns:
         why the stream was ended; None where it came to its own end.
     """
     for point in points:
-        decision = agree(lambda point=point: decide(point, rules, callbacks))  # type: ignore[misc]
+        decision = agree(partial(decide, point, rules, callbacks))
         if decision is not None:
             return decision
     return None

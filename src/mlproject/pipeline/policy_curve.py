@@ -15,14 +15,21 @@ from mlproject.monitoring.metrics import point_metrics, summaries
 from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.names import Artifact, CheckpointMetric, Diagnostic, Metric, Role, Split, Stage, Tag, TagPrefix
 from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
-from mlproject.optimization.stopping import Callback, ForecastStop, KLBudgetStop, StopDecision, StopRule, follow
+from mlproject.optimization.stopping import (
+    Callback,
+    Decide,
+    ForecastStop,
+    KLBudgetStop,
+    StopDecision,
+    StopRule,
+    decide_alone,
+    follow,
+)
 from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import open_world
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run
 from mlproject.pipeline.task import load_task
-
-Agree = Callable[[Callable[[], StopDecision | None]], StopDecision | None]
 
 
 def optimize_policy(run: Run) -> None:
@@ -51,7 +58,7 @@ def draw_curve(
     stream: Iterable[CurvePoint],
     prior: Prior | None = None,
     callbacks: Sequence[Callback] = (),
-    agree: Agree = lambda decision: decision(),
+    agree: Callable[[Decide], StopDecision | None] = decide_alone,
 ) -> list[CurvePoint]:
     """Draw the points of a policy run, log each, and end the run where one of its stop rules says so.
 
