@@ -90,7 +90,7 @@ def test_changed_comparisons_change_the_fingerprints_of_reward_models(user_study
     write_preferences(folder / "preferences.jsonl", 121)
     after = plan(gold="./rm")
     changed = {name for name in before if before[name] != after[name]}
-    assert "comparisons of your own" in changed
+    assert "comparisons from preferences" in changed
     assert {name for name in before if name.startswith(("proxy RM 1k", "proxy RM base"))} <= changed
     assert "initial policy policy" not in changed, "its prompts are in another file"
     without_prompts = plan(gold="./rm", prompts="")

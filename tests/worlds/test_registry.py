@@ -10,9 +10,11 @@ import pytest
 from mlproject import worlds
 from mlproject.config.schema import load_config
 from mlproject.errors import UserError
+from mlproject.options.values import to_text
 from mlproject.pipeline.loading import open_world
 from mlproject.pipeline.study import plan_roots
 from mlproject.worlds import WORLDS, load_world
+from mlproject.worlds.files.spec import READ_OPTIONS
 from mlproject.worlds.helpdesk import Helpdesk
 from mlproject.worlds.world import AuthoredWorldSpec
 
@@ -58,6 +60,20 @@ def test_a_further_world_is_planned_and_opened_after_one_registration(night_shif
 
     assert open_world(Run()).name == "night-shift"  # type: ignore[arg-type]
     assert load_world("night-shift", 3).prompts("train", 5) == load_world("helpdesk", 3).prompts("train", 5)
+
+
+def test_a_files_study_can_be_repeated_from_the_parameters_of_its_runs() -> None:
+    chosen = {
+        "world": "files", "policy": "/models/policy", "prompts": "/data/prompts.jsonl", "gold": "/models/gold",
+        "preferences": "/data/preferences.jsonl", "preference_fields": "q,good,bad", "bad_lines": "skip",
+    }  # fmt: skip
+    config = load_config("smoke", chosen)
+    texts = {name: to_text(value) for name, value in config.select(*READ_OPTIONS).items()}
+    policy = {**texts, "policy": config.policy, "prompts_path": config.prompts, "prompts_sha256": "0" * 64}
+    options = config.world_spec.options_from_params(policy, {"preferences_path": config.preferences})
+    again = load_config("smoke", {"world": "files", "gold": config.gold, **options})
+    assert again == config
+    assert WORLDS["helpdesk"].options_from_params({"world": "helpdesk"}, {}) == {}
 
 
 def test_options_of_one_world_are_refused_in_another_with_the_world_that_reads_them() -> None:

@@ -17,7 +17,7 @@ def external_comparisons(config: Config, policy: Step) -> Step:
     """The step that imports comparisons, without those whose prompts are held out for curves or audit."""
     source = path_and_digest(config.preferences)
     return Step(
-        name="comparisons of your own",
+        name="comparisons from preferences",
         kind=Kind.COMPARISONS,
         version=1,
         params={
