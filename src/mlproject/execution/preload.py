@@ -3,4 +3,5 @@
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 import mlproject.execution.worker
-import mlproject.pipeline.study  # noqa: F401
+import mlproject.pipeline.study
+import mlproject.preferences.metrics  # noqa: F401

@@ -12,7 +12,13 @@ from mlproject.names import Artifact, Metric, Role
 from mlproject.pipeline.step import Run
 from mlproject.preferences.calibration import calibration_scale
 from mlproject.preferences.comparisons import EncodedComparisons, encode_comparisons
-from mlproject.preferences.metrics import pairwise_metrics
+
+
+def pairwise_metrics(margin_B: np.ndarray, prefers_a_B: np.ndarray) -> dict[str, float]:
+    """See `mlproject.preferences.metrics`: imported here, since `evaluate` takes seconds to load and plans need none."""
+    from mlproject.preferences import metrics
+
+    return metrics.pairwise_metrics(margin_B, prefers_a_B)
 
 
 def score_margins(model: RewardModel, pairs: EncodedComparisons) -> NDArray[np.float64]:

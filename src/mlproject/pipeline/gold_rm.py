@@ -22,6 +22,7 @@ from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
 from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, Role, Tag
+from mlproject.pipeline.calibrate import pairwise_metrics
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
     load_policy,
@@ -34,7 +35,6 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
-from mlproject.preferences.metrics import pairwise_metrics
 from mlproject.worlds import load_world
 
 MIX = {("sample", "sample"): 0.4, ("sample", "distorted"): 0.35, ("sample", "hot"): 0.1, ("hot", "distorted"): 0.15}
