@@ -15,7 +15,7 @@ from mlproject.preferences.comparisons import EncodedComparisons, encode_compari
 
 
 def pairwise_metrics(margin_B: np.ndarray, prefers_a_B: np.ndarray) -> dict[str, float]:
-    """See `mlproject.preferences.metrics`: imported here, since `evaluate` takes seconds to load and plans need none."""
+    """As `mlproject.preferences.metrics` has it; imported here, since `evaluate` takes seconds and plans need none."""
     from mlproject.preferences import metrics
 
     return metrics.pairwise_metrics(margin_B, prefers_a_B)
