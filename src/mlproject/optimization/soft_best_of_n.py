@@ -3,7 +3,7 @@
 Among all ways to select from the samples it has the highest proxy score at its KL from the initial policy: it is the
 optimum of proxy - KL / lambda on the pool. lambda = 0 is the initial policy; for large lambda it becomes best of N.
 
-Axis letters: P prompts, N samples per prompt in the pool, G values of lambda.
+Axis letters: P prompts, N samples per prompt in the pool, G grid entries.
 """
 
 from __future__ import annotations
