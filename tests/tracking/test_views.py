@@ -135,7 +135,7 @@ def test_only_best_of_n_is_averaged_because_only_there_runs_share_their_kls(
 def test_older_interfaces_find_the_state_beside_the_name_within_their_limit(
     client: MlflowClient, experiment: str
 ) -> None:
-    install_views(client, experiment, BOTH)
+    install_views(client, experiment, list(METHODS.values()))
 
     for tag in _tags(client, experiment).values():
         state = _read_like_mlflow_3_17(tag)

@@ -206,7 +206,8 @@ def _state(view: _View) -> dict[str, Any]:
     # Collapsed groups make the run list a legend. Where runs are drawn one by one they must stay expanded: the
     # interface draws only runs that the list shows.
     collapsed = SIZES if view.groups_in_charts else ()
-    prefixes = sorted({*_PREFIXES, *([view.method.name] if view.method else METHODS)})
+    methods = [view.method] if view.method else [method for method in METHODS.values() if method.trains_policy]
+    prefixes = sorted({*_PREFIXES, *(method.name for method in methods)})  # MLflow 3.10 has no room for all methods
     grouping = {
         "aggregateFunction": "average",
         "groupByKeys": [{"groupByData": view.group_by, "mode": "param"}],
