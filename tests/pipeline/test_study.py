@@ -6,8 +6,10 @@ import pytest
 
 from mlproject.config.schema import Config, load_config
 from mlproject.errors import UserError
+from mlproject.optimization import METHODS, Method, MethodConfig
 from mlproject.pipeline import study
-from mlproject.pipeline.step import upstream
+from mlproject.pipeline.policy_run import policy_run
+from mlproject.pipeline.step import RunRef, upstream
 from mlproject.pipeline.study import plan_curve, plan_roots, plan_study
 
 
@@ -127,3 +129,24 @@ def test_without_gold_a_watching_test_rm_is_put_on_the_scale_of_the_one_that_pla
     assert run.inputs["proxy-rm"].inputs["gold-rm"] == gold
     assert {step.params["half"] for step in (gold.inputs["test-rm"], watching)} == {"test"}
     assert run.inputs["proxy-rm"].params["half"] == "train"
+
+
+@pytest.fixture
+def learns_from_comparisons(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A method that needs no proxy; its name."""
+    method = Method("pairs", "pairs", MethodConfig, module=__name__, needs_proxy=False)
+    monkeypatch.setitem(METHODS, method.name, method)
+    return method.name
+
+
+def test_a_method_that_needs_no_proxy_reads_the_comparisons_and_no_other_does(learns_from_comparisons: str) -> None:
+    run = plan_curve(configured(), learns_from_comparisons)
+    assert run.inputs["comparisons"] == plan_roots(configured()).comparisons
+    assert "comparisons" not in plan_curve(configured(), "ppo").inputs
+
+
+def test_such_a_method_is_refused_where_nobody_knows_the_comparisons(learns_from_comparisons: str) -> None:
+    config, roots = configured(), plan_roots(configured())
+    proxy = RunRef("a-run", "a-fingerprint", {"rm_size": "1k"})
+    with pytest.raises(UserError, match=r"pairs: needs the comparisons .* Give a size"):
+        policy_run(config, proxy, roots.pool, learns_from_comparisons, seed=0)

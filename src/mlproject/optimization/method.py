@@ -27,7 +27,8 @@ class Method:
         law: name of the form in `mlproject.laws.FORMS` that gold follows over sqrt(KL).
         step_unit: what a point's step counts: a word such as "update", or a symbol such as "n".
         kl_note: one sentence for the report: where the KL of a point comes from.
-        needs_proxy: False where it learns from comparisons directly.
+        needs_proxy: False where it learns from the comparisons themselves (`OptimizationTask.comparisons`); then the
+            proxy only scores its curve points.
         trains_policy: False where it chooses among samples of the initial policy.
         has_fixed_kl: True where the KL at a step is the same number in every run, so that runs can be averaged.
         version: raised when a change of the code changes its curves.

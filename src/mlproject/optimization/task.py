@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ class OptimizationTask(Generic[ConfigT]):
         config: the method's options.
         accelerator: device and precision.
         generator: source of the method's randomness, on the accelerator's device.
+        comparisons: the labelled comparisons, one row each, where the method needs no proxy; None for all others.
         progress: callback for the finished share of the run, 0 to 1.
         memory: how a gradient step saves memory.
     """
@@ -60,6 +62,7 @@ class OptimizationTask(Generic[ConfigT]):
     config: ConfigT
     accelerator: Accelerator
     generator: torch.Generator
+    comparisons: pd.DataFrame | None = None
     progress: Progress = no_progress
     memory: MemoryOptions = field(default_factory=MemoryOptions)
 

@@ -58,7 +58,7 @@ def policy_run(
             `mlproject.optimization.auxiliary_rms`).
 
     Raises:
-        UserError: for `stop=kl-budget` without a KL budget.
+        UserError: for `stop=kl-budget` without a KL budget, and where a method that learns from comparisons has none.
     """
     proxy_params: dict[str, Any] = dict(proxy.params)
     if isinstance(proxy, Step):
@@ -91,6 +91,7 @@ def policy_run(
             Role.PROXY_RM: proxy,
             Role.POOL: pool,
             **pool.inputs,
+            **({} if METHODS[method].needs_proxy else {Role.COMPARISONS: _comparisons_of(proxy, method)}),
             **({Role.EARLIER: earlier} if earlier else {}),
             **({Role.LAW: prior} if prior else {}),
             **(auxiliary_rms or {}),
@@ -100,6 +101,16 @@ def policy_run(
         fn=optimize_policy,
         execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
         max_processes=ProcessLimit(*options.process_limit) if METHODS[method].trains_policy else None,
+    )
+
+
+def _comparisons_of(proxy: Step | RunRef, method: str) -> Step | RunRef:
+    """The comparisons that a proxy learned from, for a method that learns from them too."""
+    if isinstance(proxy, Step) and Role.COMPARISONS in proxy.inputs:
+        return proxy.inputs[Role.COMPARISONS]
+    raise UserError(
+        f"{method}: needs the comparisons that the proxy RM learned from, and this proxy is not trained here. Give a "
+        "size, such as proxy=25k."
     )
 
 

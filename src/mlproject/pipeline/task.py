@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.prompt_format import Responses
 from mlproject.names import Artifact, Role
@@ -35,7 +37,8 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         split: the split whose prompts the evaluator measures on.
     """
     p = run.params
-    config = METHODS[p["method"]].config_class.from_params(p)
+    method = METHODS[p["method"]]
+    config = method.config_class.from_params(p)
     world = open_world(run)
     accelerator = new_accelerator()  # float32: a method itself chooses where less precision will do
     prompt_format = load_prompt_format(run, world)
@@ -76,6 +79,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         config=config,
         accelerator=accelerator,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=accelerator.device),
+        comparisons=None if method.needs_proxy else pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS),
         progress=run.progress,
         memory=MemoryOptions(**run.execution_options),
     )
