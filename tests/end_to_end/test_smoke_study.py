@@ -170,6 +170,7 @@ def test_a_curve_reads_the_same_from_metrics_and_from_its_artifact(client):
         assert np.isclose(run.data.metrics["peak/gold"], curve.peak().gold)
 
 
+@pytest.mark.trains
 def test_best_of_n_starts_at_the_initial_policy_and_its_proxy_score_never_falls(client):
     for run in runs(client, "overoptimization", "tags.`mlproject.method` = 'best-of-n'"):
         curve = Curve.load(folder(run) / "curve.npz")
@@ -178,6 +179,7 @@ def test_best_of_n_starts_at_the_initial_policy_and_its_proxy_score_never_falls(
         assert (np.diff(curve.proxy_S) > 0).all()
 
 
+@pytest.mark.trains
 def test_ppo_moves_away_from_the_initial_policy_without_a_penalty_and_kl_is_metered(client):
     for run in runs(client, "overoptimization", "tags.`mlproject.method` = 'ppo' and params.kl_coef = '0.0'"):
         curve = Curve.load(folder(run) / "curve.npz")
@@ -186,6 +188,7 @@ def test_ppo_moves_away_from_the_initial_policy_without_a_penalty_and_kl_is_mete
         assert curve.proxy_S[-1] > curve.proxy_S[0]
 
 
+@pytest.mark.trains
 def test_ppo_runs_log_a_forecast_and_what_its_gold_labels_cost(client):
     for run in runs(client, "overoptimization", "tags.`mlproject.method` = 'ppo'"):
         curve = Curve.load(folder(run) / "curve.npz")
@@ -200,6 +203,7 @@ def test_ppo_runs_log_a_forecast_and_what_its_gold_labels_cost(client):
         assert not [name for name in run.data.metrics if name.startswith("forecast/")]
 
 
+@pytest.mark.trains
 def test_sampled_estimates_and_the_true_kl_stand_beside_what_is_plotted(client):
     for run in runs(client, "overoptimization"):
         kl = run.data.metrics["curve/kl"]
@@ -225,6 +229,7 @@ def test_sample_tables_have_the_same_columns_everywhere(client):
     assert set(rows.stage) == {"start", "peak", "end"}
 
 
+@pytest.mark.trains
 def test_the_peak_checkpoint_is_found_by_its_gold_score(client):
     experiment = client.get_experiment_by_name("overoptimization").experiment_id
     order = [{"field_name": "metrics.gold", "ascending": False, "dataset_name": "curve"}]
@@ -234,6 +239,7 @@ def test_the_peak_checkpoint_is_found_by_its_gold_score(client):
     assert gold == sorted(gold, reverse=True)
 
 
+@pytest.mark.trains
 def test_the_champion_is_the_proxy_with_the_highest_peak_and_scores_as_in_process(client, store):
     version = client.get_model_version_by_alias("reward-model", "champion")
     found = client.search_model_versions("name = 'reward-model'")
@@ -292,6 +298,7 @@ def test_the_same_study_again_repeats_no_run(client, store):
     assert (folder(again) / "report.html").exists()
 
 
+@pytest.mark.trains
 def test_a_promotion_audits_the_challenger_on_prompts_of_its_own(client):
     [run] = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'promotion'")
     [audit] = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'audit'")
@@ -320,6 +327,7 @@ def test_a_promotion_can_rest_on_ppo_whose_peak_checkpoint_is_audited(client, st
         assert audit.data.metrics["audit/kl"] == pytest.approx(curve.data.metrics["peak/kl"], rel=0.3)
 
 
+@pytest.mark.trains
 def test_a_run_against_a_version_is_warned_beyond_its_kl_budget_or_ends_there(client, store):
     version = client.get_model_version_by_alias("reward-model", "champion")
     measured, budget = version.tags["kl_budget.ppo"], 0.05
@@ -358,6 +366,7 @@ def test_the_same_study_again_takes_the_alias_back_from_whoever_moved_it(client,
     assert client.get_model_version_by_alias("reward-model", "champion").version == version
 
 
+@pytest.mark.trains
 def test_an_experiment_reuses_the_curves_of_a_study_and_keeps_what_its_page_needs(client, store):
     arguments = ["experiment", "--name", "rl_vs_bon", "--quick", "true", "--results", "kept"]
     answer = run_module(store, *arguments)
@@ -401,6 +410,7 @@ def early_peak(client) -> str:
     return run.info.run_id
 
 
+@pytest.mark.trains
 def test_a_run_stops_at_its_forecast_says_so_and_is_reused_by_the_same_command_alone(client, store, early_peak):
     arguments = ["ppo", "--preset", "smoke", "--proxy", "1k", "--ppo_updates", "12", "--forecast_prior"]
     answer = run_module(store, *arguments, early_peak, "--stop", "forecast")

@@ -25,6 +25,8 @@ from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import draw_pool
 from mlproject.preferences.calibration import calibration_scale
 
+pytestmark = pytest.mark.trains
+
 pytest.importorskip("trl")
 POOL_SAMPLES, SEED = 4, 5
 FEW = {"pool_samples": POOL_SAMPLES, "seed": SEED, "max_seconds": None}

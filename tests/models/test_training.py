@@ -16,6 +16,8 @@ from mlproject.models.sequences import decode_responses, encode, encode_prompts
 from mlproject.models.sft import train_sft
 from mlproject.models.training import Schedule, bucketed_batches, train, training_steps
 
+pytestmark = pytest.mark.trains
+
 
 def one_pass(lengths_B: Tensor, batch_size: int, seed: int = 0) -> list[Tensor]:
     batches = bucketed_batches(lengths_B, batch_size, torch.Generator().manual_seed(seed))

@@ -26,6 +26,8 @@ from mlproject.optimization.ppo_config import PPOConfig
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
 
+pytestmark = pytest.mark.trains
+
 SMOKE = load_config("smoke", {}).of(PPOConfig)
 OPTIONS = {
     "kl_coef": 0.0,

@@ -26,6 +26,8 @@ from mlproject.preferences.comparisons import (
     label_comparisons,
 )
 
+pytestmark = pytest.mark.trains
+
 
 def test_the_loss_is_the_mean_negative_log_likelihood_of_the_labels() -> None:
     rng = np.random.default_rng(0)
