@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from mlproject.curve import CurvePoint
 from mlproject.laws import FORMS, law_for
+from mlproject.laws.agreement import initial_agreement, log_likelihood
+from mlproject.laws.forms import rival_of
+from mlproject.laws.posterior import LOG_D_L
 
 POWER = FORMS["power"].with_exponent
 assert POWER
@@ -86,3 +92,19 @@ def test_a_straight_line_has_no_peak() -> None:
 def test_best_of_n_has_the_quadratic_law_and_training_the_logarithmic_one() -> None:
     assert law_for("best-of-n") is FORMS["best-of-n"]
     assert law_for("ppo") is law_for("anything else") is FORMS["rl"]
+
+
+def test_a_method_says_itself_which_law_it_has_and_whether_its_points_are_samples_of_a_trained_policy() -> None:
+    chooses = SimpleNamespace(law="log1p", trains_policy=False)
+    assert law_for(chooses) is FORMS["log1p"]
+    rng = np.random.default_rng(0)
+    points = [CurvePoint(i, 0.1 * i, *(rng.normal(size=(2, 50)) + 1)) for i in range(1, 5)]
+    slopes = [point.gold / point.sqrt_kl for point in points]
+    assert initial_agreement(chooses, points) == pytest.approx(np.log(np.mean(slopes)))
+    assert (log_likelihood(chooses, points, np.zeros(len(LOG_D_L))) == 0).all()
+
+
+def test_the_two_laws_of_the_paper_are_each_others_rival() -> None:
+    assert rival_of(FORMS["best-of-n"]) is FORMS["rl"]
+    assert rival_of(FORMS["rl"]) is FORMS["best-of-n"]
+    assert rival_of(FORMS["log1p"]) is FORMS["rl"]

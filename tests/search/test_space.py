@@ -1,0 +1,47 @@
+"""The grids of a search, and what it says and recommends for methods other than PPO."""
+
+from __future__ import annotations
+
+import json
+
+from optuna.pruners import MedianPruner
+
+from mlproject.config.schema import load_config
+from mlproject.search.search import final_command
+from mlproject.search.space import Space
+from mlproject.search.storage import new_pruner, shared_options
+
+GRIDS = {"search_kl_coefs": "0,0.1", "search_rm_sizes": "1k,3k,13k", "search_ppo_lrs": "1e-4,1e-3"}
+PPO = load_config("smoke", GRIDS)
+SOFT = load_config("smoke", GRIDS | {"search_method": "soft-best-of-n", "soft_bon_lambda_max": "8"})
+
+
+def test_only_options_of_the_searched_method_and_its_proxies_are_searched() -> None:
+    assert Space.of(PPO).grids == {"kl_coef": (0.0, 0.1), "rm_size": ("1k", "3k", "13k"), "ppo_lr": (1e-4, 1e-3)}
+    assert Space.of(SOFT).grids == {"rm_size": ("1k", "3k", "13k")}
+    assert Space.of(SOFT).first() == {"rm_size_index": 2}
+
+
+def test_a_search_is_identified_by_the_options_of_its_method() -> None:
+    soft, ppo = (json.loads(shared_options(config)) for config in (SOFT, PPO))
+    assert soft["search_method"] == "soft-best-of-n"
+    assert soft["soft_bon_lambda_max"] == 8.0 and "bon_points" in soft and "ppo_updates" not in soft
+    assert "search_method" not in ppo and "bon_points" not in ppo and "ppo_updates" in ppo
+    assert not {"kl_coef", "ppo_lr"} & set(ppo)  # they are searched
+
+
+def test_the_pruner_is_that_of_the_option_for_any_method() -> None:
+    assert type(new_pruner(SOFT)).__name__ == type(new_pruner(PPO)).__name__ == "LawPruner"
+    assert isinstance(new_pruner(SOFT.replace(search_pruner="median")), MedianPruner)
+    assert new_pruner(SOFT.replace(search_pruner="none")) is None
+
+
+def test_the_final_command_trains_a_policy_to_its_forecast_peak_and_draws_any_other_curve() -> None:
+    best = {"rm_size": "13k", "kl_coef": 0.1, "ppo_lr": 1e-3}
+    assert final_command(PPO, best) == (
+        "mlflow run . --env-manager local -e ppo -P proxy=13k -P kl_coef=0.1 -P ppo_lr=0.001 -P seed=0 "
+        "-P stop=forecast -P forecast_prior=latest"
+    )
+    assert final_command(SOFT, best) == (
+        "mlflow run . --env-manager local -P methods=soft-best-of-n -P rm_sizes=13k -P seeds=0 -P n_trials=0"
+    )
