@@ -239,7 +239,6 @@ def test_the_peak_checkpoint_is_found_by_its_gold_score(client):
     assert gold == sorted(gold, reverse=True)
 
 
-@pytest.mark.trains
 def test_the_champion_is_the_proxy_with_the_highest_peak_and_scores_as_in_process(client, store):
     version = client.get_model_version_by_alias("reward-model", "champion")
     found = client.search_model_versions("name = 'reward-model'")
@@ -298,7 +297,6 @@ def test_the_same_study_again_repeats_no_run(client, store):
     assert (folder(again) / "report.html").exists()
 
 
-@pytest.mark.trains
 def test_a_promotion_audits_the_challenger_on_prompts_of_its_own(client):
     [run] = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'promotion'")
     [audit] = runs(client, "overoptimization/studies", "tags.`mlproject.kind` = 'audit'")
@@ -327,7 +325,6 @@ def test_a_promotion_can_rest_on_ppo_whose_peak_checkpoint_is_audited(client, st
         assert audit.data.metrics["audit/kl"] == pytest.approx(curve.data.metrics["peak/kl"], rel=0.3)
 
 
-@pytest.mark.trains
 def test_a_run_against_a_version_is_warned_beyond_its_kl_budget_or_ends_there(client, store):
     version = client.get_model_version_by_alias("reward-model", "champion")
     measured, budget = version.tags["kl_budget.ppo"], 0.05
@@ -366,7 +363,6 @@ def test_the_same_study_again_takes_the_alias_back_from_whoever_moved_it(client,
     assert client.get_model_version_by_alias("reward-model", "champion").version == version
 
 
-@pytest.mark.trains
 def test_an_experiment_reuses_the_curves_of_a_study_and_keeps_what_its_page_needs(client, store):
     arguments = ["experiment", "--name", "rl_vs_bon", "--quick", "true", "--results", "kept"]
     answer = run_module(store, *arguments)
