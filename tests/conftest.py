@@ -23,6 +23,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny 
 Responses = dict[tuple[int, ...], float]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def mlflow_variables() -> Iterator[None]:
+    """MLflow leaves the active experiment in the environment, where commands of a later file would read it."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Three words and the five special tokens: a vocabulary of 8."""
