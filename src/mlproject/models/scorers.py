@@ -11,16 +11,14 @@ from typing import Protocol, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
+from mlproject.curve import Array
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import prompt_format_of
 from mlproject.models.functions import ScoreFunction, describe
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
-
-Array = NDArray[np.float64]
 
 
 class Scorer(Protocol):

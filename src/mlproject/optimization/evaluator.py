@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from mlproject.curve import CurvePoint, mean_and_se
+from mlproject.curve import Array, CurvePoint, mean_and_se
 from mlproject.estimators import k1, k3
 from mlproject.models.generation import sample_responses
 from mlproject.models.log_probs import Divergence, measure_kl
@@ -28,8 +28,6 @@ from mlproject.names import Diagnostic, Statistic
 from mlproject.optimization.auxiliary_rms import auxiliary_statistics
 from mlproject.optimization.sample_pool import Judge, Pool
 from mlproject.worlds.text_stats import collective_stats
-
-Array = NDArray[np.float64]
 
 SHOWN_PROMPTS = 24
 """Prompts whose responses go into sample tables."""

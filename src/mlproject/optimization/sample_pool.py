@@ -12,17 +12,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from mlproject.curve import Array
 from mlproject.models.generation import sample_responses
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Sequences, unique
-
-Array = NDArray[np.float64]
 
 
 class Judge(Protocol):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject.curve import Array
 from mlproject.names import Diagnostic
 from mlproject.optimization.best_of_n import BestOfNConfig
 from mlproject.optimization.method import Method, MethodConfig
@@ -23,8 +24,6 @@ from mlproject.options.declaration import option, shared_option
 if TYPE_CHECKING:
     from mlproject.curve import CurvePoint
     from mlproject.optimization.task import OptimizationTask
-
-Array = NDArray[np.float64]
 
 STEPS_PER_LAMBDA = 100
 """A step of the curve is an integer: lambda times this."""

@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlproject import names
-from mlproject.curve import Curve, mean_and_se
+from mlproject.curve import Array, Curve, mean_and_se
 from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means, wilson_interval
 from mlproject.optimization import find_method
-
-Array = NDArray[np.float64]
 
 RESAMPLES = 2000
 SIGNS = (names.Statistic.LENGTH, names.Statistic.REPETITION)
