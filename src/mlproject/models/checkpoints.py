@@ -6,23 +6,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import torch
+import transformers
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
 from transformers.utils import cached_file, logging
 
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
 from mlproject.models.init import parameter_count
 from mlproject.models.prompt_format import UNBOUNDED, PromptFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 _REWARD_ARCHITECTURE = "ForSequenceClassification"
 _MAX_REASON = 200
@@ -63,7 +60,7 @@ def read_info(source: str, checkpoint: str, option: str, changed: int) -> Checkp
     """
     place = f"{option}={checkpoint}"
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = transformers.AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{place}: must be a Hugging Face model ({_reason(error)}). Save it with save_pretrained."
@@ -74,7 +71,7 @@ def read_info(source: str, checkpoint: str, option: str, changed: int) -> Checkp
         raise UserError(
             f"{place}: a reward model must have one label, but has {config.num_labels}. Train one with num_labels=1."
         )
-    auto = AutoModelForSequenceClassification if is_reward_model else AutoModelForCausalLM
+    auto = transformers.AutoModelForSequenceClassification if is_reward_model else transformers.AutoModelForCausalLM
     try:
         with torch.device("meta"):
             model = auto.from_config(config)
@@ -97,7 +94,7 @@ def load_policy_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[Pre
     Raises:
         UserError: if its weights cannot be read.
     """
-    model = _load(AutoModelForCausalLM, checkpoint.source, option)
+    model = _load(transformers.AutoModelForCausalLM, checkpoint.source, option)
     tokenizer = _load_tokenizer(checkpoint.source)
     _set_special_tokens(model, tokenizer)
     return model, tokenizer
@@ -109,7 +106,8 @@ def load_reward_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[Pre
     Raises:
         UserError: if its weights cannot be read, or its head is missing.
     """
-    return _load(AutoModelForSequenceClassification, checkpoint.source, option), _load_tokenizer(checkpoint.source)
+    model = _load(transformers.AutoModelForSequenceClassification, checkpoint.source, option)
+    return model, _load_tokenizer(checkpoint.source)
 
 
 def load_with_reward_head(
@@ -122,7 +120,7 @@ def load_with_reward_head(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _load(AutoModelForSequenceClassification, checkpoint.source, option, new_head=True)
+        model = _load(transformers.AutoModelForSequenceClassification, checkpoint.source, option, new_head=True)
     tokenizer = _load_tokenizer(checkpoint.source)
     _set_special_tokens(model, tokenizer)
     return model, tokenizer
@@ -143,10 +141,10 @@ def longest_sequence(model: PreTrainedModel) -> int | None:
 
 def _checked_tokenizer(source: str, place: str) -> PreTrainedTokenizerFast:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{place}: must have a tokenizer ({_reason(error)}). Save it beside the model.") from None
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+    if not isinstance(tokenizer, transformers.PreTrainedTokenizerFast):
         raise UserError(f"{place}: must have a fast tokenizer. Save its tokenizer.json beside the model.")
     if not tokenizer("Hello, 1 world.", add_special_tokens=False)["input_ids"]:  # a default one, if files are missing
         raise UserError(f"{place}: must have a tokenizer that knows words. Save its tokenizer.json beside the model.")
@@ -174,7 +172,7 @@ def _load(auto: type, source: str, option: str, new_head: bool = False) -> PreTr
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     tokenizer.padding_side = "right"
     return tokenizer
 

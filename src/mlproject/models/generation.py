@@ -11,16 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
 
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import Prompts, Sequences, concatenate, join
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache, PreTrainedModel
 
 _COMPACT_BELOW = 0.8
 """Share of unfinished rows below which finished rows are dropped: copying the cache costs about a fifth of a step."""
@@ -162,7 +166,7 @@ def _read_prompts(policy: PreTrainedModel, prompts: Prompts, repeats: int) -> tu
     source_PT = torch.arange(width, device=prompts.ids_PT.device) - shift_P[:, None]
     mask_PT = (source_PT >= 0).long()
     ids_PT = prompts.ids_PT.gather(1, source_PT.clamp(min=0)) * mask_PT + policy.config.pad_token_id * (1 - mask_PT)
-    cache = DynamicCache(config=policy.config)
+    cache = transformers.DynamicCache(config=policy.config)
     output = policy(
         input_ids=ids_PT,
         attention_mask=mask_PT,

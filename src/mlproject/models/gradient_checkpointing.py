@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import transformers
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 @contextmanager
@@ -25,7 +25,9 @@ def checkpointed_layers(model: nn.Module, enabled: bool) -> Iterator[None]:
     if not enabled:
         yield
         return
-    layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    layers = [
+        layer for layer in model.modules() if isinstance(layer, transformers.modeling_layers.GradientCheckpointingLayer)
+    ]
     modes = [layer.training for layer in layers]
     for layer in layers:
         layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)

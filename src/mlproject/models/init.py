@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+import transformers
 from torch import nn
-from transformers import (
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    GPTNeoXForSequenceClassification,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
 
 from mlproject.models.sizes import SIZES
+
+if TYPE_CHECKING:
+    from transformers import (
+        GPTNeoXConfig,
+        GPTNeoXForCausalLM,
+        GPTNeoXForSequenceClassification,
+        PreTrainedModel,
+        PreTrainedTokenizerFast,
+    )
 
 MAX_TOKENS = 64
 """Longest sequence of the embedded world's models, prompt and response."""
@@ -26,7 +31,7 @@ def new_policy(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> GPTN
         tokenizer: determines vocabulary size and special tokens.
         seed: seed of the weights.
     """
-    return _seeded(GPTNeoXForCausalLM, _config(size, tokenizer), seed)
+    return _seeded(transformers.GPTNeoXForCausalLM, _config(size, tokenizer), seed)
 
 
 def new_reward_model(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> GPTNeoXForSequenceClassification:
@@ -34,7 +39,7 @@ def new_reward_model(size: str, tokenizer: PreTrainedTokenizerFast, seed: int) -
     config = _config(size, tokenizer)
     config.num_labels = 1
     config.classifier_dropout = 0.0
-    return _seeded(GPTNeoXForSequenceClassification, config, seed)
+    return _seeded(transformers.GPTNeoXForSequenceClassification, config, seed)
 
 
 def parameter_count(model: PreTrainedModel) -> int:
@@ -47,7 +52,7 @@ def parameter_count(model: PreTrainedModel) -> int:
 
 def _config(size: str, tokenizer: PreTrainedTokenizerFast) -> GPTNeoXConfig:
     shape = SIZES[size]
-    return GPTNeoXConfig(
+    return transformers.GPTNeoXConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
         num_hidden_layers=shape.layers,

@@ -11,14 +11,16 @@ import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from accelerate.utils import extract_model_from_parallel
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from mlproject.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 _PATCHES = ("forward", "_original_forward")
 

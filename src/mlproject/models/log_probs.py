@@ -5,13 +5,15 @@ Axis letters: B sequences, T tokens of a sequence, R tokens of a response, V voc
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MAX_LOGITS = 2**28
 """Logits per forward pass without gradient: 1 GiB in float32, of which a few copies exist at once."""

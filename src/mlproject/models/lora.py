@@ -7,12 +7,15 @@ evaluation; merged, it is saved as an ordinary folder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from mlproject.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def add_adapters(policy: PreTrainedModel, rank: int) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from mlproject.models.sequences import (
     Prompts,
@@ -28,6 +28,9 @@ from mlproject.models.sequences import (
     sequences_from_rows,
 )
 from mlproject.worlds.chat import messages_of, plain_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 UNBOUNDED = 2**20
 """`max_response_tokens` of a prompt format that cuts no response."""

@@ -13,21 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import (
-    AutoModelForSequenceClassification,
-    DynamicCache,
-    PretrainedConfig,
-    PreTrainedModel,
-)
 
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, rows_by_prompt, unique
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
 _SHARED_PROMPT = 64
 """Smallest number of responses to one prompt for which reading the prompt once is faster."""
@@ -96,7 +94,7 @@ class RewardModel:
         scores = torch.empty(len(sequences), dtype=torch.float32)
         start = int(sequences.starts_B[0])
         prompt_1T = sequences.ids_BT[:1, :start].to(self.model.device)
-        prompt_cache = DynamicCache(config=self.model.config)
+        prompt_cache = transformers.DynamicCache(config=self.model.config)
         self.model(input_ids=prompt_1T, past_key_values=prompt_cache, use_cache=True)
         for index, batch in batches_by_length(sequences, inference_batch(self.model.device)):
             cache = copy.deepcopy(prompt_cache)
@@ -126,7 +124,7 @@ class RewardModel:
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> RewardModel:
         """Load a folder that `save` wrote, or any classifier with one label, then in raw units."""
-        model = AutoModelForSequenceClassification.from_pretrained(folder).to(device).eval()
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).to(device).eval()
         return cls(model, getattr(model.config, "reward_centre", 0.0), getattr(model.config, "reward_scale", 1.0))
 
 

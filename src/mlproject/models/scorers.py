@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer
+import transformers
 
 from mlproject.curve import Array
 from mlproject.errors import UserError
@@ -132,7 +132,7 @@ def load_reward_model(
         'RewardModel'
     """
     reward_model = RewardModel.load(folder, device)
-    prompt_format = prompt_format_of(AutoTokenizer.from_pretrained(folder), reward_model.model)
+    prompt_format = prompt_format_of(transformers.AutoTokenizer.from_pretrained(folder), reward_model.model)
     if getattr(reward_model.model.config, "reads_texts", False) or not prompt_format.shares_ids(policy):
         return TextRewardModel(reward_model, prompt_format)
     return reward_model

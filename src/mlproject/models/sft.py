@@ -5,15 +5,19 @@ Axis letters: B responses, R tokens of a response, T tokens of a sequence, V voc
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from mlproject.models.log_probs import at_responses, token_log_probs
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.sequences import Sequences
 from mlproject.models.training import Schedule, train
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def train_sft(

@@ -12,10 +12,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from transformers import PreTrainedModel
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.errors import UserError
@@ -28,6 +27,9 @@ from mlproject.monitoring.user_scorers import NoGold, ScorerLike, as_scorer, cal
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Judge, Pool, draw_pool
 from mlproject.worlds.text_stats import response_stats
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _MIN_PROMPTS = 8
 _HEADROOM = 0.8
@@ -128,7 +130,7 @@ class PolicyEvaluator:
             auxiliary_rms = witnesses
         self._prompt_format, self._seed = prompt_format, seed
         judge = PlainTexts() if judge is None else judge
-        policy = cast(PreTrainedModel, initial_policy)
+        policy = cast("PreTrainedModel", initial_policy)
         self.proxy = as_scorer(proxy, "proxy", policy, prompt_format)
         self.gold: Scorer = NoGold() if gold is None else as_scorer(gold, "gold", policy, prompt_format)
         self.auxiliary_rms = {

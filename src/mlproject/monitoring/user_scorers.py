@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
 import numpy as np
-from transformers import PreTrainedModel
+import transformers
 
 from mlproject.curve import Array
 from mlproject.errors import UserError
@@ -21,7 +21,10 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, load_reward_model
 from mlproject.preferences.calibration import calibration_scale
 
-ScorerLike: TypeAlias = Scorer | PreTrainedModel | ScoreFunction | str | Path
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ScorerLike: TypeAlias = "Scorer | PreTrainedModel | ScoreFunction | str | Path"
 """A scorer, a one-label classifier that reads the policy's ids, a function of (prompts, responses) returning a number
 each, or the folder of a reward model."""
 
@@ -60,7 +63,7 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
         return load_reward_model(Path(scorer), prompt_format, policy.device)
     if hasattr(scorer, "rate") and hasattr(scorer, "with_units"):
         return cast(Scorer, scorer)
-    if isinstance(scorer, PreTrainedModel):
+    if isinstance(scorer, transformers.PreTrainedModel):
         if scorer.config.vocab_size != policy.config.vocab_size:
             raise UserError(
                 f"{role}: must have the policy's vocabulary of {policy.config.vocab_size}, has "

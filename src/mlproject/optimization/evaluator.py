@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from mlproject.curve import Array, CurvePoint, mean_and_se
 from mlproject.estimators import k1, k3
@@ -28,6 +28,9 @@ from mlproject.names import Diagnostic, Statistic
 from mlproject.optimization.auxiliary_rms import auxiliary_statistics
 from mlproject.optimization.sample_pool import Judge, Pool
 from mlproject.worlds.text_stats import collective_stats
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SHOWN_PROMPTS = 24
 """Prompts whose responses go into sample tables."""

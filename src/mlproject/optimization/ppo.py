@@ -19,10 +19,10 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
 from mlproject.models.collectives import all_reduce, broadcast
@@ -35,6 +35,9 @@ from mlproject.models.sequences import Sequences, batches_by_length, inference_b
 from mlproject.names import Diagnostic
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.rollout_shards import PPOTask, Shard, gather_shards, shards_of_process
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _MAX_GRADIENT_NORM = 1.0
 _VALUE_BATCH = 64

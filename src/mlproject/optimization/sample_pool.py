@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel
 
 from mlproject.curve import Array
 from mlproject.models.generation import sample_responses
@@ -21,6 +20,9 @@ from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Sequences, unique
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Judge(Protocol):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
@@ -21,6 +20,9 @@ from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.method_config import MethodConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ConfigT = TypeVar("ConfigT", bound=MethodConfig)
 

@@ -17,6 +17,7 @@ from mlproject.pipeline.loading import (
     open_world,
     torch_generator,
 )
+from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import label_comparisons
 
@@ -45,7 +46,7 @@ def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None
         version=2,
         params={
             **config.select("world", "world_seed", "n_comparisons", "labels", "label_noise"),
-            **({"round": round} if round > 1 else {}),
+            **RunParams(round=round).to_params(),
         },
         inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold, **({Role.OPTIMIZED: optimized} if optimized else {})},
         fn=collect_comparisons,
@@ -61,7 +62,7 @@ def collect_comparisons(run: Run) -> None:
     world = open_world(run)
     device = new_accelerator().device
     prompt_format = load_prompt_format(run, world)
-    round = p.get("round", 1)
+    round = RunParams.from_params(p).round
     policy = load_policy(run.input(Role.OPTIMIZED if round > 1 else Role.INITIAL_POLICY), device)
     gold = load_gold(run, prompt_format, device)
     parts: list[pd.DataFrame] = []

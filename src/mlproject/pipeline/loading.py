@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import transformers
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from mlproject.errors import UserError, first_line
 from mlproject.models.functions import load_function
@@ -20,6 +21,9 @@ from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, lo
 from mlproject.names import Artifact, Role
 from mlproject.pipeline.step import Run
 from mlproject.worlds import WORLDS, World
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 SAMPLE_BATCH = 2048
 """Largest number of responses that are sampled at a time."""
@@ -62,7 +66,7 @@ def new_accelerator(mixed_precision: str = "no") -> Accelerator:
 
 def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a policy."""
-    return AutoTokenizer.from_pretrained(policy_artifacts / Artifact.MODEL)
+    return transformers.AutoTokenizer.from_pretrained(policy_artifacts / Artifact.MODEL)
 
 
 def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
@@ -72,7 +76,7 @@ def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> P
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
     """A policy from a Hugging Face folder, in eval mode."""
-    return AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
 
 
 def open_world(run: Run) -> World:

@@ -27,6 +27,7 @@ from mlproject.optimization.stopping import (
 )
 from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import open_world
+from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run
 from mlproject.pipeline.task import load_task
@@ -75,7 +76,8 @@ def draw_curve(
     Returns:
         the points; none in a process that does not decide.
     """
-    p, config = run.params, method.config_class.from_params(run.params)
+    config = method.config_class.from_params(run.params)
+    kl_budget = RunParams.from_params(run.params).kl_budget
     points: list[CurvePoint] = []
     rules: list[StopRule] = []
     monitor: OveroptimizationMonitor | None = None
@@ -83,14 +85,14 @@ def draw_curve(
         monitor = OveroptimizationMonitor(
             method.name,
             prior,
-            kl_budget=p.get("kl_budget"),
+            kl_budget=kl_budget,
             samples_per_prompt=config.samples_per_prompt,
             diagnostics=method.name,
         )
         if config.stops_at == FORECAST:
             rules.append(ForecastStop(lambda point: monitor.readings[-1].prediction))
-    if "kl_budget" in p:
-        rules.append(KLBudgetStop(p["kl_budget"]))
+    if kl_budget is not None:
+        rules.append(KLBudgetStop(kl_budget))
 
     def log(point: CurvePoint) -> None:
         points.append(point)
@@ -123,7 +125,7 @@ def save(
     run.log_metrics(summaries(curve, method.name))
     run.set_tags({Tag.LAW_FORM: method.law})
     run.log_table(recorder.rows(), Artifact.SAMPLES)
-    earlier = run.input(Role.EARLIER) if run.params.get("rounds_from") == "current" else None
+    earlier = run.input(Role.EARLIER) if RunParams.from_params(run.params).starts_from_earlier else None
     distance = total_distance(curve, points[-1], earlier)
     run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance})
     (run.folder / Artifact.ROUND_DISTANCE).write_text(json.dumps(distance))

@@ -14,6 +14,7 @@ from mlproject.errors import UserError
 from mlproject.names import Kind, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
 from mlproject.pipeline.policy_curve import optimize_policy
+from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
 
 _PROXY_PARAMS = (
@@ -82,10 +83,14 @@ def policy_run(
             **options.params(),
             **config.select("world", "world_seed", "curve_prompts"),
             "seed": seed,
-            **({"kl_budget": kl_budget} if stops_at_budget else {}),
             **({"forecast_prior": prior.run_id, "rm_params": int(proxy_params["rm_params"])} if prior else {}),
-            **({"round": round, **config.select("rounds_from", "rounds_data")} if round > 1 else {}),
-            **({"witnesses": ",".join(auxiliary_rms)} if auxiliary_rms else {}),
+            **RunParams(
+                round=round,
+                rounds_from=config.rounds_from if round > 1 else "",
+                rounds_data=config.rounds_data if round > 1 else "",
+                auxiliary_rms=tuple(auxiliary_rms or ()),
+                kl_budget=kl_budget if stops_at_budget else None,
+            ).to_params(),
         },
         inputs={
             Role.PROXY_RM: proxy,

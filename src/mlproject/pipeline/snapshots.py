@@ -6,15 +6,17 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from mlproject.curve import CurvePoint
 from mlproject.models.lora import merged_weights
 from mlproject.names import STAGES, Stage
 from mlproject.optimization.evaluator import Snapshot
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)

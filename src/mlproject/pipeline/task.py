@@ -22,6 +22,7 @@ from mlproject.pipeline.loading import (
     stream_seed,
     torch_generator,
 )
+from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import Run
 
 TRAIN_PROMPTS = 20_000
@@ -33,7 +34,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
 
     Args:
         run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, in a later round `earlier`, and those that
-            its parameter `witnesses` names.
+            its auxiliary reward models name (`RunParams`).
         split: the split whose prompts the evaluator measures on.
     """
     p = run.params
@@ -43,12 +44,12 @@ def load_task(run: Run, split: str) -> OptimizationTask:
     accelerator = new_accelerator()  # float32: a method itself chooses where less precision will do
     prompt_format = load_prompt_format(run, world)
     initial_policy = load_policy(run.input(Role.INITIAL_POLICY), accelerator.device)
-    round, from_current = p.get("round", 1), p.get("rounds_from") == "current"
+    run_params = RunParams.from_params(p)
+    from_current = run_params.starts_from_earlier
     start_policy = load_policy(run.input(Role.EARLIER), accelerator.device) if from_current else initial_policy
     proxy = load_scorer(run.input(Role.PROXY_RM), prompt_format, accelerator.device)
     auxiliary_rms = {
-        role: load_scorer(run.input(role), prompt_format, accelerator.device)
-        for role in filter(None, p.get("witnesses", "").split(","))
+        role: load_scorer(run.input(role), prompt_format, accelerator.device) for role in run_params.auxiliary_rms
     }
     pool = Pool.load(run.input(Role.POOL) / Artifact.POOL)
     prompts = world.prompts(split, p[f"{split}_prompts"])
@@ -78,7 +79,9 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         evaluator=evaluator,
         config=config,
         accelerator=accelerator,
-        generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=accelerator.device),
+        generator=torch_generator(
+            p["method"], p["seed"], *([run_params.round] if run_params.round > 1 else []), device=accelerator.device
+        ),
         comparisons=None if method.needs_proxy else pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS),
         progress=run.progress,
         memory=MemoryOptions(**run.execution_options),

@@ -8,17 +8,21 @@ Axis letters: B comparisons.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.reward_model import inputs, is_causal
 from mlproject.models.sequences import concatenate
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def bradley_terry_loss(reward_a_B: Tensor, reward_b_B: Tensor, prefers_a_B: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+import transformers
 
 BATCH_SIZE = 256
 
@@ -27,9 +27,9 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context: Any) -> None:
         folder = context.artifacts["model"]
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self._tokenizer.truncation_side = "left"
-        self._model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        self._model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
         self._centre = getattr(self._model.config, "reward_centre", 0.0)
         self._is_causal = "past_key_values" in inspect.signature(self._model.forward).parameters
         self._scale = getattr(self._model.config, "reward_scale", 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformers import AutoTokenizer
+import transformers
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
@@ -21,7 +21,7 @@ def check_files(config: Config) -> None:
     Raises:
         UserError: for the first mistake, or too few comparisons.
     """
-    tokenizer = AutoTokenizer.from_pretrained(inspect_policy(config.policy, "policy").source)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(inspect_policy(config.policy, "policy").source)
     cut = PromptFormat(tokenizer, config.max_response_tokens).cut
     options = ReadOptions.of(vars(config))
     snapshot = take_snapshot(options, config.prompts, config.preferences, cut)
