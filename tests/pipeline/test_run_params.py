@@ -22,7 +22,7 @@ def test_a_run_of_the_plain_case_stores_none_of_them():
                 "round": 2,
                 "rounds_from": "current",
                 "rounds_data": "all",
-                "witnesses": "test-rm-1,test-rm-2",
+                "witnesses": "a-rm-1,a-rm-2",
             },
         ),
         (RunParams(kl_budget=0.0), {"kl_budget": 0.0}),
