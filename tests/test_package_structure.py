@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mlproject"
 LAYERS = [  # from the ground up; a package imports from its own layer and from those below
-    {"names", "digest", "errors", "curve", "estimators", "options", "__init__"},
+    {"names", "digest", "errors", "strict_json", "curve", "estimators", "options", "__init__"},
     {"worlds", "models", "laws", "plotting"},
     {"preferences", "optimization", "config"},
     {"monitoring"},

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mlproject.curve import Curve, CurvePoint
@@ -12,7 +11,7 @@ from mlproject.errors import UserError
 from mlproject.laws import Forecast
 from mlproject.monitoring import SIGNALS, SignalRule
 from mlproject.monitoring.monitor import PEAK_BEHIND, AlarmRule, OveroptimizationMonitor
-from mlproject.report.logged_curve import logged_curve
+from mlproject.report.fit import FitRequest
 
 PROMPTS = 128
 KL = np.linspace(0.0, 60.0, 31)
@@ -106,7 +105,7 @@ def test_the_saved_table_reads_back_as_the_same_curve(tmp_path):
     for point in points:
         monitor.update(point)
     monitor.save_csv(tmp_path / "points.csv")
-    read = logged_curve(pd.read_csv(tmp_path / "points.csv"), {}, "points.csv", "rl", gold_start=0.0)
+    read = FitRequest(str(tmp_path / "points.csv"), "", "rl", gold_start=0.0).load()
     curve = Curve.from_points(points)
     back = Curve.from_points(read.points)
     assert np.array_equal(back.kl_S, curve.kl_S) and np.array_equal(back.steps_S, curve.steps_S)

@@ -10,8 +10,10 @@ from mlflow import MlflowClient
 
 from mlproject.__main__ import main
 from mlproject.errors import UserError
-from mlproject.report.fit import CurveAnalysis, FitRequest, analyse, table_of_run
-from mlproject.report.logged_curve import logged_curve
+from mlproject.report.fit import CurveAnalysis, FitRequest, analyse
+from mlproject.report.logged_curve import LoggedCurve, logged_curve
+from mlproject.report.logs.join import join
+from mlproject.report.logs.log import Log
 from mlproject.tracking.run_data import artifact
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,12 +36,16 @@ def fits(store):
     return client(store).search_runs([experiment.experiment_id], "tags.`mlproject.kind` = 'fit'")
 
 
+def read(table: pd.DataFrame) -> LoggedCurve:
+    return logged_curve(join([Log("mine", "a table", table)], {}, "mine"), "mine", "best-of-n")
+
+
 @pytest.fixture(scope="module")
 def analysis() -> CurveAnalysis:
     """Of a planted best-of-n law with its peak at 4 nats."""
     gold = D * (1.2 - 0.3 * D) + np.random.default_rng(0).normal(0, 0.01, 25) * (D > 0)
     table = pd.DataFrame({"kl": D**2, "gold": gold, "gold_se": 0.01})
-    return analyse(logged_curve(table, {}, "mine", "best-of-n"), "best-of-n")
+    return analyse(read(table), "best-of-n")
 
 
 def test_a_planted_law_is_recovered_with_its_peak(analysis):
@@ -60,7 +66,7 @@ def test_the_printed_lines_give_law_peak_and_forecast(analysis):
 
 def test_a_curve_that_only_bends_upwards_has_no_peak_of_the_law():
     table = pd.DataFrame({"kl": D**2, "gold": D + 0.1 * D**2, "gold_se": 0.01})
-    _, peak, _ = analyse(logged_curve(table, {}, "mine", "best-of-n"), "best-of-n").lines()
+    _, peak, _ = analyse(read(table), "best-of-n").lines()
     assert "has no peak" in peak and "(0% of resamples have one)" in peak
 
 
@@ -95,10 +101,15 @@ def test_any_run_of_the_store_can_be_fitted_by_the_names_of_its_metrics(store, c
     assert fitted.data.tags["gold_se"] == "guessed"
     assert "curve/proxy" not in fitted.data.metrics
     assert max(m.step for m in tracking.get_metric_history(fitted.info.run_id, "curve/kl")) == 120
-    for run_id, message in ((run.info.run_id, "has no metric curve/kl"), ("0" * 32, "neither a file nor a run")):
+    for columns, message in (
+        ("kl=KL", "has no column KL for kl.*objective/kl"),
+        ("gold=x", "has no column x for gold"),
+    ):
         with pytest.raises(UserError, match=message):
-            table_of_run(tracking, run_id, {})
-        assert not FitRequest(run_id, "", "ppo", 1.0, None).is_file
+            FitRequest(run.info.run_id, columns, "ppo").load(tracking)
+    with pytest.raises(UserError, match="neither a file nor a run"):
+        FitRequest("0" * 32, "", "ppo").load(tracking)
+    assert not FitRequest(run.info.run_id, "", "ppo").is_file
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ def fit(command: Command) -> None:
     arguments, method = command.arguments, command.arguments["method"]
     if method not in METHODS:
         raise UserError(f"method={method}: must be one of {', '.join(METHODS)}.")
-    gold_start = command.number("gold_start") if arguments["gold_start"] else None
-    request = FitRequest(arguments["curve"], arguments["columns"], method, command.number("gold_sd"), gold_start)
+    gold_sd, gold_start = (command.number(name) if arguments[name] else None for name in ("gold_sd", "gold_start"))
+    request = FitRequest(arguments["curve"], arguments["columns"], method, gold_sd, gold_start, arguments["kl_unit"])
     logged = request.load() if request.is_file else None  # a file is checked before a store is opened
     with Invocation(command) as invocation:
         logged = logged or request.load(invocation.client)
@@ -127,6 +127,8 @@ def fit(command: Command) -> None:
         kl = logged.table.kl
         guessed = "; its standard errors are estimated from the scatter" if logged.se_is_guessed else ""
         invocation.say(f"{request.curve}: {len(kl)} points, {kl.min():.3g} to {kl.max():.3g} nats{guessed}")
+        for line in (logged.read_as, *logged.notes):
+            invocation.say(f"  {line}")
         for line in analysis.lines():
             invocation.say(line)
         invocation.say(f"run {invocation.run_id_of(step)}: fit.png, fit.json, points.csv")

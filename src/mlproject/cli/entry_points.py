@@ -128,13 +128,21 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             "fit",
             "fit law and forecast to a curve that was logged elsewhere",
             (
-                Parameter("curve", "CSV, TSV or Parquet file, or the id of any MLflow run", None),
-                Parameter("columns", "columns or metrics by meaning: kl=NAME,gold=NAME,gold_se=NAME,...", ""),
+                Parameter(
+                    "curve",
+                    "log of a finished run: CSV (exports of W&B and TensorBoard too), Parquet, JSON, JSON Lines, "
+                    "trainer_state.json, TensorBoard events, several with commas between, or the id of any MLflow run",
+                    None,
+                ),
+                Parameter(
+                    "columns", "columns or metrics by meaning: kl=NAME,gold=NAME,gold_se=,proxy=,step=,length=", ""
+                ),
                 Parameter(
                     "method", f"what optimized the policy, one of {', '.join(METHODS)}; ppo stands for any RL", "ppo"
                 ),
-                Parameter("gold_sd", "standard deviation of the initial policy's gold scores", "1"),
+                Parameter("gold_sd", "standard deviation of the initial policy's gold scores; empty: 1", ""),
                 Parameter("gold_start", "mean of those scores; empty: gold of the points at KL 0", ""),
+                Parameter("kl_unit", "unit of KL, nats or bits; for KL per token give columns=length=NAME", "nats"),
             ),
             _TRACKING,
         ),

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve
-from mlproject.errors import UserError
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
 from mlproject.laws.fits import largest_min_d
 from mlproject.monitoring.metrics import forecast_metrics, law_metrics, point_metrics
-from mlproject.names import Artifact, Kind, MetricPrefix, Tag
+from mlproject.names import Artifact, Kind, Tag
 from mlproject.optimization import find_method
 from mlproject.pipeline.step import Step
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.plotting.theme import METHOD_COLOURS
-from mlproject.report.logged_curve import COLUMNS, REQUIRED, LoggedCurve, logged_curve, parse_columns, read_table
-from mlproject.tracking.run_data import values_by_step
+from mlproject.report.logged_curve import LoggedCurve, logged_curve
+from mlproject.report.logs.columns import parse_columns
+from mlproject.report.logs.join import join
+from mlproject.report.logs.mlflow_run import read_run
+from mlproject.report.logs.read import is_path, read_logs
+from mlproject.strict_json import strict_json
 from mlproject.tracking.runs import StepRun, execute
 
 if TYPE_CHECKING:
@@ -41,22 +40,25 @@ class FitRequest:
     """The curve to fit, as the user names it.
 
     Attributes:
-        curve: path of a table, or id of an MLflow run.
+        curve: path of a file or folder, several with commas between, or id of an MLflow run.
         columns: `name=column` pairs, see `parse_columns`.
         method: the method that optimized the policy.
-        gold_sd, gold_start: standard deviation and mean of the initial policy's gold (see `logged_curve`).
+        gold_sd, gold_start: standard deviation and mean of the initial policy's gold; None where not given (see
+            `logged_curve`).
+        kl_unit: `nats` or `bits`.
     """
 
     curve: str
     columns: str
     method: str
-    gold_sd: float
-    gold_start: float | None
+    gold_sd: float | None = None
+    gold_start: float | None = None
+    kl_unit: str = "nats"
 
     @property
     def is_file(self) -> bool:
-        """Whether the curve is a file, so that it can be read without a tracking server."""
-        return bool(Path(self.curve).suffix)
+        """Whether the curve lies in files, so that it can be read without a tracking server."""
+        return is_path(self.curve)
 
     def load(self, client: MlflowClient | None = None) -> LoggedCurve:
         """Read the curve.
@@ -67,13 +69,15 @@ class FitRequest:
         Raises:
             UserError: if it cannot be read as a curve.
         """
-        names = parse_columns(self.columns)
+        columns, source = parse_columns(self.columns), f"curve={self.curve}"
         if self.is_file:
-            table = read_table(Path(self.curve))
+            logs, named = read_logs(self.curve, source)
+            columns = named | columns
         else:
             assert client is not None
-            table = table_of_run(client, self.curve, names)
-        return logged_curve(table, names, f"curve={self.curve}", self.method, self.gold_sd, self.gold_start)
+            logs = [read_run(client, self.curve.removeprefix("runs:/"), columns, source)]
+        joined = join(logs, columns, source)
+        return logged_curve(joined, source, self.method, self.gold_sd, self.gold_start, self.kl_unit)
 
 
 @dataclass(frozen=True)
@@ -135,47 +139,19 @@ def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) 
         name=f"fit of {Path(request.curve).name}",
         kind=Kind.FIT,
         version=1,
-        params={"points": digest, "method": request.method, "gold_sd": request.gold_sd},
-        inherited_params={"curve": request.curve, "columns": request.columns, "gold_start": logged.gold_start},
+        params={"points": digest, "method": request.method, "gold_sd": request.gold_sd or 1.0},
+        inherited_params={
+            "curve": request.curve,
+            "columns": request.columns,
+            "gold_start": logged.gold_start,
+            "kl_unit": request.kl_unit,
+        },
     )
     run = invocation.scheduler.start(step)
     if run is not None:
         execute(run, lambda run: _log(run, logged, analysis, request.method))
         invocation.scheduler.finish(step, run)
     return step, analysis
-
-
-def table_of_run(client: MlflowClient, run_id: str, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The metrics of any run, one row per step that has all of them.
-
-    Args:
-        client: of the tracking server.
-        run_id: the run.
-        columns: metric by name of `COLUMNS`; this project's own metrics by default.
-
-    Raises:
-        UserError: if there is no such run, or it lacks a metric.
-    """
-    try:
-        run = client.get_run(run_id)
-    except MlflowException:
-        raise UserError(
-            f"curve={run_id}: is neither a file nor a run of this store. Give the path of a table, or a run id."
-        ) from None
-    table: dict[str, Mapping[int, float]] = {}
-    for name in COLUMNS:
-        metric = columns.get(name, MetricPrefix.CURVE + name)
-        if metric in run.data.metrics:
-            table[columns.get(name, name)] = values_by_step(client, run_id, metric)
-        elif name in REQUIRED:
-            metrics = ", ".join(sorted(run.data.metrics)) or "none"
-            raise UserError(
-                f"curve={run_id}: has no metric {metric} for {name}; its metrics are {metrics}. "
-                f"Give columns={name}=METRIC."
-            )
-    rows = pd.DataFrame(table).dropna()
-    rows[columns.get("step", "step")] = rows.index
-    return rows
 
 
 def _log(run: StepRun, logged: LoggedCurve, analysis: CurveAnalysis, method: str) -> None:
@@ -199,8 +175,10 @@ def _log(run: StepRun, logged: LoggedCurve, analysis: CurveAnalysis, method: str
         "peak_gold_interval": interval.peak_gold,
         "peak_share": interval.peak_share,
         "rmse_by_form": analysis.rmse_by_form,
+        "read_as": logged.read_as,
+        "notes": list(logged.notes),
     }
-    (run.folder / Artifact.FIT).write_text(json.dumps(result, indent=1, default=float))
+    (run.folder / Artifact.FIT).write_text(strict_json(result, indent=1))
     plotted = PlottedCurve(curve, METHOD_COLOURS[0], has_proxy=has_proxy)
     (run.folder / Artifact.FIT_FIGURE).write_bytes(
         png(curve_figure([plotted], law, analysis.prediction.loses_beyond_kl))

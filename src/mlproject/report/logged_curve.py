@@ -1,40 +1,43 @@
-"""A curve that was logged elsewhere: a table with arbitrary column names.
+"""A curve that was logged elsewhere, in this project's units.
 
 Axis letters: S curve points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mlproject.curve import CurvePoint
-from mlproject.errors import UserError, first_line
+from mlproject.errors import UserError
 from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
+from mlproject.laws.summaries import CORRELATION
 from mlproject.optimization import find_method
+from mlproject.report.logs.join import JoinedLog
+from mlproject.report.logs.notices import notices
 
-COLUMNS = {
-    "kl": "KL from the initial policy, nats per response",
-    "gold": "gold or held-out score",
-    "gold_se": "standard error of gold; by default estimated from the scatter about the law",
-    "proxy": "score of the reward model that was optimized; optional",
-    "step": "update, or n; by default the row number",
-}
-REQUIRED = ("kl", "gold")
 START_KL = 0.002
 """A point up to this KL (nats) counts as the initial policy: gold is proportional to sqrt(KL) near the start."""
 
-_NEGATIVE_KL = -0.05  # an estimate of a KL of 0 may be as low as this
+PROMPTS = 256
+"""Pseudo-prompts behind every point."""
 
-_FORMATS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": pd.read_csv,
-    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
-    ".parquet": pd.read_parquet,
-}
+MOST_POINTS = PROMPTS - 2
+"""Points of a curve, as many as that many pseudo-prompts can tell apart; of more rows, neighbours are averaged."""
+
+KL_UNITS = {"nats": 1.0, "bits": float(np.log(2))}
+"""Nats in each unit of KL."""
+
+LARGEST_KL = 1e6
+"""Nats per response that no policy reaches: 10,000 tokens, each of which the initial policy gives e^-100."""
+
+PLAUSIBLE_GOLD = 1e-6, 1e4
+"""Largest distance of gold from its start, in `gold_sd`: outside of it `gold_sd` or gold is in no sensible unit."""
+
+NOISE_KL = 0.1
+"""Share of the largest KL up to which a KL below 0 passes for the noise of an estimate."""
 
 
 @dataclass(frozen=True)
@@ -43,85 +46,58 @@ class LoggedCurve:
 
     Attributes:
         points: in order of KL; gold relative to the initial policy's, in units of `gold_sd`; the proxy as logged.
-        table: the same numbers, one row per point, with the columns of `COLUMNS`.
+        table: the same numbers, one row per point, with columns `kl`, `gold`, `gold_se`, and, where known, `proxy` and
+            `step`.
         gold_start: the initial policy's gold, which was subtracted.
         se_is_guessed: whether the standard error was estimated from the scatter.
+        read_as: what the source was recognised as, and which columns were read; one line.
+        notes: what was noticed, and which option to give; one line each.
     """
 
     points: list[CurvePoint]
     table: pd.DataFrame
     gold_start: float
     se_is_guessed: bool
-
-
-def parse_columns(text: str) -> dict[str, str]:
-    """Parse `kl=objective/kl,gold=eval/gold`.
-
-    Returns:
-        column of the table by name of `COLUMNS`.
-
-    Raises:
-        UserError: for another syntax, an unknown name, or a repeated one.
-    """
-    columns: dict[str, str] = {}
-    for part in text.split(",") if text else []:
-        name, equals, column = (piece.strip() for piece in part.partition("="))
-        if not equals or not column:
-            raise UserError(f"columns={text}: {part.strip()!r} must have the form name=column.")
-        if name not in COLUMNS:
-            raise UserError(f"columns={text}: {name} must be one of {', '.join(COLUMNS)}.")
-        if name in columns:
-            raise UserError(f"columns={text}: {name} is repeated. Give it once.")
-        columns[name] = column
-    return columns
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet file.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
-    read = _FORMATS.get(path.suffix.lower())
-    if read is None:
-        raise UserError(f"curve={path}: must be a {', '.join(_FORMATS)} file or an MLflow run id. Convert the file.")
-    try:
-        return read(path)
-    except FileNotFoundError:
-        raise UserError(f"curve={path}: no such file. Give the path of a table, or an MLflow run id.") from None
-    except Exception as error:  # pandas and pyarrow raise many kinds of errors for a malformed file
-        reason = first_line(error)
-        raise UserError(f"curve={path}: cannot be read ({reason}). Give a table with a header line.") from None
+    read_as: str
+    notes: tuple[str, ...]
 
 
 def logged_curve(
-    table: pd.DataFrame,
-    columns: Mapping[str, str],
+    joined: JoinedLog,
     source: str,
     method: str,
-    gold_sd: float = 1.0,
+    gold_sd: float | None = None,
     gold_start: float | None = None,
+    kl_unit: str = "nats",
 ) -> LoggedCurve:
-    """Convert a table to this project's units.
+    """Convert a joined log to this project's units.
 
     Args:
-        table: one row per point, in any order.
-        columns: column of the table by name of `COLUMNS`; by default the column of the same name.
+        joined: KL and gold, joined on step.
         source: the option and its value, for error messages.
         method: the method that optimized the policy; its law is used to estimate missing standard errors.
-        gold_sd: standard deviation of the initial policy's gold scores, in the table's unit.
+        gold_sd: standard deviation of the initial policy's gold scores, in the log's unit; None: 1, with a word where
+            gold seems to be in another unit.
         gold_start: their mean; None uses the gold of the points up to `START_KL`.
+        kl_unit: a name of `KL_UNITS`.
 
     Raises:
-        UserError: one line that names the invalid row and column.
+        UserError: one line that names what was given, what must hold, and what to do.
     """
-    if not np.isfinite(gold_sd) or gold_sd <= 0:
+    unit = 1.0 if gold_sd is None else gold_sd
+    if not np.isfinite(unit) or unit <= 0:
         raise UserError(
-            f"gold_sd={gold_sd:g}: must be above 0. Give the standard deviation of the initial policy's gold scores."
+            f"gold_sd={unit:g}: must be above 0. Give the standard deviation of the initial policy's gold scores."
         )
-    if table.empty:
-        raise UserError(f"{source}: has no rows. Log at least three points.")
-    numbers = pd.DataFrame({name: _column(table, name, columns, source) for name in COLUMNS}).dropna(axis=1, how="all")
+    if gold_start is not None and not np.isfinite(gold_start):
+        raise UserError(
+            f"gold_start={gold_start:g}: must be finite. Give the mean of the initial policy's gold scores."
+        )
+    if kl_unit not in KL_UNITS:
+        raise UserError(f"kl_unit={kl_unit}: must be one of {', '.join(KL_UNITS)}.")
+    notes = list(joined.notes)
+    numbers = _in_nats(joined, kl_unit, source)
+    numbers = _without_negative_kl(numbers, joined, source, notes)
     numbers = numbers.sort_values("kl", kind="stable", ignore_index=True)
     if gold_start is None:
         at_start = numbers.gold[numbers.kl <= START_KL]
@@ -131,50 +107,124 @@ def logged_curve(
                 "Give gold_start=MEAN."
             )
         gold_start = float(at_start.mean())
-    numbers["gold"] = (numbers.gold - gold_start) / gold_sd
-    form, guessed = law_for(find_method(method)), "gold_se" not in numbers
-    try:
-        law = fit(form, np.sqrt(numbers.kl.clip(lower=0)), numbers.gold, MIN_D[form.name])
-    except ValueError as error:
-        raise UserError(f"{source}: {error}. Log more points.") from None
-    if guessed:
-        scatter = law.rmse * np.sqrt(law.points / max(law.points - form.dof, 1))
-        numbers["gold_se"] = np.where(numbers.kl > START_KL, scatter, 0.0)
-    else:
-        numbers["gold_se"] /= gold_sd
-        if (numbers.gold_se < 0).any():
-            raise UserError(
-                f"{source}: column gold_se contains {numbers.gold_se.min() * gold_sd:g}; it must not be negative."
-            )
-    if "step" not in numbers:
-        numbers["step"] = np.arange(len(numbers))
+    described = JoinedLog(numbers, joined.columns, (), joined.names, joined.kind)
+    trains_policy = find_method(method).trains_policy
+    notes += notices(described, gold_start, gold_sd, kl_unit, method_kl_n=not trains_policy)
+    numbers["gold"] = (numbers.gold - gold_start) / unit
+    farthest = float(numbers.gold.abs().max())
+    if not PLAUSIBLE_GOLD[0] <= farthest <= PLAUSIBLE_GOLD[1]:
+        raise UserError(
+            f"{source}: gold moves by at most {farthest:.3g} gold_sd from its start, {gold_start:.3g}; it must be "
+            f"{PLAUSIBLE_GOLD[0]:g} to {PLAUSIBLE_GOLD[1]:g}. Correct gold_sd={unit:g}, gold_start or gold's column."
+        )
+    numbers, guessed = _with_errors(numbers, source, method, unit)
+    if not np.array_equal(numbers.step, numbers.step.round()):
+        notes.append("steps are not whole numbers; the points are numbered from 0 in their order")
+        numbers["step"] = numbers.step.rank(method="first") - 1
+    if len(numbers) > MOST_POINTS:
+        notes.append(f"thinned: {len(numbers)} rows are averaged to {MOST_POINTS} points, neighbours in KL together")
+        numbers = thinned(numbers)
+    table = numbers[[name for name in _TABLE if name in numbers]]
     points = points_from_summaries(
-        numbers.step.round().astype(int).tolist(),
-        numbers.kl.clip(lower=0).tolist(),
+        numbers.step.astype(int).tolist(),
+        numbers.kl.tolist(),
         numbers.gold.tolist(),
         numbers.gold_se.tolist(),
         numbers.proxy.tolist() if "proxy" in numbers else None,
-        prompts=max(256, len(numbers) + 2),
+        prompts=PROMPTS,
     )
-    return LoggedCurve(points, numbers, gold_start, guessed)
+    columns = ", ".join(f"{meaning} from {column}" for meaning, column in joined.columns.items() if meaning != column)
+    per = "token times length" if "length" in joined.columns else "response"
+    units = f"KL in {kl_unit} per {per}, gold in units of {unit:g}"
+    read_as = f"read as {joined.kind}: {columns + '; ' if columns else ''}{units}"
+    return LoggedCurve(points, table, gold_start, guessed, read_as, tuple(notes))
 
 
-def _column(table: pd.DataFrame, name: str, columns: Mapping[str, str], source: str) -> pd.Series:
-    """One column as finite numbers; all nan if an optional one is missing."""
-    column = columns.get(name, name)
-    if column not in table:
-        if name in REQUIRED or name in columns:
-            names = ", ".join(map(str, table.columns))
+_TABLE = ("kl", "gold", "gold_se", "proxy", "step")
+
+
+def thinned(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Rows in order of KL, averaged to `MOST_POINTS` points of about as many neighbours each.
+
+    The rows at the start stay one point, since they are the initial policy. KL is averaged as its square root, in which
+    the laws are nearly straight. The errors of rows are taken to be correlated, as everywhere here (`CORRELATION`).
+    """
+    at_start = int((numbers.kl <= START_KL).sum())
+    later = MOST_POINTS - (at_start > 0)
+    edges = np.linspace(at_start, len(numbers), later + 1).round()
+    group = np.searchsorted(edges, np.arange(len(numbers)), side="right")
+    grouped = numbers.assign(kl=np.sqrt(numbers.kl)).groupby(group)
+    mean = grouped.mean()
+    count = grouped.size()
+    mean["kl"] = np.square(mean.kl)
+    mean["gold_se"] = mean.gold_se * np.sqrt(CORRELATION + (1 - CORRELATION) / count)
+    mean["step"] = grouped.step.last()
+    return mean.reset_index(drop=True)
+
+
+def _in_nats(joined: JoinedLog, kl_unit: str, source: str) -> pd.DataFrame:
+    numbers = joined.numbers.copy()
+    if "length" in numbers:
+        if (numbers.length <= 0).any():
             raise UserError(
-                f"{source}: has no column {column} for {name}; its columns are {names}. Give columns={name}=COLUMN."
+                f"{source}: {joined.columns['length']} holds {numbers.length.min():g}; a length must be above 0. "
+                "Give columns=length=COLUMN."
             )
-        return pd.Series(np.nan, index=table.index)
-    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-    invalid = ~np.isfinite(numbers) | ((numbers < _NEGATIVE_KL) if name == "kl" else False)
-    if invalid.any():
-        row = int(np.flatnonzero(invalid)[0])
-        valid = "a KL of at least 0" if name == "kl" else "a finite number"
+        numbers["kl"] *= numbers.length
+    numbers["kl"] *= KL_UNITS[kl_unit]
+    largest = int(numbers.kl.abs().argmax())
+    if abs(numbers.kl.iloc[largest]) > LARGEST_KL:
         raise UserError(
-            f"{source}: row {row + 1}, column {column}: {table[column].iloc[row]!r} must be {valid}. Correct the table."
+            f"{source}: step {numbers.step.iloc[largest]:g}: a KL of {numbers.kl.iloc[largest]:.3g} nats per response "
+            f"must be an error (at most {LARGEST_KL:g}). Give the KL from the initial policy."
         )
     return numbers
+
+
+def _without_negative_kl(numbers: pd.DataFrame, joined: JoinedLog, source: str, notes: list[str]) -> pd.DataFrame:
+    """Leave out points whose KL lies below 0 by noise; refuse more than that."""
+    column = joined.columns["kl"]
+    negative = numbers.kl < -START_KL
+    count = int(negative.sum())
+    if not count:
+        return numbers.assign(kl=numbers.kl.clip(lower=0))
+    lowest, step = float(numbers.kl.min()), float(numbers.step.iloc[int(numbers.kl.argmin())])
+    where = f"{column} is below 0 at {count} of {len(numbers)} steps ({lowest:.3g} nats at step {step:g})"
+    if count > len(numbers) / 2:
+        raise UserError(f"{source}: {where}; a KL is at least 0. Turn its sign round with columns=kl=-{column}.")
+    if lowest < -NOISE_KL * numbers.kl.max():
+        raise UserError(
+            f"{source}: {where}; a KL must be at least 0. Give columns=kl=COLUMN with an exact KL or the k3 estimate."
+        )
+    notes.append(
+        f"{where}, by the noise of an estimate; left out. "
+        "Better give columns=kl=COLUMN with an exact KL or the k3 estimate"
+    )
+    kept = numbers[~negative]
+    return kept.assign(kl=kept.kl.clip(lower=0))
+
+
+def _with_errors(numbers: pd.DataFrame, source: str, method: str, unit: float) -> tuple[pd.DataFrame, bool]:
+    """Standard errors in the law's unit, and whether they are estimated from the scatter about the law."""
+    form = law_for(find_method(method))
+    try:
+        law = fit(form, np.sqrt(numbers.kl), numbers.gold, MIN_D[form.name])
+    except ValueError:
+        used = int((numbers.kl > MIN_D[form.name] ** 2).sum())
+        raise UserError(
+            f"{source}: {used} of {len(numbers)} points lie beyond {MIN_D[form.name] ** 2:.2g} nats, the largest KL is "
+            f"{numbers.kl.max():.3g}; a law needs 3+ points with distinct KL there. Log more points, or, if KL is per "
+            "token, give columns=length=COLUMN."
+        ) from None
+    if "gold_se" not in numbers:
+        scatter = law.rmse * np.sqrt(law.points / max(law.points - form.dof, 1))
+        return numbers.assign(gold_se=np.where(numbers.kl > START_KL, scatter, 0.0)), True
+    if (numbers.gold_se < 0).any():
+        raise UserError(f"{source}: column gold_se contains {numbers.gold_se.min():g}; it must not be negative.")
+    errors = numbers.gold_se / unit
+    if errors.max() > PLAUSIBLE_GOLD[1]:
+        raise UserError(
+            f"{source}: column gold_se contains {numbers.gold_se.max():.3g}, {errors.max():.3g} gold_sd; it must "
+            f"be at most {PLAUSIBLE_GOLD[1]:g} of them. Give columns=gold_se=COLUMN or correct gold_sd."
+        )
+    return numbers.assign(gold_se=errors), False

@@ -1,0 +1,112 @@
+"""Which column of a log means what: as the user says, or by the names that trainers and trackers use."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from mlproject.errors import UserError
+
+COLUMNS = {
+    "kl": "KL from the initial policy, nats per response (otherwise see kl_unit and length)",
+    "gold": "gold or held-out score",
+    "gold_se": "standard error of gold; by default estimated from the scatter about the law",
+    "proxy": "score of the reward model that was optimized; optional",
+    "length": "tokens per response, a column or a number: KL is then per token and multiplied by it",
+    "step": "update, or n; by default the row number",
+}
+REQUIRED = ("kl", "gold")
+
+USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "kl": ("kl", "curve/kl", "objective/kl", "train/objective/kl", "train/kl"),
+    "gold": ("gold", "curve/gold", "eval/gold", "eval_gold"),
+    "gold_se": ("gold_se", "curve/gold_se", "eval/gold_se"),
+    "proxy": ("proxy", "curve/proxy", "objective/scores", "train/objective/scores"),
+    "step": ("step", "train/global_step", "trainer/global_step", "global_step", "iteration", "update", "_step"),
+}
+"""Names that are read without being asked for, the likeliest first."""
+
+CHART_SEPARATOR = " - "
+"""Between run and metric in the columns of a W&B chart export."""
+
+_LISTED = 12  # names in a message
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """Parse `kl=objective/kl,gold=eval/gold`. A column's name may itself contain commas.
+
+    Returns:
+        column by name of `COLUMNS`.
+
+    Raises:
+        UserError: for another syntax, an unknown name, or a repeated one.
+    """
+    columns: dict[str, str] = {}
+    known = "|".join(COLUMNS)
+    for part in re.split(rf",(?=\s*(?:{known})\s*=)", text) if text.strip() else []:
+        name, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not column:
+            raise UserError(f"columns={text}: {part.strip()!r} must have the form name=column.")
+        if name not in COLUMNS:
+            raise UserError(f"columns={text}: {name} must be one of {', '.join(COLUMNS)}.")
+        if name in columns:
+            raise UserError(f"columns={text}: {name} is repeated. Give it once.")
+        columns[name] = column
+    for name, column in columns.items():
+        same = [other for other in columns if other < name and columns[other] == column]
+        if same:
+            raise UserError(f"columns={text}: {same[0]} and {name} are both {column}. Give each its own column.")
+    return columns
+
+
+def find(name: str, names: Iterable[str]) -> list[str]:
+    """Columns that a user's name may mean: that very one, or else the metric of a chart's runs, or else a name that
+    differs only in case and separators (TensorBoard's downloads replace `/` by `_`)."""
+    names = list(names)
+    if name in names:
+        return [name]
+    metric = [other for other in names if other.rpartition(CHART_SEPARATOR)[2] == name]
+    return metric or [other for other in names if _plain(other) == _plain(name)]
+
+
+def choose(meaning: str, names: Sequence[str], columns: Mapping[str, str], source: str) -> str | None:
+    """The column for a meaning; None if there is none and it is optional.
+
+    Args:
+        meaning: a name of `COLUMNS`.
+        names: the columns that there are.
+        columns: what the user asked for, by meaning.
+        source: the option and its value, for messages.
+
+    Raises:
+        UserError: if the column that was asked for, or one that is needed, is missing or ambiguous.
+    """
+    asked = columns.get(meaning)
+    for name in [asked] if asked else USUAL_NAMES.get(meaning, ()):
+        found = find(name, names)
+        if len(found) > 1:
+            raise UserError(
+                f"{source}: {name} for {meaning} may be any of {listed(found)}. Give columns={meaning}=ONE_OF_THEM."
+            )
+        if found:
+            return found[0]
+    if asked or meaning in REQUIRED:
+        wanted = asked or meaning
+        close = difflib.get_close_matches(_plain(wanted), {_plain(name): name for name in names}, n=1, cutoff=0.6)
+        hint = next((f" (did you mean {name}?)" for name in names if close and _plain(name) == close[0]), "")
+        raise UserError(
+            f"{source}: has no column {wanted} for {meaning}{hint}; its columns are {listed(names)}. "
+            f"Give columns={meaning}=COLUMN."
+        )
+    return None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, not all of them if there are many."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (", ".join(str(name)[:80] for name in names[:_LISTED]) or "none") + more
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", str(name).casefold())
