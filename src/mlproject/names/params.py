@@ -55,3 +55,4 @@ for _name, _meaning, _when, _unit in (
     ("gold_start", "mean of the initial policy's gold, in the curve's units", "fits", "units of the curve"),
 ):
     PARAMS.add(_name, _meaning, _when, _unit)
+PARAMS.add("kl_unit", "unit in which the log gives KL", "fits", "", since="0.2.0")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlproject.errors import UserError
+from mlproject.names import Metric
 
 COLUMNS = {
     "kl": "KL from the initial policy, nats per response (otherwise see kl_unit and length)",
@@ -19,10 +20,10 @@ COLUMNS = {
 REQUIRED = ("kl", "gold")
 
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
-    "kl": ("kl", "curve/kl", "objective/kl", "train/objective/kl", "train/kl"),
-    "gold": ("gold", "curve/gold", "eval/gold", "eval_gold"),
-    "gold_se": ("gold_se", "curve/gold_se", "eval/gold_se"),
-    "proxy": ("proxy", "curve/proxy", "objective/scores", "train/objective/scores"),
+    "kl": ("kl", Metric.CURVE_KL, "objective/kl", "train/objective/kl", "train/kl"),
+    "gold": ("gold", Metric.CURVE_GOLD, "eval/gold", "eval_gold"),
+    "gold_se": ("gold_se", Metric.CURVE_GOLD_SE, "eval/gold_se"),
+    "proxy": ("proxy", Metric.CURVE_PROXY, "objective/scores", "train/objective/scores"),
     "step": ("step", "train/global_step", "trainer/global_step", "global_step", "iteration", "update", "_step"),
 }
 """Names that are read without being asked for, the likeliest first."""
