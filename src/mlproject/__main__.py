@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command.entry_point.text:
             print(command.entry_point.text(command.config, command.preset), end="")
             return EXIT_OK
-        preflight.check(command.config, command.arguments.get("proxy", ""))
+        for line in preflight.check(command.config, command.arguments.get("proxy", "")):
+            if is_first:
+                print(line, flush=True)
         commands = import_module("mlproject.cli.commands")  # heavy imports, only now
         entry_point = getattr(commands, command.entry_point.name)
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:

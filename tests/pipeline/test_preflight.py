@@ -137,7 +137,10 @@ def test_the_set_up_that_the_mistakes_vary_is_valid(models, tmp_path, monkeypatc
              "--curve_prompts", "8", "--audit_prompts", "8"]
         ).config
     )  # fmt: skip
-    assert passed is None
+    assert passed == [
+        f"prompts={models}/prompts.jsonl: read as column prompt, 62 distinct prompts",
+        f"preferences={models}/preferences.jsonl: read as columns prompt, chosen, rejected, 120 pairs",
+    ]
     assert capsys.readouterr().err == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 GOOD = [{"prompt": f"Question {i}?"} for i in range(30)]
@@ -123,11 +124,29 @@ PROMPTS = {
         {},
         ["message 1 must have role and content"],
     ),
-    "message with a list as content": (
-        {"p.jsonl": lines({"prompt": [msg("user", [{"type": "text", "text": "x"}])]})},
+    "message with an image": (
+        {"p.jsonl": lines({"prompt": [msg("user", [{"type": "text", "text": "x"}, {"type": "image_url"}])]})},
         {},
-        ["line 3: field prompt, message 1 must have a text as content, not a list"],
+        ["line 3: field prompt, message 1 must have parts of the type text alone, not image_url"],
     ),
+    "message with a number as content": (
+        {"p.jsonl": lines({"prompt": [msg("user", 3)]})},
+        {},
+        ["line 3: field prompt, message 1 must have a text as content, not a number"],
+    ),
+    "messages in a cell that are neither JSON nor Python": (
+        {"p.jsonl": lines({"prompt": "[{'role': 'user', 'content': 'x' y}]"})},
+        {},
+        ["line 3: field prompt looks like messages, but is neither JSON nor Python's"],
+    ),
+    "half a gzip file": (
+        {"p.jsonl.gz": gzip.compress(lines().encode())[:-20]},
+        {},
+        ["p.jsonl.gz: must be a whole gzip file"],
+    ),
+    "no gzip file": ({"p.csv.gz": CSV}, {}, ["p.csv.gz: must be a whole gzip file"]),
+    "Arrow that is none": ({"p.arrow": "ARROW1 or so"}, {}, ["p.arrow: must be an Arrow file"]),
+    "a number too long for JSON": ({"p.jsonl": lines('{"prompt": ' + "9" * 5000 + "}")}, {}, ["line 3: must be JSON"]),
     "message with a list as role": (
         {"p.jsonl": lines({"prompt": [msg([], "x")]})},
         {},

@@ -241,7 +241,7 @@ def test_held_out_prompts_are_never_among_the_comparisons_that_reward_models_lea
         for most in (20, 3):  # uncut; cut, so that many prompts become equal only then
             options = replace(OPTIONS, world_seed=world_seed, max_prompt_tokens=most)
             snapshot = take_snapshot(options, "", str(path), cut_words)
-            preferences, skipped = train_preferences(options, str(path), snapshot.world, cut_words)
+            preferences, _, skipped = train_preferences(options, str(path), snapshot.world, cut_words)
             held_out = {*snapshot.world.all_prompts("curve"), *snapshot.world.all_prompts("audit")}
             assert len(held_out) == 9
             assert not held_out & {each.prompt for each in preferences}
@@ -259,7 +259,7 @@ def test_comparisons_with_long_prompts_follow_the_rule_for_prompts(tmp_path):
     options = replace(OPTIONS, max_prompt_tokens=3)
     long_prompts = {}
     for rule in ("cut", "skip"):
-        preferences, _ = train_preferences(replace(options, long_prompts=rule), str(path), world, cut_words)
+        preferences, _, _ = train_preferences(replace(options, long_prompts=rule), str(path), world, cut_words)
         long_prompts[rule] = [each.prompt for each in preferences if not each.prompt.startswith("q")]
         assert len(preferences) == 12 + (rule == "cut")
     assert long_prompts == {"cut": ["of many words"], "skip": []}

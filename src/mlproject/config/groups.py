@@ -11,6 +11,7 @@ from mlproject.optimization import METHODS
 from mlproject.options.declaration import Form, Options, option
 from mlproject.preferences import LABELS
 from mlproject.worlds import WORLDS
+from mlproject.worlds.files.schemas import AUTO, FIELDS, FORMAT_NAMES
 
 CHECKPOINT = Form("a checkpoint (./FOLDER or OWNER/NAME)", is_checkpoint)
 
@@ -26,14 +27,21 @@ class WorldOptions(Options):
 
     world: str = option("; ".join(f"{world.name}: {world.help}" for world in WORLDS.values()), choices=tuple(WORLDS))
     world_seed: int = option("seed of corpus, initial policy, gold RM and comparisons", minimum=0)
-    prompts: str = option("world=files: your prompts (JSONL, CSV, Parquet, text or a datasets folder)", default="")
+    prompts: str = option("world=files: your prompts (JSONL, CSV, Parquet, text, a datasets folder)", default="")
     prompt_field: str = option("field that holds a prompt: a text, or a list of messages", default="prompt")
     preferences: str = option(
         "world=files: your comparisons, instead of gold-labelled ones; their prompts are used if prompts is empty",
         default="",
     )
-    preference_fields: tuple[str, ...] = option(
-        "fields of a comparison: prompt, chosen, rejected", default=("prompt", "chosen", "rejected")
+    preference_fields: tuple[str, ...] = option("fields of a comparison: prompt, chosen, rejected", default=FIELDS)
+    preference_format: str = option(
+        "kind of the file of comparisons: auto recognises it by its columns, columns reads preference_fields alone",
+        choices=FORMAT_NAMES,
+        default=AUTO,
+    )
+    preferred: str = option(
+        "column that says which of two responses won, if preference_fields names the two or the file's own is another",
+        default="",
     )
     bad_lines: str = option(
         "what to do with an invalid row: stop with an error, or skip and list it",

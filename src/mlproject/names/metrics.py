@@ -123,7 +123,17 @@ class Metric:
     COMPARISONS_COUNT: Final = METRICS.add("comparisons/count", "comparisons", "comparisons", _COUNT)
     COMPARISONS_HELD_OUT: Final = METRICS.add("comparisons/held_out", "of them held out", "comparisons", _COUNT)
     COMPARISONS_TIES_DROPPED: Final = METRICS.add(
-        "comparisons/ties_dropped", "pairs dropped because gold scores both alike", "generated comparisons", _COUNT
+        "comparisons/ties_dropped",
+        "pairs dropped because gold scores both alike, or a user's file says that neither won",
+        "comparisons",
+        _COUNT,
+    )
+    COMPARISONS_DROPPED: Final = METRICS.add(
+        "comparisons/dropped",
+        "valid rows or pairs of the file that make no comparison: ties, equal or empty responses, see `read_as`",
+        "imported comparisons",
+        _COUNT,
+        "0.2.0",
     )
     COMPARISONS_ROWS_SKIPPED: Final = METRICS.add(
         "comparisons/rows_skipped", "rows of the file that were left out", "imported comparisons", _COUNT

@@ -37,6 +37,12 @@ class Tag:
     PROXY_RUN_ID: Final = TAGS.add(
         "mlproject.proxy_run_id", "run id of the proxy RM", "runs with an input `proxy-rm`, registered versions"
     )
+    READ_AS: Final = TAGS.add(
+        "mlproject.read_as",
+        "kind of the user's file, what was taken as chosen, and the counts of what was read and left out",
+        "imported initial policies and comparisons",
+        since="0.2.0",
+    )
     GOLD: Final = TAGS.add("mlproject.gold", "what plays gold, see below", "gold RMs, policy runs")
     COMPLETE: Final = TAGS.add(
         "mlproject.complete", "`false`: ended on purpose before its budget; not reused as a whole curve", _STOPPED

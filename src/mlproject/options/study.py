@@ -37,6 +37,9 @@ class StudyOptions(Protocol):
     def preference_fields(self) -> tuple[str, ...]: ...
 
     @property
+    def preference_format(self) -> str: ...
+
+    @property
     def gold_size(self) -> str: ...
 
     @property

@@ -13,8 +13,11 @@ from mlproject.models.inspection import inspect_checkpoint, inspect_reward_model
 from mlproject.models.sizes import is_checkpoint
 
 
-def check(config: Config, proxy: str = "") -> None:
+def check(config: Config, proxy: str = "") -> list[str]:
     """Check every checkpoint, function, prompt and comparison that a configuration names.
+
+    Returns:
+        how the user's files were read, one line each.
 
     Args:
         config: the configuration.
@@ -35,4 +38,5 @@ def check(config: Config, proxy: str = "") -> None:
     elif config.gold_source.is_checkpoint:
         inspect_reward_model(config.gold, "gold")
     if config.world_spec.imports_policy:
-        import_module("mlproject.pipeline.external.files").check_files(config)
+        return import_module("mlproject.pipeline.external.files").check_files(config)
+    return []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from mlproject.config.schema import Config
-from mlproject.names import Artifact, Kind, Metric, Role
+from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.pipeline.loading import load_prompt_format, numpy_generator
 from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import comparisons_from_preferences
-from mlproject.worlds.files.snapshot import path_and_digest, train_preferences
+from mlproject.worlds.files.reading import TIES
+from mlproject.worlds.files.snapshot import path_and_digest, read_as, train_preferences
 from mlproject.worlds.files.spec import READ_OPTIONS, ReadOptions
 from mlproject.worlds.files.world import Files
 
@@ -16,12 +17,15 @@ from mlproject.worlds.files.world import Files
 def external_comparisons(config: Config, policy: Step) -> Step:
     """The step that imports comparisons, without those whose prompts are held out for curves or audit."""
     source = path_and_digest(config.preferences)
+    options = ReadOptions.of(vars(config))
     return Step(
         name="comparisons from preferences",
         kind=Kind.COMPARISONS,
         version=1,
         params={
             **config.select("world", *READ_OPTIONS, "n_comparisons", "label_noise"),
+            **options.recognition(),
+            **read_as(options, "preferences", config.preferences),
             "preferences_path": source["path"],
             "preferences_sha256": source["sha256"],
             "labels": "given",
@@ -39,7 +43,7 @@ def import_preferences(run: Run) -> None:
     p = run.params
     world = Files.load(run.input(Role.INITIAL_POLICY) / Artifact.PROMPTS)
     cut = load_prompt_format(run, world).cut
-    usable, skipped = train_preferences(ReadOptions.of(p), p["preferences_path"], world, cut)
+    usable, reading, skipped = train_preferences(ReadOptions.of(p), p["preferences_path"], world, cut)
     rng = numpy_generator("own comparisons", p["world_seed"])
     drawn = [usable[i] for i in rng.permutation(len(usable))[: p["n_comparisons"]]]
     table = comparisons_from_preferences(
@@ -53,8 +57,11 @@ def import_preferences(run: Run) -> None:
     table.to_parquet(run.folder / Artifact.COMPARISONS)
     if skipped:
         (run.folder / Artifact.SKIPPED_ROWS).write_text("\n".join(skipped) + "\n", encoding="utf-8")
+    run.set_tags({Tag.READ_AS: reading.summary})
     run.log_metrics(
         {
+            Metric.COMPARISONS_TIES_DROPPED: reading.dropped[TIES],
+            Metric.COMPARISONS_DROPPED: reading.dropped.total(),
             Metric.COMPARISONS_ROWS_SKIPPED: len(skipped),
             Metric.COMPARISONS_HELD_OUT: int(table.held_out.sum()),
             Metric.COMPARISONS_COUNT: len(table),

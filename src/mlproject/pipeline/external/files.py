@@ -15,8 +15,8 @@ MIN_COMPARISONS, MIN_PROMPTS = 64, 20
 """A reward model learns nothing from fewer, and too few of them are held out to validate it."""
 
 
-def check_files(config: Config) -> None:
-    """Read everything that the options `policy`, `prompts` and `preferences` name.
+def check_files(config: Config) -> list[str]:
+    """Read everything that the options `policy`, `prompts` and `preferences` name; returns how files were read.
 
     Raises:
         UserError: for the first mistake, or too few comparisons.
@@ -26,8 +26,8 @@ def check_files(config: Config) -> None:
     options = ReadOptions.of(vars(config))
     snapshot = take_snapshot(options, config.prompts, config.preferences, cut)
     if not config.preferences:
-        return
-    usable, _ = train_preferences(options, config.preferences, snapshot.world, cut)
+        return [str(snapshot.reading)]
+    usable, reading, _ = train_preferences(options, config.preferences, snapshot.world, cut)
     prompts = len({preference.prompt for preference in usable})
     if len(usable) < MIN_COMPARISONS or prompts < MIN_PROMPTS:
         raise UserError(
@@ -35,3 +35,4 @@ def check_files(config: Config) -> None:
             f"prompts beside those held out for curves and audit, but has {len(usable)} of {prompts}. "
             "Add comparisons, or lower curve_prompts or audit_prompts."
         )
+    return [str(snapshot.reading), str(reading)] if config.prompts else [str(reading)]

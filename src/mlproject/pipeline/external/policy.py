@@ -11,9 +11,9 @@ from mlproject.models.checkpoints import load_policy_checkpoint, longest_sequenc
 from mlproject.models.init import parameter_count
 from mlproject.models.inspection import inspect_policy
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Split
+from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Split, Tag
 from mlproject.pipeline.step import Run, Step
-from mlproject.worlds.files.snapshot import path_and_digest, take_snapshot
+from mlproject.worlds.files.snapshot import path_and_digest, read_as, take_snapshot
 from mlproject.worlds.files.spec import READ_OPTIONS, ReadOptions
 
 
@@ -25,6 +25,7 @@ def external_policy(config: Config) -> Step:
     """
     checkpoint = inspect_policy(config.policy, "policy")
     name = "prompts" if config.prompts else "preferences"
+    options = ReadOptions.of(vars(config))
     files = {f"{name}_{key}": value for key, value in path_and_digest(getattr(config, name)).items()}
     return Step(
         name=f"initial policy {checkpoint.name}",
@@ -33,6 +34,8 @@ def external_policy(config: Config) -> Step:
         params={
             **config.select("world", *READ_OPTIONS),
             **files,
+            **({} if config.prompts else options.recognition()),
+            **read_as(options, name, getattr(config, name)),
             "policy_size": checkpoint.name,
             "policy": checkpoint.source,
             "policy_sha256": checkpoint.digest,
@@ -68,6 +71,7 @@ def import_policy(run: Run) -> None:
             Metric.PROMPTS_TOO_LONG: snapshot.long,
         }
     )
+    run.set_tags({Tag.READ_AS: snapshot.reading.summary})
     if snapshot.skipped:
         (run.folder / Artifact.SKIPPED_ROWS).write_text("\n".join(snapshot.skipped) + "\n", encoding="utf-8")
     snapshot.world.save(run.folder / Artifact.PROMPTS)

@@ -1,15 +1,19 @@
-"""A user's comparisons: a prompt, the chosen response and the rejected one, as texts or as messages."""
+"""A user's comparisons: a prompt, the chosen response and the rejected one, from any of the kinds of files known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlproject.errors import UserError
-from mlproject.worlds.files.prompts import chat_prompt, checked_messages, prompt_text
-from mlproject.worlds.files.rows import InvalidRows, Row, checked_text, kind_of, read_rows
+from mlproject.worlds.files.columns import is_as_before, of_columns, two_responses
+from mlproject.worlds.files.reading import TIES, Reading
+from mlproject.worlds.files.rows import InvalidRows, Row
+from mlproject.worlds.files.schemas import AUTO, COLUMNS, FIELDS, columns_of, named, recognised
+from mlproject.worlds.files.schemas.schema import Dropped, Pair, Schema
+from mlproject.worlds.files.sources import read_rows
+from mlproject.worlds.files.winner import TIE, AmbiguousError
 
 
 @dataclass(frozen=True)
@@ -21,62 +25,110 @@ class Preference:
     rejected: str
 
 
-def read_preferences(path: Path, fields: Sequence[str], invalid: InvalidRows) -> list[Preference]:
+def read_preferences(
+    path: Path, fields: Sequence[str], invalid: InvalidRows, preference_format: str = AUTO, preferred: str = ""
+) -> list[Preference]:
     """The comparisons of a file, in order.
-
-    Three forms are accepted: three texts; `prompt` as messages with one assistant message in `chosen` and `rejected`;
-    no `prompt`, but two whole conversations that differ in the assistant's last turn.
 
     Args:
         path: path of the file.
-        fields: names of the three fields: prompt, chosen, rejected.
+        fields: names of the three fields: prompt, chosen, rejected. Others than these are taken for a mapping.
         invalid: collects the invalid rows.
+        preference_format: one of `FORMAT_NAMES`.
+        preferred: column that says which of two responses won; empty: the one that the kind of file has.
 
     Raises:
-        UserError: if a row is invalid (unless such rows are skipped) or no comparison is left.
+        UserError: if a row is invalid (unless such rows are skipped), no comparison is left, or it is unclear which
+            side won.
     """
-    preferences = []
-    for row in read_rows(path, "preferences", invalid):
+    return read_with_counts(path, fields, invalid, preference_format, preferred)[0]
+
+
+def read_with_counts(
+    path: Path, fields: Sequence[str], invalid: InvalidRows, preference_format: str = AUTO, preferred: str = ""
+) -> tuple[list[Preference], Reading]:
+    """The same, with how the file was read and what was left out of it."""
+    skipped_before = len(invalid.skipped)
+    rows = read_rows(path, "preferences")
+    schema = _schema(path, [row for row in rows if not row.problem], fields, preference_format, preferred)
+    is_own = schema.name == COLUMNS
+    reading = Reading("preferences", path, schema.title, schema.says, is_as_before=is_own and not preferred)
+    preferences: list[Preference] = []
+    for row in schema.grouped(rows):
         try:
-            preferences.append(_preference(row, *fields))
+            if row.problem:
+                raise ValueError(row.problem)
+            for pair in schema.pairs(row):
+                preferences += _preferred(pair, schema, reading)
+                if is_own and reading.is_as_before:
+                    reading.is_as_before = pair.winner is not TIE and is_as_before(row, pair, fields)
+        except Dropped as reason:
+            reading.dropped[str(reason)] += 1
         except ValueError as error:
             invalid.report(row.place, str(error))
+    reading.count, reading.skipped = len(preferences), len(invalid.skipped) - skipped_before
     if not preferences:
-        raise UserError(f"preferences={path}: must contain a comparison.{invalid.summary()} Add comparisons.")
-    return preferences
+        dropped = ", ".join(f"{count} {why}" for why, count in reading.dropped.items())
+        left_out = f" All were dropped ({dropped})." if dropped else ""
+        raise UserError(f"preferences={path}: must contain a comparison.{invalid.summary()}{left_out} Add comparisons.")
+    return preferences, reading
 
 
-def _preference(row: Row, prompt: str, chosen: str, rejected: str) -> Preference:
-    responses = {name: row.value(name) for name in (chosen, rejected)}
-    if prompt not in row.values and all(isinstance(response, list) for response in responses.values()):
-        preference = _of_conversations(responses, chosen, rejected)
+def _schema(path: Path, rows: Sequence[Row], fields: Sequence[str], preference_format: str, preferred: str) -> Schema:
+    is_mapped = tuple(fields) != FIELDS
+    try:
+        if preference_format == COLUMNS or is_mapped:
+            return of_columns(fields, preferred, rows, exact=preference_format == COLUMNS)
+        schema = recognised(rows) if preference_format == AUTO else named(preference_format, rows)
+        if schema is None and preference_format != AUTO:
+            problem = f"must have the columns {columns_of(preference_format)}, but has {_columns(rows)}"
+            raise AmbiguousError(problem, f"Remove preference_format={preference_format}.")
+        if schema is None:
+            return _unpublished(rows, preferred)
+        if not preferred:
+            return schema
+        if preferred not in schema.winners or schema.with_winner is None:
+            problem = f"is read as {schema.title}, {schema.says}, which preferred={preferred} does not change"
+            raise AmbiguousError(problem, "Remove preferred, or name the columns by preference_fields.")
+        return schema.with_winner(preferred)
+    except AmbiguousError as error:
+        raise UserError(f"preferences={path}: {error}. {error.action}") from None
+
+
+def _unpublished(rows: Sequence[Row], preferred: str) -> Schema:
+    columns = {name for row in rows for name in row.values}
+    if not {"chosen", "rejected"} <= columns:
+        schema = two_responses(preferred, rows)
+        if schema is not None:
+            return schema
+    if rows and not {"chosen", "rejected"} & columns:
+        raise AmbiguousError(
+            "must have the fields prompt, chosen, rejected or be of a kind that docs/files.md lists, but has "
+            f"{_columns(rows)}",
+            "Name the columns by preference_fields=PROMPT,CHOSEN,REJECTED, and by preferred=COLUMN the one that says "
+            "which side won.",
+        )
+    return of_columns(FIELDS, preferred, rows)
+
+
+def _columns(rows: Sequence[Row]) -> str:
+    return ", ".join(map(str, rows[0].values)) if rows else "no rows"
+
+
+def _preferred(pair: Pair, schema: Schema, reading: Reading) -> Iterable[Preference]:
+    """The preference of a pair; none for a tie, and in a published file for equal or empty responses.
+
+    Raises:
+        ValueError: for equal responses in the user's own columns, where they are a mistake.
+    """
+    if pair.winner is TIE:
+        reading.dropped[TIES] += 1
+    elif pair.first == pair.second and schema.name == COLUMNS:
+        raise ValueError("fields chosen and rejected must differ")
+    elif pair.first == pair.second:
+        reading.dropped["identical pairs"] += 1
+    elif schema.name != COLUMNS and not (pair.first.strip() and pair.second.strip()):
+        reading.dropped["pairs with an empty response"] += 1
     else:
-        value = row.value(prompt)
-        text = chat_prompt(prompt, value) if isinstance(value, list) else prompt_text(prompt, row.text(prompt))
-        preference = Preference(text, *(_response(name, response) for name, response in responses.items()))
-    if preference.chosen == preference.rejected:
-        raise ValueError(f"fields {chosen} and {rejected} must differ")
-    return preference
-
-
-def _response(field: str, value: Any) -> str:
-    if isinstance(value, str):
-        return checked_text(field, value)
-    if not isinstance(value, list):
-        raise ValueError(f"field {field} must be a text or a list of messages, not {kind_of(value)}")
-    messages = checked_messages(field, value)
-    if len(messages) != 1 or messages[0]["role"] != "assistant":
-        raise ValueError(f"field {field} must be one message of the assistant when the row has a prompt")
-    return messages[0]["content"]
-
-
-def _of_conversations(conversations: Mapping[str, Any], chosen: str, rejected: str) -> Preference:
-    prompts, responses = {}, {}
-    for name, value in conversations.items():
-        messages = checked_messages(name, value)
-        if messages[-1]["role"] != "assistant" or len(messages) < 2:
-            raise ValueError(f"field {name} must end with the assistant's turn after the user's")
-        prompts[name], responses[name] = messages[:-1], messages[-1]["content"]
-    if prompts[chosen] != prompts[rejected]:
-        raise ValueError(f"fields {chosen} and {rejected} must be equal before the assistant's last turn")
-    return Preference(chat_prompt(chosen, prompts[chosen]), responses[chosen], responses[rejected])
+        responses = (pair.first, pair.second)
+        yield Preference(pair.prompt, responses[pair.winner], responses[1 - pair.winner])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,12 @@ import numpy as np
 
 from mlproject.errors import UserError
 from mlproject.worlds.chat import CHAT_PREFIX
-from mlproject.worlds.files.rows import InvalidRows, Row, checked_text, kind_of, read_rows
-
-ROLES = ("system", "user", "assistant")
+from mlproject.worlds.files.messages import chat_prompt, prompt_of
+from mlproject.worlds.files.reading import Reading
+from mlproject.worlds.files.rows import InvalidRows, Row
+from mlproject.worlds.files.schemas import recognised
+from mlproject.worlds.files.schemas.schema import Dropped, conversation_prompt, instruction_prompt
+from mlproject.worlds.files.sources import read_rows
 
 
 def read_prompts(path: Path, field: str, invalid: InvalidRows) -> list[str]:
@@ -21,84 +23,62 @@ def read_prompts(path: Path, field: str, invalid: InvalidRows) -> list[str]:
 
     Args:
         path: path of the file.
-        field: name of the field that holds a prompt.
+        field: name of the field that holds a prompt; where it is `prompt`, the known kinds of files are recognised.
         invalid: collects the invalid rows.
 
     Raises:
         UserError: if a row is invalid (unless such rows are skipped) or no prompt is left.
     """
+    return read_prompts_with_counts(path, field, invalid)[0]
+
+
+def read_prompts_with_counts(path: Path, field: str, invalid: InvalidRows) -> tuple[list[str], Reading]:
+    """The same, with how the file was read and what was left out of it."""
+    skipped_before = len(invalid.skipped)
+    rows = read_rows(path, "prompts")
+    title, prompt_of_row = _kind([row for row in rows if not row.problem], field)
+    reading = Reading("prompts", path, title, "", unit="distinct prompts")
     prompts: dict[str, None] = {}
-    for row in read_rows(path, "prompts", invalid):
+    for row in rows:
         try:
-            prompts.setdefault(_prompt(row, field))
+            if row.problem:
+                raise ValueError(row.problem)
+            prompt = prompt_of_row(row)
+        except Dropped as reason:
+            reading.dropped[f"rows {reason}"] += 1
         except ValueError as error:
             invalid.report(row.place, str(error))
+        else:
+            prompts.setdefault(prompt)
+            reading.is_as_before &= _is_as_before(row.values.get(field), prompt)
+    reading.count, reading.skipped = len(prompts), len(invalid.skipped) - skipped_before
     if not prompts:
         raise UserError(f"prompts={path}: must contain a prompt.{invalid.summary()} Add prompts.")
-    return list(prompts)
+    return list(prompts), reading
 
 
-def _prompt(row: Row, field: str) -> str:
-    value = row.value(field)
-    if isinstance(value, list):
-        return chat_prompt(field, value)
-    return prompt_text(field, row.text(field))
+def _kind(rows: Sequence[Row], field: str) -> tuple[str, Callable[[Row], str]]:
+    """Kind of a file of prompts, and what reads the prompt of a row."""
+    columns = set(rows[0].values) if rows else set()
+    if field == "prompt":
+        schema = recognised(rows)
+        if schema is not None:
+            return schema.title, schema.prompt
+        if field not in columns:
+            names = ("messages", "conversations", "conversation", "chosen")
+            name = next((name for name in names if name in columns), "")
+            if name:
+                return name, lambda row: conversation_prompt(name, row.value(name), row.values.get("system"))
+            if "instruction" in columns:
+                return "instruction and input", instruction_prompt
+    return f"column {field}", lambda row: prompt_of(field, row.value(field), row.values.get("system"))
 
 
-def prompt_text(field: str, text: str) -> str:
-    """A prompt from a text: the text itself, unless it is a conversation written as JSON.
-
-    Raises:
-        ValueError: if it is blank, or a conversation that is no prompt.
-    """
-    if not text.strip():
-        raise ValueError(f"field {field} must not be empty")
-    if not text.startswith(CHAT_PREFIX):
-        return text
-    try:
-        messages = json.loads(text)
-    except ValueError:
-        return text
-    return chat_prompt(field, messages)
-
-
-def chat_prompt(field: str, messages: Any) -> str:
-    """A prompt from messages that end with the user's turn: the text of a single turn, or JSON.
-
-    Raises:
-        ValueError: if they are no such conversation.
-    """
-    turns = checked_messages(field, messages)
-    if turns[-1]["role"] != "user":
-        raise ValueError(f"field {field} must end with the user's turn, not with the {turns[-1]['role']}'s")
-    if len(turns) == 1 and not turns[0]["content"].startswith(CHAT_PREFIX):
-        return turns[0]["content"]
-    return json.dumps(turns, ensure_ascii=False)
-
-
-def checked_messages(field: str, messages: Any) -> list[dict[str, str]]:
-    """Messages with role and content only.
-
-    Raises:
-        ValueError: for the first invalid message; says what is wrong with it.
-    """
-    if not isinstance(messages, list) or not messages:
-        raise ValueError(f"field {field} must be a list of messages with role and content, and not empty")
-    turns = []
-    for number, message in enumerate(messages, 1):
-        place = f"field {field}, message {number}"
-        if not isinstance(message, dict) or not {"role", "content"} <= set(message):
-            raise ValueError(f"{place} must have role and content")
-        if message["role"] not in ROLES:
-            raise ValueError(
-                f"{place} must have the role {', '.join(ROLES[:-1])} or {ROLES[-1]}, not {message['role']!r}"
-            )
-        if not isinstance(message["content"], str):
-            raise ValueError(f"{place} must have a text as content, not {kind_of(message['content'])}")
-        if not message["content"].strip():
-            raise ValueError(f"{place} must not be empty")
-        turns.append({"role": message["role"], "content": checked_text(field, message["content"])})
-    return turns
+def _is_as_before(value: Any, prompt: str) -> bool:
+    """Whether version 0.1 read this prompt from the value of its field."""
+    if isinstance(value, str):
+        return value == prompt or value.startswith(CHAT_PREFIX)
+    return isinstance(value, list) and chat_prompt("prompt", value) == prompt
 
 
 def split_prompts(prompts: Sequence[str], seed: int, held_out: Mapping[str, int]) -> dict[str, list[str]]:

@@ -1,23 +1,16 @@
-"""Rows of a user's file: JSONL, JSON, CSV, TSV, Parquet, plain text, or a folder that `datasets` saved.
+"""Rows of a user's file, and what becomes of invalid ones.
 
 An error names file, line and field of an invalid row; `bad_lines=skip` skips invalid rows and lists them.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from mlproject.errors import UserError, first_line
-
-FORMATS = ".jsonl, .json, .csv, .tsv, .parquet, .txt, or a folder saved by datasets"
-
-csv.field_size_limit(1 << 30)
+from mlproject.errors import UserError
 
 
 @dataclass
@@ -53,6 +46,9 @@ class InvalidRows:
         return f" {len(self.skipped)} invalid rows were skipped, the first: {self.skipped[0]}."
 
 
+BadLines = InvalidRows  # its name in 0.1
+
+
 @dataclass(frozen=True)
 class Row:
     """One row.
@@ -60,10 +56,12 @@ class Row:
     Attributes:
         place: file and line (or row), for error messages.
         values: values by field.
+        problem: why the row cannot be read; empty if it can.
     """
 
     place: str
     values: Mapping[str, Any]
+    problem: str = ""
 
     def text(self, name: str) -> str:
         """The value of a field that must be a text.
@@ -106,143 +104,6 @@ def checked_text(name: str, text: str) -> str:
     return text
 
 
-def read_rows(path: Path, option: str, invalid: InvalidRows) -> Iterator[Row]:
-    """The rows of a file, in order; blank lines are skipped.
-
-    Args:
-        path: path of the file or folder.
-        option: name of the option that gives the path, for error messages.
-        invalid: collects the rows that cannot be read.
-
-    Raises:
-        UserError: if the file as a whole cannot be read.
-    """
-    if not path.exists():
-        raise UserError(f"{option}={path}: must be an existing file or folder ({FORMATS}). Correct the path.")
-    read = _datasets if path.is_dir() else _READERS.get(path.suffix.lower())
-    if read is None:
-        raise UserError(f"{option}={path}: must be {FORMATS}. Convert the file or rename it.")
-    try:
-        yield from read(path, invalid)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{option}={path}: must be a file that can be read ({reason}). Check it.") from None
-
-
-def _jsonl(path: Path, invalid: InvalidRows) -> Iterator[Row]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            place = f"{path} line {number}"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
-                invalid.report(place, f"must be UTF-8 text (byte {error.start + 1} of the line is not)")
-                continue
-            if text:
-                yield from _row(place, text, invalid)
-
-
-def _row(place: str, text: str, invalid: InvalidRows) -> Iterator[Row]:
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        invalid.report(place, f"must be JSON ({error.msg.lower()} at column {error.colno})")
-    except RecursionError:
-        invalid.report(place, "must not be nested so deeply")
-    else:
-        yield from _mapping(place, values, invalid)
-
-
-def _mapping(place: str, values: Any, invalid: InvalidRows) -> Iterator[Row]:
-    if isinstance(values, dict):
-        yield Row(place, values)
-    else:
-        invalid.report(place, f"must be an object with fields, not {kind_of(values)}")
-
-
-def _decoded(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path} line {line}: must be UTF-8 text (byte {error.start + 1} of the file is not). Save it as UTF-8."
-        ) from None
-
-
-def _json(path: Path, invalid: InvalidRows) -> Iterator[Row]:
-    text = _decoded(path)
-    if not text.lstrip().startswith("["):
-        yield from _jsonl(path, invalid)
-        return
-    try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} line {error.lineno}: must be JSON ({error.msg.lower()}). Fix the file.") from None
-    except RecursionError:
-        raise UserError(f"{path}: must not be nested so deeply. Fix the file.") from None
-    for number, values in enumerate(rows, 1):
-        yield from _mapping(f"{path} item {number}", values, invalid)
-
-
-def _table(separator: str) -> Callable[[Path, InvalidRows], Iterator[Row]]:
-    def read(path: Path, invalid: InvalidRows) -> Iterator[Row]:
-        lines = csv.reader(io.StringIO(_decoded(path), newline=""), delimiter=separator, strict=True)
-        try:
-            header = next(lines, None)
-            if not header:
-                raise UserError(f"{path}: must start with a line that names the fields. Add a header.")
-            if len(set(header)) < len(header):
-                twice = next(name for name in header if header.count(name) > 1)
-                raise UserError(f"{path} line 1: must name each field once, but names {twice} twice. Rename one.")
-            for values in lines:
-                place = f"{path} line {lines.line_num}"
-                if values and len(values) != len(header):
-                    invalid.report(place, f"must have the {len(header)} fields of the header, not {len(values)}")
-                elif values:
-                    yield Row(place, dict(zip(header, values, strict=True)))
-        except csv.Error as error:
-            raise UserError(f"{path} line {lines.line_num}: must be CSV ({error}). Fix the file.") from None
-
-    return read
-
-
-def _parquet(path: Path, invalid: InvalidRows) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: must be Parquet ({first_line(error)}). Write the file again.") from None
-    for number, values in enumerate(rows, 1):
-        yield Row(f"{path} row {number}", values)
-
-
-def _text(path: Path, invalid: InvalidRows) -> Iterator[Row]:
-    for number, line in enumerate(_decoded(path).split("\n"), 1):
-        if line.strip():
-            yield Row(f"{path} line {number}", {"prompt": line.removesuffix("\r")})
-
-
-def _datasets(path: Path, invalid: InvalidRows) -> Iterator[Row]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    try:
-        saved = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, ValueError, OSError) as error:
-        reason = first_line(error)
-        raise UserError(f"{path}: must be a folder saved by datasets ({reason}). Use save_to_disk.") from None
-    if isinstance(saved, datasets.DatasetDict):
-        if "train" not in saved and len(saved) > 1:
-            raise UserError(f"{path}: must have a split train, not {', '.join(saved)}. Save the one that you mean.")
-        saved = saved["train"] if "train" in saved else next(iter(saved.values()))
-    for number, values in enumerate(saved, 1):
-        yield Row(f"{path} row {number}", values)
-
-
 def kind_of(value: Any) -> str:
     """The kind of a value, for error messages."""
     kinds = {
@@ -258,12 +119,18 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), f"a {type(value).__name__}")
 
 
-_READERS: Mapping[str, Callable[[Path, InvalidRows], Iterator[Row]]] = {
-    ".jsonl": _jsonl,
-    ".ndjson": _jsonl,
-    ".json": _json,
-    ".csv": _table(","),
-    ".tsv": _table("\t"),
-    ".parquet": _parquet,
-    ".txt": _text,
-}
+def number_of(row: Row, name: str) -> float:
+    """The value of a field that must be a number, or the text of one.
+
+    Raises:
+        ValueError: if it is none; says what it is.
+    """
+    value = row.value(name)
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError(f"field {name} must be a number, not {value[:40]!r}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"field {name} must be a number, not {kind_of(value)}")
+    return value

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mlproject.names import Artifact
 from mlproject.options.declaration import BrokenRule
+from mlproject.worlds.files.schemas import AUTO, COLUMNS, FIELDS
 from mlproject.worlds.world import World, WorldSpec
 
 if TYPE_CHECKING:
@@ -29,11 +30,20 @@ class ReadOptions:
     long_prompts: str
     curve_prompts: int
     audit_prompts: int
+    preference_format: str = AUTO
+    preferred: str = ""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> ReadOptions:
         """Those among other options or parameters, by name."""
-        return cls(**{name: options[name] for name in READ_OPTIONS})
+        given = [name for name in RECOGNITION_OPTIONS if name in options]
+        return cls(**{name: options[name] for name in (*READ_OPTIONS, *given)})
+
+    def recognition(self) -> dict[str, str]:
+        """The parameters of a step that reads comparisons: `RECOGNITION_OPTIONS` that differ from their defaults."""
+        defaults = {field.name: field.default for field in fields(self)}
+        values = {name: getattr(self, name) for name in RECOGNITION_OPTIONS}
+        return {name: value for name, value in values.items() if value != defaults[name]}
 
     @property
     def skips_invalid_rows(self) -> bool:
@@ -41,8 +51,10 @@ class ReadOptions:
         return self.bad_lines == "skip"
 
 
-READ_OPTIONS = tuple(field.name for field in fields(ReadOptions))
-"""Names of `ReadOptions`."""
+READ_OPTIONS = tuple(field.name for field in fields(ReadOptions) if field.default is MISSING)
+"""Names of `ReadOptions` that are parameters of every run."""
+RECOGNITION_OPTIONS = tuple(field.name for field in fields(ReadOptions) if field.default is not MISSING)
+"""Names of those that are parameters only where they differ from their defaults; then runs without them stay valid."""
 
 
 class FilesSpec(WorldSpec):
@@ -82,12 +94,17 @@ class FilesSpec(WorldSpec):
             yield BrokenRule(
                 "preference_fields", "be three names: prompt, chosen, rejected", "Name the three fields in this order."
             )
+        if config.preference_format not in (AUTO, COLUMNS) and config.preference_fields != FIELDS:
+            yield BrokenRule(
+                "preference_format", "be auto or columns where preference_fields names them", "Remove one of the two."
+            )
         if config.rm_policy_size != "same":
             yield BrokenRule("rm_policy_size", "be 'same' when world=files", "Remove the option or use world=helpdesk.")
 
     def options_from_params(self, policy: Mapping[str, str], comparisons: Mapping[str, str]) -> dict[str, str]:
         return {
             **{name: policy[name] for name in READ_OPTIONS},
+            **{name: comparisons[name] for name in RECOGNITION_OPTIONS if name in comparisons},
             "policy": policy["policy"],
             "prompts": policy.get("prompts_path", ""),
             "preferences": comparisons.get("preferences_path", ""),

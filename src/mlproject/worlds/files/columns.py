@@ -1,0 +1,129 @@
+"""Files of no published kind: three columns that the user names, or two responses with a column that says who won."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from mlproject.worlds.chat import CHAT_PREFIX
+from mlproject.worlds.files.messages import chat_prompt, prompt_of
+from mlproject.worlds.files.rows import Row
+from mlproject.worlds.files.schemas.chats import by_scores
+from mlproject.worlds.files.schemas.schema import Pair, Schema, instruction_prompt, pair_of
+from mlproject.worlds.files.schemas.two_sides import SHP
+from mlproject.worlds.files.winner import FIRST, AmbiguousError, Side, WinnerRule, rule_for, winner_columns
+
+_PROMPTS = ("prompt", "question", "instruction", "query", "context", "history", "input", "post")
+_RESPONSE = re.compile(
+    r"(.*(?:response|answer|output|completion|summary|reply|generation|candidate|continuation|option|text)s?[ _-]?)"
+    r"([ab]|[012])",
+    re.I,
+)
+_LABELS = {("a", "b"), ("0", "1"), ("1", "2")}
+
+
+def of_columns(fields: Sequence[str], preferred: str, rows: Sequence[Row], exact: bool = False) -> Schema:
+    """Three named columns; with `preferred` the side that this column says, otherwise always the second of the three.
+
+    Args:
+        fields: columns of the prompt, the chosen (or first) and the rejected (or second) response.
+        preferred: column that says which side won, or empty.
+        rows: all rows of the file.
+        exact: whether nothing else is read: no column `system`, no scores, and no column that looks like a winner.
+
+    Raises:
+        AmbiguousError: if a column that looks like a winner would be ignored, or its values could mean either side.
+    """
+    prompt, first, second = fields
+    system = "" if exact else "system"
+    side: Callable[[Row], Side] = (lambda row: FIRST) if exact else by_scores
+    says = ""
+    if preferred:
+        rule = _rule(preferred, (first, second), rows)
+        side, says = rule.side, f"chosen = {rule.says}"
+    elif not exact:
+        _refuse_ignored_winner(tuple(fields), rows)
+
+    def pairs(row: Row) -> list[Pair]:
+        return [pair_of(row, prompt, first, second, side(row), system)]
+
+    def prompt_alone(row: Row) -> str:
+        return pair_of(row, prompt, first, second, FIRST, system).prompt
+
+    return Schema("columns", f"columns {', '.join(fields)}", says, frozenset(fields), pairs, prompt_alone)
+
+
+def two_responses(preferred: str, rows: Sequence[Row]) -> Schema | None:
+    """Two columns such as response_a and response_b, and one that says which of them won; None if there are none.
+
+    Raises:
+        AmbiguousError: if no column says it, or several do.
+    """
+    columns = [name for name in rows[0].values if isinstance(name, str)] if rows else []
+    matches = [match for name in columns if (match := _RESPONSE.fullmatch(name))]
+    groups = [[other for other in matches if other[1] == match[1]] for match in matches]
+    group = next((each for each in groups if tuple(match[2].lower() for match in each) in _LABELS), None)
+    if group is None:
+        return None
+    first, second = group[0][0], group[1][0]
+    winners = [preferred] if preferred else list(winner_columns((first, second), rows))
+    if not winners:
+        names = [(f"score_{match[2]}", f"{match[0]}_score") for match in group]
+        scores = [name for either in names for name in either if name in columns]
+        winners = [",".join(scores)] if len(scores) == 2 else []
+    if len(winners) != 1:
+        what = f"but which of {', '.join(winners)} says" if winners else "but no column that says"
+        raise AmbiguousError(f"has {first} and {second}, {what} which one won", "Give preferred=COLUMN.")
+    rule = _rule(winners[0], (first, second), rows)
+    question = next((name for name in _PROMPTS if name in columns), "")
+    if not question and isinstance(rows[0].values[first], str):
+        problem = f"has {first} and {second}, but no column of a prompt"
+        raise AmbiguousError(problem, f"Give preference_fields=PROMPT,{first},{second}.")
+
+    def prompt(row: Row) -> str:
+        if question == "instruction" and "input" in row.values:
+            return instruction_prompt(row)
+        return prompt_of(question, row.value(question), row.values.get("system"))
+
+    def pairs(row: Row) -> list[Pair]:
+        if question == "instruction" and "input" in row.values:
+            row = Row(row.place, {**row.values, question: instruction_prompt(row)})
+        return [pair_of(row, question, first, second, rule.side(row), "system")]
+
+    return Schema("two", f"{first} and {second}", f"chosen = {rule.says}", frozenset((first, second)), pairs, prompt)
+
+
+def _rule(preferred: str, fields: tuple[str, str], rows: Sequence[Row]) -> WinnerRule:
+    if preferred == "labels" and set(fields) == {"human_ref_A", "human_ref_B"}:  # 1 is A there
+        is_in_order = fields[0] == "human_ref_A"
+
+        def side(row: Row) -> Side:
+            [pair] = SHP.pairs(row)
+            return pair.winner if is_in_order or pair.winner is None else 1 - pair.winner
+
+        return WinnerRule("labels: 1 human_ref_A, 0 human_ref_B", side)
+    return rule_for(preferred, fields, rows)
+
+
+def _refuse_ignored_winner(fields: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """Refuse a mapping that takes one column as chosen in every row where another column says otherwise.
+
+    Columns that are named chosen and rejected are believed, unless the other names both sides somewhere.
+    """
+    are_named = all(word in name.lower() for word, name in zip(("chosen", "rejected"), fields[1:], strict=True))
+    for column, varies in winner_columns(fields, rows).items():
+        if varies or not are_named:
+            raise AmbiguousError(
+                f"{fields[1]} would be chosen in every row, but {column} looks as if it says which side won",
+                f"Give preferred={column} to use it, or preference_format=columns to ignore it.",
+            )
+
+
+def is_as_before(row: Row, pair: Pair, fields: Sequence[str]) -> bool:
+    """Whether version 0.1 read the same from three columns: it took a text for itself, and knew no system prompt."""
+    prompt, *responses = (row.values.get(field) for field in fields)
+    if any(isinstance(v, str) and v != read for v, read in zip(responses, (pair.first, pair.second), strict=True)):
+        return False
+    if isinstance(prompt, str):
+        return pair.prompt == prompt or prompt.startswith(CHAT_PREFIX)
+    return prompt is None or pair.prompt == chat_prompt(fields[0], prompt) or not row.values.get("system")

@@ -1,0 +1,93 @@
+"""Schemas whose columns say themselves what was chosen: UltraFeedback, RewardBench, orca, OpenAI's, ShareGPT's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlproject.worlds.files.rows import Row
+from mlproject.worlds.files.schemas.schema import Pair, Schema, conversation_prompt, list_of, pair_of
+from mlproject.worlds.files.winner import FIRST, SECOND, higher
+
+_SCORES = (
+    ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), ("chosen-rating", "rejected-rating"),
+    ("chosen_rating", "rejected_rating"),
+)  # fmt: skip
+
+
+def by_scores(row: Row) -> int | None:
+    """The side of the higher score where a row has scores of both sides, otherwise the first.
+
+    Raises:
+        ValueError: if the rejected response has the higher score.
+    """
+    for scores in _SCORES:
+        if set(scores) <= set(row.values):
+            side = higher(row, *scores)
+            if side == SECOND:
+                raise ValueError(f"field {scores[0]} must not be below {scores[1]}: is the pair the wrong way round?")
+            return side
+    return FIRST
+
+
+def _chosen_rejected(prompt: str) -> Callable[[Row], list[Pair]]:
+    return lambda row: [pair_of(row, prompt, "chosen", "rejected", by_scores(row), "system")]
+
+
+def _prompt(field: str) -> Callable[[Row], str]:
+    return lambda row: pair_of(row, field, "chosen", "rejected", FIRST, "system").prompt
+
+
+ULTRAFEEDBACK = tuple(
+    Schema(
+        "ultrafeedback", "UltraFeedback-binarized", f"chosen = chosen, ties by {scores[0]}",
+        frozenset({"chosen", "rejected", *scores}), _chosen_rejected("prompt"), _prompt("prompt"),
+        lambda values: "prompt" in values or "instruction" not in values,
+    )
+    for scores in _SCORES
+)  # fmt: skip
+
+REWARDBENCH = Schema(
+    "rewardbench", "RewardBench", "chosen = chosen",
+    frozenset({"prompt", "chosen", "rejected", "chosen_model", "rejected_model"}), _chosen_rejected("prompt"),
+    _prompt("prompt"),
+)  # fmt: skip
+
+ORCA = tuple(
+    Schema(
+        "orca", "orca DPO pairs", "chosen = chosen, system kept", frozenset({question, "chosen", "rejected"}),
+        _chosen_rejected(question), _prompt(question), lambda values: "prompt" not in values,
+    )
+    for question in ("question", "input", "instruction")
+)  # fmt: skip
+
+
+def _openai_messages(row: Row) -> Any:
+    given = row.value("input")
+    return given.get("messages") if isinstance(given, dict) else given
+
+
+def _openai(row: Row) -> list[Pair]:
+    values = {"input": _openai_messages(row), **{name: row.value(name) for name in _OUTPUTS}}
+    return [pair_of(Row(row.place, values), "input", *_OUTPUTS, FIRST)]
+
+
+_OUTPUTS = ("preferred_output", "non_preferred_output")
+OPENAI = Schema(
+    "openai", "OpenAI fine-tuning preferences", "chosen = preferred_output", frozenset({"input", *_OUTPUTS}), _openai,
+    lambda row: conversation_prompt("input", _openai_messages(row)),
+)  # fmt: skip
+
+
+def _sharegpt(row: Row) -> list[Pair]:
+    before = list_of("conversations", row.value("conversations"))
+    return [
+        pair_of(Row(row.place, {**row.values, "conversations": before}), "conversations", "chosen", "rejected",
+                by_scores(row), "system")
+    ]  # fmt: skip
+
+
+SHAREGPT = Schema(
+    "sharegpt", "ShareGPT preferences", "chosen = chosen", frozenset({"conversations", "chosen", "rejected"}),
+    _sharegpt, lambda row: conversation_prompt("conversations", row.value("conversations"), row.values.get("system")),
+)  # fmt: skip

@@ -1,0 +1,224 @@
+"""The kinds of files that rows are read from: JSONL, JSON, CSV, TSV, Parquet, Arrow, text, folders of `datasets`."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mlproject.errors import UserError, first_line
+from mlproject.worlds.files.rows import Row, kind_of
+
+FORMATS = ".jsonl, .json, .csv, .tsv, .txt (each may be .gz), .parquet, .arrow, .feather, or a folder saved by datasets"
+ROW_KEYS = ("data", "rows", "train", "examples", "instances", "items", "records")
+"""Keys under which a JSON object may hold the rows."""
+
+csv.field_size_limit(1 << 30)
+
+
+def read_rows(path: Path, option: str) -> list[Row]:
+    """The rows of a file, in order; blank lines are skipped. A row that cannot be read has a `problem` and no values.
+
+    Args:
+        path: path of the file or folder.
+        option: name of the option that gives the path, for error messages.
+
+    Raises:
+        UserError: if the file as a whole cannot be read.
+    """
+    if not path.exists():
+        raise UserError(f"{option}={path}: must be an existing file or folder ({FORMATS}). Correct the path.")
+    read = _datasets if path.is_dir() else _reader(path)
+    if read is None:
+        raise UserError(f"{option}={path}: must be {FORMATS}. Convert the file or rename it.")
+    try:
+        return list(read(path))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{option}={path}: must be a whole gzip file ({error}). Compress the file again.") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{option}={path}: must be a file that can be read ({reason}). Check it.") from None
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[Row]] | None:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return _TEXT_READERS.get(Path(path.stem).suffix.lower())
+    return _TEXT_READERS.get(suffix) or _BINARY_READERS.get(suffix)
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    with _open(path) as file:
+        for number, line in enumerate(file, 1):
+            place = f"{path} line {number}"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                yield Row(place, {}, f"must be UTF-8 text (byte {error.start + 1} of the line is not)")
+                continue
+            if text:
+                yield _row(place, text)
+
+
+def _row(place: str, text: str) -> Row:
+    try:
+        return _mapping(place, json.loads(text))
+    except json.JSONDecodeError as error:
+        return Row(place, {}, f"must be JSON ({error.msg.lower()} at column {error.colno})")
+    except RecursionError:
+        return Row(place, {}, "must not be nested so deeply")
+    except ValueError as error:  # a number of more than 4,300 digits
+        return Row(place, {}, f"must be JSON ({first_line(error).lower()})")
+
+
+def _mapping(place: str, values: Any) -> Row:
+    if isinstance(values, dict):
+        return Row(place, values)
+    return Row(place, {}, f"must be an object with fields, not {kind_of(values)}")
+
+
+def _decoded(path: Path) -> str:
+    with _open(path) as file:
+        content = file.read()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path} line {line}: must be UTF-8 text (byte {error.start + 1} of the file is not). Save it as UTF-8."
+        ) from None
+
+
+def _json(path: Path) -> Iterator[Row]:
+    """An array of rows, an object with the rows under a key, or JSONL with the wrong ending."""
+    text = _decoded(path)
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        is_array = text.lstrip().startswith("[")
+        if not is_array and (error.lineno == 1 or error.msg == "Extra data"):
+            yield from _jsonl(path)
+            return
+        raise UserError(f"{path} line {error.lineno}: must be JSON ({error.msg.lower()}). Fix the file.") from None
+    except RecursionError:
+        raise UserError(f"{path}: must not be nested so deeply. Fix the file.") from None
+    except ValueError as error:
+        raise UserError(f"{path}: must be JSON ({first_line(error).lower()}). Fix the file.") from None
+    for number, values in enumerate(content if isinstance(content, list) else _rows_of(content), 1):
+        yield _mapping(f"{path} item {number}", values)
+
+
+def _rows_of(content: Any) -> list[Any]:
+    """The rows of a JSON object: a list of objects under a key of `ROW_KEYS`, or the object itself as the one row."""
+    for key in ROW_KEYS if isinstance(content, dict) else ():
+        rows = content.get(key)
+        if isinstance(rows, list) and any(isinstance(row, dict) for row in rows):
+            if all(isinstance(row, dict) and isinstance(row.get("row"), dict) for row in rows):
+                return [row["row"] for row in rows]  # as the hub's server of rows answers
+            return rows
+    return [content]
+
+
+def _table(separator: str) -> Callable[[Path], Iterator[Row]]:
+    def read(path: Path) -> Iterator[Row]:
+        text = _decoded(path)
+        first = text.partition("\n")[0]
+        found = separator
+        if separator == "," and "," not in first:
+            found = next((mark for mark in ";\t" if mark in first), separator)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=found, strict=True)
+        try:
+            header = next(lines, None)
+            if not header:
+                raise UserError(f"{path}: must start with a line that names the fields. Add a header.")
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise UserError(f"{path} line 1: must name each field once, but names {twice} twice. Rename one.")
+            for values in lines:
+                place = f"{path} line {lines.line_num}"
+                if values and len(values) != len(header):
+                    yield Row(place, {}, f"must have the {len(header)} fields of the header, not {len(values)}")
+                elif values:
+                    yield Row(place, dict(zip(header, values, strict=True)))
+        except csv.Error as error:
+            raise UserError(f"{path} line {lines.line_num}: must be CSV ({error}). Fix the file.") from None
+
+    return read
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{path}: must be Parquet ({first_line(error)}). Write the file again.") from None
+    yield from _numbered(path, rows)
+
+
+def _arrow(path: Path) -> Iterator[Row]:
+    """A file of pandas or Arrow (`feather`), or the stream that `datasets` keeps in its cache."""
+    import pyarrow
+    import pyarrow.feather
+
+    try:
+        try:
+            rows = pyarrow.feather.read_table(path).to_pylist()
+        except pyarrow.ArrowException:
+            with pyarrow.OSFile(str(path)) as file:
+                rows = pyarrow.ipc.open_stream(file).read_all().to_pylist()
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{path}: must be an Arrow file ({first_line(error)}). Write the file again.") from None
+    yield from _numbered(path, rows)
+
+
+def _text(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_decoded(path).split("\n"), 1):
+        if line.strip():
+            yield Row(f"{path} line {number}", {"prompt": line.removesuffix("\r")})
+
+
+def _datasets(path: Path) -> Iterator[Row]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except (FileNotFoundError, ValueError, OSError) as error:
+        reason = first_line(error)
+        raise UserError(f"{path}: must be a folder saved by datasets ({reason}). Use save_to_disk.") from None
+    if isinstance(saved, datasets.DatasetDict):
+        if "train" not in saved and len(saved) > 1:
+            raise UserError(f"{path}: must have a split train, not {', '.join(saved)}. Save the one that you mean.")
+        saved = saved["train"] if "train" in saved else next(iter(saved.values()))
+    yield from _numbered(path, saved)
+
+
+def _numbered(path: Path, rows: Any) -> Iterator[Row]:
+    for number, values in enumerate(rows, 1):
+        yield Row(f"{path} row {number}", values)
+
+
+_TEXT_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".json": _json,
+    ".csv": _table(","),
+    ".tsv": _table("\t"),
+    ".txt": _text,
+}
+_BINARY_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+    ".feather": _arrow,
+}

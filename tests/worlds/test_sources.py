@@ -1,0 +1,163 @@
+"""Rows come out the same from every kind of file; messages are read from cells however they were written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pytest
+
+from mlproject.errors import UserError
+from mlproject.worlds.files.messages import messages_of_text
+from mlproject.worlds.files.preferences import Preference, read_preferences
+from mlproject.worlds.files.prompts import read_prompts, read_prompts_with_counts
+from mlproject.worlds.files.rows import InvalidRows
+from mlproject.worlds.files.sources import read_rows
+
+FIELDS = ("prompt", "chosen", "rejected")
+ROWS = [
+    {"prompt": "Why; is, it\tso?", "chosen": 'Because "of" that.', "rejected": "No\nidea."},
+    {"prompt": "Ποιος; 😀", "chosen": "Εγώ.", "rejected": "{'role': 'none'}"},
+]
+PAIRS = [Preference(**row) for row in ROWS]
+TURNS = [
+    {"role": "user", "content": 'It\'s "so"?\n\nYes} {no'},
+    {"role": "assistant", "content": "Yes [{'role': 1}]"},
+    {"role": "user", "content": "Why?"},
+]
+
+
+def arrow_stream(path):
+    table = pa.Table.from_pylist(ROWS)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def jsonl() -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+
+
+def table(separator: str) -> str:
+    return pd.DataFrame(ROWS).to_csv(sep=separator, index=False)
+
+
+WRITERS = {
+    "a.jsonl.gz": lambda path: path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + jsonl().encode())),
+    "b.json.gz": lambda path: path.write_bytes(gzip.compress(json.dumps(ROWS).encode())),
+    "c.CSV.GZ": lambda path: path.write_bytes(gzip.compress(table(",").encode())),
+    "d.tsv.gz": lambda path: path.write_bytes(gzip.compress(table("\t").encode())),
+    "semicolons.csv": lambda path: path.write_text(table(";")),
+    "tabs.csv": lambda path: path.write_text(table("\t")),
+    "data.json": lambda path: path.write_text(json.dumps({"version": 1, "licence": ["a"], "data": ROWS}, indent=1)),
+    "rows.json": lambda path: path.write_text(json.dumps({"rows": ROWS})),
+    "hub.json": lambda path: path.write_text(
+        json.dumps({"features": [{}], "rows": [{"row_idx": i, "row": row} for i, row in enumerate(ROWS)]})
+    ),
+    "blank_lines.json": lambda path: path.write_text("\n\n" + jsonl().replace("\n", "\n\n")),
+    "e.parquet": lambda path: pd.DataFrame(ROWS).to_parquet(path),
+    "f.feather": lambda path: pd.DataFrame(ROWS).to_feather(path),
+    "g.arrow": lambda path: pyarrow.feather.write_feather(pa.Table.from_pylist(ROWS), path, compression="zstd"),
+    "stream.arrow": arrow_stream,
+    "folder": lambda path: datasets.Dataset.from_list(ROWS).save_to_disk(path),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_source_gives_the_same_rows(tmp_path, name):
+    WRITERS[name](tmp_path / name)
+    assert [row.values for row in read_rows(tmp_path / name, "preferences")] == ROWS
+    assert read_preferences(tmp_path / name, FIELDS, InvalidRows()) == PAIRS
+
+
+def test_one_object_is_one_row_even_if_its_fields_are_lists(tmp_path):
+    row = {"chosen": TURNS[:2], "rejected": [TURNS[0], {"role": "assistant", "content": "No."}]}
+    (tmp_path / "one.json").write_text(json.dumps(row, indent=2))
+    expected = Preference(TURNS[0]["content"], TURNS[1]["content"], "No.")
+    assert read_preferences(tmp_path / "one.json", FIELDS, InvalidRows()) == [expected]
+
+
+def test_a_broken_object_over_several_lines_is_reported_at_its_line(tmp_path):
+    (tmp_path / "p.json").write_text('{"data": [\n {"prompt": "x"},\n {"prompt" "y"}]}')
+    with pytest.raises(UserError, match=r"p.json line 3: must be JSON"):
+        read_prompts(tmp_path / "p.json", "prompt", InvalidRows())
+
+
+def reordered(turns):
+    return [{"content": turn["content"], "name": None, "role": turn["role"]} for turn in turns]
+
+
+def halves(text):
+    return text[:2], text[2:]
+
+
+WRITTEN = {
+    "JSON": json.dumps,
+    "JSON, indented": lambda turns: json.dumps(turns, indent=2),
+    "JSON, content first": lambda turns: json.dumps(reordered(turns), ensure_ascii=False),
+    "Python": str,
+    "Python, content first": lambda turns: str(reordered(turns)),
+    "numpy": lambda turns: str(np.array(turns, dtype=object)),
+    "numpy, content first": lambda turns: str(np.array(reordered(turns), dtype=object)),
+    "ShareGPT": lambda turns: json.dumps(
+        [{"from": {"user": "human", "assistant": "gpt"}[t["role"]], "value": t["content"]} for t in turns]
+    ),
+    "parts": lambda turns: json.dumps(
+        [{**t, "content": [{"type": "text", "text": part} for part in halves(t["content"])]} for t in turns]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_messages_in_cells_are_read_in_all_three_fields_however_they_are_written(tmp_path, form, ending):
+    write = WRITTEN[form]
+    answers = [{"role": "assistant", "content": text} for text in ('So\'s "it".', "No.")]
+    row = {"prompt": write(TURNS), "chosen": write(answers[:1]), "rejected": write(answers[1:])}
+    path = tmp_path / f"c.{ending}"
+    path.write_text(json.dumps(row)) if ending == "jsonl" else pd.DataFrame([row]).to_csv(path, index=False)
+    [pair] = read_preferences(path, FIELDS, InvalidRows())
+    assert json.loads(pair.prompt) == TURNS
+    assert (pair.chosen, pair.rejected) == ('So\'s "it".', "No.")
+    [prompt], reading = read_prompts_with_counts(path, "prompt", InvalidRows())
+    assert prompt == pair.prompt and pair.prompt.startswith('[{"role": "user"')
+    assert reading.is_as_before == (form in ("JSON", "parts"))  # 0.1 knew the first for messages, and refused parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]", "[{}]", "{'a': 1}", '[{"name": "role"}]', "[{'role': is no list", "plain", '{"role": "x"}',
+        "[{'from': 1}]", "__import__('os').system('false')", "[{'k': ''' 'role': '''}]", "{'role': f(x), 'content': 1}",
+    ],
+)  # fmt: skip
+def test_other_texts_stay_texts(text):
+    assert messages_of_text("prompt", text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[{'role': open('x'), 'content': 'y'}]",
+        "[{'role': 'user', 'content': " + "(" * 5000 + "}]",
+        "[{'role': 'user', 'content': '" + "x" * 1_000_001 + "'}]",
+        "[{'role': 'user' 'content': 3}]",
+    ],
+)
+def test_what_looks_like_messages_but_is_not_readable_is_refused_and_never_executed(text):
+    with pytest.raises(ValueError, match="field chosen looks like messages"):
+        messages_of_text("chosen", text)
+
+
+def test_a_system_column_is_kept_and_counts_as_another_reading(tmp_path):
+    rows = [{"prompt": "Hi", "system": "Be brief."}, {"prompt": "Ho", "system": ""}]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    [first, second], reading = read_prompts_with_counts(tmp_path / "p.jsonl", "prompt", InvalidRows())
+    assert [turn["content"] for turn in json.loads(first)] == ["Be brief.", "Hi"] and second == "Ho"
+    assert not reading.is_as_before
+    (tmp_path / "p.jsonl").write_text(json.dumps(rows[1]))
+    assert read_prompts_with_counts(tmp_path / "p.jsonl", "prompt", InvalidRows())[1].is_as_before
