@@ -1,7 +1,7 @@
 """Sampling responses from a policy, with the log-probability of every token.
 
-Works with any causal model of transformers that takes a `DynamicCache`. Each prompt is read once for all its responses,
-and finished rows leave the batch.
+Works with any causal model of transformers. Where its cache allows (`decoding`), each prompt is read once for all its
+responses, prompts of different lengths are read together, and finished rows leave the batch.
 
 Axis letters: P prompts, N samples per prompt, B sequences (P * N), T tokens of a sequence, R tokens of a response,
 V vocabulary.
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import transformers
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from mlproject.models.decoding import Decoder, Decoding, decoding_of
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import Prompts, Sequences, concatenate, join
 
 if TYPE_CHECKING:
-    from transformers import DynamicCache, PreTrainedModel
+    from transformers import PreTrainedModel
 
 _COMPACT_BELOW = 0.8
 """Share of unfinished rows below which finished rows are dropped: copying the cache costs about a fifth of a step."""
@@ -67,15 +67,42 @@ def sample(
     Returns:
         P * N samples, those of one prompt side by side.
     """
+    how = decoding_of(policy)
+    lengths = prompts.lengths_P.unique().tolist()
+    if how.pads_prompts or len(lengths) == 1:
+        return _sample(policy, prompts, how, max_new_tokens, generator, samples_per_prompt, temperature)
+    device, pad_id = prompts.ids_PT.device, policy.config.pad_token_id
+    offsets_N, rows, parts = torch.arange(samples_per_prompt, device=device), [], []
+    for length in lengths:
+        index = (prompts.lengths_P == length).nonzero().squeeze(1)
+        part = prompts.select(index)
+        parts.append(_sample(policy, part, how, max_new_tokens, generator, samples_per_prompt, temperature))
+        rows.append((index[:, None] * samples_per_prompt + offsets_N).flatten())
+    order = torch.cat(rows).argsort()
+    width = max(part.log_probs_BR.shape[1] for part in parts)
+    padded = [nn.functional.pad(p.log_probs_BR, (0, width - p.log_probs_BR.shape[1])) for p in parts]
+    return Samples(concatenate([part.sequences for part in parts], pad_id).select(order), torch.cat(padded)[order])
+
+
+def _sample(
+    policy: PreTrainedModel,
+    prompts: Prompts,
+    how: Decoding,
+    max_new_tokens: int,
+    generator: torch.Generator,
+    samples_per_prompt: int,
+    temperature: float,
+) -> Samples:
+    """`sample` for prompts that the policy reads together."""
     device, eos_id, pad_id = prompts.ids_PT.device, policy.config.eos_token_id, policy.config.pad_token_id
-    logits_BV, cache, mask_BT = _read_prompts(policy, prompts, samples_per_prompt)
+    decoder = Decoder(policy, how, _padded_on_the_left(prompts, pad_id), prompts.lengths_P, samples_per_prompt)
     rows = len(prompts) * samples_per_prompt
     ids_BR = torch.full((rows, max_new_tokens), pad_id, device=device)
     log_probs_BR = torch.zeros(rows, max_new_tokens, device=device)
     row_B = torch.arange(rows, device=device)  # row of ids_BR that each row still in the batch belongs to
     alive_B = torch.ones(rows, dtype=torch.bool, device=device)
     for r in range(max_new_tokens):
-        log_p_BV = torch.log_softmax(logits_BV.float() / temperature, dim=-1)
+        log_p_BV = torch.log_softmax(decoder.logits_BV.float() / temperature, dim=-1)
         token_B = _draw(log_p_BV, generator)
         written_B = row_B[alive_B]
         ids_BR[written_B, r] = token_B[alive_B]
@@ -86,16 +113,9 @@ def sample(
             break
         if left < _COMPACT_BELOW * len(alive_B):
             keep = alive_B.nonzero().squeeze(1)
-            cache.batch_select_indices(keep)
-            row_B, token_B, mask_BT, alive_B = row_B[keep], token_B[keep], mask_BT[keep], alive_B[keep]
-        mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
-        logits_BV = policy(
-            input_ids=token_B[:, None],
-            attention_mask=mask_BT,
-            position_ids=mask_BT.sum(dim=1, keepdim=True) - 1,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
+            decoder.keep(keep)
+            row_B, token_B, alive_B = row_B[keep], token_B[keep], alive_B[keep]
+        decoder.append(token_B)
     ended_BR = ids_BR == eos_id
     lengths_B = torch.where(ended_BR.any(1), ended_BR.int().argmax(1) + 1, max_new_tokens)
     repeated = prompts.select(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
@@ -156,12 +176,10 @@ def _draw(log_p_BV: Tensor, generator: torch.Generator) -> Tensor:
     return token_B.clamp(max=log_p_BV.shape[1] - 1)
 
 
-def _read_prompts(policy: PreTrainedModel, prompts: Prompts, repeats: int) -> tuple[Tensor, DynamicCache, Tensor]:
-    """Logits of the first token, cache and attention mask; each prompt is read once and then repeated.
-
-    Prompts are padded on the left here, so that all rows continue at the same column.
-    """
+def _padded_on_the_left(prompts: Prompts, pad_id: int) -> Tensor:
+    """Token ids of prompts, so that all rows continue at the same column. Shape: (P, T)."""
     width = prompts.ids_PT.shape[1]
+<<<<<<< HEAD
     shift_P = width - prompts.lengths_P
     source_PT = torch.arange(width, device=prompts.ids_PT.device) - shift_P[:, None]
     mask_PT = (source_PT >= 0).long()
@@ -177,3 +195,7 @@ def _read_prompts(policy: PreTrainedModel, prompts: Prompts, repeats: int) -> tu
     if repeats > 1:
         cache.batch_repeat_interleave(repeats)
     return output.logits[:, -1].repeat_interleave(repeats, 0), cache, mask_PT.repeat_interleave(repeats, 0)
+=======
+    source_PT = torch.arange(width, device=prompts.ids_PT.device) - (width - prompts.lengths_P)[:, None]
+    return prompts.ids_PT.gather(1, source_PT.clamp(min=0)).masked_fill(source_PT < 0, pad_id)
+>>>>>>> 62101ef (models: any causal model is sampled from as it can be read, found by trying it on a few tokens)

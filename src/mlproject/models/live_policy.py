@@ -126,7 +126,7 @@ class WithoutAdapter:
 
 def _adapter_is_fresh(policy: Any) -> bool:
     """Whether the adapter changes nothing yet, judged by the logits of a few arbitrary tokens."""
-    ids_1T = torch.arange(min(16, policy.config.vocab_size), device=policy.device)[None]
+    ids_1T = torch.arange(min(16, policy.config.get_text_config().vocab_size), device=policy.device)[None]
     with torch.no_grad():
         with_adapter = policy(input_ids=ids_1T, use_cache=False).logits
         with policy.disable_adapter():

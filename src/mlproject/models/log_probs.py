@@ -102,7 +102,7 @@ def log_probs_of(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
 
 def rows_that_fit(policy: PreTrainedModel, sequences: Sequences) -> int:
     """Largest number of sequences whose logits (all tokens, full vocabulary) are at most `MAX_LOGITS`; at least 1."""
-    return max(1, MAX_LOGITS // (sequences.ids_BT.shape[1] * policy.config.vocab_size))
+    return max(1, MAX_LOGITS // (sequences.ids_BT.shape[1] * policy.config.get_text_config().vocab_size))
 
 
 @torch.inference_mode()
