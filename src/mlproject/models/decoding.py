@@ -32,7 +32,11 @@ _TOLERANCE, _TOLERANCE_OF_HALF = 3e-3, 0.2
 _LENGTHS, _CONTINUED = (7, 4), 2
 """Prompts that are tried, in tokens, and how many tokens follow each."""
 
-_DROPPED = (([0, 1, 2, 3], [0, 0, 1, 1]), ([3, 0, 1], [0, 0, 1, 1]), ([], [1, 0, 0]))
+_DROPPED: tuple[tuple[list[int], list[int]], ...] = (
+    ([0, 1, 2, 3], [0, 0, 1, 1]),
+    ([3, 0, 1], [0, 0, 1, 1]),
+    ([], [1, 0, 0]),
+)
 """For each token that follows: the rows that are kept before it, and the prompt of each row until then."""
 
 

@@ -179,23 +179,5 @@ def _draw(log_p_BV: Tensor, generator: torch.Generator) -> Tensor:
 def _padded_on_the_left(prompts: Prompts, pad_id: int) -> Tensor:
     """Token ids of prompts, so that all rows continue at the same column. Shape: (P, T)."""
     width = prompts.ids_PT.shape[1]
-<<<<<<< HEAD
-    shift_P = width - prompts.lengths_P
-    source_PT = torch.arange(width, device=prompts.ids_PT.device) - shift_P[:, None]
-    mask_PT = (source_PT >= 0).long()
-    ids_PT = prompts.ids_PT.gather(1, source_PT.clamp(min=0)) * mask_PT + policy.config.pad_token_id * (1 - mask_PT)
-    cache = transformers.DynamicCache(config=policy.config)
-    output = policy(
-        input_ids=ids_PT,
-        attention_mask=mask_PT,
-        position_ids=source_PT.clamp(min=0),
-        past_key_values=cache,
-        use_cache=True,
-    )
-    if repeats > 1:
-        cache.batch_repeat_interleave(repeats)
-    return output.logits[:, -1].repeat_interleave(repeats, 0), cache, mask_PT.repeat_interleave(repeats, 0)
-=======
     source_PT = torch.arange(width, device=prompts.ids_PT.device) - (width - prompts.lengths_P)[:, None]
     return prompts.ids_PT.gather(1, source_PT.clamp(min=0)).masked_fill(source_PT < 0, pad_id)
->>>>>>> 62101ef (models: any causal model is sampled from as it can be read, found by trying it on a few tokens)
