@@ -124,3 +124,11 @@ def test_the_old_name_of_the_statistics_still_works_and_says_so():
     point = CurvePoint(0, 0.0, np.zeros(2), np.zeros(2), statistics={"length": 3.0})
     with pytest.warns(DeprecationWarning, match=r"signs is now CurvePoint\.statistics"):
         assert point.signs == {"length": 3.0}
+
+
+def test_statistics_of_any_name_are_read_back(tmp_path):
+    names = ["length", "test_rm.org/model:v2 (8B)", "test_rm./a", "test_rm.\ud800\0", "n" * 400]
+    points = [CurvePoint(step, 1.0, np.zeros(2), np.zeros(2), statistics=dict.fromkeys(names, step)) for step in (0, 1)]
+    Curve.from_points(points).save(tmp_path / "curve.npz")
+    statistics_S = Curve.load(tmp_path / "curve.npz").statistics_S
+    assert {name: values_S.tolist() for name, values_S in statistics_S.items()} == {name: [0.0, 1.0] for name in names}

@@ -27,6 +27,9 @@ MOVED = {
     "mlproject.optimization.policy_watch": (
         "mlproject.monitoring.policy_evaluator", {"PolicyWatch": "PolicyEvaluator", "as_scorer": "as_scorer"},
     ),
+    "mlproject.optimization.advantages": (
+        "mlproject.optimization.gae", {"whiten": "whiten", "shaped_rewards": "shaped_rewards"},
+    ),
     "mlproject.models.reader": (
         "mlproject.models.prompt_format", {"Reader": "PromptFormat", "Responses": "Responses"},
     ),

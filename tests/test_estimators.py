@@ -197,3 +197,8 @@ def test_kl_from_logits_matches_scalar_sums_and_ignores_shifts_and_excluded_toke
         a, b = a / a.sum(), b / b.sum()
         exact = sum(p * np.log(p / q) for p, q in zip(a, b, strict=True) if p > 0)
         assert kl_PT[index] == pytest.approx(exact, abs=1e-10)
+
+
+def test_k3_of_responses_that_one_policy_alone_can_give_is_infinite():
+    assert k3([np.inf, -np.inf]).tolist() == [np.inf, np.inf]
+    assert k3(-800.0) == np.inf  # e^800 is beyond float64

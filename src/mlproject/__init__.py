@@ -16,7 +16,7 @@ Live policies: `OveroptimizationCallback`, `PolicyEvaluator`, `as_reference`, `P
 
 Search with Optuna: `LawPruner`, `PrunerDecision`, `report_point`.
 
-Configuration and errors: `load_config`, `Config`, `UserError`, `RefusedError`.
+Configuration and errors: `load_config`, `Config`, `UserError`, `NotFiniteError`, `RefusedError`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlproject.config.schema import load_config as load_config
     from mlproject.curve import Curve as Curve
     from mlproject.curve import CurvePoint as CurvePoint
+    from mlproject.errors import NotFiniteError as NotFiniteError
     from mlproject.errors import RefusedError as RefusedError
     from mlproject.errors import UserError as UserError
     from mlproject.estimators import BestOfN as BestOfN
@@ -70,7 +71,7 @@ __version__ = "0.2.0"
 _PUBLIC = {
     "config.schema": ("Config", "load_config"),
     "curve": ("Curve", "CurvePoint"),
-    "errors": ("RefusedError", "UserError"),
+    "errors": ("NotFiniteError", "RefusedError", "UserError"),
     "estimators": (
         "BestOfN", "beirami_kl", "best_of_n_kl_bound", "best_of_n_weights", "effective_sample_size", "k1", "k2", "k3",
         "kl_from_logits", "n_grid",

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject.names.escape import escape, unescape
+
 Array = NDArray[np.float64]
 
 STATISTIC_KEY = "sign."
@@ -233,7 +235,7 @@ class Curve:
         }
         if self.human_SP is not None:
             arrays["human_SP"] = self.human_SP
-        arrays |= {STATISTIC_KEY + name: values_S for name, values_S in self.statistics_S.items()}
+        arrays |= {STATISTIC_KEY + escape(name): values_S for name, values_S in self.statistics_S.items()}
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
@@ -241,5 +243,5 @@ class Curve:
         """Read a file that `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             keys = [name for name in arrays.files if name.startswith(STATISTIC_KEY)]
-            statistics_S = {name.removeprefix(STATISTIC_KEY): arrays[name] for name in keys}
+            statistics_S = {unescape(name.removeprefix(STATISTIC_KEY)): arrays[name] for name in keys}
             return cls(**{name: arrays[name] for name in arrays.files if name not in keys}, statistics_S=statistics_S)

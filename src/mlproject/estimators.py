@@ -231,7 +231,9 @@ def k3(log_ratio: ArrayLike) -> Array:
         [0.0187, 0.0214]
     """
     log_ratio = np.asarray(log_ratio, dtype=np.float64)
-    return np.expm1(-log_ratio) + log_ratio
+    with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity, where e^x has long outgrown x
+        estimate = np.expm1(-log_ratio) + log_ratio
+    return np.where(log_ratio == -np.inf, np.inf, estimate)
 
 
 def kl_from_logits(logits_a: ArrayLike, logits_b: ArrayLike) -> Array:
@@ -251,10 +253,10 @@ def kl_from_logits(logits_a: ArrayLike, logits_b: ArrayLike) -> Array:
         0.1438
     """
     log_a, log_b = _log_softmax(logits_a), _log_softmax(logits_b)
-    allowed = np.isfinite(log_a)
     with np.errstate(invalid="ignore"):  # -inf minus -inf where both exclude a token
         terms = np.exp(log_a) * (log_a - log_b)
-    return np.sum(np.where(allowed, terms, 0.0), axis=-1)
+    terms = np.where(np.isneginf(log_b), np.inf, terms)
+    return np.sum(np.where(np.isneginf(log_a), 0.0, terms), axis=-1)
 
 
 def _log_softmax(logits: ArrayLike) -> Array:

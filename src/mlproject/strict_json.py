@@ -1,36 +1,45 @@
-"""JSON that every reader takes: Python's own writes NaN and Infinity, which are not JSON."""
+"""JSON as its standard has it (RFC 8259): what is not a finite number is null, so that every reader takes it."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 
-def strict_json(value: Any, indent: int | None = None) -> str:
-    """A value as JSON, with null for a number that is not finite.
+
+def strict_json(value: Any, *, default: Callable[[Any], Any] | None = None, **layout: Any) -> str:
+    """A value as JSON text.
 
     Args:
-        value: of mappings, sequences, texts and numbers, numpy's included.
-        indent: spaces per level; None: one line.
+        value: numbers of numpy are written as numbers, its arrays as lists; nan and infinity at any depth as null.
+        default: turns what JSON has no form for into something that it has.
+        layout: `indent`, `separators`, `sort_keys` and `ensure_ascii` of `json.dumps`.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: for what JSON has no form for.
 
     Examples:
         >>> from mlproject.strict_json import strict_json
-        >>> strict_json({"peak": float("nan"), "interval": (0.5, float("inf"))})
-        '{"peak": null, "interval": [0.5, null]}'
+        >>> strict_json({"kl": 1.5, "peak": [float("nan"), float("inf")]})
+        '{"kl": 1.5, "peak": [null, null]}'
     """
-    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+    return json.dumps(_strict(value, default), allow_nan=False, **layout)
 
 
-def _finite(value: Any) -> Any:
+def _strict(value: Any, default: Callable[[Any], Any] | None) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _strict(item, default) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy's numbers and arrays
-        return _finite(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_strict(item, default) for item in value]
+    if default is None:
+        raise TypeError(f"JSON has no form for a {type(value).__name__}")
+    return _strict(default(value), default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from mlproject.curve import Curve, CurvePoint
+from mlproject.errors import NotFiniteError
 from mlproject.integrations.reading_log import ReadingLog
 from mlproject.monitoring.monitor import AlarmRule, OveroptimizationMonitor
 
@@ -93,3 +95,20 @@ def test_the_end_of_a_training_is_summed_up_where_there_is_gold(has_gold, monito
         Path("overoptimization.csv"), Path("overoptimization/curve.npz"),
     ]  # fmt: skip
     assert all(path.is_file() for path in run.files)
+
+
+def test_what_is_not_a_number_is_told_where_it_came_from_and_the_end_is_summed_up_without_it(tmp_path, caplog) -> None:
+    monitor, run = OveroptimizationMonitor(rules=[]), FakeRun()
+    log = ReadingLog(monitor, tmp_path, run)
+    problem = NotFiniteError("proxy my-rm", "gives nan", "Check it.").at("at step 50")
+    stream = [*points()[:5], replace(points()[5], gold_P=np.full(4, np.nan), proxy_P=np.full(4, np.nan))]
+    for point in stream:
+        log.write(monitor.update(point), COST, False, [problem] if point.step == 50 else [])
+    log.save_points()
+    assert "overoptimization: proxy my-rm: gives nan, at step 50. Check it." in caplog.messages
+    assert run.tags["mlproject.alarm.not-a-number"] == "step 50: proxy my-rm: gives nan, at step 50. Check it."
+    assert [m["alarms/not-a-number"] for _, m in run.metrics] == [0, 0, 0, 0, 0, 1]
+    log.finish(has_gold=True)
+    step, summary = run.metrics[-1]
+    assert step == 40 and summary["peak/kl"] == Curve.from_points(points()[:5]).peak().kl
+    assert [point.step for point in log.earlier_points(60)] == [0, 10, 20, 30, 40, 50]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from mlproject.curve import Curve, CurvePoint
+from mlproject.errors import NotFiniteError
 from mlproject.laws import FORMS, Forecast, Prediction, Prior
 from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.forecast import MAX_POINTS
@@ -325,3 +327,12 @@ def test_a_long_run_is_thinned_to_evenly_spaced_points(monkeypatch: pytest.Monke
     assert (used[-1][0], used[-1][-1]) == (0.0, 5.0)
     assert np.diff(used[-1])[1:].max() < 2.01 * np.diff(used[-1])[1:].min()
     assert (prediction.points, prediction.gold_responses) == (150, 150 * 8)
+
+
+@pytest.mark.parametrize("changes", [{"kl": math.nan}, {"kl": math.inf}, {"gold_P": np.array([1.0, np.nan])}])
+def test_a_point_that_is_no_number_is_refused_by_name_and_leaves_the_forecast_as_it_was(changes):
+    forecast = Forecast("ppo")
+    fine = CurvePoint(3, 1.0, np.zeros(2), np.array([1.0, 2.0]))
+    with pytest.raises(NotFiniteError, match=f"{'KL' if 'kl' in changes else 'gold'} at step 3: must be finite"):
+        forecast.update(replace(fine, **changes))
+    assert forecast.update(fine).points == 1

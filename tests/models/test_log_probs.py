@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_outputs import CausalLMOutput
 
 from mlproject.estimators import kl_from_logits
 from mlproject.models import log_probs
@@ -141,3 +142,59 @@ def test_log_probs_and_kl_in_pieces_are_those_of_the_whole(tiny_policy, tiny_tok
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
     monkeypatch.setattr(log_probs, "MAX_LOGITS", 1)
     assert log_probs.rows_that_fit(policy, drawn.sequences) == 1
+
+
+def kl_the_long_way(row_V: np.ndarray, other_V: np.ndarray) -> float:
+    """KL of two distributions given by logits, over the tokens that the first allows, in float64."""
+    p, q = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (row_V.astype(np.float64), other_V.astype(float)))
+    with np.errstate(divide="ignore"):
+        return sum(math.inf if q[v] == 0 else p[v] * math.log(p[v] / q[v]) for v in range(len(p)) if p[v] > 0)
+
+
+@pytest.mark.parametrize("excluded", ["both", "policy", "neither"])
+def test_tokens_that_are_excluded_add_nothing_to_the_kl(excluded: str) -> None:
+    a_BRV, b_BRV, mask_BR = random_logits(0)
+    if excluded != "neither":
+        a_BRV[..., -3:] = -math.inf
+    if excluded == "both":
+        b_BRV[..., -3:] = -math.inf
+    expected_BR = [[kl_the_long_way(a_BRV[b, r].numpy(), b_BRV[b, r].numpy()) for r in range(4)] for b in range(5)]
+    np.testing.assert_allclose(kl_from_logits(a_BRV.numpy(), b_BRV.numpy()), expected_BR)
+    expected_B = (np.array(expected_BR) * mask_BR.numpy()).sum(axis=1)
+    np.testing.assert_allclose(kl_per_response(a_BRV, b_BRV, mask_BR).numpy(), expected_B, rtol=1e-5)
+    assert entropy_per_response(a_BRV, mask_BR).isfinite().all()
+
+
+@pytest.mark.parametrize("logit", [0.0, -500.0])
+def test_kl_is_infinite_where_the_initial_policy_excludes_what_the_policy_allows(logit: float) -> None:
+    a_BRV, b_BRV, mask_BR = random_logits(0)
+    a_BRV[0, 0, 0], b_BRV[0, 0, 0] = logit, -math.inf  # also where the policy's probability is too small to be written
+    kl_B = kl_per_response(a_BRV, b_BRV, mask_BR)
+    assert kl_B[0] == math.inf and kl_B[1:].isfinite().all()
+    assert kl_from_logits(a_BRV[0, 0].numpy(), b_BRV[0, 0].numpy()) == math.inf
+
+
+def test_nan_logits_are_never_taken_for_an_excluded_token() -> None:
+    a_BRV, b_BRV, mask_BR = random_logits(0)
+    a_BRV[2, 1, 3] = math.nan
+    assert kl_per_response(a_BRV, b_BRV, mask_BR).isnan().tolist() == [False, False, True, False, False]
+    assert math.isnan(kl_from_logits(a_BRV[2, 1].numpy(), b_BRV[2, 1].numpy()))
+
+
+def test_the_kl_of_policies_with_a_masked_vocabulary_is_that_over_the_rest(tiny_policy, tiny_tokenizer) -> None:
+    policy, initial = tiny_policy(seed=1), tiny_policy(seed=2)
+
+    def exclude(module: torch.nn.Module, inputs: object, output: CausalLMOutput) -> None:
+        output.logits[..., 5] = -math.inf
+
+    for each in (policy, initial):
+        each.register_forward_hook(exclude)
+    prompts = encode_prompts(tiny_tokenizer, ["yes", "no"] * 8)
+    drawn = sample(policy, prompts, max_new_tokens=5, generator=torch.Generator().manual_seed(0))
+    divergence = measure_kl(policy, initial, drawn.sequences)
+    with torch.no_grad():
+        logits = [response_logits(each, drawn.sequences).numpy() for each in (policy, initial)]
+    for b, length in enumerate(drawn.sequences.response_lengths_B.tolist()):
+        expected = sum(kl_the_long_way(logits[0][b, r], logits[1][b, r]) for r in range(length))
+        assert float(divergence.kl_B[b]) == pytest.approx(expected, rel=1e-5)
+    assert divergence.log_ratio_BR.isfinite().all() and divergence.entropy_B.isfinite().all()

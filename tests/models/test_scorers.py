@@ -136,8 +136,8 @@ def test_a_function_scores_equal_responses_once_and_its_units_are_kept():
 FAULTS = {
     "too few numbers": (lambda p, r: [1.0], "one finite number for each of 2 responses, not an array of shape (1,)"),
     "a number": (lambda p, r: 1.0, "not an array of shape ()"),
-    "nan": (lambda p, r: [1.0, float("nan")], "for each of 2 responses, not nan or infinity"),
-    "infinity": (lambda p, r: [1.0, float("inf")], "nan or infinity"),
+    "nan": (lambda p, r: [1.0, float("nan")], "a finite score, but gives nan to 1 of 2 (first to 'b'"),
+    "infinity": (lambda p, r: [1.0, float("inf")], "gives infinity to 1 of 2 (first to 'b'"),
     "texts": (lambda p, r: ["good", "bad"], "must return one number per response, not list"),
     "a text": (lambda p, r: "good", "not str"),
     "nothing": (lambda p, r: None, "m:f: must return one"),

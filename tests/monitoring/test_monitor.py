@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,3 +130,54 @@ def test_the_monitor_alone_needs_no_torch_and_no_tracking():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+ALL = slice(None)
+
+
+def alarms_with(at: int, **changes) -> list[dict[str, tuple[str, bool]]]:
+    """Alarms by name at each of six points, one of which is changed: reason, and whether it stops."""
+    monitor = OveroptimizationMonitor(kl_budget=100.0)
+    points = planted()[:6]
+    for name, (where, value) in changes.items():
+        if name == "kl":
+            points[at] = replace(points[at], kl=value)
+        else:
+            values_P = getattr(points[at], name).copy()
+            values_P[where] = value
+            points[at] = replace(points[at], **{name: values_P})
+    readings = [monitor.update(point) for point in points]
+    assert [reading.prediction.points for reading in readings[-1:]] == [6 - ("proxy_P" not in changes)]
+    return [{alarm.name: (alarm.reason, alarm.stops) for alarm in reading.alarms} for reading in readings]
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value", "reason", "stops"),
+    [
+        ("kl", None, np.nan, "KL is nan", True),
+        ("kl", None, np.inf, "KL is inf", True),
+        ("proxy_P", ALL, np.nan, "proxy is not finite on 128 of 128 prompts", False),
+        ("proxy_P", 3, np.inf, "proxy is not finite on 1 of 128 prompts", False),
+        ("gold_P", 3, np.nan, "gold is not finite on 1 of 128 prompts", False),
+        ("gold_P", ALL, np.nan, "gold is not finite on 128 of 128 prompts", False),
+    ],
+)
+def test_a_number_that_is_none_is_an_alarm_and_later_points_are_forecast_without_it(name, where, value, reason, stops):
+    raised = alarms_with(4, **{name: (where, value)})
+    assert raised[4]["not-a-number"] == (reason, stops)
+    assert ("kl-budget" in raised[4]) == (name == "kl"), "nobody knows whether such a KL is within the budget"
+    assert not any(raised[i] for i in (0, 1, 2, 3, 5))
+
+
+def test_scores_that_nothing_gives_from_the_start_are_no_alarm():
+    monitor = OveroptimizationMonitor()
+    for point in planted()[:4]:
+        reading = monitor.update(replace(point, gold_P=np.full(PROMPTS, np.nan), proxy_P=np.full(PROMPTS, np.nan)))
+        assert not reading.alarms and monitor.metrics(reading)["alarms/not-a-number"] == 0.0
+
+
+def test_one_unknown_statistic_does_not_silence_a_signal_for_good():
+    points = [replace(point, statistics={"test_rm.a": -float(point.step)}) for point in planted()[:5]]
+    points[2] = replace(points[2], statistics={"test_rm.a": np.nan})
+    departure_S = SIGNALS["test RM"].departure(points)
+    assert np.isnan(departure_S[2]) and departure_S[[0, 1, 3, 4]].tolist() == [0, 1, 3, 4]

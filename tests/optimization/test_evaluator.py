@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from mlproject.errors import NotFiniteError
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import Responses
 from mlproject.optimization.best_of_n import BestOfNConfig
+from mlproject.optimization.soft_best_of_n import SoftBestOfNConfig
 
 P, N = 3, 7
 
@@ -63,3 +67,53 @@ def test_selecting_the_best_by_gold_gains_its_distance_from_the_mean(setting) ->
     (point,) = setting.evaluator.evaluate_selection([4], np.ones(1), setting.proxy_PN, select, best_P[None], [{}])
     np.testing.assert_allclose(point.gold_P, gold_PN.max(axis=1) - gold_PN.mean(axis=1))
     assert (point.step, point.kl) == (4, 1.0)
+
+
+def broken(scorer, value: float):
+    """The scorer, but for one response."""
+
+    def rate(responses):
+        scores_B = scorer.rate(responses)
+        scores_B[1] = value
+        return scores_B
+
+    return SimpleNamespace(rate=rate)
+
+
+@pytest.mark.parametrize("role", ["proxy", "gold", "test_rm.a"])
+def test_a_score_that_is_no_number_is_named_with_its_step_or_reported(setting, tiny_policy, monkeypatch, role) -> None:
+    evaluator = setting.evaluator
+    scorers = {"proxy": "_proxy", "gold": "_gold"}
+    if role in scorers:
+        monkeypatch.setattr(evaluator, scorers[role], broken(setting.gold, np.nan))
+    else:
+        monkeypatch.setattr(evaluator, "_auxiliary_rms", {role: broken(setting.gold, np.inf)})
+        monkeypatch.setattr(evaluator, "_auxiliary_baselines_P", {role: np.zeros(P)})
+    policy = tiny_policy(seed=5)
+    with pytest.raises(NotFiniteError, match=f"{role}: .* to the prompt 'no'\\), at step 12"):
+        evaluator.evaluate_policy(policy, 12)
+    told: list[NotFiniteError] = []
+    point = evaluator.evaluate_policy(policy, 12, report=told.append)
+    assert [str(error).startswith(role) and "at step 12" in str(error) for error in told] == [True]
+    assert np.isfinite(point.kl)
+    assert np.isnan(point.proxy_P).all() == (role == "proxy")
+    assert np.isnan(point.gold_P).all() == (role == "gold")
+
+
+def test_a_kl_that_is_no_number_is_named_with_its_step_or_reported(setting, tiny_policy, monkeypatch) -> None:
+    broken_policy = tiny_policy()
+    with torch.no_grad():
+        broken_policy.get_output_embeddings().weight.fill_(np.nan)
+    monkeypatch.setattr(setting.evaluator, "_initial_policy", broken_policy)
+    with pytest.raises(NotFiniteError, match=r"KL from the initial policy: .* is nan for 3 of 3 .*, at step 4"):
+        setting.evaluator.evaluate_policy(tiny_policy(seed=5), 4)
+    point = setting.evaluator.evaluate_policy(tiny_policy(seed=5), 4, report=lambda error: None)
+    assert np.isnan(point.kl) and np.isfinite(point.gold_P).all()
+
+
+@pytest.mark.parametrize("method", ["best_of_n", "soft_best_of_n"])
+def test_a_proxy_that_gives_no_number_ends_a_selection_with_its_name(setting, method) -> None:
+    config = {"best_of_n": BestOfNConfig(bon_n_max=N, bon_points=N), "soft_best_of_n": SoftBestOfNConfig(bon_points=4)}
+    task = replace(setting.task, proxy=broken(setting.task.proxy, np.nan), config=config[method])
+    with pytest.raises(NotFiniteError, match="proxy: must give each response a finite score, but gives nan to 1 of 21"):
+        list(import_module(f"mlproject.optimization.{method}").optimize(task))

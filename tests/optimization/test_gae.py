@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
+from mlproject.errors import NotFiniteError
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
 
 LENGTHS = torch.tensor([1, 5, 3, 4, 5, 2])
@@ -87,3 +90,31 @@ def test_whitened_values_have_mean_zero_and_variance_one_over_the_tokens(mask_BR
     assert (whitened_BR[~mask_BR] == 0).all()
     torch.testing.assert_close(there.argsort(), values_BR[mask_BR].argsort())
     assert (whiten(torch.full((6, 5), 3.0), mask_BR) == 0).all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_named_and_spreads_to_no_other_rollout(mask_BR: Tensor, value: float) -> None:
+    scores_B, log_ratio_BR = noise(0, 6), noise(1, 6, 5)
+    broken_B = scores_B.clone()
+    broken_B[3] = value
+    with pytest.raises(NotFiniteError, match=r"proxy scores of .* in 1 of 6 rollouts, the first is number 3"):
+        shaped_rewards(broken_B, log_ratio_BR, mask_BR, kl_coef=0.3)
+    broken_BR = log_ratio_BR.clone()
+    broken_BR[4, 1] = value
+    with pytest.raises(NotFiniteError, match=r"log-ratios .* number 4"):
+        shaped_rewards(scores_B, broken_BR, mask_BR, kl_coef=0.3)
+    with pytest.raises(NotFiniteError, match="values of the rollouts"):
+        generalized_advantages(log_ratio_BR, broken_BR, mask_BR, 0.95)
+    with pytest.raises(NotFiniteError, match="rewards of the rollouts"):
+        generalized_advantages(broken_BR, log_ratio_BR, mask_BR, 0.95)
+    with pytest.raises(NotFiniteError, match="whitened"):
+        whiten(broken_BR, mask_BR)
+
+
+def test_what_stands_past_the_end_of_a_response_may_be_anything(mask_BR: Tensor) -> None:
+    values_BR, whatever_BR = noise(0, 6, 5), noise(0, 6, 5).masked_fill(~mask_BR, math.nan)
+    assert torch.equal(whiten(values_BR, mask_BR), whiten(whatever_BR, mask_BR))
+    assert torch.equal(
+        generalized_advantages(values_BR, values_BR, mask_BR, 0.9),
+        generalized_advantages(values_BR, whatever_BR, mask_BR, 0.9),
+    )

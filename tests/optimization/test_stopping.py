@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,3 +123,9 @@ def test_where_processes_share_a_stream_one_decides_for_all() -> None:
     answers = iter([None, None, answer])
     assert follow(POINTS, [KLBudgetStop(1.5)], [drawn.append], agree=lambda decision: next(answers)) == answer
     assert drawn == []  # callbacks and rules belong to the process that decides
+
+
+@pytest.mark.parametrize("kl", [math.nan, math.inf])
+def test_a_kl_that_is_no_number_is_within_no_budget(kl):
+    decision = KLBudgetStop(5.0)(replace(POINTS[3], kl=kl))
+    assert decision is not None and f"KL {kl:g} nats is" in decision.reason and "budget of 5" in decision.reason

@@ -7,6 +7,7 @@ import math
 import mlflow
 import pytest
 
+from mlproject.names.escape import fit_key, original_name
 from mlproject.tracking.trainer_run import TrainerRun
 
 
@@ -56,3 +57,18 @@ def test_a_run_that_its_trainer_has_closed_can_still_be_written_to(store, run_id
     ours = {name: value for name, value in left.data.tags.items() if not name.startswith("mlflow.")}
     assert ours == {"mlproject.kind": "trainer-run", "mlproject.method": "grpo", "mlproject.complete": "false"}
     assert [item.path for item in client.list_artifacts(run_id)] == ["points.csv"]
+
+
+LONG = "signs/test_rm." + "very long " * 40
+
+
+@pytest.mark.parametrize("name", ["alarms/length > 1.5x", "alarms//a/", "signs/test_rm.模型 (8B)\ud800", LONG])
+def test_names_that_mlflow_does_not_take_are_logged_under_keys_from_which_they_come_back(store, run_id, name):
+    run = TrainerRun(store.client(), run_id)
+    run.log_metrics({name: 1.5}, step=1)
+    run.set_tags({name: "step 1: half a pair \ud800"})
+    data = store.client().get_run(run_id).data
+    names = {k.removeprefix("mlproject.full_name."): v for k, v in data.tags.items() if "full_name" in k}
+    assert {original_name(key, names): value for key, value in data.metrics.items()} == {name: 1.5}
+    assert data.tags[fit_key(name)] == "step 1: half a pair \\ud800"
+    assert bool(names) == (name is LONG)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from mlproject.execution.scheduler import Scheduler
 from mlproject.names import Artifact, Kind, Metric, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Step
+from mlproject.strict_json import strict_json
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, hide_password, open_store
@@ -137,7 +137,7 @@ class Invocation:
         """
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            (folder / Artifact.STEPS).write_text(json.dumps(self.member_rows(), indent=1))
+            (folder / Artifact.STEPS).write_text(strict_json(self.member_rows(), indent=1))
             for name, path in (files or {}).items():
                 (folder / name).write_bytes(path.read_bytes())
             self.client.log_artifacts(self.run_id, scratch)

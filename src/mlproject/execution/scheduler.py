@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 
+from mlproject.errors import NotFiniteError
 from mlproject.execution.assignment import Assignment, Outcome
 from mlproject.execution.executors import Executor
 from mlproject.execution.progress import Progress
@@ -174,8 +175,10 @@ class Scheduler:
                 f"A worker process was killed, perhaps for lack of memory, while these steps ran: {names}. Run the "
                 "same command again to continue."
             ) from error
-        except Exception:
+        except Exception as error:
             self.failed = step
+            if isinstance(error, NotFiniteError):
+                raise error.at(f"in the step {step.name!r}") from None
             raise
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mlproject.curve import STATISTIC_KEY, Curve
 from mlproject.errors import UserError
+from mlproject.strict_json import strict_json
 
 RESOLUTION = 0.01
 """Resolution of stored scores, standard deviations: a hundredth of the spread among prompts."""
@@ -69,8 +70,8 @@ def save_result(result: Result, folder: Path) -> None:
             file.write_bytes(content)
         metrics = {name: float(f"{value:.6g}") for name, value in sorted(cell.metrics.items())}
         rows.append({"settings": dict(cell.settings), "metrics": metrics, "sha256": digest})
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    about = json.dumps({"experiment": result.name, **result.about})[1:-1]
+    lines = ",\n".join(strict_json(row) for row in rows)
+    about = strict_json({"experiment": result.name, **result.about})[1:-1]
     (folder / f"{result.name}.json").write_text(f'{{{about},\n"cells": [\n{lines}\n]}}\n')
 
 

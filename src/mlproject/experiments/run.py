@@ -15,6 +15,7 @@ from mlproject.experiments.spec import Experiment
 from mlproject.names import Artifact, Kind, Role, Tag
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.plotting.png import png
+from mlproject.strict_json import strict_json
 from mlproject.tracking.run_data import curve_of
 from mlproject.tracking.runs import StepRun, execute
 
@@ -36,7 +37,7 @@ def experiment_step(experiment: Experiment, cells: Sequence[Step]) -> Step:
             "finding": experiment.finding,
             "cells": len(cells),
             "grid": fingerprint({"cells": [step.fingerprint for step in cells]})[:16],
-            "shown": json.dumps([experiment.figure, experiment.table]),
+            "shown": strict_json([experiment.figure, experiment.table]),
         },
     )
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mlproject.curve import Curve, CurvePoint
+from mlproject.errors import NotFiniteError
+from mlproject.monitoring.alarms import NOT_A_NUMBER
 from mlproject.monitoring.metrics import summaries
 from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
 from mlproject.names import Artifact, Metric, Tag, TagPrefix
@@ -29,6 +33,7 @@ class ReadingLog:
         self._monitor, self._run = monitor, run
         self._table, self._curve = folder / Artifact.TRAINER_TABLE, folder / "overoptimization" / Artifact.CURVE
         self._raised: set[str] = set()
+        self._told_problems = False
 
     def earlier_points(self, step: int) -> list[CurvePoint]:
         """Points before a step that an interrupted training has left in the folder."""
@@ -42,17 +47,26 @@ class ReadingLog:
         self._monitor.curve().save(self._curve)
         self._monitor.save_csv(self._table)
 
-    def write(self, reading: MonitorReading, cost: Mapping[str, float], stopped: bool) -> None:
+    def write(
+        self,
+        reading: MonitorReading,
+        cost: Mapping[str, float],
+        stopped: bool,
+        problems: Sequence[NotFiniteError] = (),
+    ) -> None:
         """Write a reading to the log and to the run; an alarm's reason is given once, when it is first raised.
 
         Args:
             reading: the latest.
             cost: metrics `monitor/*` of the evaluation.
             stopped: whether the training ends here.
+            problems: what was nan or infinite, and where it came from.
         """
         step = reading.point.step
         seconds = cost[Metric.MONITOR_SECONDS]
         logger.info("overoptimization: %s (%.1f s)", reading.line(self._monitor.truth), seconds)
+        for problem in problems:
+            logger.warning("overoptimization: %s", problem)
         new_alarms = [alarm for alarm in reading.alarms if alarm.name not in self._raised]
         self._raised |= {alarm.name for alarm in new_alarms}
         for alarm in new_alarms:
@@ -61,6 +75,9 @@ class ReadingLog:
             return
         self._run.log_metrics({**self._monitor.metrics(reading), **cost}, step)
         tags = {TagPrefix.ALARM + alarm.name: f"step {step}: {alarm.reason}" for alarm in new_alarms}
+        if problems and not self._told_problems:
+            self._told_problems = True
+            tags[TagPrefix.ALARM + NOT_A_NUMBER] = f"step {step}: {'; '.join(map(str, problems))}"
         if stopped:
             tags[Tag.COMPLETE] = "false"
         if tags:
@@ -74,8 +91,8 @@ class ReadingLog:
         """
         if self._run is None:
             return
-        if has_gold:
-            last = self._monitor.points[-1].step
-            self._run.log_metrics(summaries(self._monitor.curve(), self._monitor.method), last)
+        known = [point for point in self._monitor.points if np.isfinite([point.kl, point.gold]).all()]
+        if has_gold and known:
+            self._run.log_metrics(summaries(Curve.from_points(known), self._monitor.method), known[-1].step)
         for path in (self._table, self._curve):
             self._run.log_artifact(path)

@@ -22,7 +22,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from mlproject.curve import CurvePoint
-from mlproject.errors import UserError, first_line
+from mlproject.errors import NotFiniteError, UserError, first_line
 from mlproject.integrations.reading_log import ReadingLog
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
 from mlproject.models.prompt_format import PromptFormat
@@ -255,7 +255,8 @@ class OveroptimizationCallback(TrainerCallback):
     def _measure(self, step: int, policy: PreTrainedModel, start: float) -> bool:
         """Measure one point and take it into the monitor; returns whether the training should end."""
         assert self._evaluator is not None and self._log is not None, "training begins before its steps"
-        decision = self.monitor(self._evaluator.measure(policy, step))
+        problems: list[NotFiniteError] = []  # before there is a point, they are errors
+        decision = self.monitor(self._evaluator.measure(policy, step, problems.append if self.points else None))
         self._log.save_points()
         seconds = perf_counter() - start
         if self._next_step > 0:  # the first evaluation includes the set-up
@@ -267,7 +268,7 @@ class OveroptimizationCallback(TrainerCallback):
             Metric.MONITOR_PROMPTS: len(self._evaluator.prompts),
             Metric.MONITOR_EVERY: self._every,
         }
-        self._log.write(self.readings[-1], cost, stops)
+        self._log.write(self.readings[-1], cost, stops, problems)
         return stops
 
     def _space_out(self, seconds: float) -> None:

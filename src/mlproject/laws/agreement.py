@@ -81,7 +81,7 @@ def log_likelihood(method: str | Method, points: Sequence[CurvePoint], log_prior
 
 
 def _varies(point: CurvePoint) -> bool:
-    return bool(np.ptp(point.gold_P) > 0 and np.ptp(point.proxy_P) > 0)
+    return all(0 < np.ptp(values_P) < np.inf for values_P in (point.gold_P, point.proxy_P))
 
 
 def _correlation_P(point: CurvePoint) -> Array:

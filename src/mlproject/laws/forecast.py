@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlproject.curve import CurvePoint
+from mlproject.errors import NotFiniteError
 from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.fits import MIN_POINTS
 from mlproject.laws.forms import Method
@@ -90,10 +91,16 @@ class Forecast:
 
         Raises:
             ValueError: for a single prompt, or a different number of prompts than before.
+            NotFiniteError: for a KL or gold of nan or infinity.
         """
         prompts = len(point.gold_P)
         if prompts < 2 or (self._points and prompts != len(self._points[0].gold_P)):
             raise ValueError(f"got gold on {prompts} prompts; a forecast needs the same 2+ prompts at every point")
+        for name, values in (("KL", point.kl), ("gold", point.gold_P)):
+            if not np.isfinite(values).all():
+                raise NotFiniteError(
+                    f"{name} at step {point.step}", "must be finite for a forecast, but is not", "Leave the point out."
+                )
         self._points.append(point)
         self._gold_responses += prompts * self._samples_per_prompt
         points = self._thinned()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mlproject.models.decoding import Decoder, Decoding, decoding_of
+from mlproject.models.finite import check_sampled, naming_prompts
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import Prompts, Sequences, concatenate, join
@@ -66,11 +67,14 @@ def sample(
 
     Returns:
         P * N samples, those of one prompt side by side.
+
+    Raises:
+        NotFiniteError: where the policy's logits are nan; its `row` is that of the response.
     """
     how = decoding_of(policy)
     lengths = prompts.lengths_P.unique().tolist()
     if how.pads_prompts or len(lengths) == 1:
-        return _sample(policy, prompts, how, max_new_tokens, generator, samples_per_prompt, temperature)
+        return _checked(_sample(policy, prompts, how, max_new_tokens, generator, samples_per_prompt, temperature))
     device, pad_id = prompts.ids_PT.device, policy.config.pad_token_id
     offsets_N, rows, parts = torch.arange(samples_per_prompt, device=device), [], []
     for length in lengths:
@@ -81,7 +85,13 @@ def sample(
     order = torch.cat(rows).argsort()
     width = max(part.log_probs_BR.shape[1] for part in parts)
     padded = [nn.functional.pad(p.log_probs_BR, (0, width - p.log_probs_BR.shape[1])) for p in parts]
-    return Samples(concatenate([part.sequences for part in parts], pad_id).select(order), torch.cat(padded)[order])
+    sequences = concatenate([part.sequences for part in parts], pad_id).select(order)
+    return _checked(Samples(sequences, torch.cat(padded)[order]))
+
+
+def _checked(samples: Samples) -> Samples:
+    check_sampled(samples.log_probs_BR)
+    return samples
 
 
 def _sample(
@@ -147,24 +157,28 @@ def sample_responses(
 
     Returns:
         P * N responses on the CPU with their log-probabilities, those of one prompt side by side.
+
+    Raises:
+        NotFiniteError: where the policy's logits are nan; names the prompt.
     """
     step = len(texts) if batch_size is None else max(1, batch_size // samples_per_prompt)
+    prompts = [text for text in texts for _ in range(samples_per_prompt)]
     parts: list[Sequences] = []
     log_probs: list[NDArray[np.float64]] = []
     for start in range(0, len(texts), step):
         progress(start / len(texts))
-        samples = sample(
-            policy,
-            prompt_format.encode_prompts(texts[start : start + step]).to(policy.device),
-            max_new_tokens=prompt_format.max_response_tokens,
-            generator=generator,
-            samples_per_prompt=samples_per_prompt,
-            temperature=temperature,
-        )
+        with naming_prompts(prompts[start * samples_per_prompt :]):
+            samples = sample(
+                policy,
+                prompt_format.encode_prompts(texts[start : start + step]).to(policy.device),
+                max_new_tokens=prompt_format.max_response_tokens,
+                generator=generator,
+                samples_per_prompt=samples_per_prompt,
+                temperature=temperature,
+            )
         parts.append(samples.sequences.to("cpu"))
         log_probs.append(samples.log_probs_BR.sum(1).double().cpu().numpy())
     sequences = parts[0] if len(parts) == 1 else concatenate(parts, prompt_format.pad_id)
-    prompts = [text for text in texts for _ in range(samples_per_prompt)]
     return Responses(prompts, sequences, prompt_format, np.concatenate(log_probs))
 
 

@@ -5,6 +5,7 @@ Axis letters: B sequences, T tokens of a sequence, R tokens of a response, V voc
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -48,15 +49,18 @@ def kl_per_response(logits_BRV: Tensor, initial_logits_BRV: Tensor, mask_BR: Ten
     negative, and of lower variance than any estimate from the sampled tokens alone.
 
     Args:
-        logits_BRV: logits of the policy that sampled the responses. Shape: (B, R, V).
-        initial_logits_BRV: logits of the initial policy on the same responses. Shape: (B, R, V).
+        logits_BRV: logits of the policy that sampled the responses; -inf excludes a token. Shape: (B, R, V).
+        initial_logits_BRV: logits of the initial policy on the same responses, likewise. Shape: (B, R, V).
         mask_BR: True on response tokens. Shape: (B, R).
 
     Returns:
-        nats per response. Shape: (B,).
+        nats per response; infinite where the initial policy excludes a token that the policy allows. Shape: (B,).
     """
     log_p_BRV, log_q_BRV = logits_BRV.log_softmax(-1), initial_logits_BRV.log_softmax(-1)
-    kl_BR = (log_p_BRV.exp() * (log_p_BRV - log_q_BRV)).sum(-1)
+    term_BRV = log_p_BRV.exp() * (log_p_BRV - log_q_BRV)
+    term_BRV.masked_fill_(log_q_BRV == -math.inf, math.inf)
+    term_BRV.masked_fill_(log_p_BRV == -math.inf, 0.0)  # p log p/q tends to 0 with p, whatever q is
+    kl_BR = term_BRV.sum(-1)
     return kl_BR.masked_fill(~mask_BR, 0.0).sum(-1)
 
 

@@ -21,6 +21,7 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlproject.models.finite import check_scores
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, rows_by_prompt, unique
 
@@ -81,8 +82,12 @@ class RewardModel:
         return scores[inverse]
 
     def rate(self, responses: Responses) -> NDArray[np.float64]:
-        """Scores of responses of a policy with the same token ids, gold standard deviations. Shape: (B,)."""
-        return self.scores(responses.sequences)
+        """Scores of responses of a policy with the same token ids, gold standard deviations. Shape: (B,).
+
+        Raises:
+            NotFiniteError: for a score of nan or infinity.
+        """
+        return self.scores(responses.sequences, responses)
 
     @cached_property
     def is_causal(self) -> bool:
@@ -104,9 +109,18 @@ class RewardModel:
             scores[index] = logits.squeeze(-1).float().cpu()
         return scores
 
-    def scores(self, sequences: Sequences) -> NDArray[np.float64]:
-        """Scores in gold standard deviations above the initial policy. Shape: (B,)."""
+    def scores(self, sequences: Sequences, responses: Responses | None = None) -> NDArray[np.float64]:
+        """Scores in gold standard deviations above the initial policy. Shape: (B,).
+
+        Args:
+            sequences: what the model reads.
+            responses: the same as a policy wrote it, for messages.
+
+        Raises:
+            NotFiniteError: for a score of nan or infinity.
+        """
         raw_B = self.raw_scores(sequences).double().numpy()
+        check_scores(raw_B, f"reward model {self.model.name_or_path}".rstrip(), responses)
         return self.scale * (raw_B - self.centre)
 
     def with_units(self, centre: float, scale: float) -> RewardModel:

@@ -14,8 +14,9 @@ import torch
 import transformers
 
 from mlproject.curve import Array
-from mlproject.errors import UserError
+from mlproject.errors import NotFiniteError, UserError
 from mlproject.models.checkpoints import prompt_format_of
+from mlproject.models.finite import Report, check_scores
 from mlproject.models.functions import ScoreFunction, describe
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
@@ -46,8 +47,12 @@ class TextRewardModel:
     prompt_format: PromptFormat
 
     def rate(self, responses: Responses) -> Array:
-        """Scores in gold standard deviations above the initial policy. Shape: (B,)."""
-        return self.reward_model.scores(self.prompt_format.encode(responses.prompts, responses.texts))
+        """Scores in gold standard deviations above the initial policy. Shape: (B,).
+
+        Raises:
+            NotFiniteError: for a score of nan or infinity.
+        """
+        return self.reward_model.scores(self.prompt_format.encode(responses.prompts, responses.texts), responses)
 
     def with_units(self, centre: float, scale: float) -> TextRewardModel:
         """The same scorer with other units."""
@@ -86,7 +91,8 @@ class FunctionScorer:
         """Scores in gold standard deviations above the initial policy; equal responses are scored once. Shape: (B,).
 
         Raises:
-            UserError: if the function fails, or does not return one finite number per response.
+            UserError: if the function fails, or does not return one number per response.
+            NotFiniteError: for a score of nan, infinity or None.
         """
         pairs = list(zip(responses.prompts, responses.texts, strict=True))
         distinct = list(dict.fromkeys(pairs))
@@ -100,18 +106,59 @@ class FunctionScorer:
             raise UserError(
                 f"{self.name}: must return one number per response, not {type(values).__name__}. Fix the function."
             ) from None
-        if raw_U.shape != (len(distinct),) or not np.isfinite(raw_U).all():
-            problem = f"an array of shape {raw_U.shape}" if raw_U.shape != (len(distinct),) else "nan or infinity"
+        if raw_U.shape != (len(distinct),):
             raise UserError(
-                f"{self.name}: must return one finite number for each of {len(distinct)} responses, not {problem}. "
-                "Fix the function."
+                f"{self.name}: must return one finite number for each of {len(distinct)} responses, not an array of "
+                f"shape {raw_U.shape}. Fix the function."
             )
         score_of = dict(zip(distinct, self.scale * (raw_U - self.centre), strict=True))
-        return np.array([score_of[pair] for pair in pairs])
+        scores_B = np.array([score_of[pair] for pair in pairs])
+        check_scores(scores_B, self.name, responses, "Fix the function; it must return a number, not None, for each.")
+        return scores_B
 
     def with_units(self, centre: float, scale: float) -> FunctionScorer:
         """The same scorer with other units."""
         return replace(self, centre=float(centre), scale=float(scale))
+
+
+@dataclass(frozen=True)
+class NoGold:
+    """Stands in for gold where nothing plays it: every score is nan."""
+
+    def rate(self, responses: Responses) -> Array:
+        """nan for every response. Shape: (B,)."""
+        return np.full(len(responses), np.nan)
+
+    def with_units(self, centre: float, scale: float) -> Self:
+        """The same scorer, since nan has no unit."""
+        return self
+
+
+def rated(scorer: Scorer, responses: Responses, role: str, report: Report | None = None) -> Array:
+    """Scores of responses, all of them finite unless nothing gives scores.
+
+    Args:
+        scorer: gives the scores.
+        responses: B of them.
+        role: what the scorer plays (proxy, gold, the name of an auxiliary RM), for messages.
+        report: told of a score of nan or infinity, instead of an error; all scores are then nan.
+
+    Returns:
+        gold standard deviations above the initial policy. Shape: (B,).
+
+    Raises:
+        NotFiniteError: for a score of nan or infinity; names role, prompt and response.
+    """
+    try:
+        scores_B = scorer.rate(responses)
+        if not isinstance(scorer, NoGold):
+            check_scores(scores_B, role, responses)
+    except NotFiniteError as error:
+        if report is None:
+            raise error.of(role) from None
+        report(error.of(role))
+        return np.full(len(responses), np.nan)
+    return scores_B
 
 
 def load_reward_model(

@@ -1,4 +1,4 @@
-"""Alarms on signals that need no gold: a signal with a threshold on its departure.
+"""Alarms that need no gold: a signal with a threshold on its departure, and numbers that are none.
 
 Axis letters: S curve points.
 """
@@ -12,6 +12,9 @@ import numpy as np
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.monitoring.signals import SIGNALS, Signal
+
+NOT_A_NUMBER = "not-a-number"
+"""Name of the alarm that `not_a_number` raises."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,22 @@ def first_alarm(departure_S: Array, threshold: float) -> int | None:
     """Index of the first point after the start at which a departure reaches a threshold; None where none does."""
     fires = np.flatnonzero(departure_S[1:] >= threshold)
     return int(fires[0]) + 1 if len(fires) else None
+
+
+def not_a_number(points: Sequence[CurvePoint]) -> str:
+    """Why the last point's numbers cannot be relied on; empty where they can.
+
+    A score that is nan on every prompt of every point so far is one that nothing gives, and no reason.
+    """
+    point = points[-1]
+    reasons = [] if np.isfinite(point.kl) else [f"KL is {point.kl:g}"]
+    for name in ("proxy", "gold"):
+        values_P = getattr(point, f"{name}_P")
+        bad = int((~np.isfinite(values_P)).sum())
+        is_given = any(not np.isnan(getattr(earlier, f"{name}_P")).all() for earlier in points)
+        if bad and is_given:
+            reasons.append(f"{name} is not finite on {bad} of {len(values_P)} prompts")
+    return " and ".join(reasons)
 
 
 DEFAULT_ALARMS: tuple[SignalRule, ...] = (

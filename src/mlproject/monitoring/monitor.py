@@ -25,6 +25,7 @@ from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
 from mlproject.monitoring import DEFAULT_ALARMS, SignalRule
+from mlproject.monitoring.alarms import NOT_A_NUMBER, not_a_number
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
 from mlproject.names import MetricPrefix
 from mlproject.optimization import KL_BUDGET, find_method
@@ -221,15 +222,20 @@ class OveroptimizationMonitor:
         """Take the next point in.
 
         Args:
-            point: scores of the same 2 or more prompts at every point. Gold of nan: nothing plays gold, and only rules
-                that need none can raise an alarm.
+            point: scores of the same 2 or more prompts at every point. Gold of nan from the first point on: nothing
+                plays gold, and only rules that need none can raise an alarm. Any other nan or infinity raises the alarm
+                `not-a-number`, which stops where it is the KL; the forecast leaves such a point out.
 
         Raises:
             ValueError: for a single prompt, or other prompts than before.
         """
         points = [*self.points, point]
-        prediction = self._forecast.update(point) if np.isfinite(point.gold_P).all() else _no_prediction(len(points))
-        reasons: list[tuple[str, str | None, bool]] = [(PEAK_BEHIND, self._why_behind(point, prediction), True)]
+        is_known = np.isfinite(point.kl) and np.isfinite(point.gold_P).all()
+        prediction = self._forecast.update(point) if is_known else _no_prediction(len(points))
+        reasons: list[tuple[str, str | None, bool]] = [
+            (PEAK_BEHIND, self._why_behind(point, prediction), True),
+            (NOT_A_NUMBER, not_a_number(points), not np.isfinite(point.kl)),
+        ]
         reasons += [(rule.name, rule.reason(points), rule.stops) for rule in self._rules]
         reading = MonitorReading(
             point, prediction, tuple(Alarm(name, why, stops) for name, why, stops in reasons if why)
@@ -247,7 +253,7 @@ class OveroptimizationMonitor:
         What is not known is nan.
         """
         raised = {alarm.name for alarm in reading.alarms}
-        names = (PEAK_BEHIND, *(rule.name for rule in self._rules))
+        names = (PEAK_BEHIND, NOT_A_NUMBER, *(rule.name for rule in self._rules))
         return {
             **point_metrics(reading.point, self._diagnostics),
             **forecast_metrics(reading.prediction),

@@ -14,16 +14,18 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 
 from mlproject.curve import Array, CurvePoint
-from mlproject.errors import UserError
+from mlproject.errors import NotFiniteError, UserError
+from mlproject.models.finite import Report
 from mlproject.models.generation import sample_responses
 from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.scorers import Scorer
-from mlproject.monitoring.user_scorers import NoGold, ScorerLike, as_scorer, calibrated
+from mlproject.models.scorers import NoGold, Scorer, rated
+from mlproject.monitoring.user_scorers import ScorerLike, as_scorer, calibrated
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Judge, Pool, draw_pool
 from mlproject.worlds.text_stats import response_stats
@@ -174,15 +176,32 @@ class PolicyEvaluator:
                 auxiliary_rms=self.auxiliary_rms,
             )
 
-    def measure(self, policy: PreTrainedModel, step: int) -> CurvePoint:
+    def measure(self, policy: PreTrainedModel, step: int, report: Report | None = None) -> CurvePoint:
         """Evaluate the policy; the policy and all random states are left unchanged.
 
         Args:
             policy: on the initial policy's device, in whatever mode.
             step: integer step of the point.
+            report: told of scores, KL and logits that are not finite, instead of an error; what is not known is then
+                nan in the point.
+
+        Raises:
+            NotFiniteError: for nan or infinity, unless there is `report`.
         """
-        with measurable(policy, self._prompt_format.tokenizer) as live:
-            return self._evaluator.evaluate_policy(live, step)
+        try:
+            with measurable(policy, self._prompt_format.tokenizer) as live:
+                return self._evaluator.evaluate_policy(live, step, report=report)
+        except NotFiniteError as error:  # from the policy itself: no response can be sampled
+            if report is None:
+                raise
+            report(error)
+            return self._unknown(step)
+
+    def _unknown(self, step: int) -> CurvePoint:
+        """The point of a policy that cannot be measured."""
+        nan, nan_P = float("nan"), np.full(len(self.prompts), np.nan)
+        known = self._evaluator.snapshot
+        return CurvePoint(step, nan, nan_P, nan_P, None, dict.fromkeys(known.point.statistics if known else (), nan))
 
     def _calibrate(self, pool: Pool) -> Pool:
         """Fit the units of all scorers; returns the pool with gold in its unit."""
@@ -190,8 +209,8 @@ class PolicyEvaluator:
         centre, spread = float(pool.gold_PN.mean()), float(pool.gold_PN.std()) or 1.0
         gold_PN = (1 / spread) * (pool.gold_PN - centre)
         self.gold = self.gold.with_units(centre, 1 / spread)
-        self.proxy = calibrated(self.proxy, responses, gold_PN)
-        self.auxiliary_rms = {role: calibrated(rm, responses, gold_PN) for role, rm in self.auxiliary_rms.items()}
+        self.proxy = calibrated(self.proxy, responses, gold_PN, "proxy")
+        self.auxiliary_rms = {role: calibrated(rm, responses, gold_PN, role) for role, rm in self.auxiliary_rms.items()}
         return replace(pool, gold_PN=gold_PN)
 
     def _seconds_of(self, policy: PreTrainedModel, count: int, samples_per_prompt: int) -> float:
@@ -206,8 +225,8 @@ class PolicyEvaluator:
             samples_per_prompt=samples_per_prompt,
         )
         measure_kl(policy, policy, responses.sequences.to(policy.device))
-        for scorer in (self.proxy, self.gold, *self.auxiliary_rms.values()):
-            scorer.rate(responses)
+        for role, scorer in {"proxy": self.proxy, "gold": self.gold, **self.auxiliary_rms}.items():
+            rated(scorer, responses, role)
         return perf_counter() - start
 
 

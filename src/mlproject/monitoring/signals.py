@@ -76,12 +76,12 @@ def relative_rise(values_S: Array) -> Array:
 
 def rise_from_lowest(values_S: Array) -> Array:
     """How far a value lies above the lowest so far. Shape: (S,)."""
-    return values_S - np.minimum.accumulate(values_S)
+    return values_S - np.fmin.accumulate(values_S)
 
 
 def shortfall(values_S: Array) -> Array:
     """How far a value lies below the highest so far. Shape: (S,)."""
-    return np.maximum.accumulate(values_S) - values_S
+    return np.fmax.accumulate(values_S) - values_S
 
 
 def _rate(points: Points, counts: Sequence[str]) -> Array:

@@ -5,9 +5,8 @@ Axis letters: B responses, P prompts, N samples per prompt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import transformers
@@ -18,7 +17,8 @@ from mlproject.models.functions import ScoreFunction
 from mlproject.models.inspection import inspect_reward_model
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, Scorer, load_reward_model
+from mlproject.models.scorers import FunctionScorer, Scorer, load_reward_model, rated
+from mlproject.models.scorers import NoGold as NoGold
 from mlproject.preferences.calibration import calibration_scale
 
 if TYPE_CHECKING:
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 ScorerLike: TypeAlias = "Scorer | PreTrainedModel | ScoreFunction | str | Path"
 """A scorer, a one-label classifier that reads the policy's ids, a function of (prompts, responses) returning a number
 each, or the folder of a reward model."""
-
-
-@dataclass(frozen=True)
-class NoGold:
-    """Stands in for gold where nothing plays it: every score is nan."""
-
-    def rate(self, responses: Responses) -> Array:
-        """nan for every response. Shape: (B,)."""
-        return np.full(len(responses), np.nan)
-
-    def with_units(self, centre: float, scale: float) -> Self:
-        """The same scorer, since nan has no unit."""
-        return self
 
 
 def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_format: PromptFormat) -> Scorer:
@@ -78,7 +65,7 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
     )
 
 
-def calibrated(scorer: Scorer, responses: Responses, gold_PN: Array) -> Scorer:
+def calibrated(scorer: Scorer, responses: Responses, gold_PN: Array, role: str = "proxy") -> Scorer:
     """A scorer with raw units on gold's scale, fitted to pairs of samples.
 
     Args:
@@ -86,8 +73,12 @@ def calibrated(scorer: Scorer, responses: Responses, gold_PN: Array) -> Scorer:
         responses: N samples to each of P prompts, those to one prompt side by side.
         gold_PN: their gold scores, standard deviations. Where one is nan, the scorer is put in standard deviations of
             its own scores. Shape: (P, N).
+        role: what the scorer plays, for messages.
+
+    Raises:
+        NotFiniteError: for a score of nan or infinity.
     """
-    scores_PN = scorer.rate(responses).reshape(gold_PN.shape)
+    scores_PN = rated(scorer, responses, role).reshape(gold_PN.shape)
     if np.isnan(gold_PN).any():
         return scorer.with_units(float(scores_PN.mean()), 1 / (float(scores_PN.std()) or 1.0))
     even = 2 * (gold_PN.shape[1] // 2)

@@ -106,6 +106,13 @@ class TagPrefix:
     ALARM: Final = TAGS.add_family(
         "mlproject.alarm.", "<alarm>", "step and reason of the alarm's first raise", "trainer runs"
     )
+    FULL_NAME: Final = TAGS.add_family(
+        "mlproject.full_name.",
+        "<digest>",
+        "the escaped name that a shortened key stands for, see below",
+        "where a name of a user's is too long for MLflow",
+        since="0.2.0",
+    )
 
 
 class MlflowTag:

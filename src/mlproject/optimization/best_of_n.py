@@ -76,7 +76,7 @@ def optimize(task: OptimizationTask[BestOfNConfig]) -> Iterator[CurvePoint]:
     Each point also has the KL as it is where responses repeat (`kl_true`, Beirami et al. 2024), and on how many samples
     per prompt it rests (`effective_samples`).
     """
-    proxy_PN = task.proxy.rate(task.samples).reshape(-1, task.samples_per_prompt)
+    proxy_PN = task.rate_samples().reshape(-1, task.samples_per_prompt)
     task.progress(0.8)
     n_G = n_grid(task.config.bon_n_max, task.config.bon_points)
     best_of_first_n_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in n_G])

@@ -19,11 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from mlproject.curve import Array, CurvePoint, mean_and_se
+from mlproject.errors import located
 from mlproject.estimators import k1, k3
+from mlproject.models.finite import Report, check_kl, told_at
 from mlproject.models.generation import sample_responses
 from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.scorers import Scorer
+from mlproject.models.scorers import Scorer, rated
 from mlproject.names import Diagnostic, Statistic
 from mlproject.optimization.auxiliary_rms import auxiliary_statistics
 from mlproject.optimization.sample_pool import Judge, Pool
@@ -105,15 +107,19 @@ class Evaluator:
         baseline = min(_BASELINE_SAMPLES, pool.shape[1])
         first = Responses.of_prompts(self._texts, pool.first(baseline), prompt_format)
         shape = (pool.shape[0], baseline)
-        self._proxy_baseline_P = proxy.rate(first).reshape(shape).mean(axis=1)
+        self._proxy_baseline_P = rated(proxy, first, "proxy").reshape(shape).mean(axis=1)
         self._auxiliary_baselines_P = {
-            role: rm.rate(first).reshape(shape).mean(axis=1) for role, rm in self._auxiliary_rms.items()
+            role: rated(rm, first, role).reshape(shape).mean(axis=1) for role, rm in self._auxiliary_rms.items()
         }
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
 
     def evaluate_policy(
-        self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float] | None = None
+        self,
+        policy: PreTrainedModel,
+        step: int,
+        diagnostics: Mapping[str, float] | None = None,
+        report: Report | None = None,
     ) -> CurvePoint:
         """Measure a policy on samples that it generates now.
 
@@ -121,17 +127,31 @@ class Evaluator:
             policy: in eval mode, on the initial policy's device.
             step: integer step of the point.
             diagnostics: statistics of the optimization, by name.
+            report: told of scores and a KL that are not finite, instead of an error; they are so in the point.
+
+        Raises:
+            NotFiniteError: where the policy gives nan; without `report` also for a score or KL of nan or infinity.
         """
+        with located(f"at step {step}"):
+            return self._measured(policy, step, diagnostics or {}, told_at(report, f"at step {step}"))
+
+    def _measured(
+        self, policy: PreTrainedModel, step: int, diagnostics: Mapping[str, float], report: Report | None
+    ) -> CurvePoint:
         generator = torch.Generator(device=policy.device).manual_seed(self._seed)
         responses = sample_responses(
             policy, self._prompt_format, self._texts, generator=generator, samples_per_prompt=self._samples
         )
         sequences = responses.sequences.to(policy.device)
         divergence = measure_kl(policy, self._initial_policy, sequences)
-        all_diagnostics = {**(diagnostics or {}), **_sampled_estimates(divergence)}
+        check_kl(divergence.kl_B.cpu().numpy(), responses, report)
+        all_diagnostics = {**diagnostics, **_sampled_estimates(divergence)}
         if self._round_start is not None:
             all_diagnostics[Diagnostic.ROUND_KL] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
-        proxy_PM, gold_PM = (self._by_prompt(scorer.rate(responses)) for scorer in (self._proxy, self._gold))
+        proxy_PM, gold_PM = (
+            self._by_prompt(rated(scorer, responses, role, report))
+            for role, scorer in (("proxy", self._proxy), ("gold", self._gold))
+        )
         human_B = self._world.judge(responses.prompts, responses.texts)
         human_PM = None if human_B is None else self._by_prompt(self._in_human_units(human_B))
         point = CurvePoint(
@@ -140,7 +160,7 @@ class Evaluator:
             proxy_P=proxy_PM.mean(axis=1) - self._proxy_baseline_P,
             gold_P=gold_PM.mean(axis=1) - self._gold_baseline_P,
             human_P=self._human_gain(None if human_PM is None else human_PM.mean(axis=1)),
-            statistics=self._statistics(responses, proxy_PM, divergence),
+            statistics=self._statistics(responses, proxy_PM, divergence, report),
             diagnostics=all_diagnostics,
         )
         shown = slice(0, SHOWN_PROMPTS)
@@ -204,9 +224,11 @@ class Evaluator:
             )
             yield point
 
-    def _statistics(self, responses: Responses, proxy_PM: Array, divergence: Divergence) -> dict[str, float]:
+    def _statistics(
+        self, responses: Responses, proxy_PM: Array, divergence: Divergence, report: Report | None
+    ) -> dict[str, float]:
         gains_PM = {
-            role: self._by_prompt(rm.rate(responses)) - self._auxiliary_baselines_P[role][:, None]
+            role: self._by_prompt(rated(rm, responses, role, report)) - self._auxiliary_baselines_P[role][:, None]
             for role, rm in self._auxiliary_rms.items()
         }
         statistics = {
@@ -224,7 +246,9 @@ class Evaluator:
         if not self._auxiliary_rms:
             return {}
         samples = Responses.of_prompts(self._texts, self._pool.sequences, self._prompt_format)
-        scores_PN = {role: rm.rate(samples).reshape(self._pool.shape) for role, rm in self._auxiliary_rms.items()}
+        scores_PN = {
+            role: rated(rm, samples, role).reshape(self._pool.shape) for role, rm in self._auxiliary_rms.items()
+        }
         gains_PN = {role: values_PN - values_PN.mean(axis=1, keepdims=True) for role, values_PN in scores_PN.items()}
         return auxiliary_statistics(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mlproject.errors import NotFiniteError
+
 
 def shaped_rewards(scores_B: Tensor, log_ratio_BR: Tensor, mask_BR: Tensor, kl_coef: float) -> Tensor:
     """Per-token rewards: the score at the last token, minus the KL penalty at every token.
@@ -20,7 +22,12 @@ def shaped_rewards(scores_B: Tensor, log_ratio_BR: Tensor, mask_BR: Tensor, kl_c
 
     Returns:
         rewards whose sum over a response is score - kl_coef * sum of log ratios. Shape: (B, R).
+
+    Raises:
+        NotFiniteError: for a score or log-ratio of nan or infinity; one would spread to every rollout of the batch.
     """
+    check_finite("proxy scores of the rollouts", scores_B)
+    check_finite("log-ratios of the rollouts to the initial policy", log_ratio_BR.masked_fill(~mask_BR, 0.0))
     rewards_BR = (-kl_coef * log_ratio_BR).masked_fill(~mask_BR, 0.0)
     last_B = mask_BR.sum(1) - 1
     return rewards_BR.scatter_add(1, last_B[:, None], scores_B[:, None].to(rewards_BR.dtype))
@@ -40,8 +47,13 @@ def generalized_advantages(rewards_BR: Tensor, values_BR: Tensor, mask_BR: Tenso
 
     Returns:
         advantages, 0 where there is no token. Shape: (B, R).
+
+    Raises:
+        NotFiniteError: for a reward or value of nan or infinity.
     """
     values_BR = values_BR.masked_fill(~mask_BR, 0.0)
+    check_finite("rewards of the rollouts", rewards_BR.masked_fill(~mask_BR, 0.0))
+    check_finite("values of the rollouts", values_BR)
     advantages_BR = torch.zeros_like(values_BR)
     following_B = torch.zeros_like(values_BR[:, 0])
     next_value_B = torch.zeros_like(values_BR[:, 0])
@@ -59,7 +71,27 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def whiten(values_BR: Tensor, mask_BR: Tensor) -> Tensor:
-    """Shift and scale to mean 0 and variance 1 over the tokens; 0 where there is none. Shape: (B, R)."""
+    """Shift and scale to mean 0 and variance 1 over the tokens; 0 where there is none. Shape: (B, R).
+
+    Raises:
+        NotFiniteError: for a value of nan or infinity at a token.
+    """
+    check_finite("values to be whitened", values_BR.masked_fill(~mask_BR, 0.0))
     mean = masked_mean(values_BR, mask_BR)
     variance = masked_mean((values_BR - mean) ** 2, mask_BR)
     return ((values_BR - mean) * torch.rsqrt(variance + 1e-8)).masked_fill(~mask_BR, 0.0)
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """Check values of which each row belongs to a rollout.
+
+    Raises:
+        NotFiniteError: for nan or infinity; names the rollouts.
+    """
+    rows = (~values.isfinite()).reshape(len(values), -1).any(1).nonzero().flatten().tolist()
+    if rows:
+        raise NotFiniteError(
+            name,
+            f"must be finite, but are not in {len(rows)} of {len(values)} rollouts, the first is number {rows[0]}",
+            "Check the reward model, and lower the learning rate.",
+        )

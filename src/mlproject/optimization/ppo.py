@@ -16,6 +16,7 @@ Axis letters: B rollouts, R tokens of a response, V vocabulary, T tokens of a se
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,12 +26,15 @@ import torch
 from torch import Tensor, nn
 
 from mlproject.curve import CurvePoint
+from mlproject.errors import located
 from mlproject.models.collectives import all_reduce, broadcast
+from mlproject.models.finite import naming_prompts
 from mlproject.models.generation import sample
 from mlproject.models.gradient_checkpointing import checkpointed_layers
 from mlproject.models.log_probs import at_responses, log_probs_of
 from mlproject.models.lora import add_adapters
 from mlproject.models.prompt_format import Responses
+from mlproject.models.scorers import rated
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
 from mlproject.names import Diagnostic
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
@@ -135,7 +139,8 @@ def optimize(task: PPOTask) -> Iterator[CurvePoint]:
     yield evaluate(0)
     updates, every = config.ppo_updates, config.ppo_eval_every
     for update in range(1, updates + 1):
-        rollouts, rollout_diagnostics = collect_rollouts(task, actor_critic)
+        with located(f"in update {update}"):
+            rollouts, rollout_diagnostics = collect_rollouts(task, actor_critic)
         update_diagnostics = update_policy(task, prepared, optimizer, rollouts)
         task.progress(update / updates)
         if update <= config.ppo_eval_first or update % every == 0 or update == updates:
@@ -168,15 +173,17 @@ def collect_rollouts(task: PPOTask, actor_critic: ActorCritic) -> tuple[Rollouts
 @torch.no_grad()
 def sample_shard(task: PPOTask, actor_critic: ActorCritic, index: Tensor, generator: torch.Generator) -> Shard:
     """Sample a response to each of the given training prompts; compute scores, log-ratios and values."""
-    samples = sample(
-        actor_critic.policy,
-        task.train_prompts.select(index),
-        max_new_tokens=task.prompt_format.max_response_tokens,
-        generator=generator,
-    )
+    texts = [task.train_texts[i] for i in index.tolist()]
+    with naming_prompts(texts):
+        samples = sample(
+            actor_critic.policy,
+            task.train_prompts.select(index),
+            max_new_tokens=task.prompt_format.max_response_tokens,
+            generator=generator,
+        )
     sequences = samples.sequences
-    responses = Responses([task.train_texts[i] for i in index.tolist()], sequences.to("cpu"), task.prompt_format)
-    scores_B = torch.from_numpy(task.proxy.rate(responses)).to(samples.log_probs_BR.device)
+    responses = Responses(texts, sequences.to("cpu"), task.prompt_format)
+    scores_B = torch.from_numpy(rated(task.proxy, responses, "proxy")).to(samples.log_probs_BR.device)
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
     if task.config.kl_coef > 0:
         log_ratio_BR = samples.log_probs_BR - log_probs_of(task.initial_policy, sequences)
@@ -248,10 +255,11 @@ def ppo_loss(
     gain_BR = torch.minimum(ratio_BR * rollouts.advantages_BR, clipped_BR * rollouts.advantages_BR)
     value_loss = 0.5 * masked_mean((values_BR - rollouts.returns_BR) ** 2, mask_BR)
     with torch.no_grad():
+        p_log_p_BRV = (log_p_BRV.exp() * log_p_BRV).masked_fill(log_p_BRV == -math.inf, 0.0)  # of an excluded token
         diagnostics = {
             Diagnostic.CLIP_FRACTION: masked_mean((ratio_BR != clipped_BR).float(), mask_BR),
             Diagnostic.APPROX_KL: masked_mean(ratio_BR - 1 - log_ratio_BR, mask_BR),
-            Diagnostic.ENTROPY: masked_mean(-(log_p_BRV.exp() * log_p_BRV).sum(-1), mask_BR),
+            Diagnostic.ENTROPY: masked_mean(-p_log_p_BRV.sum(-1), mask_BR),
             Diagnostic.VALUE_LOSS: value_loss.detach(),
         }
     return value_loss - masked_mean(gain_BR, mask_BR), diagnostics

@@ -18,7 +18,7 @@ from mlproject.curve import Array
 from mlproject.models.generation import sample_responses
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.models.scorers import Scorer
+from mlproject.models.scorers import Scorer, rated
 from mlproject.models.sequences import Sequences, unique
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def draw_pool(
         progress=lambda share: progress(0.6 * share),
     )
     assert responses.log_prob_B is not None
-    gold_PN = gold.rate(responses).reshape(count, samples)
+    gold_PN = rated(gold, responses, "gold").reshape(count, samples)
     progress(0.8)
 
     _, index_B = unique(responses.sequences)  # a text is judged once, however often it was sampled

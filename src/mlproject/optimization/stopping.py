@@ -10,6 +10,7 @@ undisturbed one would: give its rules the points that it had measured before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -80,7 +81,7 @@ class ForecastStop:
 
 @dataclass(frozen=True)
 class KLBudgetStop:
-    """Ends a stream at the first point whose KL from the initial policy is above a budget.
+    """Ends a stream at the first point whose KL from the initial policy is above a budget, or is not a number.
 
     Attributes:
         budget: nats, above 0.
@@ -96,9 +97,10 @@ class KLBudgetStop:
             raise UserError(f"kl_budget={self.budget:g}: must be above 0. Give a number of nats.")
 
     def __call__(self, point: CurvePoint) -> StopDecision | None:
-        if not point.kl > self.budget:
+        if point.kl <= self.budget:
             return None
-        reason = f"KL {point.kl:.3g} nats is beyond the budget of {self.budget:.3g}"
+        beyond = "not known to be within" if math.isnan(point.kl) else "beyond"
+        reason = f"KL {point.kl:.3g} nats is {beyond} the budget of {self.budget:.3g}"
         return StopDecision(KL_BUDGET, reason, point.step, {"kl": point.kl, "kl_budget": self.budget})
 
 

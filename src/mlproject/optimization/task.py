@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.scorers import Scorer
+from mlproject.models.scorers import Scorer, rated
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.method_config import MethodConfig
@@ -67,6 +67,14 @@ class OptimizationTask(Generic[ConfigT]):
     comparisons: pd.DataFrame | None = None
     progress: Progress = no_progress
     memory: MemoryOptions = field(default_factory=MemoryOptions)
+
+    def rate_samples(self) -> NDArray[np.float64]:
+        """The proxy's scores of the pool, gold standard deviations. Shape: (P * N,).
+
+        Raises:
+            NotFiniteError: for a score of nan or infinity.
+        """
+        return rated(self.proxy, self.samples, "proxy")
 
     @cached_property
     def train_prompts(self) -> Prompts:

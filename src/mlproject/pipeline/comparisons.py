@@ -7,6 +7,7 @@ import pandas as pd
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.generation import sample_responses
+from mlproject.models.scorers import rated
 from mlproject.names import Artifact, Kind, Metric, Role
 from mlproject.pipeline.loading import (
     load_gold,
@@ -72,7 +73,7 @@ def collect_comparisons(run: Run) -> None:
         stream = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
         generator = torch_generator("comparison responses", *stream, device=device)
         responses = sample_responses(policy, prompt_format, texts, generator=generator, samples_per_prompt=2)
-        scores = gold.rate(responses)
+        scores = rated(gold, responses, "gold")
         rng = numpy_generator("comparison labels", *stream)
         part = label_comparisons(
             texts, responses.texts[::2], responses.texts[1::2], scores[::2], scores[1::2],

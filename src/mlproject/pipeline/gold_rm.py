@@ -8,8 +8,6 @@ from random weights.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 
@@ -35,6 +33,7 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
+from mlproject.strict_json import strict_json
 from mlproject.worlds import load_world
 
 MIX = {("sample", "sample"): 0.4, ("sample", "distorted"): 0.35, ("sample", "hot"): 0.1, ("hot", "distorted"): 0.15}
@@ -156,5 +155,5 @@ def train_gold_rm(run: Run) -> None:
     run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
     gold.save(run.folder / Artifact.MODEL, prompt_format)
     (run.folder / Artifact.UNITS).write_text(
-        json.dumps({"human_mean": float(human_B.mean()), "human_std": float(human_B.std())})
+        strict_json({"human_mean": float(human_B.mean()), "human_std": float(human_B.std())})
     )

@@ -9,7 +9,6 @@ correlation of measured peak gold with RM size, seed by seed.
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from mlproject.models.sizes import SIZES
 from mlproject.names import Artifact, Kind, MetricPrefix
 from mlproject.optimization import find_method
 from mlproject.pipeline.step import Run, Step
+from mlproject.strict_json import strict_json
 
 
 def law(config: Config, policy_runs: Sequence[Step]) -> Step:
@@ -35,7 +35,7 @@ def law(config: Config, policy_runs: Sequence[Step]) -> Step:
         name="laws",
         kind=Kind.LAW,
         version=2,
-        params={"bootstrap": config.bootstrap, "curves": json.dumps(curves)},
+        params={"bootstrap": config.bootstrap, "curves": strict_json(curves)},
         inputs={str(i): step for i, step in enumerate(policy_runs)},
         fn=fit_laws,
     )
@@ -71,7 +71,7 @@ def fit_laws(run: Run) -> None:
                 rho = spearman(*zip(*peaks, strict=True))
                 correlations.append({"method": method, "seed": seed, "spearman": rho})
     laws = {"groups": groups, "trends": trends, "rank_correlations": correlations}
-    (run.folder / Artifact.LAWS).write_text(json.dumps(_finite(laws), indent=1))
+    (run.folder / Artifact.LAWS).write_text(strict_json(laws, indent=1))
     priors: dict[str, dict[str, Any]] = {}
     for method in sorted({method for method, _, _ in curves}):
         by_params: dict[int, list[Curve]] = {}
@@ -83,7 +83,7 @@ def fit_laws(run: Run) -> None:
             str(params): Prior.from_curves(find_method(method), by_params, params).to_dict()
             for params in sorted(ladder | set(by_params))
         }
-    (run.folder / Artifact.PRIORS).write_text(json.dumps(priors))
+    (run.folder / Artifact.PRIORS).write_text(strict_json(priors))
     run.log_metrics({f"{MetricPrefix.TREND}{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})
     run.log_metrics({f"{MetricPrefix.RANK}{c['method']}_seed_{c['seed']}": c["spearman"] for c in correlations})
 
@@ -152,12 +152,3 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         "rmse_by_form": {name: float(np.mean([rmse[name] for rmse in rmse_by_seed])) for name in FORMS},
         "proxy_alpha": proxy.alpha,
     }
-
-
-def _finite(value: Any) -> Any:
-    """The same structure with None for every number that is not finite, since JSON has no nan."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,6 +20,7 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_reward_model
 from mlproject.names import Artifact, Role
 from mlproject.pipeline.step import Run
+from mlproject.strict_json import strict_json
 from mlproject.worlds import WORLDS, World
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) ->
     """
     if isinstance(scorer, FunctionScorer):
         content = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
-        (artifacts / Artifact.SCORER_FUNCTION).write_text(json.dumps(content))
+        (artifacts / Artifact.SCORER_FUNCTION).write_text(strict_json(content))
     elif isinstance(scorer, TextRewardModel):
         scorer.reward_model.model.config.reads_texts = True
         scorer.reward_model.save(artifacts / Artifact.MODEL, scorer.prompt_format)

@@ -31,6 +31,7 @@ from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run
 from mlproject.pipeline.task import load_task
+from mlproject.strict_json import strict_json
 
 
 def optimize_policy(run: Run) -> None:
@@ -128,7 +129,7 @@ def save(
     earlier = run.input(Role.EARLIER) if RunParams.from_params(run.params).starts_from_earlier else None
     distance = total_distance(curve, points[-1], earlier)
     run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance})
-    (run.folder / Artifact.ROUND_DISTANCE).write_text(json.dumps(distance))
+    (run.folder / Artifact.ROUND_DISTANCE).write_text(strict_json(distance))
     for checkpoint in recorder.checkpoints(task.initial_policy):
         if checkpoint.name == Stage.END:
             checkpoint.save(run.folder / Artifact.MODEL)

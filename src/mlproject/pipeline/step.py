@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlproject.models.memory import MemoryOptions
+from mlproject.strict_json import strict_json
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
@@ -155,7 +155,7 @@ def batch_limit(config: Config, batch_size: str) -> ProcessLimit:
 
 def fingerprint(content: Mapping[str, Any]) -> str:
     """SHA-256 over a canonical JSON text; equal content gives equal fingerprints."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=list).encode()).hexdigest()
+    return hashlib.sha256(strict_json(content, sort_keys=True, default=list).encode()).hexdigest()
 
 
 def upstream(steps: Sequence[Step]) -> list[Step]:

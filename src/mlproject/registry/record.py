@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from mlflow import MlflowClient
@@ -24,6 +23,7 @@ from mlproject.registry.figure import evidence_figure
 from mlproject.registry.model_card import description, model_card
 from mlproject.registry.ranking import rank_by_peak_gold
 from mlproject.registry.versions import create_registered_model, register, set_tags, versions_by_proxy
+from mlproject.strict_json import strict_json
 from mlproject.tracking.runs import StepRun
 
 
@@ -67,7 +67,7 @@ def record_evaluation(run: StepRun, evaluation: Evaluation, versions: Mapping[st
         for result in results
     ]
     run.log_table(rows, Artifact.GATE_RESULTS)
-    (run.folder / Artifact.CANDIDATES).write_text(json.dumps(_ranking(evaluation, versions), indent=1))
+    (run.folder / Artifact.CANDIDATES).write_text(strict_json(_ranking(evaluation, versions), indent=1))
     evidence.curve.save(run.folder / Artifact.CURVE)
     (run.folder / Artifact.GATES).write_bytes(evaluation.gates.text)
     figure = evidence_figure(evaluation.candidate.name, evidence.curve, evaluation.champion_curve)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.search.law_pruner import LawPruner
 from mlproject.search.space import Space
+from mlproject.strict_json import strict_json
 from mlproject.tracking.store import Store, hide_password
 
 if TYPE_CHECKING:
@@ -106,4 +106,4 @@ def shared_options(config: Config) -> str:
         for name in config.search_rm_sizes
         if is_checkpoint(name)
     }
-    return json.dumps({**shared, **changed, **auxiliary, **({"checkpoints": checkpoints} if checkpoints else {})})
+    return strict_json({**shared, **changed, **auxiliary, **({"checkpoints": checkpoints} if checkpoints else {})})

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve
 from mlproject.errors import UserError, first_line
-from mlproject.names import Artifact, Kind, Tag
+from mlproject.names import Artifact, Kind, Tag, TagPrefix
+from mlproject.names.escape import full_names
 from mlproject.tracking.store import Store, all_runs
+
+
+def full_name_tags(names: Iterable[str]) -> list[RunTag]:
+    """The tags that say in full what those names are that are too long for a key."""
+    return [RunTag(TagPrefix.FULL_NAME + digest, name) for digest, name in full_names(names).items()]
 
 
 def artifact(client: MlflowClient, run_id: str, name: str) -> Path:

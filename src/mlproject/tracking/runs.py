@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
@@ -14,8 +13,10 @@ from typing import Any
 from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
 
 from mlproject.names import Kind, MlflowTag, Role, Split, Tag, TagPrefix
+from mlproject.names.escape import fit_key
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step, fingerprint
+from mlproject.strict_json import strict_json
 from mlproject.tracking.inputs import InputArtifacts
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.store import Store
@@ -74,7 +75,7 @@ class StepRun:
             Tag.KIND: step.kind,
             Tag.FINGERPRINT: step.fingerprint,
             Tag.MADE_BY: made_by,
-            Tag.INPUTS: json.dumps(self.inputs),
+            Tag.INPUTS: strict_json(self.inputs),
             **({Tag.PROXY_RUN_ID: inputs[Role.PROXY_RM]} if Role.PROXY_RM in inputs else {}),
             **(
                 {MlflowTag.RUN_COLOR: run_color(step.inherited_params["rm_size"])}
@@ -105,21 +106,23 @@ class StepRun:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params at once, as texts."""
         with self._timed():
-            entries = [Param(name, as_text(value)) for name, value in params.items()]
+            entries = [Param(fit_key(name), as_text(value)) for name, value in params.items()]
             for start in range(0, len(entries), BATCH_PARAMS):
                 self.client.log_batch(self.run_id, params=entries[start : start + BATCH_PARAMS])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Add metrics to the next batch; values that are not finite are left out, since they break MLflow's charts."""
         timestamp = self._start + int(step)
-        self._metrics += [Metric(k, float(v), timestamp, int(step)) for k, v in metrics.items() if math.isfinite(v)]
+        self._metrics += [
+            Metric(fit_key(k), float(v), timestamp, int(step)) for k, v in metrics.items() if math.isfinite(v)
+        ]
         if time.monotonic() - self._last_flush > _FLUSH_SECONDS:
             self._flush()
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags at once."""
         with self._timed():
-            self.client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+            self.client.log_batch(self.run_id, tags=[RunTag(fit_key(k), str(v)) for k, v in tags.items()])
 
     def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """Save rows as a table artifact in the form that MLflow's table view reads.
@@ -132,8 +135,8 @@ class StepRun:
         """
         columns = list(rows[0])
         table = {"columns": columns, "data": [[row[column] for column in columns] for row in rows]}
-        (self.folder / name).write_text(json.dumps(table))
-        self.set_tags({MlflowTag.LOGGED_ARTIFACTS: json.dumps([{"path": name, "type": "table"}])})
+        (self.folder / name).write_text(strict_json(table))
+        self.set_tags({MlflowTag.LOGGED_ARTIFACTS: strict_json([{"path": name, "type": "table"}])})
 
     def log_checkpoint(self, stage: str, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> None:
         """Save a model as an MLflow LoggedModel, with its scores on the `curve` prompts.
@@ -168,6 +171,7 @@ class StepRun:
                     run_id=self.run_id,
                 )
                 for name, value in metrics.items()
+                if math.isfinite(value)
             ]
             self.client.log_batch(self.run_id, metrics=entries)
             self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

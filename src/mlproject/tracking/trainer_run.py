@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
 from mlproject.names import Kind, Tag
+from mlproject.names.escape import fit_key
+from mlproject.tracking.run_data import full_name_tags
 
 
 class TrainerRun:
@@ -36,18 +38,21 @@ class TrainerRun:
         """Log metrics at once; values that are not finite are left out, since they break MLflow's charts.
 
         Args:
-            metrics: values by name.
+            metrics: values by name; names that MLflow does not take are escaped.
             step: of the training.
         """
         timestamp = self._start + step  # the same after a crash: logging a value twice changes nothing
         entries = [
-            Metric(name, float(value), timestamp, step) for name, value in metrics.items() if math.isfinite(value)
+            Metric(fit_key(name), float(value), timestamp, step)
+            for name, value in metrics.items()
+            if math.isfinite(value)
         ]
-        self._client.log_batch(self.run_id, metrics=entries)
+        self._client.log_batch(self.run_id, metrics=entries, tags=full_name_tags(metrics))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags at once."""
-        self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        """Set tags at once; names that MLflow does not take are escaped, and so is half a surrogate pair in a value."""
+        entries = [RunTag(fit_key(k), v.encode(errors="backslashreplace").decode()) for k, v in tags.items()]
+        self._client.log_batch(self.run_id, tags=[*entries, *full_name_tags(tags)])
 
     def introduce(self, method: str) -> None:
         """Tag the run with its kind, and with what optimizes the policy."""

@@ -17,7 +17,6 @@ How the interface draws a line chart over another metric limits what can be show
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from mlflow import MlflowClient
 from mlproject.models.sizes import SIZES
 from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic
 from mlproject.optimization import METHODS, Method
+from mlproject.strict_json import strict_json
 
 RUNS_ONE_BY_ONE = "overoptimization-runs"
 """Key of the same figure for every policy run of any method."""
@@ -287,4 +287,4 @@ def _section(uuid: str, name: str, columns: int = 1, height: int = 360, display:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return strict_json(value, separators=(",", ":"))

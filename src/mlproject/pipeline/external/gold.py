@@ -7,7 +7,6 @@ shares some of the proxies' errors. The tag `mlproject.gold` says on every run w
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from mlproject.models.gold_source import GoldSource
 from mlproject.models.inspection import inspect_checkpoint, inspect_reward_model
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel
+from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, rated
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
@@ -37,6 +36,7 @@ from mlproject.pipeline.loading import (
     torch_generator,
 )
 from mlproject.pipeline.step import Run, Step
+from mlproject.strict_json import strict_json
 
 UNIT_PAIRS = 1024
 """Training prompts whose responses, two each, determine centre and scale."""
@@ -98,7 +98,7 @@ def import_gold(run: Run) -> None:
         policy, prompt_format, prompts, generator=generator, samples_per_prompt=2, batch_size=SAMPLE_BATCH,
         progress=run.progress,
     )  # fmt: skip
-    raw_B = scorer.rate(responses)
+    raw_B = rated(scorer, responses, "gold")
     pairs = pd.DataFrame(
         {
             "prompt": prompts,
@@ -120,7 +120,7 @@ def import_gold(run: Run) -> None:
     save_scorer(scorer.with_units(centre, 1 / sd), run.folder, prompt_format)
     judged = world.judge(pairs.prompt.tolist(), pairs.response_a.tolist())
     human = {} if judged is None else {"human_mean": float(judged.mean()), "human_std": float(judged.std())}
-    (run.folder / Artifact.UNITS).write_text(json.dumps(human))
+    (run.folder / Artifact.UNITS).write_text(strict_json(human))
     run.log_metrics(
         {Metric.GOLD_CENTRE: centre, Metric.GOLD_SD: sd, Metric.GOLD_TIES: float(np.mean(raw[:, 0] == raw[:, 1]))}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlproject.config.schema import Config
+from mlproject.errors import located
 from mlproject.models.checkpoints import CheckpointInfo, load_reward_checkpoint, prompt_format_of
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.reward_model import RewardModel, content_hash
@@ -56,7 +57,8 @@ def import_proxy(run: Run) -> None:
     policy_format = load_prompt_format(run, open_world(run))
     model, tokenizer = load_reward_checkpoint(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes")
     rm_format = prompt_format_of(tokenizer, model)
-    proxy, metrics = calibrated(RewardModel(model.to(new_accelerator().device)), load_unit_pairs(run, rm_format))
+    with located("on the pairs of responses that calibrate it", "proxy"):
+        proxy, metrics = calibrated(RewardModel(model.to(new_accelerator().device)), load_unit_pairs(run, rm_format))
     run.log_metrics(metrics)
     run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
     save_scorer(TextRewardModel(proxy, rm_format), run.folder, policy_format)

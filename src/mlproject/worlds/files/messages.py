@@ -11,6 +11,7 @@ import tokenize
 import warnings
 from typing import Any
 
+from mlproject.strict_json import strict_json
 from mlproject.worlds.chat import CHAT_PREFIX
 from mlproject.worlds.files.rows import checked_text, kind_of
 
@@ -135,7 +136,7 @@ def chat_prompt(field: str, messages: Any) -> str:
         raise ValueError(f"field {field} must end with the user's turn, not with the {turns[-1]['role']}'s")
     if len(turns) == 1 and not turns[0]["content"].startswith(CHAT_PREFIX):
         return turns[0]["content"]
-    return json.dumps(turns, ensure_ascii=False)
+    return strict_json(turns, ensure_ascii=False)
 
 
 def prompt_text(field: str, text: str) -> str:

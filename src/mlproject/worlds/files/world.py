@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlproject.curve import Array
+from mlproject.strict_json import strict_json
 from mlproject.worlds.text_stats import response_stats
 
 _PROMPTS = "prompts.json"
@@ -57,7 +58,7 @@ class Files:
         """Write the prompts, so that a study does not depend on the files from which they were read."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {"max_response_tokens": self.max_response_tokens, "splits": self._splits}
-        (folder / _PROMPTS).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        (folder / _PROMPTS).write_text(strict_json(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Files:
