@@ -51,7 +51,7 @@ def test_a_folder_is_read_in_ids_where_the_tokenizer_is_the_policys_and_in_texts
     assert not np.allclose(in_ids.rate(responses), in_texts.rate(responses))
 
 
-def test_a_scorer_a_model_and_a_function_are_taken_as_they_are(
+def test_a_scorer_is_taken_as_it_is_and_a_model_and_a_function_read_texts(
     tiny_policy, tiny_reward_model, prompt_format, responses
 ):
     model = tiny_reward_model()
@@ -59,7 +59,8 @@ def test_a_scorer_a_model_and_a_function_are_taken_as_they_are(
     policy = tiny_policy()
     assert as_scorer(wrapped, "proxy", policy, prompt_format) is wrapped
     from_model = as_scorer(model, "proxy", policy, prompt_format)
-    np.testing.assert_array_equal(from_model.rate(responses), wrapped.rate(responses))
+    whole = PromptFormat(prompt_format.tokenizer, 100).encode(responses.prompts, responses.texts)
+    np.testing.assert_array_equal(from_model.rate(responses), wrapped.scores(whole))
     from_function = as_scorer(lengths, "proxy", policy, prompt_format)
     assert from_function.rate(responses).tolist() == lengths(responses.prompts, responses.texts)
 

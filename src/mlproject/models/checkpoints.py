@@ -15,8 +15,10 @@ from transformers.utils import cached_file, logging
 
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
+from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.init import parameter_count
-from mlproject.models.prompt_format import UNBOUNDED, PromptFormat
+from mlproject.models.prompt_format import UNBOUNDED, appended_tokens
+from mlproject.models.turns import response_ends, set_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -36,6 +38,8 @@ class CheckpointInfo:
         is_reward_model: whether it is a sequence classifier; otherwise it is a causal language model.
         parameters: number of parameters without embeddings and heads.
         digest: SHA-256 of a folder's files; commit of a hub name.
+        step_version: version of the steps that read it: 2 where 0.1.0 laid out a conversation, ended a response or
+            decoded it in another way, 1 for all others.
     """
 
     source: str
@@ -43,6 +47,7 @@ class CheckpointInfo:
     is_reward_model: bool
     parameters: int
     digest: str
+    step_version: int
 
 
 @lru_cache(maxsize=256)
@@ -85,18 +90,27 @@ def read_info(source: str, checkpoint: str, option: str, changed: int) -> Checkp
             f"{place}: must have an embedding for each of the tokenizer's {len(tokenizer)} tokens, but has "
             f"{embeddings.weight.shape[0]}. Call model.resize_token_embeddings and save it."
         )
-    return CheckpointInfo(source, Path(source).name, is_reward_model, parameter_count(model), _digest(source))
+    changed = bool(tokenizer.chat_template) or appended_tokens(tokenizer) > 0
+    if not is_reward_model:
+        ends = response_ends(_generation_config(source, model), tokenizer)
+        changed = changed or len(ends) > 1 or tokenizer.clean_up_tokenization_spaces
+    return CheckpointInfo(
+        source, Path(source).name, is_reward_model, parameter_count(model), _digest(source), 2 if changed else 1
+    )
 
 
 def load_policy_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A causal language model in float32 on the CPU, whose configuration names padding and end, and its tokenizer.
+    """A causal language model in float32 on the CPU, whose configuration names padding and ends, and its tokenizer.
 
     Raises:
         UserError: if its weights cannot be read.
     """
     model = _load(transformers.AutoModelForCausalLM, checkpoint.source, option)
     tokenizer = _load_tokenizer(checkpoint.source)
-    _set_special_tokens(model, tokenizer)
+    set_ends(model, tokenizer)
+    if getattr(model, "generation_config", None) is not None:
+        model.generation_config.eos_token_id = model.config.eos_token_id
+        model.generation_config.pad_token_id = model.config.pad_token_id
     return model, tokenizer
 
 
@@ -122,13 +136,15 @@ def load_with_reward_head(
         torch.manual_seed(seed)
         model = _load(transformers.AutoModelForSequenceClassification, checkpoint.source, option, new_head=True)
     tokenizer = _load_tokenizer(checkpoint.source)
-    _set_special_tokens(model, tokenizer)
+    model.config.eos_token_id = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    no_padding = tokenizer.pad_token_id is None
+    model.config.pad_token_id = model.config.eos_token_id if no_padding else tokenizer.pad_token_id
     return model, tokenizer
 
 
-def prompt_format_of(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> PromptFormat:
-    """Prompt format of a reward model with its own tokenizer: it reads as many tokens as the model can."""
-    return PromptFormat(tokenizer, UNBOUNDED, longest_sequence(model))
+def prompt_format_of(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> ConversationFormat:
+    """Format of a reward model that reads texts: as many tokens as the model can read."""
+    return ConversationFormat(tokenizer, UNBOUNDED, longest_sequence(model))
 
 
 def longest_sequence(model: PreTrainedModel) -> int | None:
@@ -153,6 +169,14 @@ def _checked_tokenizer(source: str, place: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def _generation_config(source: str, model: PreTrainedModel) -> transformers.GenerationConfig:
+    """As a loaded model would have it: from its own file, or else from its configuration."""
+    try:
+        return transformers.GenerationConfig.from_pretrained(source)
+    except OSError:
+        return model.generation_config
+
+
 def _load(auto: type, source: str, option: str, new_head: bool = False) -> PreTrainedModel:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # otherwise it warns of the missing weights of a new head
@@ -175,15 +199,6 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     tokenizer.padding_side = "right"
     return tokenizer
-
-
-def _set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    model.config.eos_token_id = end
-    model.config.pad_token_id = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    if getattr(model, "generation_config", None) is not None:
-        model.generation_config.eos_token_id = model.config.eos_token_id
-        model.generation_config.pad_token_id = model.config.pad_token_id
 
 
 def _digest(source: str) -> str:

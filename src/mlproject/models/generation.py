@@ -58,7 +58,8 @@ def sample(
     """Sample responses from the full distribution of a policy.
 
     Args:
-        policy: causal language model, in eval mode; its configuration names end-of-sequence and padding.
+        policy: causal language model, in eval mode; its configuration names padding and the end of a response, one
+            token or a list of them.
         prompts: P tokenized prompts, on the policy's device.
         max_new_tokens: length at which a response is cut; it then has no end-of-sequence.
         generator: source of all randomness, on the policy's device.
@@ -104,7 +105,8 @@ def _sample(
     temperature: float,
 ) -> Samples:
     """`sample` for prompts that the policy reads together."""
-    device, eos_id, pad_id = prompts.ids_PT.device, policy.config.eos_token_id, policy.config.pad_token_id
+    device, pad_id = prompts.ids_PT.device, policy.config.pad_token_id
+    ends = torch.tensor(policy.config.eos_token_id, device=device)
     decoder = Decoder(policy, how, _padded_on_the_left(prompts, pad_id), prompts.lengths_P, samples_per_prompt)
     rows = len(prompts) * samples_per_prompt
     ids_BR = torch.full((rows, max_new_tokens), pad_id, device=device)
@@ -117,7 +119,7 @@ def _sample(
         written_B = row_B[alive_B]
         ids_BR[written_B, r] = token_B[alive_B]
         log_probs_BR[written_B, r] = log_p_BV.gather(1, token_B[:, None]).squeeze(1)[alive_B]
-        alive_B = alive_B & (token_B != eos_id)
+        alive_B = alive_B & ~torch.isin(token_B, ends)
         left = int(alive_B.sum())
         if left == 0 or r == max_new_tokens - 1:
             break
@@ -126,7 +128,7 @@ def _sample(
             decoder.keep(keep)
             row_B, token_B, alive_B = row_B[keep], token_B[keep], alive_B[keep]
         decoder.append(token_B)
-    ended_BR = ids_BR == eos_id
+    ended_BR = torch.isin(ids_BR, ends)
     lengths_B = torch.where(ended_BR.any(1), ended_BR.int().argmax(1) + 1, max_new_tokens)
     repeated = prompts.select(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
     return Samples(join(repeated, ids_BR, lengths_B, pad_id), log_probs_BR[:, : int(lengths_B.max())])

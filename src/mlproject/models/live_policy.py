@@ -18,6 +18,7 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 
 from mlproject.errors import UserError
+from mlproject.models.turns import set_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -45,7 +46,7 @@ def unwrapped(model: Any) -> PreTrainedModel:
 def measurable(
     policy: PreTrainedModel | WithoutAdapter, tokenizer: PreTrainedTokenizerFast
 ) -> Iterator[PreTrainedModel]:
-    """The policy in eval mode, without a trainer's patches, with the special tokens of its tokenizer.
+    """The policy in eval mode, without a trainer's patches; its configuration names padding and the ends of a response.
 
     Afterwards everything is as before: modes of all modules, patches, configuration, and the random states of torch,
     numpy and Python.
@@ -61,7 +62,7 @@ def measurable(
     try:
         policy.eval()
         with _preserved_random_state(policy.device):
-            config.eos_token_id, config.pad_token_id = _ending(tokenizer)
+            set_ends(policy, tokenizer)
             yield policy
     finally:
         config.eos_token_id, config.pad_token_id = ids
@@ -98,8 +99,8 @@ def as_reference(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) ->
 
 
 def ending_like(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """The policy in eval mode, configured with the special tokens of the tokenizer."""
-    policy.config.eos_token_id, policy.config.pad_token_id = _ending(tokenizer)
+    """The policy in eval mode; its configuration names padding and the ends of a response."""
+    set_ends(policy, tokenizer)
     return policy.eval()
 
 
@@ -108,13 +109,13 @@ class WithoutAdapter:
 
     Args:
         adapted: a `PeftModel`, which provides all other attributes.
-        tokenizer: its special tokens end and pad responses.
+        tokenizer: of the policy.
     """
 
     def __init__(self, adapted: Any, tokenizer: PreTrainedTokenizerFast) -> None:
         self.adapted = adapted
         self.config = copy.deepcopy(adapted.config)
-        self.config.eos_token_id, self.config.pad_token_id = _ending(tokenizer)
+        set_ends(self, tokenizer)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.adapted, name)
@@ -138,14 +139,6 @@ def _patched(policy: Any) -> list[Any]:
     """The modules that trainers patch: the model, and the model inside an adapter."""
     policy = policy.adapted if isinstance(policy, WithoutAdapter) else policy
     return [policy, *([policy.get_base_model()] if hasattr(policy, "disable_adapter") else [])]
-
-
-def _ending(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
-    """Ids of end-of-sequence and padding."""
-    eos = tokenizer.eos_token_id
-    if eos is None:
-        raise UserError("tokenizer: must have an end-of-sequence token. Set tokenizer.eos_token.")
-    return eos, eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Prompt formats: how a model's tokenizer encodes a prompt with a response.
+"""Prompt formats: how a policy's tokenizer encodes a prompt with a response.
 
-Models with different tokenizers exchange texts. `Responses` of a policy are its token ids, and the same as texts for
-models with other tokenizers.
+`Responses` of a policy are its token ids, and the same as texts for reward models, which read them in their own format
+(`mlproject.models.conversation_format`).
 
 Axis letters: B responses, P prompts.
 """
@@ -27,6 +27,7 @@ from mlproject.models.sequences import (
     prompts_from_rows,
     sequences_from_rows,
 )
+from mlproject.models.turns import conversation_ids, template_end
 from mlproject.worlds.chat import messages_of, plain_text
 
 if TYPE_CHECKING:
@@ -40,15 +41,18 @@ UNBOUNDED = 2**20
 class PromptFormat:
     """Encodes texts and decodes token ids, in the layout that the tokenizer determines.
 
-    - `chat`: the tokenizer has a chat template: user turn, then assistant turn.
+    - `chat`: the tokenizer has a chat template: the conversation up to the beginning of the assistant's turn, the
+      response, and the token with which the template ends a turn.
     - `pair`: it has a class token (encoders such as BERT): its own encoding of a pair of texts.
     - `separator`: it has a separator, as the embedded world's has: `prompt <sep> response <eos>`.
-    - `plain`: the prompt with the tokens that the tokenizer adds before it, response, end-of-sequence.
+    - `plain`: the prompt with the tokens that the tokenizer adds before it (and none behind), response,
+      end-of-sequence.
 
     Attributes:
         tokenizer: its end-of-sequence serves as padding if it has none.
         max_response_tokens: longer responses are cut; end-of-sequence counts.
         max_tokens: longer sequences lose the beginning of the prompt, then the end of the response; None: no limit.
+        further_ends: ids that end a response beside those of tokenizer and chat template.
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -62,6 +66,7 @@ class PromptFormat:
     tokenizer: PreTrainedTokenizerFast
     max_response_tokens: int
     max_tokens: int | None = None
+    further_ends: tuple[int, ...] = ()
 
     @cached_property
     def layout(self) -> str:
@@ -76,6 +81,12 @@ class PromptFormat:
     def pad_id(self) -> int:
         tokenizer = self.tokenizer
         return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+    @cached_property
+    def end_id(self) -> int:
+        """The token that ends an encoded response."""
+        end = template_end(self.tokenizer)
+        return self.tokenizer.eos_token_id if end is None else end
 
     def encode_prompts(self, texts: Sequence[str]) -> Prompts:
         """Prompts, each up to the first token of a response. Length P."""
@@ -102,8 +113,10 @@ class PromptFormat:
         return sequences_from_rows(rows, starts, self.pad_id)
 
     def decode(self, sequences: Sequences) -> list[str]:
-        """The response texts, without special tokens. Length B."""
-        return decode_responses(self.tokenizer, sequences)
+        """The response texts as they were written, without their end and without special tokens. Length B."""
+        return decode_responses(
+            self.tokenizer, sequences, {self.end_id, self.tokenizer.eos_token_id, *self.further_ends}
+        )
 
     def cut(self, prompt: str, limit: int) -> str | None:
         """The longest end of a prompt that has at most `limit` tokens; None if the whole prompt has no more.
@@ -131,12 +144,16 @@ class PromptFormat:
 
     def _prompt(self, text: str) -> list[int]:
         if self.layout == "chat":
-            turns = self.tokenizer.apply_chat_template(messages_of(text), tokenize=False, add_generation_prompt=True)
-            return self._ids(turns)
-        return self.tokenizer(plain_text(text))["input_ids"] or [self._start_id]
+            return conversation_ids(self.tokenizer, [messages_of(text)], is_open=True)[0]
+        ids = self.tokenizer(plain_text(text))["input_ids"]
+        return ids[: len(ids) - self._appended] or [self._start_id]
 
     def _response(self, text: str) -> list[int]:
-        return [*self._ids(text), self.tokenizer.eos_token_id][: self.max_response_tokens]
+        return [*self._ids(text), self.end_id][: self.max_response_tokens]
+
+    @cached_property
+    def _appended(self) -> int:
+        return appended_tokens(self.tokenizer)
 
     def _encode_pairs(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequences:
         truncation = {"truncation": "only_first", "max_length": self.max_tokens} if self.max_tokens else {}
@@ -152,8 +169,7 @@ class PromptFormat:
         limit = self.max_response_tokens
         if self.max_tokens:
             limit = min(limit, self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True) - 1)
-        offsets = self.tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return response[: offsets[limit - 1][1]] if len(offsets) > limit else response
+        return beginning(self.tokenizer, response, limit)
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -163,6 +179,21 @@ class PromptFormat:
         """The token before a response to an empty prompt: a model predicts the first token from it."""
         tokenizer = self.tokenizer
         return tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+
+
+def appended_tokens(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Number of tokens that a tokenizer itself puts behind a text; behind a prompt they would be an end that nobody
+    wrote."""
+    added: list[int] = tokenizer("?", return_special_tokens_mask=True)["special_tokens_mask"]
+    return added[::-1].index(0) if 0 in added else 0
+
+
+def beginning(tokenizer: PreTrainedTokenizerFast, text: str, limit: int) -> str:
+    """The beginning of a text that has at most `limit` tokens."""
+    if limit >= UNBOUNDED:
+        return text
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return text if len(offsets) <= limit else text[: offsets[limit - 1][1]] if limit else ""
 
 
 def _first(value: int, values: Sequence[int | None], default: int) -> int:

@@ -21,9 +21,17 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import check_scores
 from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, rows_by_prompt, unique
+from mlproject.models.sequences import (
+    Sequences,
+    batches_by_length,
+    inference_batch,
+    known_tokens,
+    rows_by_prompt,
+    unique,
+)
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -84,10 +92,14 @@ class RewardModel:
     def rate(self, responses: Responses) -> NDArray[np.float64]:
         """Scores of responses of a policy with the same token ids, gold standard deviations. Shape: (B,).
 
+        A policy may have embeddings of no token, which a reward model need not have: their ids are left out.
+
         Raises:
             NotFiniteError: for a score of nan or infinity.
         """
-        return self.scores(responses.sequences, responses)
+        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        sequences = known_tokens(responses.sequences, vocabulary, responses.prompt_format.pad_id)
+        return self.scores(sequences, responses)
 
     @cached_property
     def is_causal(self) -> bool:
@@ -128,10 +140,18 @@ class RewardModel:
         return replace(self, centre=float(centre), scale=float(scale))
 
     def save(self, folder: Path, prompt_format: PromptFormat) -> None:
-        """Write a Hugging Face folder (safetensors) whose config.json has the units and the longest response."""
+        """Write a Hugging Face folder (safetensors) whose config.json has the units and how the model reads responses.
+
+        Args:
+            folder: a new one.
+            prompt_format: a `ConversationFormat` for a model that reads texts, a policy's format for one that reads its
+                token ids.
+        """
         self.model.config.reward_centre, self.model.config.reward_scale = self.centre, self.scale
         self.model.config.max_response_tokens = prompt_format.max_response_tokens
         self.model.config.max_tokens = prompt_format.max_tokens
+        if isinstance(prompt_format, ConversationFormat) or hasattr(self.model.config, "reads_texts"):
+            self.model.config.reads_texts = isinstance(prompt_format, ConversationFormat)
         self.model.save_pretrained(folder)
         prompt_format.tokenizer.save_pretrained(folder)
 

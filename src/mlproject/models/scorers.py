@@ -5,6 +5,7 @@ Axis letters: B responses, U unique responses.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -16,6 +17,7 @@ import transformers
 from mlproject.curve import Array
 from mlproject.errors import NotFiniteError, UserError
 from mlproject.models.checkpoints import prompt_format_of
+from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import Report, check_scores
 from mlproject.models.functions import ScoreFunction, describe
 from mlproject.models.prompt_format import PromptFormat, Responses
@@ -36,15 +38,15 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class TextRewardModel:
-    """A reward model with its own tokenizer: it reads the texts of responses, not the policy's token ids.
+    """A reward model that reads the texts of responses in its own format, not the policy's token ids.
 
     Attributes:
         reward_model: the model with its units.
-        prompt_format: prompt format of the model.
+        prompt_format: format of the model.
     """
 
     reward_model: RewardModel
-    prompt_format: PromptFormat
+    prompt_format: ConversationFormat
 
     def rate(self, responses: Responses) -> Array:
         """Scores in gold standard deviations above the initial policy. Shape: (B,).
@@ -53,6 +55,12 @@ class TextRewardModel:
             NotFiniteError: for a score of nan or infinity.
         """
         return self.reward_model.scores(self.prompt_format.encode(responses.prompts, responses.texts), responses)
+
+    @property
+    def reader(self) -> ConversationFormat:
+        """The old name of `prompt_format`, for one release."""
+        warnings.warn("reader is now called prompt_format", DeprecationWarning, stacklevel=2)
+        return self.prompt_format
 
     def with_units(self, centre: float, scale: float) -> TextRewardModel:
         """The same scorer with other units."""
@@ -164,7 +172,7 @@ def rated(scorer: Scorer, responses: Responses, role: str, report: Report | None
 def load_reward_model(
     folder: Path, policy: PromptFormat, device: torch.device | str = "cpu"
 ) -> RewardModel | TextRewardModel:
-    """Load a reward model. It reads the policy's token ids if the two share a tokenizer, otherwise texts.
+    """Load a reward model. It reads texts in its own format, unless it was trained on the policy's token ids.
 
     Args:
         folder: a Hugging Face folder.
@@ -175,11 +183,32 @@ def load_reward_model(
         >>> from transformers import AutoTokenizer
         >>> from mlproject import PromptFormat, load_reward_model
         >>> policy = PromptFormat(AutoTokenizer.from_pretrained("policy"), max_response_tokens=8)
-        >>> type(load_reward_model("reward-model", policy)).__name__  # it has the policy's tokenizer, so it reads ids
+        >>> type(load_reward_model("reward-model", policy)).__name__  # saved with that policy's format, so it reads ids
         'RewardModel'
     """
-    reward_model = RewardModel.load(folder, device)
-    prompt_format = prompt_format_of(transformers.AutoTokenizer.from_pretrained(folder), reward_model.model)
-    if getattr(reward_model.model.config, "reads_texts", False) or not prompt_format.shares_ids(policy):
-        return TextRewardModel(reward_model, prompt_format)
-    return reward_model
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return as_it_reads(RewardModel.load(folder, device), tokenizer, policy)
+
+
+def as_it_reads(
+    reward_model: RewardModel, tokenizer: transformers.PreTrainedTokenizerFast, policy: PromptFormat
+) -> RewardModel | TextRewardModel:
+    """A reward model as a scorer of a policy's responses.
+
+    Only a model that `RewardModel.save` wrote for readers of token ids reads ids, and only where they mean the same in
+    the policy and no chat template lays out a whole conversation. A model from elsewhere always reads texts.
+
+    Args:
+        reward_model: the model with its units.
+        tokenizer: of the model.
+        policy: prompt format of the policy whose responses are scored.
+    """
+    config = reward_model.model.config
+    reads_texts = getattr(config, "reads_texts", not hasattr(config, "max_response_tokens"))
+    prompt_format = prompt_format_of(tokenizer, reward_model.model)
+    if not reads_texts and not tokenizer.chat_template and prompt_format.shares_ids(policy):
+        return reward_model
+    if hasattr(config, "max_response_tokens") and (reads_texts or tokenizer.chat_template):
+        limits = config.max_response_tokens, getattr(config, "max_tokens", None)
+        prompt_format = ConversationFormat(tokenizer, *limits)
+    return TextRewardModel(reward_model, prompt_format)

@@ -9,7 +9,7 @@ Axis letters: B sequences, P prompts, T tokens of a sequence, R tokens of a resp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -142,11 +142,32 @@ def join(prompts: Prompts, response_ids_BR: Tensor, response_lengths_B: Tensor, 
     return Sequences(ids_BT, prompts.lengths_P, ends_B)
 
 
-def decode_responses(tokenizer: PreTrainedTokenizerFast, sequences: Sequences) -> list[str]:
-    """The response texts, without special tokens."""
+def decode_responses(
+    tokenizer: PreTrainedTokenizerFast, sequences: Sequences, end_ids: Container[int] = ()
+) -> list[str]:
+    """The response texts as they were written, without special tokens.
+
+    Args:
+        tokenizer: of the model that wrote them.
+        sequences: prompts with responses.
+        end_ids: tokens that are left out at the end of a response, although they may not be special.
+    """
     rows = sequences.ids_BT.tolist()
     spans = zip(rows, sequences.starts_B.tolist(), sequences.ends_B.tolist(), strict=True)
-    return tokenizer.batch_decode([row[start:end] for row, start, end in spans], skip_special_tokens=True)
+    responses = [row[start : end - (end > start and row[end - 1] in end_ids)] for row, start, end in spans]
+    return tokenizer.batch_decode(responses, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def known_tokens(sequences: Sequences, vocabulary: int, pad_id: int) -> Sequences:
+    """The sequences without ids that are not below `vocabulary`, as texts have none of them."""
+    if int(sequences.ids_BT.max()) < vocabulary:
+        return sequences
+    rows, starts = [], []
+    for row, start, end in zip(*(x.tolist() for x in vars(sequences).values()), strict=True):
+        parts = [[token for token in part if token < vocabulary] for part in (row[:start], row[start:end])]
+        rows.append(parts[0] + parts[1])
+        starts.append(len(parts[0]))
+    return sequences_from_rows(rows, starts, pad_id)
 
 
 def concatenate(parts: Sequence[Sequences], pad_id: int) -> Sequences:

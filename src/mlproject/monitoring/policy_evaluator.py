@@ -25,6 +25,7 @@ from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import NoGold, Scorer, rated
+from mlproject.models.turns import response_ends
 from mlproject.monitoring.user_scorers import ScorerLike, as_scorer, calibrated
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import Judge, Pool, draw_pool
@@ -130,9 +131,11 @@ class PolicyEvaluator:
         if witnesses is not None:
             warnings.warn("witnesses= is now called auxiliary_rms=", DeprecationWarning, stacklevel=2)
             auxiliary_rms = witnesses
+        policy = cast("PreTrainedModel", initial_policy)
+        ends = response_ends(getattr(policy, "generation_config", None), prompt_format.tokenizer)
+        prompt_format = replace(prompt_format, further_ends=tuple(ends))
         self._prompt_format, self._seed = prompt_format, seed
         judge = PlainTexts() if judge is None else judge
-        policy = cast("PreTrainedModel", initial_policy)
         self.proxy = as_scorer(proxy, "proxy", policy, prompt_format)
         self.gold: Scorer = NoGold() if gold is None else as_scorer(gold, "gold", policy, prompt_format)
         self.auxiliary_rms = {

@@ -17,7 +17,7 @@ from mlproject.models.functions import ScoreFunction
 from mlproject.models.inspection import inspect_reward_model
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, Scorer, load_reward_model, rated
+from mlproject.models.scorers import FunctionScorer, Scorer, as_it_reads, load_reward_model, rated
 from mlproject.models.scorers import NoGold as NoGold
 from mlproject.preferences.calibration import calibration_scale
 
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ScorerLike: TypeAlias = "Scorer | PreTrainedModel | ScoreFunction | str | Path"
-"""A scorer, a one-label classifier that reads the policy's ids, a function of (prompts, responses) returning a number
+"""A scorer, a one-label classifier with the policy's tokenizer, a function of (prompts, responses) returning a number
 each, or the folder of a reward model."""
 
 
 def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_format: PromptFormat) -> Scorer:
     """Whatever gives a response a number, as a scorer.
 
-    A reward model from a folder reads the policy's ids where its tokenizer is the policy's own, and texts otherwise.
+    A reward model reads texts, laid out as its tokenizer does it, unless it was trained on the policy's token ids (see
+    `as_it_reads`).
 
     Args:
         scorer: see `ScorerLike`.
@@ -56,7 +57,7 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
                 f"{role}: must have the policy's vocabulary of {policy.config.vocab_size}, has "
                 f"{scorer.config.vocab_size}. Give the model's folder, or a TextRewardModel."
             )
-        return RewardModel(scorer)
+        return as_it_reads(RewardModel(scorer), prompt_format.tokenizer, prompt_format)
     if callable(scorer):
         return FunctionScorer(getattr(scorer, "__qualname__", role), cast(ScoreFunction, scorer))
     raise UserError(

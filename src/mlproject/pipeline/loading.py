@@ -88,7 +88,10 @@ def open_world(run: Run) -> World:
 
 def load_prompt_format(run: Run, world: World) -> PromptFormat:
     """Prompt format of the initial policy."""
-    return PromptFormat(load_tokenizer(run.input(Role.INITIAL_POLICY)), world.max_response_tokens)
+    folder = run.input(Role.INITIAL_POLICY)
+    ends = json.loads((folder / Artifact.MODEL / "config.json").read_text()).get("eos_token_id")
+    further_ends = tuple(ends) if isinstance(ends, list) else ()
+    return PromptFormat(load_tokenizer(folder), world.max_response_tokens, further_ends=further_ends)
 
 
 def load_gold(run: Run, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
@@ -116,7 +119,6 @@ def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) ->
         content = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
         (artifacts / Artifact.SCORER_FUNCTION).write_text(strict_json(content))
     elif isinstance(scorer, TextRewardModel):
-        scorer.reward_model.model.config.reads_texts = True
         scorer.reward_model.save(artifacts / Artifact.MODEL, scorer.prompt_format)
     else:
         assert isinstance(scorer, RewardModel)

@@ -13,10 +13,12 @@ import pandas as pd
 
 from mlproject.config.schema import Config
 from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
+from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.gold_source import GoldSource
 from mlproject.models.init import new_reward_model
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.memory import MemoryOptions
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel
 from mlproject.models.sizes import SIZES, is_checkpoint
@@ -71,7 +73,7 @@ def proxy_rm(
     return Step(
         name=f"{'proxy' if half == TRAIN else 'test'} RM {base.name if base else size} seed {seed}",
         kind=Kind.PROXY_RM if half == TRAIN else Kind.TEST_RM,
-        version=1,
+        version=base.step_version if base else 1,
         params={
             **training,
             "rm_size": size,
@@ -117,11 +119,14 @@ def train_proxy_rm(run: Run) -> None:
     )
     stream = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
     accelerator, seed = new_accelerator(p["mixed_precision"]), stream_seed("proxy RM", *stream)
+    prompt_format: PromptFormat
     if "rm_checkpoint" in p:
         model, tokenizer = load_with_reward_head(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)
         prompt_format, learning_rate = prompt_format_of(tokenizer, model), p["rm_lr"]
     else:
         model, prompt_format = new_reward_model(p["rm_size"], policy_format.tokenizer, seed), policy_format
+        if policy_format.layout == "chat":
+            prompt_format = ConversationFormat(policy_format.tokenizer, policy_format.max_response_tokens)
         learning_rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
     loss = train_reward_model(
         model.to(accelerator.device),
@@ -147,7 +152,8 @@ def train_proxy_rm(run: Run) -> None:
     run.log_params({"held_out": len(held_out)})
     run.log_metrics(metrics)
     run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
-    save_scorer(TextRewardModel(proxy, prompt_format) if "rm_checkpoint" in p else proxy, run.folder, policy_format)
+    scorer = TextRewardModel(proxy, prompt_format) if isinstance(prompt_format, ConversationFormat) else proxy
+    save_scorer(scorer, run.folder, policy_format)
 
 
 def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The code inside every registered reward model: an MLflow pyfunc, logged as this file.
 
 It imports nothing from this project, so that a registered version can be served where the project is not installed.
-Sequences are laid out as in `mlproject.models.prompt_format`; a test compares the scores.
+Sequences are laid out as in `mlproject.models.conversation_format` and `prompt_format`; tests compare the scores.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+from itertools import takewhile
 from typing import Any
 
 import mlflow
@@ -71,9 +72,16 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
     def _rows(self, prompts: list[str], responses: list[str]) -> tuple[list[list[int]], list[int]]:
         """Token ids in the layout of the tokenizer, and the index at which each response begins."""
         tokenizer, config = self._tokenizer, self._model.config
-        max_tokens = getattr(config, "max_tokens", None) if getattr(config, "reads_texts", False) else None
+        has_limit = getattr(config, "reads_texts", False) or tokenizer.chat_template
+        max_tokens = getattr(config, "max_tokens", None) if has_limit else None
         max_response = getattr(config, "max_response_tokens", None)
-        if not tokenizer.chat_template and tokenizer.cls_token_id is not None:
+        if tokenizer.chat_template:
+            rows = [
+                self._conversation(prompt, self._truncated(response, max_response), max_tokens)
+                for prompt, response in zip(prompts, responses, strict=True)
+            ]
+            return rows, [len(row) for row in rows]  # one text, without types of tokens
+        if tokenizer.cls_token_id is not None:
             truncation = {"truncation": "only_first", "max_length": max_tokens} if max_tokens else {}
             available = max_tokens - tokenizer.num_special_tokens_to_add(pair=True) - 1 if max_tokens else None
             bounds = [bound for bound in (max_response, available) if bound is not None]
@@ -85,7 +93,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
         rows, starts = [], []
         for prompt, response in zip(prompts, responses, strict=True):
             head = self._head(prompt)
-            tail = [*tokenizer(response, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id][:max_response]
+            tail = [*self._ids(response), tokenizer.eos_token_id][:max_response]
             if max_tokens is not None:
                 tail = tail[:max_tokens]
                 head = head[max(0, len(head) + len(tail) - max_tokens) :]
@@ -93,22 +101,49 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
             starts.append(len(head))
         return rows, starts
 
+    def _conversation(self, prompt: str, response: str, max_tokens: int | None) -> list[int]:
+        """A whole conversation; a long one loses the beginning of its prompt, then the end of its response."""
+        row = self._ids(self._laid_out(prompt, response))
+        if max_tokens is None or len(row) <= max_tokens:
+            return row
+        first, second = (self._laid_out(prompt, probe) for probe in ("0", "-"))
+        head = self._ids(first[: _shared(first, second)])
+        while response and (excess := len(row) - _shared(row, head) - max_tokens) > 0:
+            shorter = self._truncated(response, max(0, len(self._ids(response)) - excess))
+            response = shorter if len(shorter) < len(response) else response[:-1]
+            row = self._ids(self._laid_out(prompt, response))
+        return row[-max_tokens:]
+
+    def _laid_out(self, prompt: str, response: str) -> str:
+        messages = [*_messages(prompt), {"role": "assistant", "content": response}]
+        return self._tokenizer.apply_chat_template(messages, tokenize=False)
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+
     def _truncated(self, response: str, max_tokens: int | None) -> str:
         """The longest beginning of the response that has at most `max_tokens` tokens; None: no limit."""
         if max_tokens is None:
             return response
         offsets = self._tokenizer(response, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return response if len(offsets) <= max_tokens else response[: offsets[max_tokens - 1][1]]
+        if len(offsets) <= max_tokens:
+            return response
+        return response[: offsets[max_tokens - 1][1]] if max_tokens else ""
 
     def _head(self, prompt: str) -> list[int]:
         tokenizer = self._tokenizer
-        if tokenizer.chat_template:
-            text = tokenizer.apply_chat_template(_messages(prompt), tokenize=False, add_generation_prompt=True)
-            return tokenizer(text, add_special_tokens=False)["input_ids"]
         if tokenizer.sep_token_id is not None:
-            return [*tokenizer(prompt, add_special_tokens=False)["input_ids"], tokenizer.sep_token_id]
+            return [*self._ids(prompt), tokenizer.sep_token_id]
         begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-        return tokenizer(_plain(prompt))["input_ids"] or [begin]
+        encoded = tokenizer([_plain(prompt), "?"], return_special_tokens_mask=True)
+        appended = encoded["special_tokens_mask"][1][::-1].index(0)  # an end in the middle
+        ids = encoded["input_ids"][0]
+        return ids[: len(ids) - appended] or [begin]
+
+
+def _shared(first: Any, second: Any) -> int:
+    """Number of elements that two sequences begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def _messages(prompt: str) -> list[dict[str, str]]:

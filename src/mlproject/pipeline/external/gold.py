@@ -55,6 +55,7 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
     """
     params: dict[str, object] = {"gold": config.gold}
     rm_params: object = 0
+    version = 1
     source = config.gold_source
     if source.is_test_rm:
         assert test_rm is not None
@@ -66,11 +67,12 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
     else:
         checkpoint = inspect_reward_model(config.gold, "gold")
         name, size, rm_params = f"gold RM {checkpoint.name}", checkpoint.name, checkpoint.parameters
+        version = checkpoint.step_version
         params |= {"gold": checkpoint.source, "gold_sha256": checkpoint.digest}
     return Step(
         name=name,
         kind=Kind.GOLD_RM,
-        version=1,
+        version=version,
         params={**config.select("world", "world_seed"), **params, "gold_size": size},
         inputs={Role.INITIAL_POLICY: policy, **({Role.TEST_RM: test_rm} if test_rm else {})},
         inherited_params={"rm_params": rm_params},

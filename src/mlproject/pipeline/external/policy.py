@@ -30,7 +30,7 @@ def external_policy(config: Config) -> Step:
     return Step(
         name=f"initial policy {checkpoint.name}",
         kind=Kind.INITIAL_POLICY,
-        version=1,
+        version=checkpoint.step_version,
         params={
             **config.select("world", *READ_OPTIONS),
             **files,

@@ -31,7 +31,7 @@ def external_proxy(
     return Step(
         name=f"proxy RM {checkpoint.name} seed {seed}",
         kind=Kind.PROXY_RM,
-        version=1,
+        version=checkpoint.step_version,
         params={
             **config.select("world"),
             "rm_size": rm_size,
