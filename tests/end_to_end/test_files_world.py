@@ -130,13 +130,12 @@ def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alo
             model, tokenizer = (each.from_pretrained(study / source) for each in auto)
             expected = []
             for prompt, response in zip(rows.prompt, rows.response, strict=True):
-                head = tokenizer(prompt)["input_ids"]
+                ids = [*tokenizer(prompt)["input_ids"], *tokenizer(response)["input_ids"], tokenizer.eos_token_id]
                 if tokenizer.chat_template:
-                    messages = [{"role": "user", "content": prompt}]
-                    head = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-                tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]
+                    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+                    ids = tokenizer.apply_chat_template(messages, return_dict=False)
                 with torch.no_grad():
-                    raw = model.eval()(input_ids=torch.tensor([[*head, *tail]])).logits.item()
+                    raw = model.eval()(input_ids=torch.tensor([ids])).logits.item()
                 expected.append(units["reward_scale"] * (raw - units["reward_centre"]))
             above = rows[column] - np.array(expected)  # all recentred alike: the initial policy's mean is 0
             np.testing.assert_allclose(above, above.mean(), atol=1.1e-3)  # recorded to three places

@@ -38,7 +38,7 @@ def pair():
     return bert_tokenizer()
 
 
-def test_a_chat_is_read_exactly_as_its_template_says(chat):
+def test_a_chat_is_written_as_its_template_says_up_to_the_end_of_the_response(chat):
     prompt_format = PromptFormat(chat, 64)
     assert prompt_format.layout == "chat"
     prompts = [*TEXTS, json.dumps(TURNS, ensure_ascii=False)]
@@ -49,7 +49,8 @@ def test_a_chat_is_read_exactly_as_its_template_says(chat):
         messages = TURNS if prompt.startswith("[") else [{"role": "user", "content": prompt}]
         head = chat.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
         whole = [*messages, {"role": "assistant", "content": answer}]
-        assert rows_of(sequences)[i] == chat.apply_chat_template(whole, tokenize=True, return_dict=False)
+        conversation = chat.apply_chat_template(whole, tokenize=True, return_dict=False)
+        assert rows_of(sequences)[i] == conversation[:-1] and conversation[-2] == chat.eos_token_id
         assert encoded_prompts.ids_PT[i, : encoded_prompts.lengths_P[i]].tolist() == head
         assert sequences.starts_B[i] == len(head)
 

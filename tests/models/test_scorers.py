@@ -63,12 +63,11 @@ def one_by_one(folder, responses: Responses) -> np.ndarray:
         if tokenizer.cls_token is not None:
             model_inputs = dict(tokenizer([prompt], [response], return_tensors="pt"))
         else:
-            head = tokenizer(prompt)["input_ids"]
+            ids = [*tokenizer(prompt)["input_ids"], *tokenizer(response)["input_ids"], tokenizer.eos_token_id]
             if tokenizer.chat_template:
-                messages = [{"role": "user", "content": prompt}]
-                head = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-            tail = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]
-            model_inputs = {"input_ids": torch.tensor([[*head, *tail]])}
+                messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+                ids = tokenizer.apply_chat_template(messages, return_dict=False)
+            model_inputs = {"input_ids": torch.tensor([ids])}
         with torch.no_grad():
             scores.append(model(**model_inputs).logits.item())
     return np.array(scores)
@@ -95,7 +94,6 @@ def test_the_cache_of_a_shared_prompt_changes_no_score(checkpoint, written, monk
 
 def test_a_saved_reward_model_scores_as_before_in_its_units(checkpoint, written, tmp_path):
     scorer = imported(checkpoint).with_units(0.25, 3.0)
-    scorer.reward_model.model.config.reads_texts = True
     scorer.reward_model.save(tmp_path, scorer.prompt_format)
     again = load_reward_model(tmp_path, written.prompt_format)
     assert isinstance(again, TextRewardModel)

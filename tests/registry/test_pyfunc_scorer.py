@@ -38,7 +38,6 @@ def test_a_registered_scorer_gives_the_scores_of_the_reward_model(layout, paddin
         own.config.pad_token_id = own.config.eos_token_id
         own.save_pretrained(source)
     model, tokenizer = load_reward_checkpoint(inspect_checkpoint(str(source), "gold"), "gold")
-    model.config.reads_texts = True
     RewardModel(model).with_units(0.3, 2.0).save(tmp_path / "rm", prompt_format_of(tokenizer, model))
 
     policy = PromptFormat(byte_tokenizer(300, chat=False), 300)
