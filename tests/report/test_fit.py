@@ -1,6 +1,7 @@
 """A curve that was logged elsewhere: its law, peak and forecast, logged as a run that is reused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mlflow import MlflowClient
 
 from mlproject.__main__ import main
 from mlproject.errors import UserError
+from mlproject.laws import Forecast
 from mlproject.report.fit import CurveAnalysis, FitRequest, analyse
 from mlproject.report.logged_curve import LoggedCurve, logged_curve
 from mlproject.report.logs.join import join
@@ -25,6 +27,12 @@ def store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     return tmp_path
+
+
+@pytest.fixture
+def database(store, empty_database):
+    shutil.copy(empty_database, store / "mlflow.db")
+    return store
 
 
 def client(store):
@@ -70,25 +78,25 @@ def test_a_curve_that_only_bends_upwards_has_no_peak_of_the_law():
     assert "has no peak" in peak and "(0% of resamples have one)" in peak
 
 
-def test_an_example_is_fitted_and_logged_and_the_same_curve_again_is_the_same_run(store, capsys):
+def test_an_example_is_fitted_and_logged_and_the_same_curve_again_is_the_same_run(database, capsys):
     arguments = ["fit", "--curve", str(EXAMPLES / "ppo_25k.csv"), "--method", "ppo"]
     assert main(arguments) == 0
     assert "stop at" in capsys.readouterr().out
-    [run] = fits(store)
+    [run] = fits(database)
     assert run.info.status == "FINISHED"
     table = pd.read_csv(EXAMPLES / "ppo_25k.csv")
-    assert len(client(store).get_metric_history(run.info.run_id, "curve/gold")) == len(table)
-    result = json.loads(artifact(client(store), run.info.run_id, "fit.json").read_text())
+    assert len(client(database).get_metric_history(run.info.run_id, "curve/gold")) == len(table)
+    result = json.loads(artifact(client(database), run.info.run_id, "fit.json").read_text())
     assert result["law/alpha"] == pytest.approx(run.data.metrics["law/alpha"])
-    assert {item.path for item in client(store).list_artifacts(run.info.run_id)} == {
+    assert {item.path for item in client(database).list_artifacts(run.info.run_id)} == {
         "fit.json", "fit.png", "points.csv", "curve.npz",
     }  # fmt: skip
     assert main(arguments) == 0
-    assert len(fits(store)) == 1
+    assert len(fits(database)) == 1
 
 
-def test_any_run_of_the_store_can_be_fitted_by_the_names_of_its_metrics(store, capsys):
-    tracking = client(store)
+def test_any_run_of_the_store_can_be_fitted_by_the_names_of_its_metrics(database, capsys):
+    tracking = client(database)
     run = tracking.create_run(tracking.create_experiment("theirs"))
     for step, d in enumerate(D):
         tracking.log_metric(run.info.run_id, "objective/kl", d**2, step=step * 5)
@@ -96,7 +104,7 @@ def test_any_run_of_the_store_can_be_fitted_by_the_names_of_its_metrics(store, c
     tracking.set_terminated(run.info.run_id)
     columns = ["--columns", "kl=objective/kl,gold=eval/gold"]
     assert main(["fit", "--curve", run.info.run_id, "--method", "best-of-n", *columns]) == 0
-    [fitted] = fits(store)
+    [fitted] = fits(database)
     assert fitted.data.metrics["law/peak_kl"] == pytest.approx(4.0, rel=1e-3)
     assert fitted.data.tags["gold_se"] == "guessed"
     assert "curve/proxy" not in fitted.data.metrics
@@ -110,6 +118,30 @@ def test_any_run_of_the_store_can_be_fitted_by_the_names_of_its_metrics(store, c
     with pytest.raises(UserError, match="neither a file nor a run"):
         FitRequest("0" * 32, "", "ppo").load(tracking)
     assert not FitRequest(run.info.run_id, "", "ppo").is_file
+
+
+def test_fit_json_is_json_also_of_a_curve_without_a_peak_and_keeps_what_was_noticed(database, capsys):
+    pd.DataFrame({"kl": D**2, "gold": 7 + D + 0.1 * D**2}).to_csv("mine.csv", index=False)
+    assert main(["fit", "--curve", "mine.csv", "--method", "best-of-n"]) == 0
+    said = capsys.readouterr().out
+    [run] = fits(database)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = artifact(client(database), run.info.run_id, "fit.json").read_text()
+    result = json.loads(text, parse_constant=refuse)
+    assert result["law/peak_kl"] is None and result["peak_kl_interval"] == [None, None]
+    assert result["law/alpha"] == pytest.approx(1.0, rel=1e-3)
+    assert "gold starts at 7" in result["notes"][0] and result["read_as"].startswith("read as a table")
+    assert all(line in said for line in (result["read_as"], *result["notes"]))
+
+
+def test_a_forecast_of_a_finished_curve_is_that_of_its_last_point(analysis):
+    gold = D * (1.2 - 0.3 * D)
+    logged = read(pd.DataFrame({"kl": D**2, "gold": gold, "gold_se": 0.01}))
+    forecast = Forecast("best-of-n")
+    assert analyse(logged, "best-of-n").prediction == [forecast.update(point) for point in logged.points][-1]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Curves logged elsewhere: read by arbitrary column names, and refused with row and column."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mlproject.curve import Curve
 from mlproject.errors import UserError
+from mlproject.laws import FORMS, fit
+from mlproject.report.fit import FitRequest
 from mlproject.report.logged_curve import logged_curve
 from mlproject.report.logs.columns import parse_columns
 from mlproject.report.logs.join import join
@@ -125,7 +129,7 @@ def test_an_invalid_table_is_refused_in_one_line(case):
     with pytest.raises(UserError) as error:
         convert(frame, columns)
     assert "\n" not in str(error.value)
-    assert all(word in str(error.value) for word in [*parts, "curve=mine.csv"])
+    assert all(word in str(error.value) for word in [*parts, "curve=mine.csv"]), error.value
 
 
 @pytest.mark.parametrize("spread", [0.0, -1.0, float("nan")])
@@ -153,3 +157,43 @@ def test_an_invalid_file_is_refused_in_one_line(tmp_path, case):
     assert "\n" not in str(error.value)
     assert message in str(error.value)
     assert name in str(error.value)
+
+
+def many(rows, seed=0):
+    """A noisy curve of any number of rows, the first ten at the initial policy."""
+    kl = np.concatenate([np.zeros(10), np.sort(np.random.default_rng(seed).uniform(0.01, 9, rows - 10))])
+    d = np.sqrt(kl)
+    return pd.DataFrame(
+        {"kl": kl, "gold": d * (1.2 - 0.3 * d), "gold_se": 0.05 * (kl > 0), "proxy": 2 * d, "step": range(rows)}
+    )
+
+
+def test_many_rows_are_averaged_to_points_that_have_the_same_law_and_that_is_said():
+    logged = convert(many(5000), {})
+    assert len(logged.points) == 254
+    assert "thinned: 5000 rows are averaged to 254 points, neighbours in KL together" in logged.notes
+    first, last = logged.points[0], logged.points[-1]
+    assert (first.kl, first.gold, first.gold_se) == (0, 0, 0), "the initial policy stays a point of its own"
+    assert last.gold_se == pytest.approx(0.05 * np.sqrt(0.4 + 0.6 / 20), rel=0.02)  # errors correlate by 0.4
+    curve = Curve.from_points(logged.points)
+    law = fit(FORMS["best-of-n"], curve.sqrt_kl_S, curve.gold_S)
+    assert (law.alpha, law.beta) == pytest.approx((1.2, 0.3), rel=1e-3)
+    np.testing.assert_allclose(curve.proxy_S, 2 * curve.sqrt_kl_S, rtol=1e-6)
+    assert len(set(curve.steps_S.tolist())) == 254
+
+
+def test_up_to_254_rows_nothing_is_averaged():
+    table = many(254)
+    logged = convert(table, {})
+    np.testing.assert_array_equal([point.kl for point in logged.points], table.kl)
+    assert logged.notes == ()
+
+
+def test_memory_is_linear_in_the_rows(tmp_path):
+    many(20_000).to_csv(tmp_path / "mine.csv", index=False)
+    tracemalloc.start()
+    logged = FitRequest(str(tmp_path / "mine.csv"), "", "best-of-n").load()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(logged.points) == 254
+    assert peak < 1000 * 20_000, "a kB a row"

@@ -83,15 +83,10 @@ class Forecast:
         self._points: list[CurvePoint] = []
         self._gold_responses = 0
 
-    def update(self, point: CurvePoint) -> Prediction:
-        """Add the next point and predict.
+    def add(self, point: CurvePoint) -> None:
+        """Add the next point without a prediction, as for all but the last of a finished run.
 
-        Args:
-            point: gold and proxy on 2 or more prompts, the same at every point.
-
-        Raises:
-            ValueError: for a single prompt, or a different number of prompts than before.
-            NotFiniteError: for a KL or gold of nan or infinity.
+        Args, Raises: as for `update`.
         """
         prompts = len(point.gold_P)
         if prompts < 2 or (self._points and prompts != len(self._points[0].gold_P)):
@@ -103,6 +98,18 @@ class Forecast:
                 )
         self._points.append(point)
         self._gold_responses += prompts * self._samples_per_prompt
+
+    def update(self, point: CurvePoint) -> Prediction:
+        """Add the next point and predict.
+
+        Args:
+            point: gold and proxy on 2 or more prompts, the same at every point.
+
+        Raises:
+            ValueError: for a single prompt, or a different number of prompts than before.
+            NotFiniteError: for a KL or gold of nan or infinity.
+        """
+        self.add(point)
         points = self._thinned()
         d_S, gold_SP = points_of_law(self._method, points)
         if self._prior is None and len(np.unique(d_S[d_S > 0])) < MIN_POINTS:

@@ -121,8 +121,9 @@ def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     min_d = largest_min_d(FORMS.values())
     rmse_by_form = {name: fit(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for name, each in FORMS.items()}
     forecast = Forecast(find_method(method))
-    prediction = [forecast.update(point) for point in logged.points][-1]
-    return CurveAnalysis(law, interval, rmse_by_form, prediction)
+    for point in logged.points[:-1]:
+        forecast.add(point)
+    return CurveAnalysis(law, interval, rmse_by_form, forecast.update(logged.points[-1]))
 
 
 def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) -> tuple[Step, CurveAnalysis]:

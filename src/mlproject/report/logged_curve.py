@@ -16,7 +16,7 @@ from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
 from mlproject.laws.summaries import CORRELATION
 from mlproject.optimization import find_method
 from mlproject.report.logs.join import JoinedLog
-from mlproject.report.logs.notices import notices
+from mlproject.report.logs.notices import LOWEST_KL, notices
 
 START_KL = 0.002
 """A point up to this KL (nats) counts as the initial policy: gold is proportional to sqrt(KL) near the start."""
@@ -36,8 +36,8 @@ LARGEST_KL = 1e6
 PLAUSIBLE_GOLD = 1e-6, 1e4
 """Largest distance of gold from its start, in `gold_sd`: outside of it `gold_sd` or gold is in no sensible unit."""
 
-NOISE_KL = 0.1
-"""Share of the largest KL up to which a KL below 0 passes for the noise of an estimate."""
+NOISE_KL = 0.1, 0.05
+"""Share of the largest KL, and nats, up to which a KL below 0 passes for the noise of an estimate."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,13 @@ def logged_curve(
     )
     columns = ", ".join(f"{meaning} from {column}" for meaning, column in joined.columns.items() if meaning != column)
     per = "token times length" if "length" in joined.columns else "response"
-    units = f"KL in {kl_unit} per {per}, gold in units of {unit:g}"
+    assumed = "" if "length" in joined.columns or kl_unit != "nats" else _OTHER_UNITS
+    units = f"KL in {kl_unit} per {per}{assumed}, gold in units of {unit:g}"
     read_as = f"read as {joined.kind}: {columns + '; ' if columns else ''}{units}"
     return LoggedCurve(points, table, gold_start, guessed, read_as, tuple(notes))
 
 
+_OTHER_UNITS = " (otherwise kl_unit=bits, or columns=length=COLUMN for KL per token)"
 _TABLE = ("kl", "gold", "gold_se", "proxy", "step")
 
 
@@ -182,7 +184,7 @@ def _in_nats(joined: JoinedLog, kl_unit: str, source: str) -> pd.DataFrame:
 
 
 def _without_negative_kl(numbers: pd.DataFrame, joined: JoinedLog, source: str, notes: list[str]) -> pd.DataFrame:
-    """Leave out points whose KL lies below 0 by noise; refuse more than that."""
+    """Leave out points whose KL lies below 0 by noise; the first, which is the initial policy, has 0. Refuse more."""
     column = joined.columns["kl"]
     negative = numbers.kl < -START_KL
     count = int(negative.sum())
@@ -192,15 +194,15 @@ def _without_negative_kl(numbers: pd.DataFrame, joined: JoinedLog, source: str, 
     where = f"{column} is below 0 at {count} of {len(numbers)} steps ({lowest:.3g} nats at step {step:g})"
     if count > len(numbers) / 2:
         raise UserError(f"{source}: {where}; a KL is at least 0. Turn its sign round with columns=kl=-{column}.")
-    if lowest < -NOISE_KL * numbers.kl.max():
+    if -lowest > max(NOISE_KL[0] * numbers.kl.max(), NOISE_KL[1]):
         raise UserError(
             f"{source}: {where}; a KL must be at least 0. Give columns=kl=COLUMN with an exact KL or the k3 estimate."
         )
     notes.append(
-        f"{where}, by the noise of an estimate; left out. "
+        f"{where}, by the noise of an estimate; left out, and 0 at the first step. "
         "Better give columns=kl=COLUMN with an exact KL or the k3 estimate"
     )
-    kept = numbers[~negative]
+    kept = numbers[~negative | (numbers.step == numbers.step.min())]
     return kept.assign(kl=kept.kl.clip(lower=0))
 
 
@@ -210,11 +212,11 @@ def _with_errors(numbers: pd.DataFrame, source: str, method: str, unit: float) -
     try:
         law = fit(form, np.sqrt(numbers.kl), numbers.gold, MIN_D[form.name])
     except ValueError:
-        used = int((numbers.kl > MIN_D[form.name] ** 2).sum())
+        used, largest = int((numbers.kl > MIN_D[form.name] ** 2).sum()), float(numbers.kl.max())
+        hint = ", or, if KL is per token, give columns=length=COLUMN" if largest < LOWEST_KL else ""
         raise UserError(
             f"{source}: {used} of {len(numbers)} points lie beyond {MIN_D[form.name] ** 2:.2g} nats, the largest KL is "
-            f"{numbers.kl.max():.3g}; a law needs 3+ points with distinct KL there. Log more points, or, if KL is per "
-            "token, give columns=length=COLUMN."
+            f"{largest:.3g}; a law needs 3+ points with distinct KL there. Log more points{hint}."
         ) from None
     if "gold_se" not in numbers:
         scatter = law.rmse * np.sqrt(law.points / max(law.points - form.dof, 1))

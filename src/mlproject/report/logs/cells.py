@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,8 @@ def numbers(log: Log, column: str, source: str) -> Array:
     values = log.table[column]
     if isinstance(values, pd.DataFrame):
         raise UserError(f"{source}: has {values.shape[1]} columns called {column}. Give each its own name.")
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object)
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         if pd.api.types.is_complex_dtype(values):
             _refuse(log, column, 0, values.iloc[0], source)
@@ -58,7 +61,7 @@ def numbers(log: Log, column: str, source: str) -> Array:
                 result[row] = float(text) if "_" not in text else _refuse(log, column, row, cell, source)
             except ValueError:
                 _refuse(log, column, row, cell, source)
-        elif isinstance(cell, bool | np.bool_) or not isinstance(cell, int | float | np.number):
+        elif isinstance(cell, bool | np.bool_) or not isinstance(cell, int | float | Decimal | np.number):
             _refuse(log, column, row, cell, source)
         else:
             try:

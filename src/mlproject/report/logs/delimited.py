@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.report.logs.columns import CHART_SEPARATOR
 from mlproject.report.logs.log import Log
 
@@ -29,21 +29,15 @@ def read_delimited(name: str, text: str, source: str) -> Log:
     Raises:
         UserError: one line: no header, or a row that has not as many fields as the header.
     """
+    if text.startswith("sep="):  # Excel's own first line
+        text = text.partition("\n")[2]
     header_line = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=lambda character: _outside_quotes(header_line).count(character))
     header, lines, notes = _field_counts(text, delimiter, source)
-    table = pd.read_csv(
-        io.StringIO(text),
-        sep=delimiter,
-        header=None,
-        skiprows=1,
-        names=range(len(header)),
-        usecols=range(len(header)),
-        index_col=False,
-        dtype=str,
-        keep_default_na=False,
-        nrows=len(lines),
-    )
+    try:
+        table = _cells(text, delimiter, len(header), len(lines))
+    except ValueError as error:  # pandas is stricter than the standard library, on quotes that do not end for example
+        raise UserError(f"{source}: cannot be read ({first_line(error)}). Give a table.") from None
     table.columns = pd.Index(header)
     decimal_comma = delimiter in ";\t" and _has_comma_numbers(table)
     if delimiter != "," and not (delimiter == "\t" and name.endswith("tsv")):
@@ -52,11 +46,28 @@ def read_delimited(name: str, text: str, source: str) -> Log:
     return recognised(name, table, lines, notes, decimal_comma)
 
 
+def _cells(text: str, delimiter: str, columns: int, rows: int) -> pd.DataFrame:
+    """The cells below the header, as texts."""
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=delimiter,
+        header=None,
+        skiprows=1,
+        names=range(columns),
+        usecols=range(columns),
+        index_col=False,
+        dtype=str,
+        keep_default_na=False,
+        nrows=rows,
+    )
+
+
 def recognised(
     name: str, table: pd.DataFrame, lines: list[int] | None, notes: list[str], decimal_comma: bool = False
 ) -> Log:
     """A table as what its columns show it to be: an export of W&B or of TensorBoard, or any table."""
     names = [str(column) for column in table.columns]
+    table = table.set_axis(names, axis="columns")
     if set(names) == SCALAR_COLUMNS:
         table = table.rename(columns={"Value": scalar_name(name)}).drop(columns="Wall time")
         return Log(name, "a TensorBoard scalar", table, "Step", lines, decimal_comma, tuple(notes))
@@ -113,7 +124,9 @@ def _field_counts(text: str, delimiter: str, source: str) -> tuple[list[str], li
 
 
 def _unequal(source: str, line: int, fields: int, header: int) -> UserError:
-    return UserError(f"{source}: line {line} has {fields} fields, the header {header}. Give every row as many.")
+    return UserError(
+        f"{source}: line {line} has {fields} field{'s' * (fields != 1)}, the header {header}. Give every row as many."
+    )
 
 
 def _outside_quotes(line: str) -> str:

@@ -165,10 +165,12 @@ def _metric(log: Log, column: str, columns: Mapping[str, str], source: str) -> t
     if repeated:
         check_single_run(log, column, rows, used, source)
         again = np.unique(used[by_step.index.duplicated(keep="last")])
-        notes.append(
-            f"{len(again)} steps from {again[0]:g} to {again[-1]:g} were logged more than once (a run that was "
-            "resumed): the later value counts"
+        what = (
+            f"{len(again)} steps from {again[0]:g} to {again[-1]:g} were"
+            if len(again) > 1
+            else f"step {again[0]:g} was"
         )
+        notes.append(f"{what} logged more than once (a run that was resumed): the later value counts")
     elif (np.diff(used) < 0).any():
         notes.append(f"rows were not in order of {step_column}; they are sorted")
     return Metric(pd.Series(values[last.to_numpy(dtype=int)], index=last.index), log, last), notes

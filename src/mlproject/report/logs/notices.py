@@ -63,6 +63,12 @@ def notices(
                 f"KL ends at {rows.kl.max():.3g} nats per response, which is little; if it is per token, give "
                 f"columns=kl={kl_name},length={length}"
             )
+    same = int((rows.kl == rows.kl.mode()[0]).sum())
+    if same > max(3, len(rows) / 4) and rows.kl.mode()[0] > 0:
+        yield (
+            f"KL is exactly {rows.kl.mode()[0]:.6g} at {same} of {len(rows)} steps; if it was not measured there, "
+            "leave them out"
+        )
     if kl_unit == "nats":
         if BITS_KL.search(short_name):
             yield f"{kl_name} is by its name in bits; if so, give kl_unit=bits"

@@ -6,9 +6,10 @@ import bz2
 import gzip
 import lzma
 import re
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -31,7 +32,14 @@ _KINDS = "a CSV, TSV, Parquet, JSON or JSON Lines file (.gz too), trainer_state.
 
 def is_path(curve: str) -> bool:
     """Whether the user's text names files, so that it can be read without a tracking server."""
-    return bool(Path(curve).suffix) or "/" in curve or "," in curve or Path(curve).exists()
+    return bool(Path(curve).suffix) or "/" in curve or "," in curve or _exists(curve)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name that is too long, or no name at all
+        return False
 
 
 def read_logs(curve: str, source: str) -> tuple[list[Log], dict[str, str]]:
@@ -49,12 +57,12 @@ def read_logs(curve: str, source: str) -> tuple[list[Log], dict[str, str]]:
     """
     if re.match(r"\w+://", curve):
         raise UserError("curve: must be a file, a folder or an MLflow run id, not a URL. Download the file.")
-    parts = [curve] if Path(curve).exists() or "," not in curve else [part.strip() for part in curve.split(",")]
+    parts = [curve] if _exists(curve) or "," not in curve else [part.strip() for part in curve.split(",")]
     logs: list[Log] = []
     columns: dict[str, str] = {}
     for part in parts:
         meaning, equals, path = part.partition("=")
-        if not equals or meaning not in COLUMNS or Path(part).exists():
+        if not equals or meaning not in COLUMNS or _exists(part):
             meaning, path = "", part
         log = _read(Path(path), source if len(parts) == 1 else f"curve={path}")
         if meaning:
@@ -74,10 +82,10 @@ def read_logs(curve: str, source: str) -> tuple[list[Log], dict[str, str]]:
 
 
 def _read(path: Path, source: str) -> Log:
+    if not _exists(str(path)):
+        raise UserError(f"{source}: no such file. Give {_KINDS}, or an MLflow run id.")
     if path.is_dir():
         return _read_folder(path, source)
-    if not path.exists():
-        raise UserError(f"{source}: no such file. Give {_KINDS}, or an MLflow run id.")
     if not path.is_file():
         raise UserError(f"{source}: is not a regular file. Give {_KINDS}.")
     if EVENTS in path.name:
@@ -121,14 +129,24 @@ def _read_parquet(path: Path, source: str) -> Log:
         table = pd.read_parquet(path)
     except Exception as error:  # pandas and pyarrow raise many kinds of errors for a malformed file
         raise UserError(f"{source}: cannot be read ({first_line(error)}). Give a Parquet table.") from None
+    if any(name is not None for name in table.index.names):  # a step that was the index of the table that was saved
+        table = table.reset_index()
     return recognised(path.name, table, None, [])
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    """The content of a file, to a little beyond `LARGEST`."""
+    total = 0
+    while total <= LARGEST and (piece := file.read(2**20)):
+        total += len(piece)
+        yield piece
 
 
 def _text(path: Path, packing: str, source: str) -> str:
     try:
         with _UNPACK[packing](path, "rb") if packing else path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+            content = b"".join(_pieces(file))
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise UserError(f"{source}: cannot be read ({first_line(error)}). Give a whole file.") from None
     if len(content) > LARGEST:
         raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.report.logs.log import Log, log_of_series
 
 EVENTS = "tfevents"
@@ -12,8 +12,10 @@ EVENTS = "tfevents"
 
 
 def event_files(folder: Path) -> list[Path]:
-    """Event files in a folder and below it, in the order of their names, which begin with the time of their start."""
-    return sorted(path for path in folder.rglob(f"*{EVENTS}*") if path.is_file())
+    """Event files in a folder and down to two levels below it, in the order of their names, which begin with the time
+    of their start."""
+    levels = (f"*{EVENTS}*", f"*/*{EVENTS}*", f"*/*/*{EVENTS}*")
+    return sorted(path for level in levels for path in folder.glob(level) if path.is_file())
 
 
 def read_events(path: Path, source: str) -> Log:
@@ -52,8 +54,9 @@ def read_events(path: Path, source: str) -> Log:
                         if number.size == 1:
                             series.setdefault(value.tag, []).append((event.step, float(number.reshape(-1)[0])))
         except Exception as error:  # a damaged file: protobuf and the loader raise many kinds of errors
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{source}: {file.name} cannot be read ({reason}). Give an event file.") from None
+            raise UserError(
+                f"{source}: {file.name} cannot be read ({first_line(error)}). Give an event file."
+            ) from None
     used = {folder: series for folder, series in by_folder.items() if series}
     if not used:
         raise UserError(f"{source}: holds no scalars. Give the folder of one run's event files.")
