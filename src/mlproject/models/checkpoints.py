@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import transformers
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers.utils import cached_file, logging
 
@@ -18,7 +19,7 @@ from mlproject.errors import UserError, first_line
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.init import parameter_count
 from mlproject.models.prompt_format import UNBOUNDED, appended_tokens
-from mlproject.models.turns import response_ends, set_ends
+from mlproject.models.turns import response_ends, set_ends, template_end
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -90,13 +91,11 @@ def read_info(source: str, checkpoint: str, option: str, changed: int) -> Checkp
             f"{place}: must have an embedding for each of the tokenizer's {len(tokenizer)} tokens, but has "
             f"{embeddings.weight.shape[0]}. Call model.resize_token_embeddings and save it."
         )
-    changed = bool(tokenizer.chat_template) or appended_tokens(tokenizer) > 0
+    version = 2 if tokenizer.chat_template or appended_tokens(tokenizer) else 1
     if not is_reward_model:
         ends = response_ends(_generation_config(source, model), tokenizer)
-        changed = changed or len(ends) > 1 or tokenizer.clean_up_tokenization_spaces
-    return CheckpointInfo(
-        source, Path(source).name, is_reward_model, parameter_count(model), _digest(source), 2 if changed else 1
-    )
+        version = 2 if len(ends) > 1 or _cleans_spaces(tokenizer) else version
+    return CheckpointInfo(source, Path(source).name, is_reward_model, parameter_count(model), _digest(source), version)
 
 
 def load_policy_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -166,7 +165,20 @@ def _checked_tokenizer(source: str, place: str) -> PreTrainedTokenizerFast:
         raise UserError(f"{place}: must have a tokenizer that knows words. Save its tokenizer.json beside the model.")
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise UserError(f"{place}: its tokenizer must have an end-of-sequence token. Set eos_token and save it.")
+    try:
+        template_end(tokenizer)
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{place}: its chat template must lay out a user's turn and the assistant's ({_reason(error)}). Correct it."
+        ) from None
     return tokenizer
+
+
+def _cleans_spaces(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether the tokenizer would decode a text with fewer spaces than were written."""
+    ids = tokenizer("Well , a 'b ' is n't c .", add_special_tokens=False)["input_ids"]
+    cleans = tokenizer.clean_up_tokenization_spaces
+    return cleans and tokenizer.decode(ids) != tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
 
 def _generation_config(source: str, model: PreTrainedModel) -> transformers.GenerationConfig:

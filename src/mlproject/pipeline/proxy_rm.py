@@ -125,7 +125,7 @@ def train_proxy_rm(run: Run) -> None:
         prompt_format, learning_rate = prompt_format_of(tokenizer, model), p["rm_lr"]
     else:
         model, prompt_format = new_reward_model(p["rm_size"], policy_format.tokenizer, seed), policy_format
-        if policy_format.layout == "chat":
+        if policy_format.layout == "chat" or policy_format.further_ends:  # ids of a response are not what it trains on
             prompt_format = ConversationFormat(policy_format.tokenizer, policy_format.max_response_tokens)
         learning_rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
     loss = train_reward_model(
