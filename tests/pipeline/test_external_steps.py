@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,30 @@ def test_imported_comparisons_are_the_users_without_held_out_prompts(config, exe
     assert table.score_a.isna().all() and set(table[HALF]) == {"train", "test"}
     chosen = np.where(table.prefers_a, table.response_a, table.response_b)
     assert all(text.startswith("Restart it ") for text in chosen) and 16 < table.prefers_a.sum() < 48
+
+
+def test_what_is_read_anew_has_another_fingerprint_and_what_was_read_rightly_its_own(config, execute, policy) -> None:
+    step = external_comparisons(config, policy.step)
+    assert not {"read_as", "preference_format", "preferred"} & {*step.params, *policy.step.params}
+    path = Path(config.preferences).with_name("pku.jsonl")
+    rows = [
+        {"prompt": f"Question {i}?", "response_0": "No.", "response_1": f"Yes {i}.", "better_response_id": int(i > 0),
+         "safer_response_id": 0}
+        for i in range(100)
+    ]  # fmt: skip
+    path.write_text("\n".join(map(json.dumps, [*rows, {**rows[5], "response_0": "Yes 5."}])))
+    recognised = external_comparisons(replace(config, preferences=str(path)), policy.step)
+    assert recognised.params["read_as"] == "PKU-SafeRLHF: chosen = better_response_id"
+    safer = replace(config, preferences=str(path), preferred="safer_response_id")
+    assert external_comparisons(safer, policy.step).params["preferred"] == "safer_response_id"
+    assert external_comparisons(safer, policy.step).fingerprint != recognised.fingerprint
+    run = execute(recognised, initial_policy=policy)
+    table = pd.read_parquet(run.folder / Artifact.COMPARISONS)
+    chosen = np.where(table.prefers_a, table.response_a, table.response_b)
+    assert sum(not text.startswith("Yes") for text in chosen) == sum(table.prompt == "Question 0?")
+    assert run.tags[Tag.READ_AS] == f"read as {recognised.params['read_as']}, 100 pairs, 1 identical pair dropped"
+    assert (run.metrics[Metric.COMPARISONS_DROPPED], run.metrics[Metric.COMPARISONS_TIES_DROPPED]) == (1, 0)
+    assert external_policy(replace(config, prompts="", preferences=str(path))).params["read_as"]
 
 
 def test_a_gold_function_is_measured_on_responses_of_the_policy(gold) -> None:

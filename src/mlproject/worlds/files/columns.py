@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mlproject.worlds.chat import CHAT_PREFIX
 from mlproject.worlds.files.messages import chat_prompt, prompt_of
@@ -11,7 +12,16 @@ from mlproject.worlds.files.rows import Row
 from mlproject.worlds.files.schemas.chats import by_scores
 from mlproject.worlds.files.schemas.schema import Pair, Schema, instruction_prompt, pair_of
 from mlproject.worlds.files.schemas.two_sides import SHP
-from mlproject.worlds.files.winner import FIRST, AmbiguousError, Side, WinnerRule, rule_for, winner_columns
+from mlproject.worlds.files.winner import (
+    FIRST,
+    SECOND,
+    AmbiguousError,
+    Side,
+    WinnerRule,
+    label_of,
+    rule_for,
+    winner_columns,
+)
 
 _PROMPTS = ("prompt", "question", "instruction", "query", "context", "history", "input", "post")
 _RESPONSE = re.compile(
@@ -53,24 +63,49 @@ def of_columns(fields: Sequence[str], preferred: str, rows: Sequence[Row], exact
     return Schema("columns", f"columns {', '.join(fields)}", says, frozenset(fields), pairs, prompt_alone)
 
 
+def response_columns(columns: Sequence[str]) -> tuple[str, str] | None:
+    """Two columns of responses, known by their names: response_a and response_b, output_1 and output_2, ..."""
+    matches = [match for name in columns if (match := _RESPONSE.fullmatch(name))]
+    for match in matches:
+        group = sorted((other for other in matches if other[1] == match[1]), key=lambda each: each[2].lower())
+        if tuple(each[2].lower() for each in group) in _LABELS:
+            return group[0][0], group[1][0]
+    return None
+
+
+def names_a_side(column: str, rows: Sequence[Row]) -> bool:
+    """Whether a column names one of two columns of responses, instead of being a response itself."""
+    fields = response_columns(list(rows[0].values)) if rows else None
+    if fields is None or any(row.values.get(column) in [row.values.get(field) for field in fields] for row in rows):
+        return False
+    return column in winner_columns(fields, rows)
+
+
+def _score_columns(fields: tuple[str, str], columns: Iterable[str]) -> list[str]:
+    """The two columns of scores of two responses, separated by a comma; empty if there are none."""
+    names = {name.lower(): name for name in columns}
+    found = []
+    for field, other in (fields, fields[::-1]):
+        label = label_of(field, other)
+        wanted = (f"score_{label}", f"{field}_score".lower(), f"rating_{label}", f"{field}_rating".lower())
+        found += [names[name] for name in wanted if name in names][:1]
+    return [",".join(found)] if len(found) == 2 else []
+
+
 def two_responses(preferred: str, rows: Sequence[Row]) -> Schema | None:
     """Two columns such as response_a and response_b, and one that says which of them won; None if there are none.
 
     Raises:
         AmbiguousError: if no column says it, or several do.
     """
-    columns = [name for name in rows[0].values if isinstance(name, str)] if rows else []
-    matches = [match for name in columns if (match := _RESPONSE.fullmatch(name))]
-    groups = [[other for other in matches if other[1] == match[1]] for match in matches]
-    group = next((each for each in groups if tuple(match[2].lower() for match in each) in _LABELS), None)
-    if group is None:
+    columns = list(rows[0].values) if rows else []
+    found = response_columns(columns)
+    if found is None:
         return None
-    first, second = group[0][0], group[1][0]
+    first, second = found
     winners = [preferred] if preferred else list(winner_columns((first, second), rows))
     if not winners:
-        names = [(f"score_{match[2]}", f"{match[0]}_score") for match in group]
-        scores = [name for either in names for name in either if name in columns]
-        winners = [",".join(scores)] if len(scores) == 2 else []
+        winners = _score_columns((first, second), columns)
     if len(winners) != 1:
         what = f"but which of {', '.join(winners)} says" if winners else "but no column that says"
         raise AmbiguousError(f"has {first} and {second}, {what} which one won", "Give preferred=COLUMN.")
@@ -117,13 +152,30 @@ def _refuse_ignored_winner(fields: tuple[str, ...], rows: Sequence[Row]) -> None
                 f"{fields[1]} would be chosen in every row, but {column} looks as if it says which side won",
                 f"Give preferred={column} to use it, or preference_format=columns to ignore it.",
             )
+    for scores in _score_columns((fields[1], fields[2]), {name for row in rows for name in row.values}):
+        rule = rule_for(scores, (fields[1], fields[2]), rows)
+        if any(_wins_second(rule, row) for row in rows):
+            raise AmbiguousError(
+                f"{fields[1]} would be chosen in every row, but {fields[2]} has the higher of {scores} in some",
+                f"Give preferred={scores} to use them, or preference_format=columns to ignore them.",
+            )
+
+
+def _wins_second(rule: WinnerRule, row: Row) -> bool:
+    with contextlib.suppress(ValueError):  # an empty score says nothing
+        return rule.side(row) == SECOND
+    return False
 
 
 def is_as_before(row: Row, pair: Pair, fields: Sequence[str]) -> bool:
     """Whether version 0.1 read the same from three columns: it took a text for itself, and knew no system prompt."""
     prompt, *responses = (row.values.get(field) for field in fields)
+    if not all(isinstance(response, str | list) for response in responses):
+        return False
     if any(isinstance(v, str) and v != read for v, read in zip(responses, (pair.first, pair.second), strict=True)):
         return False
     if isinstance(prompt, str):
         return pair.prompt == prompt or prompt.startswith(CHAT_PREFIX)
-    return prompt is None or pair.prompt == chat_prompt(fields[0], prompt) or not row.values.get("system")
+    if isinstance(prompt, list):
+        return pair.prompt == chat_prompt(fields[0], prompt)
+    return isinstance(responses[0], list) and not row.values.get("system")

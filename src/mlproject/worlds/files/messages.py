@@ -28,6 +28,10 @@ _START, _END = re.compile(r"\s*\[?\s*\{"), re.compile(r"\}\s*\]\s*$")
 _KEYS = re.compile(r"""(["'])(?:role|from)\1\s*:""")
 
 
+class EmptyTurnError(ValueError):
+    """A message without content."""
+
+
 def checked_messages(field: str, messages: Any) -> list[dict[str, str]]:
     """Messages with role and content only.
 
@@ -56,7 +60,7 @@ def _checked_message(field: str, number: int, message: Any) -> dict[str, str]:
     if not isinstance(content, str):
         raise ValueError(f"{place} must have a text as content, not {kind_of(content)}")
     if not content.strip():
-        raise ValueError(f"{place} must not be empty")
+        raise EmptyTurnError(f"{place} must not be empty")
     return {"role": role, "content": checked_text(field, content)}
 
 
@@ -98,31 +102,49 @@ def messages_of_text(field: str, text: str) -> list[Any] | None:
     return value if is_messages and ("role" in value[0] or {"from", "value"} <= set(value[0])) else None
 
 
+def list_or_object(text: str) -> Any:
+    """The list or object that a cell holds as JSON, in Python's notation, or in numpy's; None if it holds none."""
+    if not text.strip().startswith(("[", "{")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _python_value(text)
+
+
 def _python_value(text: str) -> Any:
     """The value of a literal of Python or numpy; None if it is neither, or too long."""
     if len(text) > _LARGEST_PYTHON_TEXT:
         return None
-    for candidate in (str.strip, _with_commas):
-        with (
-            contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError),
-            warnings.catch_warnings(action="ignore"),  # of escapes that Python does not know
-        ):
-            return ast.literal_eval(candidate(text))
+    with (
+        contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError),
+        warnings.catch_warnings(action="ignore"),  # of escapes that Python does not know
+    ):
+        return ast.literal_eval(_with_commas(text))
     return None
 
 
 def _with_commas(text: str) -> str:
-    """Python's notation of a list of objects from numpy's, which puts no commas between them."""
+    """Python's notation of a list from numpy's, which puts no commas between items; Python's own stays as it is."""
     parts: list[tuple[int, str]] = []
-    previous = ""
+    brackets = ""
     for token in tokenize.generate_tokens(io.StringIO(text.strip()).readline):
         if token.type in (tokenize.NL, tokenize.NEWLINE):
             continue
-        if token.string == "{" and previous == "}":
+        if brackets.endswith("[") and _is_end(*parts[-1]) and _is_start(token.type, token.string):
             parts.append((tokenize.OP, ","))
+        if token.type == tokenize.OP and token.string in "[{()}]":
+            brackets = brackets + token.string if token.string in "[{(" else brackets[:-1]
         parts.append((token.type, token.string))
-        previous = token.string
     return tokenize.untokenize(parts)
+
+
+def _is_end(kind: int, token: str) -> bool:
+    return kind in (tokenize.STRING, tokenize.NUMBER) or token in ("}", "]")
+
+
+def _is_start(kind: int, token: str) -> bool:
+    return kind in (tokenize.STRING, tokenize.NUMBER) or token in ("{", "[")
 
 
 def chat_prompt(field: str, messages: Any) -> str:

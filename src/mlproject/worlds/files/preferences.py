@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproject.errors import UserError
-from mlproject.worlds.files.columns import is_as_before, of_columns, two_responses
-from mlproject.worlds.files.reading import TIES, Reading
+from mlproject.worlds.files.columns import is_as_before, names_a_side, of_columns, two_responses
+from mlproject.worlds.files.messages import EmptyTurnError
+from mlproject.worlds.files.reading import EMPTY, IDENTICAL, TIES, Reading, counted
 from mlproject.worlds.files.rows import InvalidRows, Row
 from mlproject.worlds.files.schemas import AUTO, COLUMNS, FIELDS, columns_of, named, recognised
 from mlproject.worlds.files.schemas.schema import Dropped, Pair, Schema
@@ -51,24 +52,27 @@ def read_with_counts(
     skipped_before = len(invalid.skipped)
     rows = read_rows(path, "preferences")
     schema = _schema(path, [row for row in rows if not row.problem], fields, preference_format, preferred)
-    is_own = schema.name == COLUMNS
-    reading = Reading("preferences", path, schema.title, schema.says, is_as_before=is_own and not preferred)
+    is_own = schema.name == COLUMNS and not preferred
+    reading = Reading("preferences", path, schema.title, schema.says, is_as_before=not preferred)
     preferences: list[Preference] = []
     for row in schema.grouped(rows):
         try:
             if row.problem:
                 raise ValueError(row.problem)
             for pair in schema.pairs(row):
-                preferences += _preferred(pair, schema, reading)
-                if is_own and reading.is_as_before:
-                    reading.is_as_before = pair.winner is not TIE and is_as_before(row, pair, fields)
+                preferences += _preferred(pair, is_own, reading)
+                reading.is_as_before &= is_as_before(row, pair, fields)
         except Dropped as reason:
             reading.dropped[str(reason)] += 1
         except ValueError as error:
-            invalid.report(row.place, str(error))
+            if isinstance(error, EmptyTurnError) and not is_own:
+                reading.dropped[EMPTY] += 1
+            else:
+                invalid.report(row.place, str(error))
     reading.count, reading.skipped = len(preferences), len(invalid.skipped) - skipped_before
+    reading.is_as_before &= reading.dropped.total() == reading.dropped[IDENTICAL]  # of these 0.1 made invalid rows
     if not preferences:
-        dropped = ", ".join(f"{count} {why}" for why, count in reading.dropped.items())
+        dropped = ", ".join(counted(count, why) for why, count in reading.dropped.items())
         left_out = f" All were dropped ({dropped})." if dropped else ""
         raise UserError(f"preferences={path}: must contain a comparison.{invalid.summary()}{left_out} Add comparisons.")
     return preferences, reading
@@ -101,6 +105,8 @@ def _unpublished(rows: Sequence[Row], preferred: str) -> Schema:
         schema = two_responses(preferred, rows)
         if schema is not None:
             return schema
+    elif not preferred and names_a_side("chosen", rows):
+        return two_responses("chosen", rows) or of_columns(FIELDS, preferred, rows)
     if rows and not {"chosen", "rejected"} & columns:
         raise AmbiguousError(
             "must have the fields prompt, chosen, rejected or be of a kind that docs/files.md lists, but has "
@@ -115,7 +121,7 @@ def _columns(rows: Sequence[Row]) -> str:
     return ", ".join(map(str, rows[0].values)) if rows else "no rows"
 
 
-def _preferred(pair: Pair, schema: Schema, reading: Reading) -> Iterable[Preference]:
+def _preferred(pair: Pair, is_own: bool, reading: Reading) -> Iterable[Preference]:
     """The preference of a pair; none for a tie, and in a published file for equal or empty responses.
 
     Raises:
@@ -123,12 +129,12 @@ def _preferred(pair: Pair, schema: Schema, reading: Reading) -> Iterable[Prefere
     """
     if pair.winner is TIE:
         reading.dropped[TIES] += 1
-    elif pair.first == pair.second and schema.name == COLUMNS:
+    elif pair.first == pair.second and is_own:
         raise ValueError("fields chosen and rejected must differ")
     elif pair.first == pair.second:
-        reading.dropped["identical pairs"] += 1
-    elif schema.name != COLUMNS and not (pair.first.strip() and pair.second.strip()):
-        reading.dropped["pairs with an empty response"] += 1
+        reading.dropped[IDENTICAL] += 1
+    elif not is_own and not (pair.first.strip() and pair.second.strip()):
+        reading.dropped[EMPTY] += 1
     else:
         responses = (pair.first, pair.second)
         yield Preference(pair.prompt, responses[pair.winner], responses[1 - pair.winner])

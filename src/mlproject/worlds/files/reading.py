@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-TIES = "ties"
-"""Reason of pairs of which neither response won."""
+TIES, IDENTICAL, EMPTY = "ties", "identical pairs", "pairs with an empty turn"
+"""Reasons for leaving out a pair."""
 
 
 @dataclass
@@ -44,10 +45,18 @@ class Reading:
     @property
     def summary(self) -> str:
         """Kind of the file, and the counts."""
-        counts = [f"{self.count:,} {self.unit}", *(f"{n:,} {why} dropped" for why, n in self.dropped.items() if n)]
+        counts = [counted(self.count, self.unit)]
+        counts += [f"{counted(count, why)} dropped" for why, count in self.dropped.items() if count]
         if self.skipped:
-            counts.append(f"{self.skipped:,} invalid rows skipped")
+            counts.append(f"{counted(self.skipped, 'invalid rows')} skipped")
         return f"read as {self.kind}, {', '.join(counts)}"
 
     def __str__(self) -> str:
         return f"{self.option}={self.path}: {self.summary}"
+
+
+def counted(count: int, things: str) -> str:
+    """A number of things, in the singular where it is one."""
+    if count == 1:
+        things = re.sub(r"(tie|pair|row|prompt)s", r"\1", things)
+    return f"{count:,} {things}"

@@ -84,7 +84,7 @@ def rule_for(column: str, fields: tuple[str, str], rows: Sequence[Row]) -> Winne
     _check_columns([column], rows)
     if equals:
         return _given(column, values)
-    label = [_label(field, other) for field, other in (fields, fields[::-1])]
+    label = [label_of(field, other) for field, other in (fields, fields[::-1])]
     found = {_symbol(row.values.get(column)) for row in rows}
     words = {value for value in found if isinstance(value, str)}
     numbers = {value for value in found if isinstance(value, float)}
@@ -178,7 +178,7 @@ def _symbol(value: Any) -> str | float | bool | None:
     return number if number == number else None
 
 
-def _label(field: str, other: str) -> str:
+def label_of(field: str, other: str) -> str:
     """What distinguishes a column from another: `a` of response_a, `1` of output_1."""
     start = len(common_prefix(field, other))
     field, other = field[start:], other[start:]

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mlproject.worlds.files.messages import list_or_object, messages_of_text, prompt_of
 from mlproject.worlds.files.rows import Row
-from mlproject.worlds.files.schemas.schema import Pair, Schema, conversation_prompt, list_of, pair_of
+from mlproject.worlds.files.schemas.schema import (
+    Pair,
+    Schema,
+    conversation_prompt,
+    instruction_prompt,
+    list_of,
+    pair_of,
+)
 from mlproject.worlds.files.winner import FIRST, SECOND, higher
 
 _SCORES = (
@@ -22,12 +30,17 @@ def by_scores(row: Row) -> int | None:
         ValueError: if the rejected response has the higher score.
     """
     for scores in _SCORES:
-        if set(scores) <= set(row.values):
+        if all(row.values.get(name) not in (None, "") for name in scores):
             side = higher(row, *scores)
             if side == SECOND:
                 raise ValueError(f"field {scores[0]} must not be below {scores[1]}: is the pair the wrong way round?")
             return side
     return FIRST
+
+
+def is_plain_text(value: Any) -> bool:
+    """Whether a value is a text that holds no messages."""
+    return isinstance(value, str) and messages_of_text("chosen", value) is None
 
 
 def _chosen_rejected(prompt: str) -> Callable[[Row], list[Pair]]:
@@ -42,7 +55,7 @@ ULTRAFEEDBACK = tuple(
     Schema(
         "ultrafeedback", "UltraFeedback-binarized", f"chosen = chosen, ties by {scores[0]}",
         frozenset({"chosen", "rejected", *scores}), _chosen_rejected("prompt"), _prompt("prompt"),
-        lambda values: "prompt" in values or "instruction" not in values,
+        lambda values: "prompt" in values or not is_plain_text(values["chosen"]),
     )
     for scores in _SCORES
 )  # fmt: skip
@@ -56,14 +69,28 @@ REWARDBENCH = Schema(
 ORCA = tuple(
     Schema(
         "orca", "orca DPO pairs", "chosen = chosen, system kept", frozenset({question, "chosen", "rejected"}),
-        _chosen_rejected(question), _prompt(question), lambda values: "prompt" not in values,
+        _chosen_rejected(question), _prompt(question),
+        lambda values: is_plain_text(values["chosen"]) and not {"prompt", "instruction"} & set(values),
     )
-    for question in ("question", "input", "instruction")
+    for question in ("question", "input")
+)  # fmt: skip
+
+
+def _instruction_pairs(row: Row) -> list[Pair]:
+    return _chosen_rejected("instruction")(Row(row.place, {**row.values, "instruction": instruction_prompt(row)}))
+
+
+INSTRUCTION = Schema(
+    "alpaca", "instructions with two outputs", "chosen = chosen", frozenset({"instruction", "chosen", "rejected"}),
+    _instruction_pairs, lambda row: prompt_of("instruction", instruction_prompt(row), row.values.get("system")),
+    lambda values: is_plain_text(values["chosen"]) and "prompt" not in values,
 )  # fmt: skip
 
 
 def _openai_messages(row: Row) -> Any:
     given = row.value("input")
+    if isinstance(given, str):
+        given = list_or_object(given)
     return given.get("messages") if isinstance(given, dict) else given
 
 

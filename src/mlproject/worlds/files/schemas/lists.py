@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mlproject.worlds.files.messages import prompt_of
+from mlproject.worlds.files.messages import list_or_object, prompt_of
 from mlproject.worlds.files.rows import Row, checked_text, kind_of, number_of
-from mlproject.worlds.files.schemas.schema import INDEX, Dropped, Pair, Schema, code, instruction_prompt
+from mlproject.worlds.files.schemas.schema import INDEX, Dropped, Pair, Schema, code, instruction_prompt, nested
 from mlproject.worlds.files.schemas.transcripts import is_transcript, transcript_prompt
 from mlproject.worlds.files.schemas.two_sides import helpsteer_prompt
 from mlproject.worlds.files.winner import FIRST, SECOND, TIE, Side, higher
 
 
 def _texts(row: Row, field: str) -> list[str]:
-    value = row.value(field)
+    value = nested(row, field)
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError(f"field {field} must be a list of texts, not {kind_of(value)}")
     return [checked_text(field, text) for text in value]
 
 
 def _numbers(row: Row, field: str, count: int) -> list[float]:
-    value = row.value(field)
+    value = nested(row, field)
     are_numbers = isinstance(value, list) and all(
         isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item) for item in value
     )
@@ -43,7 +43,7 @@ def _nectar_prompt(row: Row) -> str:
 
 
 def _nectar_pairs(row: Row) -> Iterator[Pair]:
-    answers = row.value("answers")
+    answers = nested(row, "answers")
     if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
         raise ValueError("field answers must be a list of objects with answer and rank")
     items = [Row(row.place, answer) for answer in answers]
@@ -53,8 +53,9 @@ def _nectar_pairs(row: Row) -> Iterator[Pair]:
         yield Pair(prompt, first, second, _side(-rank_1, -rank_2))
 
 
-def _has_ranks(values: Any) -> bool:
+def _has_ranks(values: Mapping[str, Any]) -> bool:
     answers = values["answers"]
+    answers = list_or_object(answers) if isinstance(answers, str) else answers
     return isinstance(answers, list) and bool(answers) and isinstance(answers[0], dict) and "rank" in answers[0]
 
 
@@ -106,13 +107,20 @@ def _chosen_and_rejected(row: Row) -> Iterator[Pair]:
         yield Pair(prompt, good, bad, FIRST)
 
 
+def _has_lists_of_texts(values: Mapping[str, Any]) -> bool:
+    """Whether both sides are lists of texts; as text in cells only where `num_correct` says that they are lists."""
+    for value in (values["chosen"], values["rejected"]):
+        if isinstance(value, str) and "num_correct" in values:
+            value = list_or_object(value)
+        if not isinstance(value, list) or not value or not isinstance(value[0], str):
+            return False
+    return True
+
+
 REWARDBENCH2 = Schema(
     "rewardbench2", "RewardBench 2", "each of chosen against each of rejected",
     frozenset({"prompt", "chosen", "rejected"}), _chosen_and_rejected, _of_prompt,
-    lambda values: all(
-        isinstance(values[name], list) and bool(values[name]) and isinstance(values[name][0], str)
-        for name in ("chosen", "rejected")
-    ),
+    _has_lists_of_texts,
 )  # fmt: skip
 
 
@@ -148,7 +156,7 @@ HELPSTEER2 = Schema(
 
 
 def _tldr_prompt(row: Row) -> str:
-    info = row.value("info")
+    info = nested(row, "info")
     if not isinstance(info, dict):
         raise ValueError(f"field info must be an object, not {kind_of(info)}")
     article, post = info.get("article"), info.get("post")
@@ -164,7 +172,7 @@ def _tldr_prompt(row: Row) -> str:
 
 
 def _summaries(row: Row) -> list[Pair]:
-    summaries = row.value("summaries")
+    summaries = nested(row, "summaries")
     if not isinstance(summaries, list) or len(summaries) != 2 or not all(isinstance(each, dict) for each in summaries):
         raise ValueError("field summaries must be a list of two objects with text")
     first, second = (Row(row.place, each).text("text") for each in summaries)

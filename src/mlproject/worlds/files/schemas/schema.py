@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlproject.worlds.files.messages import chat_prompt, checked_messages, messages_of_text, prompt_of, turns_of
+from mlproject.worlds.files.messages import (
+    chat_prompt,
+    checked_messages,
+    list_or_object,
+    messages_of_text,
+    prompt_of,
+    turns_of,
+)
 from mlproject.worlds.files.rows import Row
 from mlproject.worlds.files.winner import FIRST, SECOND, TIE, Side
 
@@ -133,6 +140,13 @@ def list_of(field: str, value: Any) -> list[Any]:
     return value
 
 
+def nested(row: Row, field: str) -> Any:
+    """The value of a field that is a list or an object, or holds one as text."""
+    value = row.value(field)
+    found = list_or_object(value) if isinstance(value, str) else None
+    return value if found is None else found
+
+
 def instruction_prompt(row: Row) -> str:
     """An instruction and, after a blank line, its input where there is one."""
     given = row.values.get("input")
@@ -154,7 +168,6 @@ def code(row: Row, field: str, sides: Mapping[Any, Side]) -> Side:
 
 
 INDEX: Mapping[str, Side] = {"0": FIRST, "1": SECOND}
-ORDINAL: Mapping[str, Side] = {"1": FIRST, "2": SECOND}
 
 
 def sign(value: float) -> Side:

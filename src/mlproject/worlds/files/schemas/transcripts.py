@@ -37,8 +37,6 @@ def transcript_prompt(field: str, text: str) -> str:
         {"role": _ROLES[speaker], "content": content.strip()}
         for speaker, content in zip(parts[::2], parts[1::2], strict=True)
     ]
-    if any(not turn["content"] for turn in turns):
-        raise Dropped("with an empty turn")
     return chat_prompt(field, turns)
 
 

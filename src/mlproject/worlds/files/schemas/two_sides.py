@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from mlproject.worlds.files.messages import prompt_of, turns_of
-from mlproject.worlds.files.rows import Row, number_of
+from mlproject.worlds.files.messages import EmptyTurnError, prompt_of, turns_of
+from mlproject.worlds.files.rows import Row, kind_of, number_of
 from mlproject.worlds.files.schemas.schema import (
     INDEX,
-    ORDINAL,
     Dropped,
     Pair,
     Schema,
     code,
     conversation_prompt,
     instruction_prompt,
+    nested,
     pair_of,
     response_of,
     sign,
@@ -111,14 +111,22 @@ HELPSTEER3 = _two_sides(
     ("context", "overall_preference"),
 )  # fmt: skip
 
+
+def _alpaca_winner(row: Row) -> Side:
+    value = number_of(row, "preference")
+    if not 1 <= value <= 2:
+        raise ValueError(f"field preference must be from 1 (output_1) to 2 (output_2), not {value:g}")
+    return sign(value - 1.5)
+
+
 ALPACA_FARM = _two_sides(
     "alpaca-farm", "AlpacaFarm preferences", "chosen = preference: 1 output_1, 2 output_2", instruction_prompt,
-    ("output_1", "output_2"), lambda row: code(row, "preference", ORDINAL), ("instruction", "preference"),
+    ("output_1", "output_2"), _alpaca_winner, ("instruction", "preference"),
 )  # fmt: skip
 
 
 def _webgpt_prompt(row: Row) -> str:
-    question = row.value("question")
+    question = nested(row, "question")
     return prompt_of("question", question.get("full_text") if isinstance(question, dict) else question)
 
 
@@ -164,8 +172,10 @@ def _only_turn(row: Row, field: str) -> str:
     turns = value if isinstance(value, list) else [value]
     if len(turns) != 1:
         raise Dropped("of several turns")
+    if turns[0] is None:
+        raise EmptyTurnError(f"field {field} must not be empty")
     if not isinstance(turns[0], str):
-        raise Dropped("empty") if turns[0] is None else ValueError(f"field {field} must be a list of texts")
+        raise ValueError(f"field {field} must be a list of texts, not of {kind_of(turns[0])}")
     return Row(row.place, {field: turns[0]}).text(field)
 
 
