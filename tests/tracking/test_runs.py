@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from mlproject.pipeline.step import Step
 from mlproject.tracking.liveness import process_tags
@@ -85,6 +86,13 @@ def test_a_step_that_fails_leaves_a_failed_run_without_artifacts(store):
     assert store.client().list_artifacts(run.run_id) == []
     assert step.fingerprint not in index.finished
     assert index.interrupted[step.fingerprint] == run.run_id
+
+
+def test_a_run_whose_metrics_the_server_refuses_ends_failed_and_not_running(store):
+    run = StepRun(store, step_named("refused"), {}, made_by="x")
+    with pytest.raises(MlflowException):
+        execute(run, lambda run: run.log_metrics({"good": 1.0}, step=10**30))
+    assert store.client().get_run(run.run_id).info.status == "FAILED"
 
 
 def test_a_resumed_run_has_every_point_once_and_ends_finished(store):

@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,9 @@ class StepRun:
         """
         if status == "FINISHED":
             self.publish()
-        self._flush()
+        else:
+            with suppress(Exception):  # what made the step fail may make this fail too; the run ends all the same
+                self._flush()
         self.client.set_terminated(self.run_id, status)
         self._scratch.cleanup()
         self._input_artifacts.cleanup()
