@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "mlproject"
 LAYERS = [  # from the ground up; a package imports from its own layer and from those below
     {"names", "digest", "errors", "strict_json", "curve", "estimators", "options", "__init__"},
     {"worlds", "models", "laws", "plotting"},
-    {"preferences", "optimization", "config"},
+    {"preferences", "optimization", "config", "recommendation"},
     {"monitoring"},
     {"pipeline"},
     {"tracking"},

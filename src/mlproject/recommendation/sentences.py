@@ -1,0 +1,138 @@
+"""The recommendation in words: the same sentences on the console, in the report, on cards and on the search page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlproject.laws.intervals import Interval
+from mlproject.optimization import find_method
+from mlproject.recommendation.recommend import Evaluated, Recommendation
+from mlproject.recommendation.setting import Setting
+from mlproject.recommendation.stop import Progress, Stop
+from mlproject.recommendation.trend import Direction, SizeTrend
+
+MAX_NAMED = 4
+"""Ties that a sentence names; the rest is counted."""
+
+
+def lines_of(recommendation: Recommendation) -> list[str]:
+    """All sentences, the answer first."""
+    return [
+        *answer(recommendation),
+        *[trend_sentence(trend) for trend in recommendation.trends],
+        *exceptions(recommendation),
+    ]
+
+
+def answer(recommendation: Recommendation) -> list[str]:
+    """Which reward model, by which method, how far; what cannot be told from it; what going on costs."""
+    choice = recommendation.choice
+    if choice is None:
+        return ["No recommendation: in no setting does gold rise above the initial policy's by more than noise."]
+    return [
+        f"Use {setting_text(choice.setting)}, and stop {stop_text(choice)}.",
+        gold_sentence(choice.stop),
+        *ties_sentence(recommendation),
+        further(choice),
+        look_again(choice),
+    ]
+
+
+def setting_text(setting: Setting) -> str:
+    """`the 25k reward model with PPO, KL coefficient 0.02`."""
+    coefficient = f", KL coefficient {setting.kl_coef:g}" if setting.kl_coef else ""
+    return f"the {setting.rm} reward model with {find_method(setting.method).title}{coefficient}"
+
+
+def stop_text(evaluated: Evaluated) -> str:
+    """`at 8.1 nats (n = 64)`, with the window of KL that is as good."""
+    stop, low, high = evaluated.stop, *evaluated.stop.kl_window
+    window = f"; {nats(low)} to {nats(high)} nats are as good, within noise" if high > low else ""
+    return f"at {nats(stop.kl)} nats ({step_text(evaluated.setting.method, stop.step)}{window})"
+
+
+def step_text(method: str, step: int) -> str:
+    """`n = 64` for methods that sample, `update 40` for those that train."""
+    found = find_method(method)
+    return f"{found.step_unit} {step}" if found.trains_policy else f"{found.step_unit} = {step}"
+
+
+def gold_sentence(stop: Stop) -> str:
+    noise = f"prompts and {stop.seeds} seeds" if stop.seeds_known else "prompts; the spread between seeds is not known"
+    return (
+        f"Expected gold of a run that stops there: {stop.gold:.2f} {interval_text(stop.gold_interval)} standard deviations "
+        f"above the initial policy (95 %, noise of {noise})."
+    )
+
+
+def ties_sentence(recommendation: Recommendation) -> list[str]:
+    """Which settings cannot be told from the choice; empty where there is none."""
+    choice = recommendation.choice
+    if choice is None or not recommendation.ties:
+        return []
+    named = [f"{setting_text(tie.setting)} ({tie.stop.gold:.2f})" for tie in recommendation.ties[:MAX_NAMED]]
+    more = len(recommendation.ties) - len(named)
+    listed = ", ".join(named) + (f" and {more} more" if more else "")
+    smallest = min([choice, *recommendation.ties], key=lambda each: each.setting.rm_params).setting
+    cheaper = f" The smallest of them is {smallest.rm}." if smallest.rm_params < choice.setting.rm_params else ""
+    return [f"Peak gold cannot be told from it for {listed}.{cheaper}"]
+
+
+def further(evaluated: Evaluated) -> str:
+    """What going on costs, or that the peak is still ahead."""
+    stop = evaluated.stop
+    if stop.progress is Progress.NOT_REACHED:
+        return (
+            f"The peak was not reached: at {nats(stop.end_kl)} nats, where the run ended, gold cannot be told from its "
+            "highest value."
+        )
+    return (
+        f"Going on to {nats(stop.end_kl)} nats ({step_text(evaluated.setting.method, stop.end_step)}) costs "
+        f"{stop.drop:.2f} {interval_text(stop.drop_interval)} of gold, while the proxy score changes by "
+        f"{stop.proxy_rise:+.2f}."
+    )
+
+
+def look_again(evaluated: Evaluated) -> str:
+    stop = evaluated.stop
+    if stop.progress is Progress.NOT_REACHED:
+        return f"Optimize further, to about {nats(2 * stop.end_kl)} nats, and measure gold again before you stop later."
+    return "Measure gold again when reward model, policy or prompts change, and at the stop of every new run."
+
+
+def trend_sentence(trend: SizeTrend) -> str:
+    """Whether a larger reward model helps."""
+    title, slope = find_method(trend.method).title, f"{trend.slope:+.2f} {interval_text(trend.interval)}"
+    if trend.direction is Direction.UNCLEAR:
+        return f"{title}: whether peak gold changes with reward-model size is unclear ({slope} per tenfold parameters)."
+    return f"{title}: peak gold {trend.direction} with reward-model size, by {slope} per tenfold parameters."
+
+
+def exceptions(recommendation: Recommendation) -> list[str]:
+    """Settings in which nothing is gained, and those that have hardly moved: a line for each kind and method."""
+    lines = []
+    for progress, words in (
+        (Progress.NO_GAIN, "gold rises nowhere above the initial policy's: do not optimize against"),
+        (Progress.NOT_MOVED, "the policy has hardly moved, so nothing can be said of"),
+    ):
+        for method in dict.fromkeys(each.setting.method for each in recommendation.evaluated):
+            of_kind = [e for e in recommendation.evaluated if e.setting.method == method and e.stop.progress is progress]
+            if of_kind:
+                names = ", ".join(dict.fromkeys(each.setting.rm for each in of_kind))
+                largest = max(each.stop.end_kl for each in of_kind)
+                lines.append(f"{find_method(method).title}: {words} {names} (KL up to {nats(largest)} nats).")
+    return lines
+
+
+def nats(kl: float) -> str:
+    """A KL with two significant digits, three from 100 on."""
+    return f"{kl:.0f}" if kl >= 9.95 else f"{kl:.2g}"
+
+
+def interval_text(interval: Interval) -> str:
+    return f"[{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def names_text(names: Sequence[str]) -> str:
+    """`1k`, `1k and 3k`, `1k, 3k and 25k`."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
