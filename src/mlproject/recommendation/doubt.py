@@ -47,10 +47,10 @@ class SeedSpread:
         Args:
             groups: for each setting, one value for each of its seeds.
         """
-        dof = sum(len(group) - 1 for group in groups if group)
+        dof = sum(len(group) - 1 for group in groups)
         if dof < 1:
             return cls()
-        squares = sum(float(np.square(np.asarray(group) - np.mean(group)).sum()) for group in groups if group)
+        squares = sum(float(np.square(np.asarray(group) - np.mean(group)).sum()) for group in groups)
         return cls(float(np.sqrt(squares / dof)), dof)
 
 
@@ -105,9 +105,7 @@ def _student(dof: int, rng: np.random.Generator) -> Array:
     return np.sqrt(dof / rng.chisquare(dof, (RESAMPLES, 1)))
 
 
-def interval_of_run(
-    scores_P: Array, seeds: int, spread: SeedSpread, choice_variance: float = 0.0
-) -> Estimate:
+def interval_of_run(scores_P: Array, seeds: int, spread: SeedSpread, choice_variance: float = 0.0) -> Estimate:
     """Mean with the 95 % interval for one further run: the noise of the prompts, and of the seeds where it is known.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from mlproject.recommendation.recommend import Evaluated, Recommendation
@@ -12,37 +11,34 @@ VERSION = 1
 
 
 def to_dict(recommendation: Recommendation) -> dict[str, Any]:
-    """Plain data; None for what is not known.
+    """Plain data; KL in nats, gold in standard deviations.
 
     Returns:
-        `version`; `choice` and `ties`, each with its setting (method, rm, rm_params, kl_coef, seeds, run_ids) and stop (progress, step, kl,
-        kl_window, gold, gold_interval, ...; KL in nats, gold in standard deviations); `rms`, the names that are as good; `settings`, all of
-        them; `trends`; `seed_spread` by method; `sentences`.
+        `version`; `choice` (None without one) and `ties`, each a setting with its stop; `rms`, the names that are as
+        good; `settings`, all of them; `trends`; `seed_spread` by method; `sentences`.
     """
-    return _finite(
-        {
-            "version": VERSION,
-            "choice": _evaluated(recommendation.choice) if recommendation.choice else None,
-            "ties": [_evaluated(each) for each in recommendation.ties],
-            "rms": recommendation.rms,
-            "settings": [_evaluated(each) for each in recommendation.evaluated],
-            "trends": [
-                {
-                    "method": trend.method,
-                    "direction": str(trend.direction),
-                    "gold_per_tenfold_parameters": trend.slope,
-                    "interval": list(trend.interval),
-                    "sizes": trend.sizes,
-                }
-                for trend in recommendation.trends
-            ],
-            "seed_spread": {
-                method: {"sd": spread.sd if spread.known else None, "dof": spread.dof}
-                for method, spread in recommendation.spreads.items()
-            },
-            "sentences": lines_of(recommendation),
-        }
-    )
+    return {
+        "version": VERSION,
+        "choice": _evaluated(recommendation.choice) if recommendation.choice else None,
+        "ties": [_evaluated(each) for each in recommendation.ties],
+        "rms": recommendation.rms,
+        "settings": [_evaluated(each) for each in recommendation.evaluated],
+        "trends": [
+            {
+                "method": trend.method,
+                "direction": str(trend.direction),
+                "gold_per_tenfold_parameters": trend.slope,
+                "interval": list(trend.interval),
+                "sizes": trend.sizes,
+            }
+            for trend in recommendation.trends
+        ],
+        "seed_spread": {
+            method: {"sd": spread.sd if spread.known else None, "dof": spread.dof}
+            for method, spread in recommendation.spreads.items()
+        },
+        "sentences": lines_of(recommendation),
+    }
 
 
 def _evaluated(evaluated: Evaluated) -> dict[str, Any]:
@@ -68,11 +64,3 @@ def _evaluated(evaluated: Evaluated) -> dict[str, Any]:
         "drop_interval": list(stop.drop_interval),
         "proxy_rise": stop.proxy_rise,
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

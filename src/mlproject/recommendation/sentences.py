@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mlproject.laws.intervals import Interval
 from mlproject.optimization import find_method
 from mlproject.recommendation.recommend import Evaluated, Recommendation
@@ -48,20 +46,14 @@ def stop_text(evaluated: Evaluated) -> str:
     """`at 8.1 nats (n = 64)`, with the window of KL that is as good."""
     stop, low, high = evaluated.stop, *evaluated.stop.kl_window
     window = f"; {nats(low)} to {nats(high)} nats are as good, within noise" if high > low else ""
-    return f"at {nats(stop.kl)} nats ({step_text(evaluated.setting.method, stop.step)}{window})"
-
-
-def step_text(method: str, step: int) -> str:
-    """`n = 64` for methods that sample, `update 40` for those that train."""
-    found = find_method(method)
-    return f"{found.step_unit} {step}" if found.trains_policy else f"{found.step_unit} = {step}"
+    return f"at {nats(stop.kl)} nats ({find_method(evaluated.setting.method).place(stop.step)}{window})"
 
 
 def gold_sentence(stop: Stop) -> str:
-    noise = f"prompts and {stop.seeds} seeds" if stop.seeds_known else "prompts; the spread between seeds is not known"
+    noise = "prompts and seeds" if stop.seeds_known else "prompts only, since no setting has two seeds"
     return (
-        f"Expected gold of a run that stops there: {stop.gold:.2f} {interval_text(stop.gold_interval)} standard deviations "
-        f"above the initial policy (95 %, noise of {noise})."
+        f"Expected gold of a run that stops there: {stop.gold:.2f} {interval_text(stop.gold_interval)} standard "
+        f"deviations above the initial policy (95 %, over {noise})."
     )
 
 
@@ -87,7 +79,7 @@ def further(evaluated: Evaluated) -> str:
             "highest value."
         )
     return (
-        f"Going on to {nats(stop.end_kl)} nats ({step_text(evaluated.setting.method, stop.end_step)}) costs "
+        f"Going on to {nats(stop.end_kl)} nats ({find_method(evaluated.setting.method).place(stop.end_step)}) costs "
         f"{stop.drop:.2f} {interval_text(stop.drop_interval)} of gold, while the proxy score changes by "
         f"{stop.proxy_rise:+.2f}."
     )
@@ -116,7 +108,9 @@ def exceptions(recommendation: Recommendation) -> list[str]:
         (Progress.NOT_MOVED, "the policy has hardly moved, so nothing can be said of"),
     ):
         for method in dict.fromkeys(each.setting.method for each in recommendation.evaluated):
-            of_kind = [e for e in recommendation.evaluated if e.setting.method == method and e.stop.progress is progress]
+            of_kind = [
+                e for e in recommendation.evaluated if e.setting.method == method and e.stop.progress is progress
+            ]
             if of_kind:
                 names = ", ".join(dict.fromkeys(each.setting.rm for each in of_kind))
                 largest = max(each.stop.end_kl for each in of_kind)
@@ -131,8 +125,3 @@ def nats(kl: float) -> str:
 
 def interval_text(interval: Interval) -> str:
     return f"[{interval[0]:.2f}, {interval[1]:.2f}]"
-
-
-def names_text(names: Sequence[str]) -> str:
-    """`1k`, `1k and 3k`, `1k, 3k and 25k`."""
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
