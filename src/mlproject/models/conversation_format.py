@@ -47,6 +47,9 @@ class ConversationFormat(PromptFormat):
         ids, starts = zip(*(laid_out[pair] for pair in pairs), strict=True)
         return sequences_from_rows(ids, starts, self.pad_id)
 
+    def _response(self, text: str) -> list[int]:
+        return [*self._ids(text)[: self.max_response_tokens], self.end_id]
+
     def _whole(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
         return conversation_ids(self.tokenizer, [answered(messages_of(prompt), response) for prompt, response in pairs])
 

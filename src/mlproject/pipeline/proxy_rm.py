@@ -6,6 +6,7 @@ Kind `test-rm`: the same on the half of the comparisons that the proxies never s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from mlproject.models.gold_source import GoldSource
 from mlproject.models.init import new_reward_model
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.memory import MemoryOptions
-from mlproject.models.prompt_format import PromptFormat
+from mlproject.models.prompt_format import UNBOUNDED, PromptFormat
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel
 from mlproject.models.sizes import SIZES, is_checkpoint
@@ -119,18 +120,18 @@ def train_proxy_rm(run: Run) -> None:
     )
     stream = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
     accelerator, seed = new_accelerator(p["mixed_precision"]), stream_seed("proxy RM", *stream)
-    prompt_format: PromptFormat
+    learned: PromptFormat  # as it reads comparisons
     if "rm_checkpoint" in p:
         model, tokenizer = load_with_reward_head(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)
-        prompt_format, learning_rate = prompt_format_of(tokenizer, model), p["rm_lr"]
+        learned, learning_rate = prompt_format_of(tokenizer, model), p["rm_lr"]
     else:
-        model, prompt_format = new_reward_model(p["rm_size"], policy_format.tokenizer, seed), policy_format
-        if policy_format.layout == "chat" or policy_format.further_ends:  # ids of a response are not what it trains on
-            prompt_format = ConversationFormat(policy_format.tokenizer, policy_format.max_response_tokens)
+        model, learned = new_reward_model(p["rm_size"], policy_format.tokenizer, seed), policy_format
+        if policy_format.layout == "chat" or policy_format.further_ends:  # what is written does not end as what is read
+            learned = ConversationFormat(policy_format.tokenizer, policy_format.max_response_tokens)
         learning_rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
     loss = train_reward_model(
         model.to(accelerator.device),
-        encode_comparisons(table[~table.held_out], prompt_format),
+        encode_comparisons(table[~table.held_out], learned),
         Schedule(p["rm_epochs"], p["rm_batch_size"], learning_rate, MemoryOptions(**run.execution_options)),
         accelerator=accelerator,
         generator=torch_generator("proxy order", *stream),
@@ -138,7 +139,9 @@ def train_proxy_rm(run: Run) -> None:
     )
     if not accelerator.is_main_process:
         return
-    held_out, proxy = encode_comparisons(table[table.held_out], prompt_format), RewardModel(model)
+    held_out, proxy = encode_comparisons(table[table.held_out], learned), RewardModel(model)
+    reads_texts = isinstance(learned, ConversationFormat)
+    prompt_format = replace(learned, max_response_tokens=UNBOUNDED) if reads_texts else learned
     metrics = {Metric.RM_TRAIN_LOSS: loss}
     if not GoldSource.of_params(p).is_test_rm and not np.isnan(held_out.margin_B).any():
         proxy, gold_agreement = calibrated(proxy, held_out)
