@@ -240,3 +240,14 @@ def test_the_old_name_of_the_auxiliary_rms_still_works_and_says_what_it_is_calle
     new = PolicyEvaluator(tiny_policy(), prompt_format, PROMPTS, noes, auxiliary_rms={"test_rm.other": lengths})
     points = [evaluator.measure(moved(tiny_policy()), 1) for evaluator in (old, new)]
     assert points[0].statistics == points[1].statistics and "test_rm.other" in points[0].statistics
+
+
+def test_a_prompt_that_the_policys_template_refuses_is_one_line(tiny_policy, tiny_tokenizer):
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    prompts = [*PROMPTS, '[{"role": "system", "content": "no"}, {"role": "user", "content": "yes"}]']
+    with pytest.raises(UserError, match=r"prompts: number 7 must be .* template of the policy takes, .*no system"):
+        PolicyEvaluator(tiny_policy(), PromptFormat(tokenizer, 6), prompts, lengths)

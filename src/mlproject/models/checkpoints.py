@@ -16,10 +16,12 @@ from transformers.utils import cached_file, logging
 
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
+from mlproject.models.chat_template import refusal
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.init import parameter_count
 from mlproject.models.prompt_format import UNBOUNDED, appended_tokens
 from mlproject.models.turns import response_ends, set_ends, template_end
+from mlproject.models.weights import broken_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -62,7 +64,8 @@ def read_info(source: str, checkpoint: str, option: str, changed: int) -> Checkp
         changed: time of the last change of its files; the cache depends on it.
 
     Raises:
-        UserError: if it is neither a causal language model nor a reward model with a usable tokenizer.
+        UserError: if it is neither a causal language model nor a reward model with a usable tokenizer, chat template
+            and finite weights.
     """
     place = f"{option}={checkpoint}"
     try:
@@ -91,6 +94,9 @@ def read_info(source: str, checkpoint: str, option: str, changed: int) -> Checkp
             f"{place}: must have an embedding for each of the tokenizer's {len(tokenizer)} tokens, but has "
             f"{embeddings.weight.shape[0]}. Call model.resize_token_embeddings and save it."
         )
+    problem = broken_weights(_folder(source), changed)
+    if problem:
+        raise UserError(f"{place}: must have finite weights, but {problem}. Save the model again, as it was before.")
     version = 2 if tokenizer.chat_template or appended_tokens(tokenizer) else 1
     if not is_reward_model:
         ends = response_ends(_generation_config(source, model), tokenizer)
@@ -165,6 +171,11 @@ def _checked_tokenizer(source: str, place: str) -> PreTrainedTokenizerFast:
         raise UserError(f"{place}: must have a tokenizer that knows words. Save its tokenizer.json beside the model.")
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise UserError(f"{place}: its tokenizer must have an end-of-sequence token. Set eos_token and save it.")
+    if reason := refusal(tokenizer, "Hello"):
+        raise UserError(
+            f"{place}: its chat template must take a user's turn and the assistant's answer, but fails "
+            f"({reason[:_MAX_REASON]}). Correct the template beside the model."
+        )
     try:
         template_end(tokenizer)
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -214,10 +225,13 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
 
 
 def _digest(source: str) -> str:
-    folder = Path(source)
-    if not folder.is_dir():
-        return Path(cached_file(source, "config.json")).parent.name  # the hub's cache has one folder per commit
-    return digest_of_files(folder, folder.iterdir())
+    folder = _folder(source)
+    return digest_of_files(folder, folder.iterdir()) if Path(source).is_dir() else folder.name
+
+
+def _folder(source: str) -> Path:
+    """The folder itself; of a hub name that in the hub's cache, which has one for each commit."""
+    return Path(source) if Path(source).is_dir() else Path(cached_file(source, "config.json")).parent
 
 
 def _reason(error: Exception) -> str:

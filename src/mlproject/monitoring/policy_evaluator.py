@@ -19,12 +19,13 @@ import torch
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.errors import NotFiniteError, UserError
+from mlproject.models.chat_template import check_prompts
 from mlproject.models.finite import Report
 from mlproject.models.generation import sample_responses
 from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.scorers import NoGold, Scorer, rated
+from mlproject.models.scorers import NoGold, Scorer, TextRewardModel, rated
 from mlproject.models.turns import response_ends
 from mlproject.monitoring.user_scorers import ScorerLike, as_scorer, calibrated
 from mlproject.optimization.evaluator import Evaluator
@@ -91,7 +92,7 @@ class PolicyEvaluator:
         auxiliary_rms: scorers in the units of the points, by role.
 
     Raises:
-        UserError: for too few prompts or samples, or a scorer that is none.
+        UserError: for too few prompts or samples, a prompt that a chat template refuses, or a scorer that is none.
 
     Examples:
         >>> from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -141,6 +142,9 @@ class PolicyEvaluator:
         self.auxiliary_rms = {
             role: as_scorer(rm, role, policy, prompt_format) for role, rm in (auxiliary_rms or {}).items()
         }
+        scorers = {"proxy": self.proxy, "gold": self.gold, **self.auxiliary_rms}
+        readers = {role: rm.prompt_format.tokenizer for role, rm in scorers.items() if isinstance(rm, TextRewardModel)}
+        check_prompts(prompts, {"policy": prompt_format.tokenizer, **readers})
         if calibrate:  # from raw units
             self.proxy, self.gold = self.proxy.with_units(0.0, 1.0), self.gold.with_units(0.0, 1.0)
             self.auxiliary_rms = {role: rm.with_units(0.0, 1.0) for role, rm in self.auxiliary_rms.items()}

@@ -38,6 +38,8 @@ for _name, _meaning, _when, _unit in (
     ("preferences_path", "file of the comparisons", _FILES, ""),
     ("preferences_sha256", "digest of that file", _FILES, ""),
     ("read_as", "kind of that file, where 0.1 read it otherwise or not at all", _FILES, ""),
+    ("refused_by", "models, beside the policy, whose chat templates refuse rows that were left out", _FILES, ""),
+    ("refused_by_sha256", "digests of these models", _FILES, ""),
     ("curves", "JSON: method, RM size, RM parameters and seed of every curve", "laws", ""),
     ("policy_run", "JSON: options that all trials share", "searches", ""),
     ("name", "name of the experiment's file", "experiments", ""),

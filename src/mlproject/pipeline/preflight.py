@@ -38,5 +38,5 @@ def check(config: Config, proxy: str = "") -> list[str]:
     elif config.gold_source.is_checkpoint:
         inspect_reward_model(config.gold, "gold")
     if config.world_spec.imports_policy:
-        return import_module("mlproject.pipeline.external.files").check_files(config)
+        return import_module("mlproject.pipeline.external.files").check_files(config, proxy)
     return []

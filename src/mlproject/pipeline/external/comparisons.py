@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlproject.config.schema import Config
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.comparisons import HELD_OUT
+from mlproject.pipeline.external.templates import readers_of_step, refused_by, refusing_models
 from mlproject.pipeline.loading import load_prompt_format, numpy_generator
 from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import comparisons_from_preferences
@@ -26,6 +27,7 @@ def external_comparisons(config: Config, policy: Step) -> Step:
             **config.select("world", *READ_OPTIONS, "n_comparisons", "label_noise"),
             **options.recognition(),
             **read_as(options, "preferences", config.preferences),
+            **refusing_models(config, options, "preferences"),
             "preferences_path": source["path"],
             "preferences_sha256": source["sha256"],
             "labels": "given",
@@ -43,7 +45,8 @@ def import_preferences(run: Run) -> None:
     p = run.params
     world = Files.load(run.input(Role.INITIAL_POLICY) / Artifact.PROMPTS)
     cut = load_prompt_format(run, world).cut
-    usable, reading, skipped = train_preferences(ReadOptions.of(p), p["preferences_path"], world, cut)
+    refuses = refused_by(readers_of_step(str(run.input(Role.INITIAL_POLICY) / Artifact.MODEL), p))
+    usable, reading, skipped = train_preferences(ReadOptions.of(p), p["preferences_path"], world, cut, refuses)
     rng = numpy_generator("own comparisons", p["world_seed"])
     drawn = [usable[i] for i in rng.permutation(len(usable))[: p["n_comparisons"]]]
     table = comparisons_from_preferences(

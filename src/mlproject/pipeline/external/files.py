@@ -8,6 +8,7 @@ from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_policy
 from mlproject.models.prompt_format import PromptFormat
+from mlproject.pipeline.external.templates import readers_of, refused_by
 from mlproject.worlds.files.snapshot import take_snapshot, train_preferences
 from mlproject.worlds.files.spec import ReadOptions
 
@@ -15,8 +16,12 @@ MIN_COMPARISONS, MIN_PROMPTS = 64, 20
 """A reward model learns nothing from fewer, and too few of them are held out to validate it."""
 
 
-def check_files(config: Config) -> list[str]:
+def check_files(config: Config, proxy: str = "") -> list[str]:
     """Read everything that the options `policy`, `prompts` and `preferences` name; returns how files were read.
+
+    Args:
+        config: the configuration.
+        proxy: value of the entry point's parameter `proxy`, if it has one.
 
     Raises:
         UserError: for the first mistake, or too few comparisons.
@@ -24,10 +29,11 @@ def check_files(config: Config) -> list[str]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(inspect_policy(config.policy, "policy").source)
     cut = PromptFormat(tokenizer, config.max_response_tokens).cut
     options = ReadOptions.of(vars(config))
-    snapshot = take_snapshot(options, config.prompts, config.preferences, cut)
+    refuses = refused_by(readers_of(config, proxy))
+    snapshot = take_snapshot(options, config.prompts, config.preferences, cut, refuses)
     if not config.preferences:
         return [str(snapshot.reading)]
-    usable, reading, _ = train_preferences(options, config.preferences, snapshot.world, cut)
+    usable, reading, _ = train_preferences(options, config.preferences, snapshot.world, cut, refuses)
     prompts = len({preference.prompt for preference in usable})
     if len(usable) < MIN_COMPARISONS or prompts < MIN_PROMPTS:
         raise UserError(

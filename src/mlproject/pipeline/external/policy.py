@@ -12,6 +12,7 @@ from mlproject.models.init import parameter_count
 from mlproject.models.inspection import inspect_policy
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Split, Tag
+from mlproject.pipeline.external.templates import readers_of_step, refused_by, refusing_models
 from mlproject.pipeline.step import Run, Step
 from mlproject.worlds.files.snapshot import path_and_digest, read_as, take_snapshot
 from mlproject.worlds.files.spec import READ_OPTIONS, ReadOptions
@@ -36,6 +37,7 @@ def external_policy(config: Config) -> Step:
             **files,
             **({} if config.prompts else options.recognition()),
             **read_as(options, name, getattr(config, name)),
+            **refusing_models(config, options, name),
             "policy_size": checkpoint.name,
             "policy": checkpoint.source,
             "policy_sha256": checkpoint.digest,
@@ -50,8 +52,9 @@ def import_policy(run: Run) -> None:
     model, tokenizer = load_policy_checkpoint(inspect_policy(p["policy"], "policy"), "policy")
     prompt_format = PromptFormat(tokenizer, p["max_response_tokens"])
     snapshot = take_snapshot(
-        ReadOptions.of(p), p.get("prompts_path", ""), p.get("preferences_path", ""), prompt_format.cut
-    )
+        ReadOptions.of(p), p.get("prompts_path", ""), p.get("preferences_path", ""), prompt_format.cut,
+        refused_by(readers_of_step(p["policy"], p)),
+    )  # fmt: skip
     prompts = {split: snapshot.world.all_prompts(split) for split in (Split.TRAIN, Split.CURVE, Split.AUDIT)}
     longest = max(int(prompt_format.encode_prompts(texts).lengths_P.max()) for texts in prompts.values())
     limit = longest_sequence(model)

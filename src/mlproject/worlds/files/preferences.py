@@ -60,6 +60,7 @@ def read_with_counts(
             if row.problem:
                 raise ValueError(row.problem)
             for pair in schema.pairs(row):
+                invalid.check_prompt(fields[0] if fields[0] in row.values else "chosen", pair.prompt)
                 preferences += _preferred(pair, is_own, reading)
                 reading.is_as_before &= is_as_before(row, pair, fields)
         except Dropped as reason:

@@ -44,6 +44,7 @@ def read_prompts_with_counts(path: Path, field: str, invalid: InvalidRows) -> tu
             if row.problem:
                 raise ValueError(row.problem)
             prompt = prompt_of_row(row)
+            invalid.check_prompt(field, prompt)
         except Dropped as reason:
             reading.dropped[f"rows {reason}"] += 1
         except ValueError as error:

@@ -6,11 +6,19 @@ An error names file, line and field of an invalid row; `bad_lines=skip` skips in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mlproject.errors import UserError
+
+Refuses = Callable[[str], str]
+"""Prompt -> why one of the models' chat templates refuses it; empty where all take it."""
+
+
+def takes_all(prompt: str) -> str:
+    """No prompt is refused."""
+    return ""
 
 
 @dataclass
@@ -20,10 +28,21 @@ class InvalidRows:
     Attributes:
         skip: whether invalid rows are skipped.
         skipped: one line for each skipped row.
+        refuses: which prompts the models cannot read.
     """
 
     skip: bool = False
     skipped: list[str] = field(default_factory=list)
+    refuses: Refuses = takes_all
+
+    def check_prompt(self, name: str, prompt: str) -> None:
+        """Check that the models can read a prompt.
+
+        Raises:
+            ValueError: if one cannot; says which, and why.
+        """
+        if reason := self.refuses(prompt):
+            raise ValueError(f"field {name} must be a conversation that the models' chat templates take, but {reason}")
 
     def report(self, place: str, problem: str) -> None:
         """Report an invalid row.

@@ -13,7 +13,7 @@ from mlproject.names import Split
 from mlproject.worlds.files.preferences import Preference, read_with_counts
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts_with_counts, split_prompts, too_long
 from mlproject.worlds.files.reading import Reading
-from mlproject.worlds.files.rows import InvalidRows
+from mlproject.worlds.files.rows import InvalidRows, Refuses, takes_all
 from mlproject.worlds.files.spec import ReadOptions
 from mlproject.worlds.files.world import Files
 
@@ -58,7 +58,9 @@ def _digest(root: Path, states: _States) -> str:
     return digest_of_files(root, (file for file, *_ in states))
 
 
-def take_snapshot(options: ReadOptions, prompts: str, preferences: str, cut: Cut) -> PromptSnapshot:
+def take_snapshot(
+    options: ReadOptions, prompts: str, preferences: str, cut: Cut, refuses: Refuses = takes_all
+) -> PromptSnapshot:
     """Read the prompts and split them.
 
     Args:
@@ -66,11 +68,12 @@ def take_snapshot(options: ReadOptions, prompts: str, preferences: str, cut: Cut
         prompts: path of the prompts; empty: the prompts of the comparisons.
         preferences: path of the comparisons; may be empty if there are prompts.
         cut: shortens a prompt to a number of the policy's tokens.
+        refuses: which prompts the models cannot read.
 
     Raises:
         UserError: for an invalid row, or too few prompts.
     """
-    invalid = InvalidRows(options.skips_invalid_rows)
+    invalid = InvalidRows(options.skips_invalid_rows, refuses=refuses)
     if prompts:
         texts, reading = read_prompts_with_counts(Path(prompts), options.prompt_field, invalid)
     else:
@@ -102,12 +105,26 @@ def read_as(options: ReadOptions, option: str, path: str) -> dict[str, str]:
 @lru_cache(maxsize=16)
 def _new_kind(options: ReadOptions, option: str, root: Path, states: _States) -> str:
     """Kind of a file, empty if it is read as before; cached while the file does not change."""
-    invalid = InvalidRows(options.skips_invalid_rows)
-    if option == "prompts":
-        _, reading = read_prompts_with_counts(root, options.prompt_field, invalid)
-    else:
-        _, reading = _read_preferences(options, str(root), invalid)
+    reading = read_file(options, option, str(root))
     return "" if reading.is_as_before else reading.kind
+
+
+def read_file(options: ReadOptions, option: str, path: str, refuses: Refuses = takes_all) -> Reading:
+    """How a file is read.
+
+    Args:
+        options: how it is to be read.
+        option: `prompts` or `preferences`.
+        path: path of the file.
+        refuses: which prompts the models cannot read.
+
+    Raises:
+        UserError: for an invalid row.
+    """
+    invalid = InvalidRows(options.skips_invalid_rows, refuses=refuses)
+    if option == "prompts":
+        return read_prompts_with_counts(Path(path), options.prompt_field, invalid)[1]
+    return _read_preferences(options, path, invalid)[1]
 
 
 def _read_preferences(options: ReadOptions, path: str, invalid: InvalidRows) -> tuple[list[Preference], Reading]:
@@ -117,7 +134,7 @@ def _read_preferences(options: ReadOptions, path: str, invalid: InvalidRows) -> 
 
 
 def train_preferences(
-    options: ReadOptions, preferences: str, world: Files, cut: Cut
+    options: ReadOptions, preferences: str, world: Files, cut: Cut, refuses: Refuses = takes_all
 ) -> tuple[list[Preference], Reading, list[str]]:
     """The comparisons whose prompts are not held out for curves or audit, how the file was read, and skipped rows.
 
@@ -126,11 +143,12 @@ def train_preferences(
         preferences: path of the comparisons.
         world: the study's prompts.
         cut: shortens a prompt to a number of the policy's tokens.
+        refuses: which prompts the models cannot read.
 
     Raises:
         UserError: for an invalid row, for a long prompt if `long_prompts=stop`, or if no comparison is left.
     """
-    invalid = InvalidRows(options.skips_invalid_rows)
+    invalid = InvalidRows(options.skips_invalid_rows, refuses=refuses)
     held_out = {*world.all_prompts(Split.CURVE), *world.all_prompts(Split.AUDIT)}
     usable = []
     rows, reading = _read_preferences(options, preferences, invalid)

@@ -1,0 +1,55 @@
+"""Whether a model's chat template takes a conversation: some refuse a system's turn, or two user turns in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from mlproject.errors import UserError
+from mlproject.models.functions import describe
+from mlproject.worlds.chat import messages_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_ANSWER = {"role": "assistant", "content": "Yes."}
+
+
+def refusal(tokenizer: PreTrainedTokenizerFast, prompt: str) -> str:
+    """Why a chat template refuses a prompt, alone or with a response after it.
+
+    Args:
+        tokenizer: has the template; one without takes every prompt.
+        prompt: a text, or a conversation as JSON (see `mlproject.worlds.chat`).
+
+    Returns:
+        the reason in one line; empty where the template takes the prompt.
+    """
+    if not tokenizer.chat_template:
+        return ""
+    messages = messages_of(prompt)
+    try:
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        tokenizer.apply_chat_template([*messages, _ANSWER], tokenize=False)
+    except Exception as error:  # a template is a program of somebody else's
+        return describe(error)
+    return ""
+
+
+def check_prompts(prompts: Sequence[str], tokenizers: Mapping[str, PreTrainedTokenizerFast]) -> None:
+    """Check that models can read prompts that were given as a list.
+
+    Args:
+        prompts: texts, or conversations as JSON.
+        tokenizers: of the models that read them, by what each model plays.
+
+    Raises:
+        UserError: for the first prompt that a chat template refuses.
+    """
+    for number, prompt in enumerate(prompts, 1):
+        for role, tokenizer in tokenizers.items():
+            if reason := refusal(tokenizer, prompt):
+                raise UserError(
+                    f"prompts: number {number} must be a conversation that the chat template of the {role} takes, but "
+                    f"it does not ({reason}). Leave the prompt out."
+                )
