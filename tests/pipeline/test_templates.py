@@ -95,7 +95,7 @@ def test_rows_that_are_refused_are_left_out_and_counted_where_asked_for(of, mode
     broken = {of: models(ALTERNATES, reward=of != "policy")}
     used = {"bad_lines": "skip", "preferences": str(tmp_path / "pairs.jsonl"), **broken}
     skipping = config(tmp_path, models(""), TWICE, **used)
-    assert all("1 invalid rows skipped" in line for line in preflight.check(skipping))
+    assert all("1 invalid row skipped" in line for line in preflight.check(skipping))
     step = external_policy(skipping)
     run = FolderRun(step, tmp_path / "policy", {})
     assert run.metrics[Metric.PROMPTS_ROWS_SKIPPED] == 1 and run.metrics["prompts/train"] == 119 - 16
@@ -124,7 +124,7 @@ def test_a_template_that_takes_nothing_is_reported_in_one_line(template, option,
     broken = {option: models(template, reward=option == "gold")}
     with pytest.raises(UserError) as error:
         preflight.check(config(tmp_path, models(""), SYSTEM, **broken))
-    assert str(error.value).startswith(f"{option}={broken[option]}: its chat template must take a user's turn")
+    assert str(error.value).startswith(f"{option}={broken[option]}: its chat template must lay out a user's turn")
     assert len(str(error.value).splitlines()) == 1
 
 
