@@ -218,7 +218,15 @@ KINDS = [
     Kind("ultrafeedback", "UltraFeedback-binarized", one(_ultrafeedback("score_chosen", "score_rejected"))),
     Kind("ultrafeedback", "UltraFeedback-binarized", one(_ultrafeedback("chosen-rating", "rejected-rating"))),
     Kind("openai", "OpenAI fine-tuning preferences", one(_openai), has_ties=False),
-    Kind("sharegpt", "ShareGPT preferences", one(_sharegpt), has_ties=False),
+    Kind("sharegpt", "conversations with two answers", one(_sharegpt), has_ties=False),
+    Kind("sharegpt", "conversations with two answers", one(lambda i: {
+        "messages": [turn("user", i.prompt)], "chosen": [turn("assistant", i.chosen)],
+        "rejected": [turn("assistant", i.rejected)]}), has_ties=False),
+    Kind("ms-swift", "ms-swift preferences", one(lambda i: {
+        "messages": asked(i, i.chosen), "rejected_response": i.rejected}), has_ties=False),
+    Kind("stack-exchange-paired", "stack-exchange-paired", one(lambda i: {
+        "qid": 1, "question": i.prompt, "date": "x", "response_j": i.chosen, "response_k": i.rejected}),
+         has_ties=False),
     Kind("rewardbench2", "RewardBench 2", one(lambda i: {
         "id": "1", "prompt": i.prompt, "chosen": [i.chosen], "rejected": [i.rejected], "num_correct": 1,
         "num_incorrect": 1, "models": ["a", "b"], "subset": "Math"}), has_ties=False),

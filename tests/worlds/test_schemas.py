@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import re
 
 import pytest
@@ -209,3 +211,29 @@ def test_a_file_of_ties_alone_says_so(tmp_path):
     row = {"prompt": "q", "response_1": "a", "response_2": "b", "preference_strength": 0}
     with pytest.raises(UserError, match=r"must contain a comparison. All were dropped \(2 ties\)"):
         pairs_of(tmp_path, row, row)
+
+
+def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(tmp_path):
+    rng = random.Random(0)
+    pool = [
+        None, "", " ", 0, 1, -2.5, float("nan"), True, [], {}, [1], ["x"], "[1", "{'a': 1}", "['a' 'b']", [None],
+        [turn("assistant", "y")], [turn("user", "x"), turn("assistant", "y")], {"messages": []}, {"text": "x"},
+        "\n\nHuman: a\n\nAssistant: b", "\n\nAssistant: b", "[{'role': 'user', 'content': 'x'}]", "<extra_id_1>",
+        "\udc00", "a\0", [{"answer": "a", "rank": 1}],
+    ]  # fmt: skip
+    read_some = 0
+    for kind in KINDS:
+        good = kind.rows(items()[0])
+        for _ in range(15):
+            wrong = {name: rng.choice(pool) for name in rng.sample([*good[0]], k=2)}
+            rows = [{**row, **wrong} for row in good]
+            path = write(tmp_path / "p.jsonl", rng.sample([*rows, *good], k=2 * len(good)))
+            for skip in (False, True):
+                for options in ({}, {"preferred": "labels"}, {"preference_format": kind.name}):
+                    try:
+                        read_some += bool(read(path, InvalidRows(skip), **options))
+                    except UserError as error:
+                        assert "\n" not in str(error)
+                with contextlib.suppress(UserError):
+                    read_prompts(path, "prompt", InvalidRows(skip))
+    assert read_some > 100

@@ -11,6 +11,7 @@ from tests.support.preference_files import write
 from mlproject.errors import UserError
 from mlproject.worlds.files.preferences import read_with_counts
 from mlproject.worlds.files.rows import InvalidRows
+from mlproject.worlds.files.winner import common_prefix
 
 FIELDS = ("prompt", "chosen", "rejected")
 GOOD, BAD = ("good {}", "bad {}")
@@ -32,12 +33,10 @@ def check(preferences, values):
     assert all(each.chosen.startswith("good") and each.rejected.startswith("bad") for each in preferences)
 
 
-AB, A_B, R01, R12 = (
-    ("response_a", "response_b"),
-    ("answer_A", "answer_B"),
-    ("response_0", "response_1"),
-    ("output_1", "output_2"),
-)
+AB, A_B, R01, R12, OTHERS = (
+    ("response_a", "response_b"), ("answer_A", "answer_B"), ("response_0", "response_1"), ("output_1", "output_2"),
+    ("text_first", "text_second"),
+)  # fmt: skip
 # column, names of the responses, values with the side that they mean (None: a tie)
 RULES = {
     "index": ("label", AB, [(0, 0), (1, 1)]),
@@ -50,7 +49,7 @@ RULES = {
     "letters": ("winner", AB, [("A", 0), ("b", 1), ("tie", None), (" B ", 1), ("[[A]]", 0)]),
     "models": ("winner", A_B, [("model_a", 0), ("model_b", 1), ("tie (bothbad)", None), ("both_bad", None)]),
     "columns": ("better_response", R12, [("output_2", 1), ("output_1", 0)]),
-    "the last part of a column": ("winner", ("text_first", "text_second"), [("second", 1), ("first", 0)]),
+    "the last part of a column": ("winner", OTHERS, [("second", 1), ("first", 0)]),
     "words": ("choice", AB, [("First", 0), ("RIGHT", 1), ("left", 0), ("draw", None)]),
     "a judge's verdict": ("verdict", AB, [("[[A>>B]]", 0), ("[[B>A]]", 1), ("A<B", 1), ("A=B", None)]),
     "signs": ("preference", AB, [(-1, 0), (1, 1), (0, None)]),
@@ -62,21 +61,43 @@ RULES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("named", ["found", "given", "mapped"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
-def test_the_side_that_a_column_names_is_chosen(tmp_path, rule, named, ending):
+def test_the_side_that_a_column_names_is_chosen(tmp_path, rule, ending):
     column, names, values = RULES[rule]
-    if named == "found" and names[0].startswith("text_f"):
-        pytest.skip("such columns are not known for responses")
     path = write(tmp_path / f"p.{ending}", rows_of(names, column, values))
-    fields = ("prompt", *names) if named == "mapped" else FIELDS
-    if names[0].startswith("text_f"):
-        fields = ("prompt", *names)
-    preferences, reading = read_with_counts(path, fields, InvalidRows(), preferred="" if named == "found" else column)
-    check(preferences, values)
-    assert reading.dropped.total() == sum(side is None for _, side in values)
-    assert column in reading.summary and not reading.is_as_before
+    ways = [(("prompt", *names), column)]
+    if names != OTHERS:  # columns that are known for responses need no mapping, and the column is found
+        ways += [(FIELDS, column), (FIELDS, "")]
+    for fields, preferred in ways:
+        preferences, reading = read_with_counts(path, fields, InvalidRows(), preferred=preferred)
+        check(preferences, values)
+        assert reading.dropped.total() == sum(side is None for _, side in values)
+        assert column in reading.summary and not reading.is_as_before
+
+
+SAME_EITHER_WAY = ("letters", "models", "columns", "the last part of a column", "words", "a judge's verdict",
+                   "true for the side that the column names", "true for the second",
+                   "1 for the side that the column names", "text of the response")  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", SAME_EITHER_WAY)
+def test_names_of_sides_mean_the_same_where_the_mapping_names_the_columns_in_the_other_order(tmp_path, rule):
+    column, names, values = RULES[rule]
+    path = write(tmp_path / "p.jsonl", rows_of(names, column, values, {"model_a": "gpt", "model_b": "opus"}))
+    check(read_with_counts(path, ("prompt", *names[::-1]), InvalidRows(), preferred=column)[0], values)
+
+
+def test_models_mean_the_same_where_the_mapping_names_the_columns_in_the_other_order(tmp_path):
+    values = [("gpt", 0), ("opus", 1)]
+    path = write(tmp_path / "p.jsonl", rows_of(AB, "winner", values, {"model_a": "gpt", "model_b": "opus"}))
+    check(read_with_counts(path, ("prompt", *AB[::-1]), InvalidRows(), preferred="winner")[0], values)
+
+
+def test_a_mapping_that_swaps_chosen_and_rejected_is_refused(tmp_path):
+    path = write(tmp_path / "p.jsonl", [{"q": "x", "chosen": "a", "rejected": "b"}])
+    with pytest.raises(UserError, match=r"rejected would be the chosen response. Swap rejected and chosen"):
+        read_with_counts(path, ("q", "rejected", "chosen"), InvalidRows())
 
 
 def test_names_of_models_say_who_won(tmp_path):
@@ -193,7 +214,7 @@ def test_no_mixture_of_values_is_read_both_ways(tmp_path):
     """Whatever a column holds, a value means one side, wherever it stands in the file."""
     rng = random.Random(0)
     pool = [0, 1, 2, -1, 0.5, 1.5, "A", "B", "tie", True, False, "", "model_b", "response_a", None, "x"]
-    for values in itertools.chain(itertools.product(pool, repeat=2), (rng.choices(pool, k=5) for _ in range(300))):
+    for values in itertools.chain(itertools.product(pool, repeat=2), (rng.choices(pool, k=5) for _ in range(100))):
         rows = [{"prompt": f"q{i}", "response_a": "a", "response_b": "b", "label": v} for i, v in enumerate(values)]
         path = write(tmp_path / "p.jsonl", rows)
         try:
@@ -206,3 +227,10 @@ def test_no_mixture_of_values_is_read_both_ways(tmp_path):
         assert all(len(chosen) == 1 for chosen in sides.values())
         for value, side in {"'A'": "a", "'B'": "b", "'response_a'": "a", "'model_b'": "b", "-1": "a"}.items():
             assert sides.get(value, {side}) == {side}
+
+
+def test_the_common_prefix_is_that_of_the_longest_equal_start():
+    texts = ["", "a", "ab", "abc", "abd", "xabc", "aab", "abcabc", "abcabd"]
+    for first, second in itertools.product(texts, repeat=2):
+        length = max(n for n in range(7) if first[:n] == second[:n] and n <= min(len(first), len(second)))
+        assert common_prefix(first, second) == first[:length]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from mlproject.worlds.chat import CHAT_PREFIX
-from mlproject.worlds.files.messages import chat_prompt, prompt_of
+from mlproject.worlds.files.messages import is_prompt, prompt_of
 from mlproject.worlds.files.rows import Row
 from mlproject.worlds.files.schemas.chats import by_scores
 from mlproject.worlds.files.schemas.schema import Pair, Schema, instruction_prompt, pair_of
@@ -52,7 +52,7 @@ def of_columns(fields: Sequence[str], preferred: str, rows: Sequence[Row], exact
         rule = _rule(preferred, (first, second), rows)
         side, says = rule.side, f"chosen = {rule.says}"
     elif not exact:
-        _refuse_ignored_winner(tuple(fields), rows)
+        refuse_ignored_winner(tuple(fields), rows)
 
     def pairs(row: Row) -> list[Pair]:
         return [pair_of(row, prompt, first, second, side(row), system)]
@@ -140,11 +140,13 @@ def _rule(preferred: str, fields: tuple[str, str], rows: Sequence[Row]) -> Winne
     return rule_for(preferred, fields, rows)
 
 
-def _refuse_ignored_winner(fields: tuple[str, ...], rows: Sequence[Row]) -> None:
+def refuse_ignored_winner(fields: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Refuse a mapping that takes one column as chosen in every row where another column says otherwise.
 
     Columns that are named chosen and rejected are believed, unless the other names both sides somewhere.
     """
+    if "rejected" in fields[1].lower() and "chosen" in fields[2].lower():
+        raise AmbiguousError(f"{fields[1]} would be the chosen response", f"Swap {fields[1]} and {fields[2]}.")
     are_named = all(word in name.lower() for word, name in zip(("chosen", "rejected"), fields[1:], strict=True))
     for column, varies in winner_columns(fields, rows).items():
         if varies or not are_named:
@@ -152,7 +154,7 @@ def _refuse_ignored_winner(fields: tuple[str, ...], rows: Sequence[Row]) -> None
                 f"{fields[1]} would be chosen in every row, but {column} looks as if it says which side won",
                 f"Give preferred={column} to use it, or preference_format=columns to ignore it.",
             )
-    for scores in _score_columns((fields[1], fields[2]), {name for row in rows for name in row.values}):
+    for scores in [] if are_named else _score_columns((fields[1], fields[2]), {n for row in rows for n in row.values}):
         rule = rule_for(scores, (fields[1], fields[2]), rows)
         if any(_wins_second(rule, row) for row in rows):
             raise AmbiguousError(
@@ -177,5 +179,5 @@ def is_as_before(row: Row, pair: Pair, fields: Sequence[str]) -> bool:
     if isinstance(prompt, str):
         return pair.prompt == prompt or prompt.startswith(CHAT_PREFIX)
     if isinstance(prompt, list):
-        return pair.prompt == chat_prompt(fields[0], prompt)
+        return is_prompt(prompt, pair.prompt)
     return isinstance(responses[0], list) and not row.values.get("system")

@@ -25,6 +25,7 @@ _ROLE_OF = {
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _LARGEST_PYTHON_TEXT = 1_000_000  # characters; Python's parser needs some hundred bytes for each
 _START, _END = re.compile(r"\s*\[?\s*\{"), re.compile(r"\}\s*\]\s*$")
+_TEXTS_WITHOUT_COMMA = re.compile(r"""["']\s+["']""")
 _KEYS = re.compile(r"""(["'])(?:role|from)\1\s*:""")
 
 
@@ -116,11 +117,14 @@ def _python_value(text: str) -> Any:
     """The value of a literal of Python or numpy; None if it is neither, or too long."""
     if len(text) > _LARGEST_PYTHON_TEXT:
         return None
-    with (
-        contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError),
-        warnings.catch_warnings(action="ignore"),  # of escapes that Python does not know
-    ):
-        return ast.literal_eval(_with_commas(text))
+    # Python joins two texts without a comma between them, so a list of numpy's needs its commas first
+    readings = (_with_commas,) if _TEXTS_WITHOUT_COMMA.search(text) else (str.strip, _with_commas)
+    for reading in readings:
+        with (
+            contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError),
+            warnings.catch_warnings(action="ignore"),  # of escapes that Python does not know
+        ):
+            return ast.literal_eval(reading(text))
     return None
 
 
@@ -159,6 +163,13 @@ def chat_prompt(field: str, messages: Any) -> str:
     if len(turns) == 1 and not turns[0]["content"].startswith(CHAT_PREFIX):
         return turns[0]["content"]
     return strict_json(turns, ensure_ascii=False)
+
+
+def is_prompt(messages: Any, prompt: str) -> bool:
+    """Whether messages, and nothing else, are a prompt."""
+    with contextlib.suppress(ValueError):
+        return chat_prompt("prompt", messages) == prompt
+    return False
 
 
 def prompt_text(field: str, text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproject.errors import UserError
-from mlproject.worlds.files.columns import is_as_before, names_a_side, of_columns, two_responses
+from mlproject.worlds.files.columns import is_as_before, names_a_side, of_columns, refuse_ignored_winner, two_responses
 from mlproject.worlds.files.messages import EmptyTurnError
 from mlproject.worlds.files.reading import EMPTY, IDENTICAL, TIES, Reading, counted
 from mlproject.worlds.files.rows import InvalidRows, Row
@@ -91,6 +91,8 @@ def _schema(path: Path, rows: Sequence[Row], fields: Sequence[str], preference_f
         if schema is None:
             return _unpublished(rows, preferred)
         if not preferred:
+            if {"chosen", "rejected"} <= schema.columns:
+                refuse_ignored_winner(FIELDS, rows)
             return schema
         if preferred not in schema.winners or schema.with_winner is None:
             problem = f"is read as {schema.title}, {schema.says}, which preferred={preferred} does not change"

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlproject.errors import UserError
 from mlproject.worlds.chat import CHAT_PREFIX
-from mlproject.worlds.files.messages import chat_prompt, prompt_of
+from mlproject.worlds.files.messages import is_prompt, prompt_of
 from mlproject.worlds.files.reading import Reading
 from mlproject.worlds.files.rows import InvalidRows, Row
 from mlproject.worlds.files.schemas import recognised
@@ -79,7 +79,7 @@ def _is_as_before(value: Any, prompt: str) -> bool:
     """Whether version 0.1 read this prompt from the value of its field."""
     if isinstance(value, str):
         return value == prompt or value.startswith(CHAT_PREFIX)
-    return isinstance(value, list) and chat_prompt("prompt", value) == prompt
+    return is_prompt(value, prompt)
 
 
 def split_prompts(prompts: Sequence[str], seed: int, held_out: Mapping[str, int]) -> dict[str, list[str]]:

@@ -15,7 +15,10 @@ from mlproject.errors import UserError, first_line
 from mlproject.worlds.files.rows import Row, kind_of
 
 FORMATS = ".jsonl, .json, .csv, .tsv, .txt (each may be .gz), .parquet, .arrow, .feather, or a folder saved by datasets"
-ROW_KEYS = ("data", "rows", "train", "examples", "instances", "items", "records")
+ROW_KEYS = (
+    "data", "rows", "train", "dataset", "examples", "instances", "items", "records", "samples", "entries",
+    "comparisons", "preferences", "pairs", "prompts", "results",
+)  # fmt: skip
 """Keys under which a JSON object may hold the rows."""
 
 csv.field_size_limit(1 << 30)

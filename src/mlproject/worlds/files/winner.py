@@ -90,7 +90,7 @@ def rule_for(column: str, fields: tuple[str, str], rows: Sequence[Row]) -> Winne
     numbers = {value for value in found if isinstance(value, float)}
     truths = {value for value in found if isinstance(value, bool)}
     named = _named_side(column, label)
-    if named is not None and not words and (truths or numbers <= {0.0, 1.0}):
+    if named is not None and not words and (truths or {0.0} <= numbers <= {0.0, 1.0}):
         truth = fields[named]
         return WinnerRule(f"{column}: {truth} where true", lambda row: _indicated(row, column, named))
     if truths:
@@ -187,8 +187,14 @@ def label_of(field: str, other: str) -> str:
 
 def common_prefix(first: str, second: str) -> str:
     """The text that both begin with."""
-    end = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), None)
-    return first[: min(len(first), len(second)) if end is None else end]
+    same, end = 0, min(len(first), len(second))  # by halves: texts are long and compared at once
+    while same < end:
+        middle = (same + end + 1) // 2
+        if first[same:middle] == second[same:middle]:
+            same = middle
+        else:
+            end = middle - 1
+    return first[:same]
 
 
 def _named_side(column: str, label: Sequence[str]) -> Side:
@@ -210,7 +216,7 @@ def _threshold(column: str, fields: tuple[str, str], label: Sequence[str], numbe
     """The number below which the first response won and above which the second, and the rule in words."""
     low, high = min(numbers), max(numbers)
     first, second = fields
-    if all(len(text) == 1 for text in label) and label[0] > label[1]:
+    if _is_reversed(label):
         raise AmbiguousError(f"numbers in {column} need the columns in their order, {second} before {first}")
     if low < 0:
         return 0.0, f"{column}: below 0 {first}, above 0 {second}"
@@ -236,10 +242,19 @@ def _word_side(word: str, fields: Sequence[str], label: Sequence[str]) -> Any:
             return side
     order = re.fullmatch(r"([ab])\s*([<>]+)\s*([ab])", word)
     if order and order[1] != order[3]:
-        return _ORDER[order[1] if order[2][0] == ">" else order[3]]
+        return _word_side(order[1] if order[2][0] == ">" else order[3], fields, label)
     last = re.fullmatch(r"(?:(?:model|response|answer|assistant|option|output|candidate|completion|text|system)"
                         r"[ _-]?)?(a|b|first|second|left|right)", word)  # fmt: skip
-    return _ORDER[last[1]] if last else _UNKNOWN
+    if last is None:
+        return _UNKNOWN
+    return 1 - _ORDER[last[1]] if _is_reversed(label) else _ORDER[last[1]]
+
+
+def _is_reversed(label: Sequence[str]) -> bool:
+    """Whether columns are named in the wrong order: response_b before response_a, second before first."""
+    if all(text in _ORDER for text in label):
+        return _ORDER[label[0]] > _ORDER[label[1]]
+    return all(len(text) == 1 for text in label) and label[0] > label[1]
 
 
 def _side(row: Row, column: str, fields: tuple[str, str], label: Sequence[str], threshold: float) -> Side:
@@ -251,7 +266,8 @@ def _side(row: Row, column: str, fields: tuple[str, str], label: Sequence[str], 
         side = _word_side(symbol, fields, label)
         if side is not _UNKNOWN:
             return side
-        for columns in (fields, ("model_a", "model_b"), tuple(f"model_{text}" for text in label)):
+        models = ("model_b", "model_a") if _is_reversed(label) else ("model_a", "model_b")
+        for columns in (fields, tuple(f"model_{text}" for text in label), models):
             equal = [row.values.get(name) == value for name in columns]
             if equal[0] != equal[1]:
                 return equal.index(True)

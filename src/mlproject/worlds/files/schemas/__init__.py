@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlproject.worlds.files.rows import Row
-from mlproject.worlds.files.schemas.chats import INSTRUCTION, OPENAI, ORCA, REWARDBENCH, SHAREGPT, ULTRAFEEDBACK
+from mlproject.worlds.files.schemas.chats import (
+    INSTRUCTION,
+    OPENAI,
+    ORCA,
+    REWARDBENCH,
+    SHAREGPT,
+    STACK_EXCHANGE,
+    SWIFT,
+    ULTRAFEEDBACK,
+)
 from mlproject.worlds.files.schemas.lists import (
     HELPSTEER2,
     NECTAR,
@@ -29,8 +38,8 @@ from mlproject.worlds.files.schemas.two_sides import (
 
 SCHEMAS: tuple[Schema, ...] = (
     HH, SUMMARIZE, SHP, PKU, HELPSTEER_PREFERENCE, HELPSTEER3, HELPSTEER2, NECTAR, ALPACA_FARM, TLC_PREFERENCES,
-    TLC_GOLD, ARENA, ARENA_KAGGLE, WEBGPT, OPENAI, SHAREGPT, REWARDBENCH2, REWARDBENCH, *ULTRAFEEDBACK, *ORCA,
-    INSTRUCTION,
+    TLC_GOLD, ARENA, ARENA_KAGGLE, WEBGPT, OPENAI, *SHAREGPT, SWIFT, STACK_EXCHANGE, REWARDBENCH2, REWARDBENCH,
+    *ULTRAFEEDBACK, *ORCA, INSTRUCTION,
 )  # fmt: skip
 """In the order in which they are tried."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlproject.worlds.files.messages import list_or_object, messages_of_text, prompt_of
+from mlproject.worlds.files.messages import checked_messages, list_or_object, messages_of_text, prompt_of, turns_of
 from mlproject.worlds.files.rows import Row
 from mlproject.worlds.files.schemas.schema import (
     Pair,
@@ -106,15 +106,42 @@ OPENAI = Schema(
 )  # fmt: skip
 
 
-def _sharegpt(row: Row) -> list[Pair]:
-    before = list_of("conversations", row.value("conversations"))
-    return [
-        pair_of(Row(row.place, {**row.values, "conversations": before}), "conversations", "chosen", "rejected",
-                by_scores(row), "system")
-    ]  # fmt: skip
+def _after_messages(field: str) -> Schema:
+    def pairs(row: Row) -> list[Pair]:
+        values = {**row.values, field: list_of(field, row.value(field))}
+        return [pair_of(Row(row.place, values), field, "chosen", "rejected", by_scores(row), "system")]
+
+    def is_one_turn(values: Mapping[str, Any]) -> bool:
+        chosen = values["chosen"]
+        if "prompt" in values:
+            return False
+        return is_plain_text(chosen) or isinstance(chosen, dict) or len(turns_of("chosen", chosen)) == 1
+
+    return Schema(
+        "sharegpt", "conversations with two answers", "chosen = chosen", frozenset({field, "chosen", "rejected"}),
+        pairs,
+        lambda row: conversation_prompt(field, row.value(field), row.values.get("system")), is_one_turn,
+    )  # fmt: skip
 
 
-SHAREGPT = Schema(
-    "sharegpt", "ShareGPT preferences", "chosen = chosen", frozenset({"conversations", "chosen", "rejected"}),
-    _sharegpt, lambda row: conversation_prompt("conversations", row.value("conversations"), row.values.get("system")),
+SHAREGPT = tuple(_after_messages(field) for field in ("conversations", "messages"))
+
+
+def _swift(row: Row) -> list[Pair]:
+    messages = checked_messages("messages", list_of("messages", row.value("messages")))
+    rejected = [*messages[:-1], {"role": "assistant", "content": row.text("rejected_response")}]
+    values = {"messages": messages, "rejected_response": rejected}
+    return [pair_of(Row(row.place, values), "", "messages", "rejected_response", FIRST)]
+
+
+SWIFT = Schema(
+    "ms-swift", "ms-swift preferences", "chosen = the last of messages", frozenset({"messages", "rejected_response"}),
+    _swift, lambda row: conversation_prompt("messages", row.value("messages")),
+)  # fmt: skip
+
+STACK_EXCHANGE = Schema(
+    "stack-exchange-paired", "stack-exchange-paired", "chosen = response_j",
+    frozenset({"question", "response_j", "response_k"}),
+    lambda row: [pair_of(row, "question", "response_j", "response_k", FIRST)],
+    lambda row: prompt_of("question", row.value("question")),
 )  # fmt: skip

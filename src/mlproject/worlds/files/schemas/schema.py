@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class Schema:
         columns: columns that it must have.
         pairs: pairs of a row; raises ValueError if the row is invalid, `Dropped` if it holds no pair.
         prompt: prompt of a row, likewise.
-        fits: whether the values of the first row are of this kind, too.
+        fits: whether the values of one of the first rows are of this kind, too.
         grouped: joins rows that belong together.
         winners: columns that say which side won, the first by default; `pairs` of another is made by `with_winner`.
         with_winner: the same schema with another of `winners`.
@@ -69,7 +70,12 @@ class Schema:
 
     def matches(self, rows: Sequence[Row]) -> bool:
         """Whether the first rows of a file are of this kind."""
-        return bool(rows) and self.columns <= set(rows[0].values) and self.fits(rows[0].values)
+        return any(self.columns <= set(row.values) and self._fits(row) for row in rows[:10])
+
+    def _fits(self, row: Row) -> bool:
+        with contextlib.suppress(ValueError):  # of a row that will be reported
+            return self.fits(row.values)
+        return False
 
 
 def pair_of(row: Row, prompt: str, first: str, second: str, winner: Side, system: str = "") -> Pair:
