@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from mlproject.__main__ import main
 from mlproject.errors import UserError
-from mlproject.laws import Forecast
+from mlproject.laws import FORMS, Forecast
 from mlproject.report.fit import CurveAnalysis, FitRequest, analyse
 from mlproject.report.logged_curve import LoggedCurve, logged_curve
 from mlproject.report.logs.join import join
@@ -118,6 +118,13 @@ def test_any_run_of_the_store_can_be_fitted_by_the_names_of_its_metrics(database
     with pytest.raises(UserError, match="neither a file nor a run"):
         FitRequest("0" * 32, "", "ppo").load(tracking)
     assert not FitRequest(run.info.run_id, "", "ppo").is_file
+
+
+def test_forms_that_do_not_hold_so_near_to_the_start_are_not_compared():
+    near = pd.DataFrame({"kl": D**2 / 200, "gold": D})
+    assert "rl" not in analyse(read(near), "best-of-n").rmse_by_form
+    far = pd.DataFrame({"kl": D**2, "gold": D})
+    assert set(analyse(read(far), "best-of-n").rmse_by_form) == set(FORMS)
 
 
 def test_fit_json_is_json_also_of_a_curve_without_a_peak_and_keeps_what_was_noticed(database, capsys):

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
-from mlproject.laws.fits import largest_min_d
+from mlproject.laws.fits import MIN_POINTS, largest_min_d
 from mlproject.monitoring.metrics import forecast_metrics, law_metrics, point_metrics
 from mlproject.names import Artifact, Kind, Tag
 from mlproject.optimization import find_method
@@ -86,7 +86,8 @@ class CurveAnalysis:
 
     Attributes:
         law, interval: the law of its method, with 95 % intervals.
-        rmse_by_form: RMSE of every form on the same points, standard deviations.
+        rmse_by_form: RMSE of every form on the same points, standard deviations; of a curve that ends before some of
+            them hold, of the others.
         prediction: the forecast after the last point.
     """
 
@@ -118,8 +119,12 @@ def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     curve, form = Curve.from_points(logged.points), law_for(find_method(method))
     law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     interval = bootstrap_fit(form, curve, RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
-    min_d = largest_min_d(FORMS.values())
-    rmse_by_form = {name: fit(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for name, each in FORMS.items()}
+    forms = [each for each in FORMS.values() if MIN_D[each.name] <= MIN_D[form.name]]  # all, or those that hold here
+    for compared in (list(FORMS.values()), forms):
+        min_d = largest_min_d(compared)
+        if len(np.unique(curve.sqrt_kl_S[curve.sqrt_kl_S > min_d])) >= MIN_POINTS:
+            break
+    rmse_by_form = {each.name: fit(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for each in compared}
     forecast = Forecast(find_method(method))
     for point in logged.points[:-1]:
         forecast.add(point)

@@ -36,6 +36,9 @@ LARGEST_KL = 1e6
 PLAUSIBLE_GOLD = 1e-6, 1e4
 """Largest distance of gold from its start, in `gold_sd`: outside of it `gold_sd` or gold is in no sensible unit."""
 
+LARGEST_PROXY = 1e9
+"""Size of a proxy score, in its own unit, beyond which it is no score."""
+
 NOISE_KL = 0.1, 0.05
 """Share of the largest KL, and nats, up to which a KL below 0 passes for the noise of an estimate."""
 
@@ -62,6 +65,7 @@ class LoggedCurve:
     notes: tuple[str, ...]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused as implausible
 def logged_curve(
     joined: JoinedLog,
     source: str,
@@ -107,16 +111,22 @@ def logged_curve(
                 "Give gold_start=MEAN."
             )
         gold_start = float(at_start.mean())
-    described = JoinedLog(numbers, joined.columns, (), joined.names, joined.kind)
-    trains_policy = find_method(method).trains_policy
-    notes += notices(described, gold_start, gold_sd, kl_unit, method_kl_n=not trains_policy)
-    numbers["gold"] = (numbers.gold - gold_start) / unit
-    farthest = float(numbers.gold.abs().max())
+    gold_S = (numbers.gold - gold_start) / unit
+    farthest = float(gold_S.abs().max())
     if not PLAUSIBLE_GOLD[0] <= farthest <= PLAUSIBLE_GOLD[1]:
         raise UserError(
             f"{source}: gold moves by at most {farthest:.3g} gold_sd from its start, {gold_start:.3g}; it must be "
             f"{PLAUSIBLE_GOLD[0]:g} to {PLAUSIBLE_GOLD[1]:g}. Correct gold_sd={unit:g}, gold_start or gold's column."
         )
+    if "proxy" in numbers and numbers.proxy.abs().max() > LARGEST_PROXY:
+        raise UserError(
+            f"{source}: column {joined.columns['proxy']} holds {numbers.proxy.abs().max():.3g}; a score must be at most "
+            f"{LARGEST_PROXY:g}. Give columns=proxy=COLUMN."
+        )
+    described = JoinedLog(numbers, joined.columns, (), joined.names, joined.kind)
+    trains_policy = find_method(method).trains_policy
+    notes += notices(described, gold_start, gold_sd, kl_unit, method_kl_n=not trains_policy)
+    numbers["gold"] = gold_S
     numbers, guessed = _with_errors(numbers, source, method, unit)
     if not np.array_equal(numbers.step, numbers.step.round()):
         notes.append("steps are not whole numbers; the points are numbered from 0 in their order")

@@ -32,6 +32,9 @@ TEXTS = {
     "gold that does not move": ("kl,gold\n0,7\n1,7\n2,7\n3,7\n", "gold moves by at most 0 gold_sd from its start, 7"),
     "an absurd step": ("step,kl,gold\n0,0,0\n1e30,1,1\n2,2,2\n", "line 3, column step: 1e+30 is no step"),
     "an absurd error": ("kl,gold,gold_se\n0,0,0\n1,1,1e9\n2,2,1\n3,2,1\n", "column gold_se contains 1e+09"),
+    "an absurd proxy": ("kl,gold,proxy\n0,0,0\n1,1,1e200\n2,2,1\n3,2,1\n", "column proxy holds 1e+200"),
+    "names with line breaks": ('"kl\nnats",gold\n0,0\n1,1\n2,2\n', "its columns are kl nats, gold"),
+    "sums beyond all floats": ("kl,gold\n0,-1e308\n1,1e308\n2,1e308\n3,1\n", "gold moves by at most inf gold_sd"),
     "no gold": ("kl,gold\n0,\n1,\n2,nan\n", "gold has no value at any step"),
     "no common step": ("step,kl,gold\n0,0,\n1,1,\n2,2,\n8,,1\n9,,1\n", "(steps 0 to 2) and gold (steps 8 to 9)"),
     "several runs": (

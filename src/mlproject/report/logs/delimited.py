@@ -10,7 +10,7 @@ import pandas as pd
 
 from mlproject.errors import UserError, first_line
 from mlproject.report.logs.columns import CHART_SEPARATOR
-from mlproject.report.logs.log import Log
+from mlproject.report.logs.log import Log, one_line
 
 DELIMITERS = ",;\t|"
 SCALAR_COLUMNS = {"Wall time", "Step", "Value"}
@@ -66,7 +66,7 @@ def recognised(
     name: str, table: pd.DataFrame, lines: list[int] | None, notes: list[str], decimal_comma: bool = False
 ) -> Log:
     """A table as what its columns show it to be: an export of W&B or of TensorBoard, or any table."""
-    names = [str(column) for column in table.columns]
+    names = [one_line(column) for column in table.columns]
     table = table.set_axis(names, axis="columns")
     if set(names) == SCALAR_COLUMNS:
         table = table.rename(columns={"Value": scalar_name(name)}).drop(columns="Wall time")

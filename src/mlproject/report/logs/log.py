@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+
+
+def one_line(name: object) -> str:
+    """The name of a column without line breaks and other control characters."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", str(name))
+
 
 STEP = "step of logging"
 """Column of steps where the source has no rows, but metrics that carry their steps."""
@@ -55,7 +62,9 @@ def log_of_series(
     for metric, pairs in series.items():
         steps, values = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
         times_before = pd.Series(steps).groupby(steps).cumcount()  # a later one lies in a later row
-        columns[metric] = pd.Series(values, index=pd.MultiIndex.from_arrays([times_before, steps]), dtype=np.float64)
+        columns[one_line(metric)] = pd.Series(
+            values, index=pd.MultiIndex.from_arrays([times_before, steps]), dtype=np.float64
+        )
     table = pd.DataFrame(columns).sort_index()
     table.insert(0, STEP, table.index.get_level_values(1) if len(table) else [])
     return Log(name, kind, table.reset_index(drop=True), step=STEP, notes=notes)
