@@ -120,8 +120,8 @@ def logged_curve(
         )
     if "proxy" in numbers and numbers.proxy.abs().max() > LARGEST_PROXY:
         raise UserError(
-            f"{source}: column {joined.columns['proxy']} holds {numbers.proxy.abs().max():.3g}; a score must be at most "
-            f"{LARGEST_PROXY:g}. Give columns=proxy=COLUMN."
+            f"{source}: column {joined.columns['proxy']} holds {numbers.proxy.abs().max():.3g}; a score must be "
+            f"at most {LARGEST_PROXY:g}. Give columns=proxy=COLUMN."
         )
     described = JoinedLog(numbers, joined.columns, (), joined.names, joined.kind)
     trains_policy = find_method(method).trains_policy
