@@ -25,7 +25,7 @@ from mlproject.models.checkpoints import (
     longest_sequence,
 )
 from mlproject.models.generation import sample
-from mlproject.models.inspection import inspect_checkpoint, rm_parameters
+from mlproject.models.inspection import inspect_checkpoint, inspect_policy, rm_parameters
 from mlproject.models.log_probs import measure_kl
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.sizes import SIZES
@@ -42,7 +42,7 @@ def policies(request, tmp_path_factory):
     loaded = []
     for seed in (0, 1):
         folder = save_checkpoint(tmp_path_factory.mktemp("policy"), architecture, tokenizer, reward=False, seed=seed)
-        loaded.append(load_policy_checkpoint(inspect_checkpoint(str(folder), "policy"), "policy"))
+        loaded.append(load_policy_checkpoint(inspect_policy(str(folder), "policy"), "policy"))
     for model, _ in loaded:
         with torch.no_grad():
             model.get_input_embeddings().weight.mul_(20)
@@ -124,17 +124,17 @@ def test_the_inspection_agrees_with_the_whole_model(tmp_path):
 
 def test_the_digest_depends_on_the_weights_and_not_on_the_time(tmp_path):
     folder = save_checkpoint(tmp_path / "m", "gpt2", byte_tokenizer(300, chat=False), reward=False)
-    first = inspect_checkpoint(str(folder), "policy").digest
+    first = inspect_policy(str(folder), "policy").digest
     weights = folder / "model.safetensors"
     os.utime(weights, ns=(1, 2**62))
-    assert inspect_checkpoint(str(folder), "policy").digest == first
+    assert inspect_policy(str(folder), "policy").digest == first
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert inspect_checkpoint(str(folder), "policy").digest != first
+    assert inspect_policy(str(folder), "policy").digest != first
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert inspect_checkpoint(str(folder), "policy").digest == first
+    assert inspect_policy(str(folder), "policy").digest == first
 
 
 def test_weights_saved_in_bfloat16_are_loaded_in_float32(tmp_path):
@@ -188,7 +188,7 @@ def test_roberta_reads_fewer_tokens_than_it_has_positions(tmp_path):
 def test_the_configuration_of_a_policy_names_end_of_sequence_and_padding(tmp_path):
     for chat, pad in ((False, "<|endoftext|>"), (True, "<|pad|>")):
         folder = save_checkpoint(tmp_path / str(chat), "llama", byte_tokenizer(300, chat=chat), reward=False)
-        model, tokenizer = load_policy_checkpoint(inspect_checkpoint(str(folder), "policy"), "policy")
+        model, tokenizer = load_policy_checkpoint(inspect_policy(str(folder), "policy"), "policy")
         assert model.config.eos_token_id == tokenizer.eos_token_id
         assert model.config.pad_token_id == tokenizer.convert_tokens_to_ids(pad)
         assert AutoTokenizer.from_pretrained(folder).eos_token == tokenizer.eos_token

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
-from tests.support.checkpoints import byte_tokenizer, save_checkpoint, write_preferences, write_prompts
-from tests.support.mistakes import CHECKPOINTS, CONFIGURATION, FUNCTIONS, PREFERENCES, PROMPTS
+from tests.support.checkpoints import byte_tokenizer, change_weights, save_checkpoint, write_preferences, write_prompts
+from tests.support.mistakes import CHECKPOINTS, CONFIGURATION, CONFIGURATIONS, FUNCTIONS, PREFERENCES, PROMPTS
 
 from mlproject.__main__ import main
 from mlproject.cli.parser import parse_command_line
@@ -23,6 +23,7 @@ def models(tmp_path_factory):
     plain, chat = byte_tokenizer(300, chat=False), byte_tokenizer(320, chat=True)
     save_checkpoint(folder / "policy", "gpt2", plain, reward=False)
     save_checkpoint(folder / "gold", "llama", chat, reward=True)
+    save_checkpoint(folder / "chat-policy", "llama", chat, reward=False)
     save_checkpoint(folder / "two-labels", "llama", chat, reward=True, labels=2)
     save_checkpoint(folder / "small-embeddings", "gpt2", plain, reward=False)
     byte_tokenizer(310, chat=True).save_pretrained(folder / "small-embeddings")
@@ -40,6 +41,14 @@ def models(tmp_path_factory):
     (copied("corrupt-tokenizer") / "tokenizer.json").write_text("{}")
     (copied("corrupt-weights") / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
     (copied("no-weights") / "model.safetensors").unlink()
+    change_weights(copied("no-lm-head", "chat-policy"), lambda weights: weights.pop("lm_head.weight"))
+    change_weights(copied("no-reward-head", "gold"), lambda weights: weights.pop("score.weight"))
+    change_weights(copied("no-layer", "gold"), lambda weights: weights.pop("model.layers.0.mlp.up_proj.weight"))
+    for name, fields in CONFIGURATIONS.items():
+        config = json.loads((copied(name) / "config.json").read_text())
+        (folder / name / "config.json").write_text(json.dumps(config | fields))
+    (folder / "remote-code" / "mine.py").write_text("raise SystemExit('executed')")
+    (copied("adapter", "gold") / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (folder / "empty").mkdir()
     (folder / "a-file").write_text("x")
     no_end = byte_tokenizer(300, chat=False)
@@ -145,7 +154,6 @@ def test_the_set_up_that_the_mistakes_vary_is_valid(models, tmp_path, monkeypatc
 
 
 LATE = {
-    "policy with corrupt weights": ({"policy": "{models}/corrupt-weights"}, ["policy=", "must have readable weights"]),
     "gold that fails": ({"gold": "mine:f"}, ["mine:f: must not fail (ZeroDivisionError: float division by zero). Fix"]),
     "prompts longer than the policy reads": (
         {"max_response_tokens": "200"}, ["max_response_tokens=200", "since policy reads 256 tokens"],

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 TEXTS = [
@@ -109,6 +112,16 @@ def save_checkpoint(
             model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
+    """Rewrite a checkpoint's weights; `change` alters them in place."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 

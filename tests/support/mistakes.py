@@ -246,6 +246,20 @@ PREFERENCES = {
 }
 
 # (option, value, words)
+CONFIGURATIONS = {
+    "remote-code": {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"},
+    },
+    "quantised": {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+    "t5": {"model_type": "t5", "is_encoder_decoder": True, "architectures": ["T5ForConditionalGeneration"]},
+    "bert": {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
+    "xlnet": {"model_type": "xlnet", "summary_activation": "tanh", "architectures": ["XLNetLMHeadModel"]},
+    "vit": {"model_type": "vit", "architectures": ["ViTForImageClassification"]},
+    "mamba": {"model_type": "mamba", "architectures": ["MambaForCausalLM"]},
+}
+"""Fields of configurations that no policy, or no reward model, can have; by the name of the folder."""
+
 CHECKPOINTS = {
     "missing policy": ("policy", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
     "a file for a policy": ("policy", "{models}/a-file", ["must be a folder or OWNER/NAME on the"]),
@@ -271,6 +285,20 @@ CHECKPOINTS = {
     "a missing proxy": ("rm_size", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
     "a missing proxy of the search": ("search_rm_sizes", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
     "a missing test RM": ("test_rms", "./nowhere", ["must be a folder or OWNER/NAME on the"]),
+    "corrupt weights": ("policy", "{models}/corrupt-weights", ["must have readable weights"]),
+    "no weights": ("policy", "{models}/no-weights", ["must have readable weights"]),
+    "no head of a policy": ("policy", "{models}/no-lm-head", ["must have the weights lm_head.weight"]),
+    "no head of gold": ("gold", "{models}/no-reward-head", ["must have the weights score.weight"]),
+    "no head of a proxy": ("rm_sizes", "{models}/no-reward-head", ["must have the weights score.weight"]),
+    "no layer": ("rm_size", "{models}/no-layer", ["must have the weights model.layers.0.mlp.up_proj.weight"]),
+    "code of its own": ("policy", "{models}/remote-code", ["architecture that transformers contains", "not executed"]),
+    "quantised weights": ("policy", "{models}/quantised", ["must not be quantised (gptq)", "float32"]),
+    "an encoder-decoder": ("policy", "{models}/t5", ["not an encoder-decoder (t5)"]),
+    "an encoder": ("policy", "{models}/bert", ["must be a causal language model", "is_decoder=true"]),
+    "predictions from both sides": ("policy", "{models}/xlnet", ["must be a causal language model", "later tokens"]),
+    "images": ("policy", "{models}/vit", ["must be a causal language model, but transformers has none"]),
+    "no classifier of that architecture": ("rm_sizes", "{models}/mamba", ["has a sequence classifier, unlike mamba"]),
+    "an adapter": ("gold", "{models}/adapter", ["must be a whole model, not an adapter", "merge_and_unload"]),
 }
 
 # (content of mine.py, value of gold, words)

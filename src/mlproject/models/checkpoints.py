@@ -5,29 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import torch
 import transformers
-from safetensors import SafetensorError
-from transformers.utils import cached_file, logging
+from transformers.utils import cached_file
 
 from mlproject.digest import digest_of_files
-from mlproject.errors import UserError, first_line
+from mlproject.errors import UserError
 from mlproject.models.chat_template import refusal
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.init import parameter_count
+from mlproject.models.model_loading import (
+    MAX_REASON,
+    can_classify,
+    is_reward_model,
+    load_causal_lm,
+    load_classifier,
+    read_config,
+    reason,
+)
 from mlproject.models.prompt_format import UNBOUNDED, appended_tokens
 from mlproject.models.turns import response_ends, set_ends
 from mlproject.models.weights import broken_weights
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-_REWARD_ARCHITECTURE = "ForSequenceClassification"
-_MAX_REASON = 200
-"""Characters of another library's error message that are quoted."""
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
@@ -53,40 +56,24 @@ class CheckpointInfo:
 
 
 @lru_cache(maxsize=256)
-def read_info(source: str, checkpoint: str, option: str, changed: int) -> CheckpointInfo:
-    """Read and check a checkpoint's configuration and tokenizer; `inspection` explains when.
+def read_info(source: str, checkpoint: str, option: str, changed: int, is_policy: bool) -> CheckpointInfo:
+    """Read and check a checkpoint's configuration, tokenizer, and names and shapes of weights; see `inspection`.
 
     Args:
         source: folder (absolute) or hub name.
         checkpoint: the same as the user wrote it, for error messages.
         option: name of the option that gives it, for error messages.
         changed: time of the last change of its files; the cache depends on it.
+        is_policy: whether it shall be a policy; otherwise it shall be a reward model, or become one.
 
     Raises:
-        UserError: if it is neither a causal language model nor a reward model with a usable tokenizer, chat template
-            and finite weights.
+        UserError: if it cannot serve as that, or a weight is not finite.
     """
     place = f"{option}={checkpoint}"
-    try:
-        config = transformers.AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{place}: must be a Hugging Face model ({_reason(error)}). Save it with save_pretrained."
-        ) from None
+    config = read_config(source, place)
     tokenizer = _checked_tokenizer(source, place)
-    is_reward_model = any(name.endswith(_REWARD_ARCHITECTURE) for name in config.architectures or ())
-    if is_reward_model and config.num_labels != 1:
-        raise UserError(
-            f"{place}: a reward model must have one label, but has {config.num_labels}. Train one with num_labels=1."
-        )
-    auto = transformers.AutoModelForSequenceClassification if is_reward_model else transformers.AutoModelForCausalLM
-    try:
-        with torch.device("meta"):
-            model = auto.from_config(config)
-    except (ValueError, AttributeError) as error:
-        raise UserError(
-            f"{place}: must be a causal language model or a reward model ({_reason(error)}). Use another one."
-        ) from None
+    is_reward = is_reward_model(source, config)
+    model = _without_weights(source, config, place, is_reward, is_policy)
     embeddings = model.get_input_embeddings()
     if len(tokenizer) > embeddings.weight.shape[0]:
         raise UserError(
@@ -97,10 +84,11 @@ def read_info(source: str, checkpoint: str, option: str, changed: int) -> Checkp
     if problem:
         raise UserError(f"{place}: must have finite weights, but {problem}. Save the model again, as it was before.")
     version = 2 if tokenizer.chat_template or appended_tokens(tokenizer) else 1
-    if not is_reward_model:
-        ends = response_ends(_generation_config(source, model), tokenizer)
+    if not is_reward:
+        ends = response_ends(_generation_config(source, config), tokenizer)
         version = 2 if len(ends) > 1 or _cleans_spaces(tokenizer) else version
-    return CheckpointInfo(source, Path(source).name, is_reward_model, parameter_count(model), _digest(source), version)
+    parameters = parameter_count(model if is_reward or is_policy else model.base_model)
+    return CheckpointInfo(source, Path(source).name, is_reward, parameters, _digest(source), version)
 
 
 def load_policy_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -109,7 +97,7 @@ def load_policy_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[Pre
     Raises:
         UserError: if its weights cannot be read.
     """
-    model = _load(transformers.AutoModelForCausalLM, checkpoint.source, option)
+    model = load_causal_lm(checkpoint.source, f"{option}={checkpoint.source}")
     tokenizer = _load_tokenizer(checkpoint.source)
     set_ends(model, tokenizer)
     if getattr(model, "generation_config", None) is not None:
@@ -124,7 +112,7 @@ def load_reward_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[Pre
     Raises:
         UserError: if its weights cannot be read, or its head is missing.
     """
-    model = _load(transformers.AutoModelForSequenceClassification, checkpoint.source, option)
+    model = load_classifier(checkpoint.source, f"{option}={checkpoint.source}")
     return model, _load_tokenizer(checkpoint.source)
 
 
@@ -138,7 +126,7 @@ def load_with_reward_head(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _load(transformers.AutoModelForSequenceClassification, checkpoint.source, option, new_head=True)
+        model = load_classifier(checkpoint.source, f"{option}={checkpoint.source}", new_head=True)
     tokenizer = _load_tokenizer(checkpoint.source)
     model.config.eos_token_id = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     no_padding = tokenizer.pad_token_id is None
@@ -153,7 +141,9 @@ def prompt_format_of(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel)
 
 def longest_sequence(model: PreTrainedModel) -> int | None:
     """Largest number of tokens that a model can read; None if its configuration does not say."""
-    longest: int | None = getattr(model.config, "max_position_embeddings", None)
+    longest: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and longest <= 0:  # XLNet's way to say that there is no limit
+        return None
     learned = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     offset = getattr(learned, "padding_idx", None)  # RoBERTa's positions start after the index of its padding token
     return longest if longest is None or offset is None else longest - offset - 1
@@ -161,18 +151,18 @@ def longest_sequence(model: PreTrainedModel) -> int | None:
 
 def _checked_tokenizer(source: str, place: str) -> PreTrainedTokenizerFast:
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{place}: must have a tokenizer ({_reason(error)}). Save it beside the model.") from None
+        raise UserError(f"{place}: must have a tokenizer ({reason(error)}). Save it beside the model.") from None
     if not isinstance(tokenizer, transformers.PreTrainedTokenizerFast):
         raise UserError(f"{place}: must have a fast tokenizer. Save its tokenizer.json beside the model.")
     if not tokenizer("Hello, 1 world.", add_special_tokens=False)["input_ids"]:  # a default one, if files are missing
         raise UserError(f"{place}: must have a tokenizer that knows words. Save its tokenizer.json beside the model.")
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise UserError(f"{place}: its tokenizer must have an end-of-sequence token. Set eos_token and save it.")
-    if reason := refusal(tokenizer, "Hello"):
+    if problem := refusal(tokenizer, "Hello"):
         raise UserError(
-            f"{place}: its chat template must lay out a user's turn and the assistant's ({reason[:_MAX_REASON]}). "
+            f"{place}: its chat template must lay out a user's turn and the assistant's ({problem[:MAX_REASON]}). "
             "Correct it."
         )
     return tokenizer
@@ -185,34 +175,45 @@ def _cleans_spaces(tokenizer: PreTrainedTokenizerFast) -> bool:
     return cleans and tokenizer.decode(ids) != tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
 
-def _generation_config(source: str, model: PreTrainedModel) -> transformers.GenerationConfig:
+def _generation_config(source: str, config: PretrainedConfig) -> transformers.GenerationConfig:
     """As a loaded model would have it: from its own file, or else from its configuration."""
     try:
         return transformers.GenerationConfig.from_pretrained(source)
     except OSError:
-        return model.generation_config
+        return transformers.GenerationConfig.from_model_config(config)
 
 
-def _load(auto: type, source: str, option: str, new_head: bool = False) -> PreTrainedModel:
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # otherwise it warns of the missing weights of a new head
-    try:
-        options = {"num_labels": 1} if new_head else {}
-        model, report = auto.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **options)  # type: ignore[attr-defined]
-    except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
+def _without_weights(
+    source: str, config: PretrainedConfig, place: str, is_reward: bool, is_policy: bool
+) -> PreTrainedModel:
+    """The model on the device `meta`; the weights of a folder are compared with it, those of a hub name only later."""
+    if is_reward and is_policy:
+        raise UserError(f"{place}: must be a causal language model, not a reward model. Use another one.")
+    if not is_policy and not can_classify(config):
         raise UserError(
-            f"{option}={source}: must have readable weights ({_reason(error)}). Save the model again."
+            f"{place}: must be of an architecture of which transformers has a sequence classifier, unlike "
+            f"{config.model_type}. Use another model."
+        )
+    if Path(source).is_dir():
+        if is_policy:
+            return load_causal_lm(source, place, device="meta")
+        return load_classifier(source, place, device="meta", new_head=not is_reward)
+    if is_reward and config.num_labels != 1:
+        raise UserError(
+            f"{place}: a reward model must have one label, but has {config.num_labels}. Train one with num_labels=1."
+        )
+    auto = transformers.AutoModelForCausalLM if is_policy else transformers.AutoModelForSequenceClassification
+    try:
+        with torch.device("meta"):
+            return auto.from_config(config)
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"{place}: must be a causal language model or a reward model ({reason(error)}). Use another one."
         ) from None
-    finally:
-        logging.set_verbosity(verbosity)
-    missing = sorted(report["missing_keys"])
-    if missing and not new_head:
-        raise UserError(f"{option}={source}: must have the weights {', '.join(missing[:3])}. Save the whole model.")
-    return model.eval()
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     tokenizer.padding_side = "right"
     return tokenizer
 
@@ -225,7 +226,3 @@ def _digest(source: str) -> str:
 def _folder(source: str) -> Path:
     """The folder itself; of a hub name that in the hub's cache, which has one for each commit."""
     return Path(source) if Path(source).is_dir() else Path(cached_file(source, "config.json")).parent
-
-
-def _reason(error: Exception) -> str:
-    return first_line(error)[:_MAX_REASON]

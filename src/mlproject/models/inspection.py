@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
 
 def inspect_checkpoint(checkpoint: str, option: str) -> CheckpointInfo:
-    """Read a checkpoint's configuration and tokenizer.
+    """Read the configuration and tokenizer of a reward model, or of a model that shall become one.
 
     Args:
         checkpoint: folder or hub name.
         option: name of the option that gives it, for error messages.
 
     Raises:
-        UserError: if there is none, or it is neither a causal language model nor a reward model.
+        UserError: if there is none, or it can be neither.
     """
+    return _inspect(checkpoint, option, is_policy=False)
+
+
+def _inspect(checkpoint: str, option: str, is_policy: bool) -> CheckpointInfo:
     folder = Path(checkpoint).expanduser()
     is_folder = folder.is_dir()
     if not is_folder and (checkpoint.startswith((".", "/", "~")) or folder.exists()):
@@ -31,7 +35,8 @@ def inspect_checkpoint(checkpoint: str, option: str) -> CheckpointInfo:
         )
     source = str(folder.resolve()) if is_folder else checkpoint
     changed = max((f.stat().st_mtime_ns for f in folder.iterdir() if f.is_file()), default=0) if is_folder else 0
-    info: CheckpointInfo = import_module("mlproject.models.checkpoints").read_info(source, checkpoint, option, changed)
+    checkpoints = import_module("mlproject.models.checkpoints")
+    info: CheckpointInfo = checkpoints.read_info(source, checkpoint, option, changed, is_policy)
     return info
 
 
@@ -39,12 +44,9 @@ def inspect_policy(checkpoint: str, option: str) -> CheckpointInfo:
     """Read the configuration of a checkpoint that must be a causal language model.
 
     Raises:
-        UserError: as `inspect_checkpoint`, and for a reward model.
+        UserError: if there is none, or it is no causal language model.
     """
-    info = inspect_checkpoint(checkpoint, option)
-    if info.is_reward_model:
-        raise UserError(f"{option}={checkpoint}: must be a causal language model, not a reward model. Use another one.")
-    return info
+    return _inspect(checkpoint, option, is_policy=True)
 
 
 def inspect_reward_model(checkpoint: str, option: str) -> CheckpointInfo:
