@@ -76,10 +76,36 @@ def test_rows_out_of_order_are_sorted_and_that_is_said():
 
 
 def test_kl_is_interpolated_only_where_gold_would_otherwise_be_lost_and_never_beyond_its_steps():
-    kl = Log("a", "a table", pd.DataFrame({"step": [1, 11, 21, 31], "kl": [0, 1, 2, 3]}))
-    gold = Log("b", "a table", pd.DataFrame({"step": [0, 6, 16, 26, 36], "gold": [0, 1, 2, 3, 4]}))
+    kl = Log("a", "a table", pd.DataFrame({"step": [2, 12, 22, 32], "kl": [0, 1, 2, 3]}))
+    gold = Log("b", "a table", pd.DataFrame({"step": [1, 7, 17, 27, 37], "gold": [0, 1, 2, 3, 4]}))
     joined = join([kl, gold], {}, "mine")
-    assert joined.numbers[["step", "kl", "gold"]].to_numpy().tolist() == [[6, 0.5, 1], [16, 1.5, 2], [26, 2.5, 3]]
+    assert joined.numbers[["step", "kl", "gold"]].to_numpy().tolist() == [[7, 0.5, 1], [17, 1.5, 2], [27, 2.5, 3]]
     assert "kl was logged at 0 of the 5 steps of gold" in joined.notes[0]
-    exact = Log("b", "a table", pd.DataFrame({"step": [1, 6, 11, 21, 31], "gold": [0, 1, 2, 3, 4]}))
-    assert join([kl, exact], {}, "mine").numbers.step.tolist() == [1, 11, 21, 31]
+    exact = Log("b", "a table", pd.DataFrame({"step": [2, 7, 12, 22, 32], "gold": [0, 1, 2, 3, 4]}))
+    assert join([kl, exact], {}, "mine").numbers.step.tolist() == [2, 12, 22, 32]
+
+
+def test_all_metrics_of_a_log_are_joined_on_one_column_of_steps():
+    """Gold was logged by a call that did not know the trainer's step: only `_step` orders both."""
+    kl = {"train/global_step": [0, 10, 20, 30], "_step": [0, 2, 4, 6], "kl": [0, 1, 2, 3]}
+    gold = {"_step": [0, 2, 4, 6], "gold": [0, 1, 2, 3]}
+    table = pd.concat([pd.DataFrame(kl), pd.DataFrame(gold)], ignore_index=True)
+    joined = join([Log("mine", "a table", table)], {}, "mine").numbers
+    assert joined[["step", "kl", "gold"]].to_numpy().tolist() == [[0, 0, 0], [2, 1, 1], [4, 2, 2], [6, 3, 3]]
+
+
+def test_gold_at_step_0_is_the_initial_policy_s_though_kl_was_logged_only_later():
+    kl = {"step": [10, 20, 30], "kl": [1, 2, 3]}
+    gold = {"step": [0, 10, 20, 30], "gold": [5, 6, 7, 8]}
+    table = pd.concat([pd.DataFrame(kl), pd.DataFrame(gold)], ignore_index=True)
+    joined = join([Log("mine", "a table", table)], {}, "mine")
+    assert joined.numbers[["kl", "gold"]].to_numpy().tolist() == [[0, 5], [1, 6], [2, 7], [3, 8]]
+    assert "kl was not logged at step 0" in joined.notes[0]
+    rows = pd.DataFrame({"kl": [None, 1, 2, 3], "gold": [5, 6, 7, 8]})
+    assert join([Log("mine", "a table", rows)], {}, "mine").numbers.kl.tolist() == [1, 2, 3], "row 0 is no step 0"
+
+
+def test_several_files_need_steps():
+    kl, gold = (Log(f"{name}.csv", "a table", pd.DataFrame({name: [0, 1, 2]})) for name in ("kl", "gold"))
+    with pytest.raises(UserError, match=r"kl.csv has no column of steps to join on. Give columns=step=COLUMN"):
+        join([kl, gold], {}, "mine")

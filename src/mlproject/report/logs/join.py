@@ -15,9 +15,10 @@ from mlproject.curve import Array
 from mlproject.errors import UserError
 from mlproject.laws.fits import MIN_POINTS
 from mlproject.report.logs.cells import INFINITE, numbers
-from mlproject.report.logs.checks import Metric, check_finite, check_one_run, check_single_run, check_steps
-from mlproject.report.logs.columns import REQUIRED, USUAL_NAMES, choose, find
+from mlproject.report.logs.checks import check_finite, check_one_run
+from mlproject.report.logs.columns import REQUIRED, choose, find
 from mlproject.report.logs.log import Log
+from mlproject.report.logs.steps import ROW, Metric, metric_at_steps, steps_of
 
 OTHERS = ("gold_se", "proxy", "length")
 
@@ -46,7 +47,7 @@ def join(logs: Sequence[Log], columns: Mapping[str, str], source: str) -> Joined
 
     Of a step that was logged twice (a run that was resumed) the later value counts. Where the sources have no step,
     rows are steps. KL is interpolated between neighbouring steps only if it was logged at fewer than half of gold's
-    steps; the proxy, which is drawn and not used, wherever it is missing.
+    steps; the proxy, which is drawn and not used, wherever it is missing. Before KL's first step, step 0 has KL 0.
 
     Args:
         logs: the sources.
@@ -57,20 +58,67 @@ def join(logs: Sequence[Log], columns: Mapping[str, str], source: str) -> Joined
         UserError: one line: a column is missing, ambiguous or no number; a value is infinite; no step has both.
     """
     names = [str(name) for log in logs for name in log.table.columns if name != log.step]
+    choices = _choices(logs, names, columns, source)
+    chosen = {meaning: choice.column for meaning, choice in choices.items()}
+    check_one_run(chosen, source)
     notes = [note for log in logs for note in log.notes]
     metrics: dict[str, Metric] = {}
-    chosen: dict[str, str] = {}
-    turned: set[str] = set()
+    for log in logs:
+        held = {meaning: choice for meaning, choice in choices.items() if choice.log is log}
+        if not held:
+            continue
+        values = {meaning: numbers(log, choice.column, source) for meaning, choice in held.items()}
+        needed = [each for meaning, each in values.items() if meaning in REQUIRED] or list(values.values())
+        logged = (
+            np.any([~np.isnan(each) for each in needed], axis=0) if needed else np.zeros(len(log.table), dtype=bool)
+        )
+        steps = steps_of(log, logged, columns, source)
+        if steps.column == ROW and len(logs) > 1:
+            raise UserError(f"{source}: {log.name} has no column of steps to join on. Give columns=step=COLUMN.")
+        for meaning, choice in held.items():
+            sign = -1.0 if choice.is_turned else 1.0
+            metrics[meaning], more = metric_at_steps(log, choice.column, sign * values[meaning], steps, source)
+            notes += [note for note in more if note not in notes]
+    for meaning in REQUIRED:
+        if metrics[meaning].values.empty:
+            raise UserError(
+                f"{source}: {chosen[meaning]} has no value at any step. Log {meaning} at three steps or more."
+            )
+    joined, more = _joined(metrics, chosen, source)
+    shown = {meaning: f"-{choice.column}" if choice.is_turned else choice.column for meaning, choice in choices.items()}
+    if _is_number(length := columns.get("length", "")):
+        joined["length"], shown["length"] = float(length), length
+    kinds = list(dict.fromkeys(log.kind for log in logs))
+    return JoinedLog(joined, shown, (*notes, *more), names, " and ".join(kinds))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The column for a meaning.
+
+    Attributes:
+        column: its name.
+        log: where it is.
+        is_turned: whether its sign is turned round.
+    """
+
+    column: str
+    log: Log
+    is_turned: bool
+
+
+def _choices(logs: Sequence[Log], names: Sequence[str], columns: Mapping[str, str], source: str) -> dict[str, _Choice]:
+    choices: dict[str, _Choice] = {}
     for meaning in (*REQUIRED, *OTHERS):
         asked = columns.get(meaning, "")
-        is_turned = asked.startswith("-") and not find(asked, names)
-        wanted = {**columns, meaning: asked.removeprefix("-")} if is_turned else columns
         if meaning == "length" and _is_number(asked):
             continue
+        is_turned = asked.startswith("-") and not find(asked, names)
+        wanted = {**columns, meaning: asked.removeprefix("-")} if is_turned else columns
         column = choose(meaning, names, wanted, source)
         if column is None:
             continue
-        same = [other for other in chosen if chosen[other] == column]
+        same = [other for other, choice in choices.items() if choice.column == column]
         if same:
             raise UserError(f"{source}: {same[0]} and {meaning} are both {column}. Give columns={meaning}=COLUMN.")
         holders = [log for log in logs if column in log.table.columns]
@@ -78,30 +126,16 @@ def join(logs: Sequence[Log], columns: Mapping[str, str], source: str) -> Joined
             raise UserError(
                 f"{source}: {column} is in {' and in '.join(log.name for log in holders)}. Give the files of one run."
             )
-        chosen[meaning] = column
-        metrics[meaning], more = _metric(holders[0], column, columns, source)
-        if is_turned:
-            turned.add(meaning)
-            metrics[meaning] = Metric(-metrics[meaning].values, metrics[meaning].log, metrics[meaning].rows)
-        notes += [note for note in more if note not in notes]
-    check_one_run(chosen, source)
-    for meaning in REQUIRED:
-        if metrics[meaning].values.empty:
-            raise UserError(
-                f"{source}: {chosen[meaning]} has no value at any step. Log {meaning} at three steps or more."
-            )
-    joined, more = _joined(metrics, chosen, source)
-    length = columns.get("length", "")
-    if _is_number(length):
-        joined["length"], chosen["length"] = float(length), length
-    kinds = list(dict.fromkeys(log.kind for log in logs))
-    chosen = {meaning: f"-{column}" if meaning in turned else column for meaning, column in chosen.items()}
-    return JoinedLog(joined, chosen, (*notes, *more), names, " and ".join(kinds))
+        choices[meaning] = _Choice(column, holders[0], is_turned)
+    return choices
 
 
 def _joined(metrics: Mapping[str, Metric], chosen: Mapping[str, str], source: str) -> tuple[pd.DataFrame, list[str]]:
     notes: list[str] = []
     kl, gold = metrics["kl"].values, metrics["gold"].values
+    if 0 in gold.index and kl.index[0] > 0 and metrics["gold"].steps != ROW:
+        kl = pd.concat([pd.Series({0.0: 0.0}), kl])
+        notes.append(f"{chosen['kl']} was not logged at step 0, where the policy is the initial one: KL is 0 there")
     common = gold.index.intersection(kl.index)
     steps = common
     if len(common) < max(MIN_POINTS, len(gold) / 2):
@@ -117,13 +151,14 @@ def _joined(metrics: Mapping[str, Metric], chosen: Mapping[str, str], source: st
             f"{chosen['kl']} was logged at {len(common)} of the {len(gold)} steps of {chosen['gold']}; at the others "
             "between its first and last step it is interpolated"
         )
-    rows = pd.DataFrame({"kl": _at(steps, kl), "gold": gold.loc[steps].to_numpy()}, index=steps)
+    for meaning in REQUIRED:
+        check_finite(metrics[meaning], steps, chosen[meaning], source)
+    kl_S = _at(steps, kl[np.abs(kl) < INFINITE])
+    rows = pd.DataFrame({"kl": kl_S, "gold": gold.loc[steps].to_numpy()}, index=steps)
     if len(rows) < len(gold) or len(rows) < len(kl):
         notes.append(
             f"{len(rows)} steps have both: {chosen['kl']} was logged at {len(kl)}, {chosen['gold']} at {len(gold)}"
         )
-    for meaning in REQUIRED:
-        check_finite(metrics[meaning], rows.index, chosen[meaning], source)
     for meaning in OTHERS:
         if meaning not in metrics:
             continue
@@ -144,55 +179,6 @@ def _joined(metrics: Mapping[str, Metric], chosen: Mapping[str, str], source: st
 def _at(steps: pd.Index, values: pd.Series) -> Array:
     """Values at steps; between neighbours where a step has none, and the nearest beyond the first and last."""
     return np.interp(steps.to_numpy(), values.index.to_numpy(), values.to_numpy())
-
-
-def _metric(log: Log, column: str, columns: Mapping[str, str], source: str) -> tuple[Metric, list[str]]:
-    values = numbers(log, column, source)
-    logged = ~np.isnan(values)
-    steps, step_column = _steps(log, logged, columns, source)
-    notes: list[str] = []
-    without = logged & np.isnan(steps)
-    if without.any():
-        notes.append(f"{int(without.sum())} rows without a {step_column} are left out")
-        logged &= ~without
-    rows = np.flatnonzero(logged)
-    used = steps[rows]
-    if rows.size:
-        check_steps(log, rows, used, step_column, source)
-    by_step = pd.Series(rows, index=used)
-    last = by_step[~by_step.index.duplicated(keep="last")].sort_index()
-    repeated = len(by_step) - len(last)
-    if repeated:
-        check_single_run(log, column, rows, used, source)
-        again = np.unique(used[by_step.index.duplicated(keep="last")])
-        what = (
-            f"{len(again)} steps from {again[0]:g} to {again[-1]:g} were"
-            if len(again) > 1
-            else f"step {again[0]:g} was"
-        )
-        notes.append(f"{what} logged more than once (a run that was resumed): the later value counts")
-    elif (np.diff(used) < 0).any():
-        notes.append(f"rows were not in order of {step_column}; they are sorted")
-    return Metric(pd.Series(values[last.to_numpy(dtype=int)], index=last.index), log, last), notes
-
-
-def _steps(log: Log, logged: np.ndarray, columns: Mapping[str, str], source: str) -> tuple[Array, str]:
-    """The step of every row, and the column that holds it; the row number if there is none."""
-    names = [str(name) for name in log.table.columns]
-    if log.step is not None:
-        return numbers(log, log.step, source), log.step
-    if "step" in columns:
-        column = choose("step", names, columns, source)
-        assert column is not None
-        return numbers(log, column, source), column
-    candidates = [found[0] for name in USUAL_NAMES["step"] if len(found := find(name, names)) == 1]
-    partly: tuple[Array, str] | None = None
-    for column in candidates:
-        steps = numbers(log, column, source)
-        if not np.isnan(steps[logged]).any():
-            return steps, column
-        partly = partly or (steps, column)
-    return partly or (np.arange(len(log.table), dtype=np.float64), "row")
 
 
 def _is_number(text: str) -> bool:
