@@ -236,6 +236,26 @@ PREFERENCES = {
         [{"chosen": [*USER_TURN, msg("assistant", "y")], "rejected": "n"}],
         ["line 1: field prompt is missing"],
     ),
+    "no column that says who won": (
+        [{"prompt": "q", "response_a": "y", "response_b": "n"}],
+        ["c.jsonl: has response_a and response_b, but no column that says which one won. Give preferred=COLUMN."],
+    ),
+    "two columns that say who won": (
+        [{"prompt": "q", "response_a": "y", "response_b": "n", "winner": "a", "label": 1}],
+        ["but which of winner, label says which one won. Give preferred=COLUMN."],
+    ),
+    "a label that could mean either side": (
+        [{"prompt": "q", "response_a": "y", "response_b": "n", "label": label} for label in (0, 1, 2)],
+        ["0, 1, 2 in label do not say which of response_a and response_b won", "preferred=COLUMN=FIRST/SECOND"],
+    ),
+    "a winner beside chosen and rejected": (
+        [{**PAIRS[0], "winner": winner} for winner in ("a", "b")],
+        ["chosen would be chosen in every row, but winner looks as if it says", "Give preferred=winner"],
+    ),
+    "thumbs up and down": (
+        [{"prompt": "q", "completion": "y", "label": True}],
+        ["must have the fields prompt, chosen, rejected or be of a kind that docs/files.md lists", "completion, label"],
+    ),
     "too few": (PAIRS, ["c.jsonl: must have at least 64 comparisons of 20 prompts", "has 30 of 30"]),
     "many of few prompts": (
         [{**PAIRS[i % 5], "chosen": f"Yes {i}."} for i in range(100)],

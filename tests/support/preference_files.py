@@ -217,6 +217,9 @@ KINDS = [
     Kind("webgpt", "WebGPT comparisons", one(_webgpt)),
     Kind("ultrafeedback", "UltraFeedback-binarized", one(_ultrafeedback("score_chosen", "score_rejected"))),
     Kind("ultrafeedback", "UltraFeedback-binarized", one(_ultrafeedback("chosen-rating", "rejected-rating"))),
+    Kind("ultrafeedback", "UltraFeedback-binarized", one(lambda i: {
+        "chosen": {"messages": asked(i, i.chosen)}, "rejected": {"messages": asked(i, i.rejected)},
+        "chosen_score": 2, "rejected_score": i.side(1, 1, 2)})),
     Kind("openai", "OpenAI fine-tuning preferences", one(_openai), has_ties=False),
     Kind("sharegpt", "conversations with two answers", one(_sharegpt), has_ties=False),
     Kind("sharegpt", "conversations with two answers", one(lambda i: {

@@ -66,11 +66,14 @@ def test_a_files_study_can_be_repeated_from_the_parameters_of_its_runs() -> None
     chosen = {
         "world": "files", "policy": "/models/policy", "prompts": "/data/prompts.jsonl", "gold": "/models/gold",
         "preferences": "/data/preferences.jsonl", "preference_fields": "q,good,bad", "bad_lines": "skip",
+        "preferred": "winner",
     }  # fmt: skip
     config = load_config("smoke", chosen)
     texts = {name: to_text(value) for name, value in config.select(*READ_OPTIONS).items()}
     policy = {**texts, "policy": config.policy, "prompts_path": config.prompts, "prompts_sha256": "0" * 64}
-    options = config.world_spec.options_from_params(policy, {"preferences_path": config.preferences})
+    options = config.world_spec.options_from_params(
+        policy, {"preferences_path": config.preferences, "preferred": "winner"}
+    )
     again = load_config("smoke", {"world": "files", "gold": config.gold, **options})
     assert again == config
     assert WORLDS["helpdesk"].options_from_params({"world": "helpdesk"}, {}) == {}

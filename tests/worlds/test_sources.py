@@ -133,6 +133,8 @@ def test_messages_in_cells_are_read_in_all_three_fields_however_they_are_written
     [
         "[1, 2]", "[{}]", "{'a': 1}", '[{"name": "role"}]', "[{'role': is no list", "plain", '{"role": "x"}',
         "[{'from': 1}]", "__import__('os').system('false')", "[{'k': ''' 'role': '''}]", "{'role': f(x), 'content': 1}",
+        '[{"role": "CEO", "name": "Bob"}]', '[{"role": "CEO", "content": "x"}]', '{"role": "engineer", "content": "x"}',
+        '[{"content": "x", "role": "user"}, {"role": "user"}]',
     ],
 )  # fmt: skip
 def test_other_texts_stay_texts(text):
@@ -161,3 +163,16 @@ def test_a_system_column_is_kept_and_counts_as_another_reading(tmp_path):
     assert not reading.is_as_before
     (tmp_path / "p.jsonl").write_text(json.dumps(rows[1]))
     assert read_prompts_with_counts(tmp_path / "p.jsonl", "prompt", InvalidRows())[1].is_as_before
+
+
+def test_a_prompt_that_every_model_would_take_for_messages_must_be_some(tmp_path):
+    (tmp_path / "p.jsonl").write_text(json.dumps({"prompt": '[{"role": "CEO", "name": "Bob"}]'}))
+    with pytest.raises(UserError, match="line 1: field prompt, message 1 must have role and content"):
+        read_prompts(tmp_path / "p.jsonl", "prompt", InvalidRows())
+    row = {
+        "prompt": "Who?",
+        "chosen": '[{"role": "CEO", "name": "Bob"}]',
+        "rejected": '{"role": "CEO", "content": "x"}',
+    }
+    (tmp_path / "c.jsonl").write_text(json.dumps(row))
+    assert read_preferences(tmp_path / "c.jsonl", FIELDS, InvalidRows()) == [Preference(**row)]

@@ -97,10 +97,19 @@ def messages_of_text(field: str, text: str) -> list[Any] | None:
             f"field {field} looks like messages, but is neither JSON nor Python's notation of a list "
             f"(of at most {_LARGEST_PYTHON_TEXT:,} characters)"
         )
-    if isinstance(value, dict) and ({"role", "content"} <= set(value) or {"from", "value"} <= set(value)):
-        return [value]
-    is_messages = isinstance(value, list) and value and isinstance(value[0], dict)
-    return value if is_messages and ("role" in value[0] or {"from", "value"} <= set(value[0])) else None
+    if isinstance(value, dict):
+        value = value.get("messages", [value])
+    return value if isinstance(value, list) and _are_messages(value) else None
+
+
+def _are_messages(items: list[Any]) -> bool:
+    """Whether all items have the keys of messages, and one a role that is known; other lists of roles are texts."""
+    speakers = []
+    for item in items:
+        if not isinstance(item, dict) or not ({"role", "content"} <= set(item) or {"from", "value"} <= set(item)):
+            return False
+        speakers.append(str(item.get("role", item.get("from"))).lower())
+    return any(speaker in _ROLE_OF for speaker in speakers)
 
 
 def list_or_object(text: str) -> Any:
@@ -181,6 +190,9 @@ def prompt_text(field: str, text: str) -> str:
     if not text.strip():
         raise ValueError(f"field {field} must not be empty")
     messages = messages_of_text(field, text)
+    if messages is None and text.startswith(CHAT_PREFIX):  # what every model would take for messages
+        with contextlib.suppress(json.JSONDecodeError):
+            messages = json.loads(text)
     return text if messages is None else chat_prompt(field, messages)
 
 
@@ -204,7 +216,7 @@ def prompt_of(field: str, value: Any, system: Any = None) -> str:
 
 
 def turns_of(field: str, value: Any) -> str | list[dict[str, str]]:
-    """A response or a conversation: a text, or checked messages (one message may stand without a list).
+    """A response or a conversation: a text, or checked messages; one may stand without a list, all under `messages`.
 
     Raises:
         ValueError: if it is neither.
@@ -213,7 +225,7 @@ def turns_of(field: str, value: Any) -> str | list[dict[str, str]]:
         messages = messages_of_text(field, checked_text(field, value))
         return value if messages is None else checked_messages(field, messages)
     if isinstance(value, dict):
-        value = [value]
+        value = value.get("messages", [value])
     if not isinstance(value, list):
         raise ValueError(f"field {field} must be a text or a list of messages, not {kind_of(value)}")
     return checked_messages(field, value)
