@@ -151,6 +151,9 @@ def test_every_reader_gives_transformers_own_score(policy, checkpoint, tmp_path)
     }
     if same:
         readers["the callback's, of a model"] = as_scorer(model, "proxy", live_policy, written).rate(responses)
+        readers["a reward model's"] = RewardModel(model).rate(responses)
+    of_texts = TextRewardModel(RewardModel(model), PromptFormat(tokenizer, 200))
+    readers["a format's for policies"] = of_texts.rate(responses)
     for reader, scores in readers.items():
         np.testing.assert_allclose(scores, own, atol=1e-5, err_msg=reader)
 

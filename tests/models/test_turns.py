@@ -85,8 +85,11 @@ def test_a_response_ends_at_the_first_of_several_ends_as_generate_ends_it():
     assert len(lengths) > 3 and 12 in lengths
 
 
-def test_kl_counts_the_tokens_up_to_and_including_the_end():
-    tokenizer = chat_tokenizer("ChatML, another end-of-sequence")
+@pytest.mark.parametrize(
+    "name", ["ChatML, another end-of-sequence", "Zephyr, padding is the end", "Llama 3, no padding"]
+)
+def test_kl_counts_the_tokens_up_to_and_including_the_end(name):
+    tokenizer = chat_tokenizer(name)
     policy, other = policy_of(tokenizer), policy_of(tokenizer, 1)
     ends = response_ends(None, tokenizer)
     with torch.no_grad():
@@ -104,7 +107,7 @@ def test_kl_counts_the_tokens_up_to_and_including_the_end():
         assert kl == pytest.approx(expected, rel=1e-4)
         assert not set(row[start : end - 1]) & set(ends) and (end - start == 10 or row[end - 1] in ends)
         last.append(row[end - 1])
-    assert set(ends) < set(last), "both ends and cut responses occur"
+    assert set(ends) < set(last), "every end and cut responses occur"
 
 
 @pytest.mark.parametrize("is_special", [True, False])
@@ -226,5 +229,6 @@ def test_a_chat_template_that_cannot_lay_out_an_answer_is_refused_in_one_line(tm
     with pytest.raises(UserError) as raised:
         inspect_reward_model(str(folder), "gold")
     assert str(raised.value) == (
-        f"gold={folder}: its chat template must lay out a user's turn and the assistant's (never user). Correct it."
+        f"gold={folder}: its chat template must lay out a user's turn and the assistant's (TemplateError: never user). "
+        "Correct it."
     )

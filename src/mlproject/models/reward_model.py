@@ -21,6 +21,7 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlproject.models.checkpoints import prompt_format_of
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import check_scores
 from mlproject.models.prompt_format import PromptFormat, Responses
@@ -92,14 +93,19 @@ class RewardModel:
     def rate(self, responses: Responses) -> NDArray[np.float64]:
         """Scores of responses of a policy with the same token ids, gold standard deviations. Shape: (B,).
 
-        A policy may have embeddings of no token, which a reward model need not have: their ids are left out.
+        Where the policy has a chat template, the model reads the whole conversations that it lays out, and otherwise
+        the ids as they were written. A policy may have embeddings of no token, which a reward model need not have:
+        their ids are left out.
 
         Raises:
             NotFiniteError: for a score of nan or infinity.
         """
+        policy_format = responses.prompt_format
+        if policy_format.layout == "chat":
+            whole = prompt_format_of(policy_format.tokenizer, self.model).encode(responses.prompts, responses.texts)
+            return self.scores(whole, responses)
         vocabulary = self.model.get_input_embeddings().weight.shape[0]
-        sequences = known_tokens(responses.sequences, vocabulary, responses.prompt_format.pad_id)
-        return self.scores(sequences, responses)
+        return self.scores(known_tokens(responses.sequences, vocabulary, policy_format.pad_id), responses)
 
     @cached_property
     def is_causal(self) -> bool:

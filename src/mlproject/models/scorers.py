@@ -42,11 +42,17 @@ class TextRewardModel:
 
     Attributes:
         reward_model: the model with its units.
-        prompt_format: format of the model.
+        prompt_format: format of the model; it reads whole conversations, also where that of a policy is given.
     """
 
     reward_model: RewardModel
-    prompt_format: ConversationFormat
+    prompt_format: PromptFormat
+
+    def __post_init__(self) -> None:
+        given = self.prompt_format
+        if not isinstance(given, ConversationFormat):
+            whole = ConversationFormat(given.tokenizer, given.max_response_tokens, given.max_tokens)
+            object.__setattr__(self, "prompt_format", whole)
 
     def rate(self, responses: Responses) -> Array:
         """Scores in gold standard deviations above the initial policy. Shape: (B,).
@@ -57,7 +63,7 @@ class TextRewardModel:
         return self.reward_model.scores(self.prompt_format.encode(responses.prompts, responses.texts), responses)
 
     @property
-    def reader(self) -> ConversationFormat:
+    def reader(self) -> PromptFormat:
         """The old name of `prompt_format`, for one release."""
         warnings.warn("reader is now called prompt_format", DeprecationWarning, stacklevel=2)
         return self.prompt_format
