@@ -12,16 +12,27 @@ import pytest
 from mlproject.errors import UserError
 from mlproject.report import study_report
 
+RECOMMENDATION = {
+    "choice": {"rm": "25k", "method": "ppo", "gold": 1.3, "human": None, "stop_kl": 8.5},
+    "sentences": ["Use 25k.", "Stop."],
+}
+
 
 @pytest.fixture
 def invocation(tmp_path: Path) -> SimpleNamespace:
     """An invocation that records what it is finished with."""
     log: list[Any] = []
     return SimpleNamespace(
-        client=SimpleNamespace(set_tag=lambda *tag: log.append(tag)), store=SimpleNamespace(tracking_uri="sqlite://"),
+        client=SimpleNamespace(
+            set_tag=lambda *tag: log.append(tag),
+            log_batch=lambda run_id, metrics, tags: log.append({each.key: each.value for each in (*metrics, *tags)}),
+        ),
+        curve_links=lambda: ["http://curves"], store=SimpleNamespace(tracking_uri="sqlite://"),
         run_id="this", log=log,
         finish=lambda files: log.append({name: path.read_text() for name, path in files.items()}),
-        member_rows=lambda: [{"run_id": "b", "kind": "law"}, {"run_id": "a", "kind": "pool"}],
+        member_rows=lambda: [
+            {"run_id": "b", "kind": "law", "reused": False}, {"run_id": "a", "kind": "pool", "reused": True},
+        ],
         say=log.append, artifact=lambda name: f"link to {name}",
     )  # fmt: skip
 
@@ -29,7 +40,8 @@ def invocation(tmp_path: Path) -> SimpleNamespace:
 def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monkeypatch, tmp_path: Path) -> None:
     def render(invocation, members, folder: Path) -> dict[str, Path]:
         (folder / "report.html").write_text("new")
-        return {"report.html": folder / "report.html"}
+        (folder / "recommendation.json").write_text(json.dumps(RECOMMENDATION))
+        return {name: folder / name for name in ("report.html", "recommendation.json")}
 
     earlier: list[SimpleNamespace] = []
     queries: list[str] = []
@@ -37,20 +49,33 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
     monkeypatch.setattr(study_report, "all_experiments", lambda client: ["0"])
     monkeypatch.setattr(study_report, "all_runs", lambda client, experiments, query: queries.append(query) or earlier)
     study_report.write_report(invocation)
-    files, tag, line = invocation.log
-    assert (files, line) == ({"report.html": "new"}, "report: link to report.html")
+    files, tag, published, *lines = invocation.log
+    assert files == {"report.html": "new", "recommendation.json": json.dumps(RECOMMENDATION)}
+    assert lines == ["steps: 1 executed, 1 reused", "report: link to report.html", "Use 25k.", "Stop."]
+    assert published == {
+        "mlflow.note.content": "Use 25k.\n\nStop.\n\nArtifacts: `report.html`, `recommendation.json`\n\nhttp://curves",
+        "mlproject.recommended.rm": "25k",
+        "mlproject.recommended.method": "ppo",
+        "recommendation/gold": 1.3,
+        "recommendation/kl": 8.5,
+    }
     assert tag[:2] == ("this", "mlproject.study_fingerprint") and tag[2] in queries[0]
 
     copied = tmp_path / "earlier"
     copied.mkdir()
     for name in ("report.html", "peaks.png", "steps.json"):
         (copied / name).write_text("old")
+    (copied / "recommendation.json").write_text(json.dumps(RECOMMENDATION | {"choice": None}))
     earlier.append(SimpleNamespace(info=SimpleNamespace(run_id="earlier")))
     monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda run_id, tracking_uri: str(copied))
     invocation.log.clear()
     study_report.write_report(invocation)
-    assert invocation.log[0] == {"report.html": "old", "peaks.png": "old"}
-    assert invocation.log[1] == tag
+    files, same_tag, published, *_ = invocation.log
+    assert {name: text for name, text in files.items() if name != "recommendation.json"} == {
+        "report.html": "old", "peaks.png": "old",
+    }  # fmt: skip
+    assert same_tag == tag
+    assert published["mlproject.recommended.rm"] == "none" and "recommendation/gold" not in published
 
 
 def test_the_report_of_an_unknown_or_incomplete_study_is_refused(invocation, monkeypatch, tmp_path: Path) -> None:

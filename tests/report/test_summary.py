@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from mlproject.curve import Array, Curve
+from mlproject.report.recommended import recommendation_of
 from mlproject.report.records import Report
-from mlproject.report.summary import past_peak, summarize, text, with_error
+from mlproject.report.selection import law_peak_is_determined
+from mlproject.report.summary import summarize, text, with_error
 
 
 def sentence(report: Report, topic: str, method: str = "PPO") -> str:
     """The sentence on a topic."""
-    return dict(next(item.sentences for item in summarize(report) if topic in item.topic))[method]
+    items = summarize(report, recommendation_of(report))
+    return dict(next(item.sentences for item in items if topic in item.topic))[method]
+
+
+def with_gold(report: Report, rm_size: str, change: Callable[[Curve], Array]) -> Report:
+    """The report with the gold of PPO's runs against one reward model changed."""
+    runs = [
+        replace(run, curve=replace(run.curve, gold_SP=change(run.curve)))
+        if (run.method, run.rm_size) == ("ppo", rm_size)
+        else run
+        for run in report.policy_runs
+    ]
+    return replace(report, policy_runs=runs)
 
 
 def with_group(report: Report, index: int, **changes: Any) -> Report:
@@ -36,8 +53,16 @@ def test_an_unknown_error_is_left_out() -> None:
 
 
 def test_the_highest_peak_follows_the_data_not_the_size(report: Report) -> None:
-    changed = with_group(report, 0, measured_peak_gold=9.0)
-    assert sentence(changed, "highest gold").startswith("the 1k RM: peak gold 9.00")
+    changed = with_gold(report, "1k", lambda curve: 5 * curve.gold_SP)
+    assert re.match(r"1k \d\.\d\d \[\d\.\d\d, \d\.\d\d\] \(expected gold", sentence(changed, "highest gold"))
+
+
+def test_peaks_that_cannot_be_told_apart_are_named_together(report: Report) -> None:
+    like = {run.seed: run.curve for run in report.policy_runs if (run.method, run.rm_size) == ("ppo", "100k")}
+    runs = [replace(run, curve=like[run.seed]) if run.method == "ppo" else run for run in report.policy_runs]
+    words = sentence(replace(report, policy_runs=runs), "highest gold")
+    assert all(f"{size} " in words for size in ("1k", "3k", "25k", "100k")) and "cannot be told apart" in words
+    assert "unclear" in sentence(replace(report, policy_runs=runs), "larger")
 
 
 def test_a_small_drop_is_called_not_significant(report: Report) -> None:
@@ -45,32 +70,31 @@ def test_a_small_drop_is_called_not_significant(report: Report) -> None:
     assert "not significant" in sentence(with_group(report, 0, drop=0.02, drop_se=0.01), "costs")
 
 
-@pytest.mark.parametrize(
-    ("drop", "drop_se", "past"), [(0.5, 0.1, True), (0.2, 0.1, False), (0.0, 0.0, False), (None, None, None)]
-)
-def test_a_peak_lies_within_the_run_only_if_gold_clearly_fell(
-    drop: float | None, drop_se: float | None, past: bool | None
-) -> None:
-    assert past_peak({"drop": drop, "drop_se": drop_se}) is past
+def test_where_to_stop_follows_from_what_the_curve_shows(report: Report) -> None:
+    assert re.search(r"1k at \d", sentence(report, "stop"))
+    rising = with_gold(report, "1k", lambda curve: curve.gold_SP + 2 * curve.sqrt_kl_S[:, None])
+    assert "1k not before" in sentence(rising, "stop") and "the end of the run" in sentence(rising, "stop")
+    falling = with_gold(report, "1k", lambda curve: curve.gold_SP - curve.sqrt_kl_S[:, None])
+    assert "1k: no gain, no recommendation" in sentence(falling, "stop")
 
 
-def test_sizes_that_have_not_fallen_are_named_where_to_stop(report: Report) -> None:
-    clear = report
-    for index in range(4):
-        clear = with_group(clear, index, drop=1.0, drop_se=0.1)
-    assert "may be later" not in sentence(clear, "stop")
-    assert "With 100k, gold" in sentence(with_group(clear, 3, drop=0.1), "stop")
+def test_a_larger_reward_model_helps_where_peaks_rise(report: Report) -> None:
+    assert sentence(report, "larger").startswith("peak gold rises with reward-model size, by +")
 
 
 @pytest.mark.parametrize(
-    ("values", "answer"), [((1.0, 0.8), "yes"), ((-1.0, -0.4), "no,"), ((0.8, -0.2), "not with every seed")]
+    ("kl", "ends", "max_d", "is_determined"),
+    [
+        (16.0, (12.0, 20.0), 4.0, True),
+        (37.0, (30.0, 40.0), 4.0, False),
+        (16.0, (8.0, 33.0), 4.0, False),
+        (16.0, (None, None), 4.0, False),
+        (None, (12.0, 20.0), 4.0, False),
+    ],
 )
-def test_the_answer_on_size_follows_the_rank_correlations(
-    report: Report, values: tuple[float, float], answer: str
-) -> None:
-    ranks = [{"method": "ppo", "seed": seed, "spearman": value} for seed, value in enumerate(values)]
-    changed = replace(report, laws={**report.laws, "rank_correlations": ranks})
-    assert sentence(changed, "larger").startswith(answer)
+def test_the_peak_of_a_law_is_quoted_only_where_the_points_determine_it(kl, ends, max_d, is_determined) -> None:
+    group = {"peak_kl": kl, "peak_kl_ci": ends, "peak_gold": 1.0, "max_d": max_d}
+    assert law_peak_is_determined(group) is is_determined
 
 
 def test_the_laws_are_compared_by_their_error(report: Report) -> None:

@@ -58,7 +58,7 @@ class Invocation:
         self._since = time.perf_counter()
         mlflow_run_id = os.environ.get("MLFLOW_RUN_ID")
         self._owns_run = not mlflow_run_id
-        self.run_id: str = mlflow_run_id or self.client.create_run(self.store.studies, run_name=entry).info.run_id
+        self.run_id: str = mlflow_run_id or self.client.create_run(self.store.studies).info.run_id
         try:
             logged = self.client.get_run(self.run_id).data.params
         except MlflowException:
@@ -69,6 +69,7 @@ class Invocation:
             ) from None
         options = {"entry_point": entry, "preset": command.preset, **dataclasses.asdict(config)}
         options["storage"] = hide_password(config.storage)
+        self.client.update_run(self.run_id, name=f"{entry} {command.preset}, {config.world}, world {config.world_seed}")
         params = [Param(k, as_text(v)) for k, v in options.items() if k not in logged]
         tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **process_tags()}
         for start in range(0, len(params), BATCH_PARAMS):

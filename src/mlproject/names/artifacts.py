@@ -23,6 +23,12 @@ class Artifact:
     REPORT: Final = ARTIFACTS.add(
         "report.html", "the report, one file without scripts from elsewhere", "studies of `main`"
     )
+    RECOMMENDATION: Final = ARTIFACTS.add(
+        "recommendation.json",
+        "which reward model, by which method, how far, with intervals; what cannot be told from it; the sentences",
+        "studies of `main`",
+        since="0.2.0",
+    )
     MODEL: Final = ARTIFACTS.add(
         "model",
         "a Hugging Face folder; a reward model's config.json holds centre and scale",

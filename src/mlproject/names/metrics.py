@@ -15,6 +15,7 @@ _FORECAST = "PPO runs, trainer runs: every point; fits: once"
 _END = "policy runs, trainer runs: at the end"
 _LAW = "policy runs, trainer runs, fits: at the end"
 _VALIDATED = "proxy RMs, test RMs"
+_MAIN = "studies of `main`, where there is a recommendation"
 
 
 class Metric:
@@ -185,6 +186,19 @@ class Metric:
     )
     STUDY_STEPS_MADE: Final = METRICS.add("study/steps_made", "steps that it executed", "studies", _COUNT)
     STUDY_STEPS_REUSED: Final = METRICS.add("study/steps_reused", "finished steps that it reused", "studies", _COUNT)
+    RECOMMENDED_GOLD: Final = METRICS.add(
+        "recommendation/gold",
+        "gold that a run of the recommended setting is expected to reach",
+        _MAIN,
+        _SD,
+        since="0.2.0",
+    )
+    RECOMMENDED_HUMAN: Final = METRICS.add(
+        "recommendation/human", "human judgement there, in a world that has it", _MAIN, _SD, since="0.2.0"
+    )
+    RECOMMENDED_KL: Final = METRICS.add(
+        "recommendation/kl", "KL at which the recommended setting stops", _MAIN, _NATS, since="0.2.0"
+    )
     MONITOR_SECONDS: Final = METRICS.add(
         "monitor/seconds", "time of this measurement", "trainer runs: every point", _SECONDS
     )

@@ -33,6 +33,18 @@ class Tag:
         "hash of the report's version and all members: equal studies share a report",
         "studies that wrote a report",
     )
+    RECOMMENDED_RM: Final = TAGS.add(
+        "mlproject.recommended.rm",
+        "the recommended reward model; none where nothing is recommended",
+        "studies of `main`",
+        since="0.2.0",
+    )
+    RECOMMENDED_METHOD: Final = TAGS.add(
+        "mlproject.recommended.method",
+        "the method of the recommendation; none where nothing is recommended",
+        "studies of `main`",
+        since="0.2.0",
+    )
     METHOD: Final = TAGS.add("mlproject.method", "`best-of-n`, `ppo`, ...", "policy runs, audits, trainer runs")
     PROXY_RUN_ID: Final = TAGS.add(
         "mlproject.proxy_run_id", "run id of the proxy RM", "runs with an input `proxy-rm`, registered versions"

@@ -57,6 +57,7 @@ def _evaluated(evaluated: Evaluated) -> dict[str, Any]:
         "stop_kl_window": list(stop.kl_window),
         "gold": stop.gold,
         "gold_interval": list(stop.gold_interval),
+        "human": setting.human,
         "seeds_known": stop.seeds_known,
         "end_step": stop.end_step,
         "end_kl": stop.end_kl,

@@ -64,6 +64,14 @@ class Setting:
         return float(np.mean([curve.gold_S[chosen_W].var() for curve, chosen_W in chosen])) / self.seeds
 
     @property
+    def human(self) -> float | None:
+        """Human judgement at the peak of the mean curve, mean over seeds; None in a world without it."""
+        step = int(self.curve.steps_S[self.curve.gold_S.argmax()])
+        humans = [(curve.human_S, curve.steps_S.tolist().index(step)) for curve in self.curves.values()]
+        values = [float(human_S[index]) for human_S, index in humans if human_S is not None]
+        return float(np.mean(values)) if len(values) == self.seeds else None
+
+    @property
     def seeds(self) -> int:
         return len(self.curves)
 

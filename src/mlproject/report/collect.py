@@ -35,6 +35,11 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
     laws = json.loads((_artifacts(client, laws_run) / Artifact.LAWS).read_text())
     in_study = set(json.loads(laws_run.data.tags[Tag.INPUTS]).values())
     curves = [_policy_run(client, run) for run in by_kind[Kind.POLICY_RUN] if run.info.run_id in in_study]
+    tried = [
+        _policy_run(client, run)
+        for run in by_kind[Kind.POLICY_RUN]
+        if run.info.run_id not in in_study and run.data.tags.get(Tag.COMPLETE) != "false"
+    ]
     proxies = [
         ProxyRecord(run.info.run_id, p["rm_size"], int(p["rm_params"]), int(p["seed"]), run.data.metrics)
         for run in by_kind[Kind.PROXY_RM]
@@ -50,6 +55,8 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         trials=read_trials(_artifacts(client, searches[0]) / Artifact.TRIALS) if searches else [],
         promotion=_promotion(promotions[0]) if promotions else {},
         link=link,
+        search_runs=tried,
+        promoted_rm=_promoted(promotions[0]) if promotions else "",
         gold="test RM" if kind_of_run(by_kind[Kind.GOLD_RM][0].data.tags) == GoldKind.TEST_RM else "gold",
     )
 
@@ -131,6 +138,12 @@ def _promotion(run: Run) -> dict[str, str]:
         f"{run.data.params['method']}",
         **({} if passed else {"Reason": tags[MlflowTag.NOTE].replace("\n\n", "; ")}),
     }
+
+
+def _promoted(run: Run) -> str:
+    """Name of the reward model that a promotion made champion, or left as such."""
+    passed = run.data.tags[Tag.PROMOTION_VERDICT] == PromotionResult.PASSED
+    return run.data.tags[Tag.CANDIDATE_RM_SIZE] if passed else ""
 
 
 def _artifacts(client: MlflowClient, run: Run) -> Path:

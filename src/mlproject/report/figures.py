@@ -17,6 +17,7 @@ from mlproject.report.selection import (
     extremes,
     groups_of,
     interval,
+    law_peak_is_determined,
     method_name,
     methods,
     number,
@@ -170,9 +171,9 @@ def _coefficient(axes: Axes, report: Report, method: str, coefficient: str, colo
 
 
 def _fitted_peak(axes: Axes, x: float, group: Mapping[str, Any], style: Mapping[str, Any]) -> None:
-    """Peak gold of the law with its interval, hollow; nothing if the law has no peak."""
+    """Peak gold of the law with its interval, hollow; nothing if the points do not determine it."""
     gold, ends = number(group.get("peak_gold")), interval(group.get("peak_gold_ci"))
-    if gold is None:
+    if gold is None or not law_peak_is_determined(group):
         return
     if ends:
         axes.plot([x, x], ends, color=style["color"], linewidth=0.9, zorder=2)

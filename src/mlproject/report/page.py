@@ -12,11 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mlproject.names import STAGES
 from mlproject.optimization import find_method
+from mlproject.recommendation.sentences import answer, exceptions
+from mlproject.report.recommended import recommendation_of
 from mlproject.report.records import PolicyRunRecord, Report
 from mlproject.report.selection import (
     extremes,
     groups_of,
     interval,
+    law_peak_is_determined,
     method_name,
     methods,
     number,
@@ -26,7 +29,7 @@ from mlproject.report.summary import (
     CLEAR_DROP,
     DASH,
     drop_in_se,
-    past_peak,
+    kl_range,
     summarize,
     text,
     with_error,
@@ -46,11 +49,17 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
     Returns:
         HTML that displays offline, in light and in dark mode.
     """
-    shown = methods(report)
+    shown, recommendation = methods(report), recommendation_of(report)
     return _template().render(
         report=report,
         figures={name: _data_uri(path) for name, path in figures.items()},
-        summary=summarize(report),
+        recommendation=answer(recommendation) + exceptions(recommendation),
+        summary=summarize(report, recommendation),
+        stops={
+            (each.setting.method, each.setting.rm): each.stop
+            for each in recommendation.evaluated
+            if not each.setting.from_search
+        },
         methods=[(method, method_name(method), find_method(method).kl_note) for method in shown],
         groups={method: groups_of(report, method) for method in shown if groups_of(report, method)},
         trends=report.laws.get("trends") or [],
@@ -164,7 +173,8 @@ def _template() -> Template:
     environment.globals |= {
         "with_error": with_error,
         "drop_in_se": drop_in_se,
-        "past_peak": past_peak,
+        "law_peak_is_determined": law_peak_is_determined,
+        "kl_range": kl_range,
         "clear_drop": CLEAR_DROP,
         "dash": DASH,
     }

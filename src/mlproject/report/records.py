@@ -59,6 +59,8 @@ class Report:
         promotion: facts about the promotion (model, version, ...), as text by label; empty if there was none.
         link: link to the curves in the tracking UI.
         gold: what serves as gold: `gold`, or `test RM` if the study has no gold.
+        search_runs: whole policy runs of the search.
+        promoted_rm: name of the reward model that passed the gates of the study's promotion; empty without one.
     """
 
     title: str
@@ -70,3 +72,5 @@ class Report:
     promotion: Mapping[str, str] = field(default_factory=dict)
     link: str = ""
     gold: str = "gold"
+    search_runs: Sequence[PolicyRunRecord] = field(default_factory=list)
+    promoted_rm: str = ""

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow.artifacts
+from mlflow.entities import Metric as MlflowMetric
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
-from mlproject.names import Artifact, Kind, Tag
+from mlproject.names import Artifact, Kind, Metric, MlflowTag, Tag
 from mlproject.pipeline.step import fingerprint
+from mlproject.recommendation.record import to_dict
 from mlproject.report.collect import collect
 from mlproject.report.figures import save_figures
 from mlproject.report.page import render
+from mlproject.report.recommended import recommendation_of
+from mlproject.strict_json import strict_json
 from mlproject.tracking.store import all_experiments, all_runs
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
-_VERSION = 2
+_VERSION = 3
+_COPIED = (Artifact.RECOMMENDATION,)
 
 
 def write_report(invocation: Invocation) -> None:
-    """Finish the run of a study with `steps.json`, `report.html` and the figures."""
+    """Finish the run of a study with `steps.json`, the report and the recommendation, and print the latter."""
     members = invocation.member_rows()
     study_fingerprint = fingerprint({"version": _VERSION, "members": sorted(row["run_id"] for row in members)})
     with tempfile.TemporaryDirectory() as scratch:
@@ -33,8 +41,37 @@ def write_report(invocation: Invocation) -> None:
         earlier = _same_study(invocation, study_fingerprint)
         files = _copy(invocation, earlier) if earlier else render_report(invocation, members, folder)
         invocation.finish(files)
+        recommendation = json.loads(files[Artifact.RECOMMENDATION].read_text(encoding="utf-8"))
     invocation.client.set_tag(invocation.run_id, Tag.STUDY_FINGERPRINT, study_fingerprint)
+    publish(invocation, recommendation)
+    reused = sum(bool(row["reused"]) for row in members)
+    invocation.say(f"steps: {len(members) - reused} executed, {reused} reused")
     invocation.say(f"report: {invocation.artifact(Artifact.REPORT)}")
+    for sentence in recommendation["sentences"]:
+        invocation.say(sentence)
+
+
+def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
+    """Describe the run of a study by its recommendation, in the places that the tracking UI shows and sorts by."""
+    choice = recommendation["choice"] or {}
+    artifacts = f"Artifacts: `{Artifact.REPORT}`, `{Artifact.RECOMMENDATION}`"
+    note = "\n\n".join([*recommendation["sentences"], artifacts, *invocation.curve_links()])
+    tags = {
+        MlflowTag.NOTE: note,
+        Tag.RECOMMENDED_RM: choice.get("rm", "none"),
+        Tag.RECOMMENDED_METHOD: choice.get("method", "none"),
+    }
+    values = {
+        Metric.RECOMMENDED_GOLD: choice.get("gold"),
+        Metric.RECOMMENDED_HUMAN: choice.get("human"),
+        Metric.RECOMMENDED_KL: choice.get("stop_kl"),
+    }
+    now = int(time.time() * 1000)
+    invocation.client.log_batch(
+        invocation.run_id,
+        metrics=[MlflowMetric(name, value, now, 0) for name, value in values.items() if value is not None],
+        tags=[RunTag(name, value) for name, value in tags.items()],
+    )
 
 
 def report_of_run(invocation: Invocation, study_run: str, folder: Path) -> dict[str, Path]:
@@ -80,7 +117,10 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
     figures = save_figures(report, folder)
     page = folder / Artifact.REPORT
     page.write_text(render(report, figures), encoding="utf-8")
-    return {Artifact.REPORT: page, **{path.name: path for path in figures.values()}}
+    recommendation = folder / Artifact.RECOMMENDATION
+    recommendation.write_text(strict_json(to_dict(recommendation_of(report)), indent=1), encoding="utf-8")
+    files = {Artifact.REPORT: page, Artifact.RECOMMENDATION: recommendation}
+    return files | {path.name: path for path in figures.values()}
 
 
 def _same_study(invocation: Invocation, study_fingerprint: str) -> str | None:
@@ -92,4 +132,5 @@ def _same_study(invocation: Invocation, study_fingerprint: str) -> str | None:
 
 def _copy(invocation: Invocation, run_id: str) -> dict[str, Path]:
     folder = Path(mlflow.artifacts.download_artifacts(run_id=run_id, tracking_uri=invocation.store.tracking_uri))
-    return {path.name: path for path in folder.iterdir() if path.suffix in (".html", ".png")}
+    files = {path.name: path for path in folder.iterdir()}
+    return {name: path for name, path in files.items() if path.suffix in (".html", ".png") or name in _COPIED}

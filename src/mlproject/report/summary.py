@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlproject.laws.forms import FORMS, rival_of
+from mlproject.recommendation.recommend import Evaluated, Recommendation, undominated
+from mlproject.recommendation.sentences import interval_text, nats, trend_sentence
+from mlproject.recommendation.setting import spread_of
+from mlproject.recommendation.stop import Progress, Stop
+from mlproject.recommendation.trend import SizeTrend
 from mlproject.report.records import Report
 from mlproject.report.selection import Group, groups_of, method_name, methods, number, runs_of
 
@@ -24,13 +29,13 @@ class SummaryItem(NamedTuple):
     sentences: list[tuple[str, str]]
 
 
-def summarize(report: Report) -> list[SummaryItem]:
-    """The summary of a study; topics without data are left out."""
+def summarize(report: Report, recommendation: Recommendation) -> list[SummaryItem]:
+    """The summary of a study, below its recommendation; topics without data are left out."""
     items = [
-        SummaryItem("Which reward model reaches the highest gold", _per_method(report, _highest)),
-        SummaryItem("Where to stop", _per_method(report, _stops)),
+        SummaryItem("Which reward models reach the highest gold", per_method(recommendation, _highest)),
+        SummaryItem("Where to stop", per_method(recommendation, _stops)),
         SummaryItem("What over-optimization costs with the smallest reward model", _per_method(report, _cost)),
-        SummaryItem("Does a larger reward model help", _per_method(report, _ranks)),
+        SummaryItem("Does a larger reward model help", [_trend(trend) for trend in recommendation.trends]),
         SummaryItem("Do the laws fit", _per_method(report, _laws)),
     ]
     return [item for item in items if item.sentences]
@@ -56,46 +61,64 @@ def drop_in_se(group: Group) -> float | None:
     return drop / se if drop is not None and se else None
 
 
-def past_peak(group: Group) -> bool | None:
-    """Whether gold dropped significantly before the run ended, so that the peak was reached; None if unknown."""
-    drop, errors = number(group.get("drop")), drop_in_se(group)
-    if drop is None:
-        return None
-    return errors is not None and errors >= CLEAR_DROP
-
-
 def _per_method(report: Report, describe: Callable[[Report, str], str]) -> list[tuple[str, str]]:
     """(method, sentence) of every method that has data."""
     described = [(method_name(method), describe(report, method)) for method in methods(report)]
     return [(name, words) for name, words in described if words]
 
 
-def _peaked(report: Report, method: str) -> list[Group]:
-    return [g for g in groups_of(report, method) if number(g.get("measured_peak_gold")) is not None]
+def per_method(recommendation: Recommendation, describe: Callable[[Sequence[Evaluated]], str]) -> list[tuple[str, str]]:
+    """(method, sentence) about the planned settings of every method, smallest reward model first."""
+    planned = [each for each in recommendation.evaluated if not each.setting.from_search]
+    names = dict.fromkeys(each.setting.method for each in planned)
+    return [(method_name(name), describe([e for e in planned if e.setting.method == name])) for name in names]
 
 
-def _highest(report: Report, method: str) -> str:
-    groups = _peaked(report, method)
-    if not groups:
-        return ""
-    best = max(groups, key=lambda group: group["measured_peak_gold"])
-    gold = with_error(best["measured_peak_gold"], best.get("measured_peak_gold_se"))
-    return (
-        f"the {best['rm_size']} RM: peak gold {gold} standard deviations above the initial policy, "
-        f"at {text(best.get('measured_peak_kl'), 1)} nats."
-    )
+def _highest(evaluated: Sequence[Evaluated]) -> str:
+    """The reward models that no other one is better than, with their peaks."""
+    gaining = [each for each in evaluated if each.stop.is_recommended]
+    if not gaining:
+        return "none: gold rises nowhere above the initial policy's by more than noise."
+    settings = [each.setting for each in gaining]
+    best = [gaining[i] for i in undominated(settings, {settings[0].method: spread_of(settings)})]
+    best.sort(key=lambda each: -each.stop.gold)
+    peaks = [f"{each.setting.rm} {text(each.stop.gold)} {interval_text(each.stop.gold_interval)}" for each in best]
+    together = " cannot be told apart" if len(best) > 1 else ""
+    return f"{_listed(peaks)}{together} (expected gold of one run at its peak, 95 %)."
 
 
-def _stops(report: Report, method: str) -> str:
-    groups = _peaked(report, method)
-    if not groups:
-        return ""
-    not_reached = [group["rm_size"] for group in groups if past_peak(group) is False]
-    peaks = [f"{group['rm_size']} at {text(group.get('measured_peak_kl'), 1)} nats" for group in groups]
-    if not not_reached:
-        return ", ".join(peaks) + "."
-    caveat = f"With {_listed(not_reached)}, gold had not dropped significantly by the end, so the peak may be later."
-    return ", ".join(peaks) + ". " + caveat
+def _stops(evaluated: Sequence[Evaluated]) -> str:
+    """Where to stop with every reward model, or why nothing can be said."""
+    words = []
+    for progress, verb in (
+        (Progress.PEAKED, "at"),
+        (Progress.NOT_REACHED, "not before"),
+        (Progress.NO_GAIN, ""),
+        (Progress.NOT_MOVED, ""),
+    ):
+        of_kind = [each for each in evaluated if each.stop.progress is progress]
+        if not of_kind:
+            continue
+        if verb:
+            words += [f"{e.setting.rm} {verb} {kl_range(e.stop)}" for e in of_kind]
+        else:
+            words.append(f"{_listed([each.setting.rm for each in of_kind])}: {progress}, no recommendation")
+    return ", ".join(words) + "."
+
+
+def kl_range(stop: Stop) -> str:
+    """`8.1 (5.2 to 12) nats`: the peak, and the KL range whose gold cannot be told from it."""
+    low, high = stop.kl_window
+    if stop.progress is Progress.NOT_REACHED:
+        return f"{nats(stop.end_kl)} nats, the end of the run"
+    window = f" ({nats(low)} to {nats(high)})" if high > low else ""
+    return f"{nats(stop.kl)}{window} nats"
+
+
+def _trend(trend: SizeTrend) -> tuple[str, str]:
+    """(method, sentence) on one trend."""
+    name, sentence = trend_sentence(trend).split(": ", 1)
+    return name, sentence
 
 
 def _listed(names: list[str]) -> str:
@@ -126,21 +149,6 @@ def _proxy_rise(report: Report, method: str, rm_size: str) -> float:
     curves = [run.curve for run in runs_of(report, method, rm_size)]
     rises = [curve.proxy_S[-1] - curve.proxy_S[curve.gold_S.argmax()] for curve in curves]
     return float(np.mean(rises)) if rises else math.nan
-
-
-def _ranks(report: Report, method: str) -> str:
-    rows = [row for row in report.laws.get("rank_correlations") or [] if row["method"] == method]
-    by_seed = {row["seed"]: value for row in rows if (value := number(row.get("spearman"))) is not None}
-    if not by_seed:
-        return ""
-    values = ", ".join(f"{text(value)} (seed {seed})" for seed, value in by_seed.items())
-    if min(by_seed.values()) > 0:
-        answer = "yes, peak gold rises with RM size"
-    elif max(by_seed.values()) < 0:
-        answer = "no, peak gold falls with RM size"
-    else:
-        answer = "not with every seed"
-    return f"{answer}: rank correlation {values}."
 
 
 def _laws(report: Report, method: str) -> str:

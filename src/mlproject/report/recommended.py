@@ -1,0 +1,44 @@
+"""The recommendation of a study, from the data of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlproject.optimization import METHODS
+from mlproject.recommendation.recommend import Recommendation, recommend
+from mlproject.recommendation.setting import Setting
+from mlproject.report.records import PolicyRunRecord, Report
+
+
+def recommendation_of(report: Report) -> Recommendation:
+    """What to do, by all curves of a study and of its search; a promoted reward model goes before others."""
+    return recommend(settings_of(report), preferred=report.promoted_rm)
+
+
+def settings_of(report: Report) -> list[Setting]:
+    """The settings of a study: its planned policy runs, seeds together, then those that only its search tried."""
+    planned = _grouped(report.policy_runs, from_search=False)
+    tried = {_key(run) for run in report.policy_runs}
+    return planned + _grouped([run for run in report.search_runs if _key(run) not in tried], from_search=True)
+
+
+def _key(run: PolicyRunRecord) -> tuple[str, int, str, float]:
+    return run.method, run.rm_params, run.rm_size, run.kl_coef
+
+
+def _grouped(runs: Sequence[PolicyRunRecord], from_search: bool) -> list[Setting]:
+    groups: dict[tuple[str, int, str, float], dict[int, PolicyRunRecord]] = {}
+    for run in runs:
+        groups.setdefault(_key(run), {})[run.seed] = run
+    return [
+        Setting(
+            method=method,
+            rm=rm,
+            rm_params=params,
+            curves={seed: run.curve for seed, run in sorted(seeds.items())},
+            kl_coef=kl_coef if method in METHODS and METHODS[method].trains_policy else None,
+            from_search=from_search,
+            run_ids={seed: run.run_id for seed, run in sorted(seeds.items())},
+        )
+        for (method, params, rm, kl_coef), seeds in sorted(groups.items())
+    ]
