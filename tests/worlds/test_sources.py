@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pytest
+from tests.support.preference_files import write
 
 from mlproject.errors import UserError
 from mlproject.worlds.files.messages import messages_of_text
@@ -176,3 +177,36 @@ def test_a_prompt_that_every_model_would_take_for_messages_must_be_some(tmp_path
     }
     (tmp_path / "c.jsonl").write_text(json.dumps(row))
     assert read_preferences(tmp_path / "c.jsonl", FIELDS, InvalidRows()) == [Preference(**row)]
+
+
+def test_a_prompt_nested_without_end_is_reported(tmp_path):
+    (tmp_path / "p.jsonl").write_text(json.dumps({"prompt": '[{"role": ' + "[" * 100_000}))
+    with pytest.raises(UserError, match="line 1: field prompt must not be nested so deeply"):
+        read_prompts(tmp_path / "p.jsonl", "prompt", InvalidRows())
+
+
+SUPERVISED = {
+    "messages": {"messages": TURNS[:2]},
+    "messages that end with the user": {"messages": TURNS[:1]},
+    "conversations": {
+        "id": 1, "conversations": [{"from": "human", "value": TURNS[0]["content"]}, {"from": "gpt", "value": "Yes"}],
+    },
+    "instruction and output": {"instruction": TURNS[0]["content"], "input": "", "output": "Yes"},
+    "prompt and completion": {"prompt": TURNS[0]["content"], "completion": "Yes"},
+    "messages of parts": {
+        "messages": [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in TURNS[:2]],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_supervised_files_give_their_prompts(tmp_path, kind, ending):
+    path = write(tmp_path / f"p.{ending}", [SUPERVISED[kind]])
+    assert read_prompts(path, "prompt", InvalidRows()) == [TURNS[0]["content"]]
+
+
+def test_a_supervised_conversation_of_several_turns_keeps_all_but_the_last_answer(tmp_path):
+    path = write(tmp_path / "p.jsonl", [{"messages": [{"role": "developer", "content": "S"}, *TURNS, TURNS[1]]}])
+    [prompt] = read_prompts(path, "prompt", InvalidRows())
+    assert json.loads(prompt) == [{"role": "system", "content": "S"}, *TURNS]

@@ -191,8 +191,12 @@ def prompt_text(field: str, text: str) -> str:
         raise ValueError(f"field {field} must not be empty")
     messages = messages_of_text(field, text)
     if messages is None and text.startswith(CHAT_PREFIX):  # what every model would take for messages
-        with contextlib.suppress(json.JSONDecodeError):
+        try:
             messages = json.loads(text)
+        except RecursionError:
+            raise ValueError(f"field {field} must not be nested so deeply") from None
+        except ValueError:
+            return text
     return text if messages is None else chat_prompt(field, messages)
 
 
