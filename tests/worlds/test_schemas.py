@@ -101,6 +101,16 @@ def test_turns_of_helpsteer2_become_messages(tmp_path):
     assert (pair.chosen, pair.rejected) == ("b", "a")
 
 
+def test_turns_before_an_instruction_and_a_system_prompt_are_kept(tmp_path):
+    row = {"instruction": "q", "input": "i", "chosen": "a", "rejected": "b", "history": [["x", "y"]], "system": "s"}
+    [pair] = read(write(tmp_path / "p.jsonl", [row]))[0]
+    turns = [turn("system", "s"), turn("user", "x"), turn("assistant", "y"), turn("user", "q\n\ni")]
+    assert json.loads(pair.prompt) == turns
+    assert read_prompts(tmp_path / "p.jsonl", "prompt", InvalidRows()) == [pair.prompt]
+    with pytest.raises(UserError, match="line 1: field history must be a list of pairs"):
+        pairs_of(tmp_path, {**row, "history": ["x"]})
+
+
 def test_another_column_of_the_same_schema_can_say_who_won(tmp_path):
     row = {"prompt": "q", "response_0": "a", "response_1": "b", "better_response_id": 0, "safer_response_id": 1}
     assert pairs_of(tmp_path, row)[0] == [("a", "b")]

@@ -154,10 +154,18 @@ def nested(row: Row, field: str) -> Any:
 
 
 def instruction_prompt(row: Row) -> str:
-    """An instruction and, after a blank line, its input where there is one."""
+    """An instruction and, after a blank line, its input where there is one; after the turns of `history`, if any."""
     given = row.values.get("input")
     text = row.text("instruction")
-    return prompt_of("instruction", f"{text}\n\n{given}" if isinstance(given, str) and given.strip() else text)
+    prompt = f"{text}\n\n{given}" if isinstance(given, str) and given.strip() else text
+    history = nested(row, "history") if row.values.get("history") else []
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+        raise ValueError("field history must be a list of pairs: what the user said, and the answer")
+    if not history:
+        return prompt_of("instruction", prompt)
+    roles = ("user", "assistant")
+    turns = [{"role": role, "content": text} for pair in history for role, text in zip(roles, pair, strict=True)]
+    return prompt_of("history", [*turns, {"role": "user", "content": prompt}])
 
 
 def code(row: Row, field: str, sides: Mapping[Any, Side]) -> Side:
