@@ -37,7 +37,6 @@ for _name, _meaning, _when, _unit in (
     ("prompts_sha256", "digest of that file", _FILES, ""),
     ("preferences_path", "file of the comparisons", _FILES, ""),
     ("preferences_sha256", "digest of that file", _FILES, ""),
-    ("read_as", "kind of that file, where 0.1 read it otherwise or not at all", _FILES, ""),
     ("refused_by", "models, beside the policy, whose chat templates refuse rows that were left out", _FILES, ""),
     ("refused_by_sha256", "digests of these models", _FILES, ""),
     ("curves", "JSON: method, RM size, RM parameters and seed of every curve", "laws", ""),
@@ -59,3 +58,4 @@ for _name, _meaning, _when, _unit in (
 ):
     PARAMS.add(_name, _meaning, _when, _unit)
 PARAMS.add("kl_unit", "unit in which the log gives KL", "fits", "", since="0.2.0")
+PARAMS.add("read_as", "kind of a user's file, where 0.1 read it otherwise or not at all", _FILES, since="0.2.0")
