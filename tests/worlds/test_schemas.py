@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 from tests.support.preference_files import EMPTY, EQUAL, KINDS, TIED, asked, items, turn, write
@@ -247,3 +248,10 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(tmp_path):
                 with contextlib.suppress(UserError):
                     read_prompts(path, "prompt", InvalidRows(skip))
     assert read_some > 100
+
+
+def test_the_page_lists_every_schema_with_the_columns_that_it_is_known_by():
+    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
+    rows = {match[1]: match[0] for match in re.finditer(r"^\| `([\w-]+)`.*$", page, re.M)}
+    for schema in SCHEMAS:
+        assert all(f"`{column}`" in rows[schema.name] for column in schema.columns), schema.name

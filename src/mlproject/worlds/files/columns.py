@@ -33,7 +33,7 @@ _LABELS = {("a", "b"), ("0", "1"), ("1", "2")}
 
 
 def of_columns(fields: Sequence[str], preferred: str, rows: Sequence[Row], exact: bool = False) -> Schema:
-    """Three named columns; with `preferred` the side that this column says, otherwise always the second of the three.
+    """Three named columns: prompt, chosen and rejected response, or two responses of which `preferred` says who won.
 
     Args:
         fields: columns of the prompt, the chosen (or first) and the rejected (or second) response.

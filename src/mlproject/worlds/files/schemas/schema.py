@@ -53,8 +53,8 @@ class Schema:
         prompt: prompt of a row, likewise.
         fits: whether the values of one of the first rows are of this kind, too.
         grouped: joins rows that belong together.
-        winners: columns that say which side won, the first by default; `pairs` of another is made by `with_winner`.
-        with_winner: the same schema with another of `winners`.
+        winners: columns that may say which side won, where the schema has several; `pairs` reads the first.
+        with_winner: the same schema, reading another of `winners`.
     """
 
     name: str
