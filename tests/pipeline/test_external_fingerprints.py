@@ -96,3 +96,28 @@ def test_changed_comparisons_change_the_fingerprints_of_reward_models(user_study
     without_prompts = plan(gold="./rm", prompts="")
     write_preferences(folder / "preferences.jsonl", 122)
     assert plan(gold="./rm", prompts="")["initial policy policy"] != without_prompts["initial policy policy"]
+
+
+def test_steps_of_checkpoints_that_are_laid_out_in_another_way_than_before_have_version_2(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_prompts(tmp_path / "prompts.jsonl")
+    for chat in (False, True):
+        tokenizer = byte_tokenizer(320, chat=chat)
+        for name, reward in (("policy", False), ("base", False), ("rm", True)):
+            save_checkpoint(tmp_path / ("chat" if chat else "plain") / name, "gpt_neox", tokenizer, reward=reward)
+
+    def versions(policy: str, rms: str) -> dict[str, int]:
+        options = {
+            "world": "files", "policy": f"./{policy}/policy", "prompts": "./prompts.jsonl", "gold": f"./{rms}/rm",
+            "rm_sizes": f"1k,./{rms}/rm,./{rms}/base", "search_rm_sizes": "1k", "seeds": "0", "methods": "best-of-n",
+            "curve_prompts": "8", "audit_prompts": "8",
+        }  # fmt: skip
+        steps = upstream(plan_study(load_config("smoke", options)).steps)
+        kinds = ("initial-policy", "gold-rm", "proxy-rm")
+        return {step.name: step.version for step in steps if step.kind in kinds}
+
+    policy, gold, trained = "initial policy policy", "gold RM rm", [f"proxy RM {rm} seed 0" for rm in ("rm", "base")]
+    everything = {policy: 1, gold: 1, "proxy RM 1k seed 0": 1, **dict.fromkeys(trained, 1)}
+    assert versions("plain", "plain") == everything, "as 0.1.0 had them"
+    assert versions("chat", "plain") == {**everything, policy: 2}
+    assert versions("plain", "chat") == {**everything, gold: 2, **dict.fromkeys(trained, 2)}
