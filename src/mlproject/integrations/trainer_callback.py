@@ -19,12 +19,13 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from mlproject.curve import CurvePoint
 from mlproject.errors import NotFiniteError, UserError, first_line
 from mlproject.integrations.reading_log import ReadingLog
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
+from mlproject.models.model_loading import load_causal_lm
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PolicyEvaluator
@@ -246,10 +247,8 @@ class OveroptimizationCallback(TrainerCallback):
             return as_reference(policy, tokenizer)
         if isinstance(self._initial_policy, PreTrainedModel):
             return as_reference(self._initial_policy, tokenizer)
-        try:
-            model = AutoModelForCausalLM.from_pretrained(self._initial_policy, dtype=policy.dtype)
-        except (OSError, ValueError) as error:
-            raise UserError(f"initial_policy={self._initial_policy}: {first_line(error)}") from None
+        source = str(self._initial_policy)
+        model = load_causal_lm(source, f"initial_policy={source}", dtype=policy.dtype)
         return ending_like(model.to(policy.device), tokenizer)
 
     def _measure(self, step: int, policy: PreTrainedModel, start: float) -> bool:

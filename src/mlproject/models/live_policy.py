@@ -58,7 +58,7 @@ def measurable(
         if "_hf_hook" not in module.__dict__  # the forward of a device_map moves inputs between devices
     ]
     config = policy.config
-    ids = config.eos_token_id, config.pad_token_id
+    ids = getattr(config, "eos_token_id", None), getattr(config, "pad_token_id", None)
     try:
         policy.eval()
         with _preserved_random_state(policy.device):

@@ -5,10 +5,12 @@ Axis letters: B responses, P prompts, N samples per prompt.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
+import torch
 import transformers
 
 from mlproject.curve import Array
@@ -19,6 +21,7 @@ from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, as_it_reads, load_reward_model, rated
 from mlproject.models.scorers import NoGold as NoGold
+from mlproject.models.scoring import scoring_of
 from mlproject.preferences.calibration import calibration_scale
 
 if TYPE_CHECKING:
@@ -52,18 +55,32 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
     if hasattr(scorer, "rate") and hasattr(scorer, "with_units"):
         return cast(Scorer, scorer)
     if isinstance(scorer, transformers.PreTrainedModel):
-        if scorer.config.vocab_size != policy.config.vocab_size:
+        ours, its = (model.config.get_text_config().vocab_size for model in (policy, scorer))
+        if its != ours:
             raise UserError(
-                f"{role}: must have the policy's vocabulary of {policy.config.vocab_size}, has "
-                f"{scorer.config.vocab_size}. Give the model's folder, or a TextRewardModel."
+                f"{role}: must have the policy's vocabulary of {ours}, has {its}. Give the model's folder, or a "
+                "TextRewardModel."
             )
-        return as_it_reads(RewardModel(scorer), prompt_format.tokenizer, prompt_format)
+        return as_it_reads(RewardModel(_in_float32(scorer, role)), prompt_format.tokenizer, prompt_format)
     if callable(scorer):
         return FunctionScorer(getattr(scorer, "__qualname__", role), cast(ScoreFunction, scorer))
     raise UserError(
         f"{role}: must be a reward model, its folder, or a function of (prompts, responses). Got a "
         f"{type(scorer).__name__}."
     )
+
+
+def _in_float32(model: PreTrainedModel, role: str) -> PreTrainedModel:
+    """The model itself, or a copy in float32 of one in half precision, in which close scores coincide."""
+    scoring_of(model.eval(), role)
+    if not {parameter.dtype for parameter in model.parameters()} & {torch.bfloat16, torch.float16}:
+        return model
+    if hasattr(model, "hf_device_map") or getattr(model, "is_quantized", False):
+        raise UserError(
+            f"{role}: must be in float32, or on one device and not quantised, to be copied so. Give its folder. "
+            "RewardModel(model) scores with it as it is."
+        )
+    return copy.deepcopy(model).float()
 
 
 def calibrated(scorer: Scorer, responses: Responses, gold_PN: Array, role: str = "proxy") -> Scorer:

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from mlproject.errors import UserError
 from mlproject.models.progress import Progress, no_progress
-from mlproject.models.reward_model import inputs, is_causal
+from mlproject.models.scoring import inputs, is_causal, scoring_of
 from mlproject.models.sequences import concatenate
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
@@ -58,7 +59,15 @@ def train_reward_model(
 
     Returns:
         mean loss over the last tenth of the steps, nats per comparison.
+
+    Raises:
+        UserError: for a model whose scores depend on padding.
     """
+    if not scoring_of(model.eval()).pads:
+        raise UserError(
+            f"{type(model).__name__}: must read sequences of different lengths together to be trained, but its scores "
+            "depend on the padding. Start from another model."
+        )
     pad_id = model.config.pad_token_id
     prefers_a_B, is_decoder = torch.tensor(comparisons.prefers_a_B), is_causal(model)
 

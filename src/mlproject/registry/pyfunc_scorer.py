@@ -30,7 +30,12 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
         folder = context.artifacts["model"]
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self._tokenizer.truncation_side = "left"
-        self._model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        self._model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+        )
+        if report["missing_keys"]:
+            raise ValueError(f"{folder}: must have the weights {', '.join(sorted(report['missing_keys']))}")
+        self._model.eval()
         self._centre = getattr(self._model.config, "reward_centre", 0.0)
         self._is_causal = "past_key_values" in inspect.signature(self._model.forward).parameters
         self._scale = getattr(self._model.config, "reward_scale", 1.0)
@@ -44,6 +49,16 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
 
     def _score(self, prompts: list[str], responses: list[str]) -> list[float]:
         rows, starts = self._rows(prompts, responses)
+        if not getattr(self._model.config, "reads_lengths_apart", False):
+            return self._score_rows(rows, starts)
+        scores = dict[int, float]()  # this model reads padding
+        for length in {len(row) for row in rows}:
+            index = [i for i, row in enumerate(rows) if len(row) == length]
+            part = self._score_rows([rows[i] for i in index], [starts[i] for i in index])
+            scores |= dict(zip(index, part, strict=True))
+        return [scores[i] for i in range(len(rows))]
+
+    def _score_rows(self, rows: list[list[int]], starts: list[int]) -> list[float]:
         pad = self._padding(rows)
         width = max(map(len, rows))
         ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
@@ -55,7 +70,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
             if getattr(self._model.config, "type_vocab_size", 0) > 1:
                 options["token_type_ids"] = ((positions < ends) & (positions >= torch.tensor(starts)[:, None])).long()
         config = self._model.config.get_text_config()
-        configured_pad, config.pad_token_id = config.pad_token_id, pad
+        configured_pad, config.pad_token_id = getattr(config, "pad_token_id", None), pad
         with torch.inference_mode():
             logits = self._model(input_ids=ids, **options).logits.squeeze(-1)
         config.pad_token_id = configured_pad
@@ -63,7 +78,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
 
     def _padding(self, rows: list[list[int]]) -> int:
         """The padding token of the configuration; if it has none, a token that no row ends with."""
-        configured_pad = self._model.config.get_text_config().pad_token_id
+        configured_pad = getattr(self._model.config.get_text_config(), "pad_token_id", None)
         if configured_pad is not None:
             return configured_pad
         last_tokens = {row[-1] for row in rows}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import load_policy_checkpoint, longest_sequence
+from mlproject.models.decoding import decoding_of
 from mlproject.models.init import parameter_count
 from mlproject.models.inspection import inspect_policy
 from mlproject.models.prompt_format import PromptFormat
@@ -50,6 +51,7 @@ def import_policy(run: Run) -> None:
     """Artifacts: `model/`, `prompts/`, and `skipped_rows.txt` if rows were skipped."""
     p = run.params
     model, tokenizer = load_policy_checkpoint(inspect_policy(p["policy"], "policy"), "policy")
+    decoding_of(model, f"policy={p['policy']}")
     prompt_format = PromptFormat(tokenizer, p["max_response_tokens"])
     snapshot = take_snapshot(
         ReadOptions.of(p), p.get("prompts_path", ""), p.get("preferences_path", ""), prompt_format.cut,

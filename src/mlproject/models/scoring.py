@@ -1,0 +1,179 @@
+"""How a reward model reads sequences, found by trying it on a few tokens.
+
+A decoder reads the padding after a sequence without harm, an encoder only where its attention mask excludes it (not so
+FNet, CANINE, or XLNet, whose head reads the last column), and some caches cannot be repeated. Readings are compared
+with that of each sequence alone.
+
+Axis letters: B sequences, T tokens of a sequence, R tokens of a response.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from mlproject.errors import UserError, first_line
+from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, sequences_from_rows
+
+if TYPE_CHECKING:
+    from transformers import Cache, PretrainedConfig, PreTrainedModel
+
+_TOLERANCE, _TOLERANCE_OF_HALF = 1e-3, 0.1
+"""Largest difference of two readings in standard deviations of the scores, in float32 and in bfloat16 or float16."""
+
+_LENGTHS, _START = (12, 7, 12, 9), 5
+"""Sequences that are tried, in tokens, and where their responses start."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a reward model reads sequences.
+
+    Attributes:
+        pads: whether sequences of different lengths can be read together; otherwise each length is read apart.
+        shares_prompts: whether a prompt can be read once, into a cache, for many responses.
+    """
+
+    pads: bool
+    shares_prompts: bool
+
+
+def is_causal(model: PreTrainedModel) -> bool:
+    """Whether a model is a decoder; an encoder needs an attention mask."""
+    return "past_key_values" in inspect.signature(model.forward).parameters
+
+
+def inputs(batch: Sequences, config: PretrainedConfig, is_causal: bool) -> dict[str, Any]:
+    """Arguments with which a reward model reads sequences, on their device."""
+    if is_causal:
+        return {"input_ids": batch.ids_BT, "use_cache": False}
+    position_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
+    is_token_BT = position_T < batch.ends_B[:, None]
+    model_inputs = {"input_ids": batch.ids_BT, "attention_mask": is_token_BT.long()}
+    if getattr(config, "type_vocab_size", 0) > 1:  # as tokenizers mark the second text of a pair
+        model_inputs["token_type_ids"] = (is_token_BT & (position_T >= batch.starts_B[:, None])).long()
+    return model_inputs
+
+
+def score(model: PreTrainedModel, sequences: Sequences, how: Scoring) -> Tensor:
+    """Raw scores of sequences, each read from its first token, in batches. Shape: (B,), float32, on the CPU.
+
+    Args:
+        model: in eval mode.
+        sequences: padded with `padding_token`.
+        how: whether different lengths are read together.
+    """
+    scores, decoder = torch.empty(len(sequences), dtype=torch.float32), is_causal(model)
+    lengths = [None] if how.pads else sequences.ends_B.unique().tolist()
+    for length in lengths:
+        rows = torch.arange(len(sequences)) if length is None else (sequences.ends_B == length).nonzero().squeeze(1)
+        for index, batch in batches_by_length(sequences.select(rows), inference_batch(model.device)):
+            logits = model(**inputs(batch.to(model.device), model.config, decoder)).logits
+            scores[rows[index]] = logits.squeeze(-1).float().cpu()
+    return scores
+
+
+def score_one_prompt(model: PreTrainedModel, sequences: Sequences) -> Tensor:
+    """Raw scores of many responses to one prompt, which is read once, into the cache. Shape: (B,), on the CPU."""
+    scores = torch.empty(len(sequences), dtype=torch.float32)
+    start = int(sequences.starts_B[0])
+    prompt_1T = sequences.ids_BT[:1, :start].to(model.device)
+    prompt_cache: Cache = transformers.DynamicCache(config=model.config)
+    model(input_ids=prompt_1T, past_key_values=prompt_cache, use_cache=True)
+    for index, batch in batches_by_length(sequences, inference_batch(model.device)):
+        cache = copy.deepcopy(prompt_cache)
+        cache.reorder_cache(torch.zeros(len(index), dtype=torch.long, device=model.device))
+        responses_BR = batch.ids_BT[:, start:].to(model.device)
+        logits = model(input_ids=responses_BR, past_key_values=cache, use_cache=True).logits
+        scores[index] = logits.squeeze(-1).float().cpu()
+    return scores
+
+
+@contextmanager
+def padding_token(model: PreTrainedModel, sequences: Sequences) -> Iterator[int]:
+    """The padding token with which a decoder's head reads the same token in a batch as in each row alone.
+
+    The head reads the last token that is not the configuration's padding. Without padding in the configuration it reads
+    the last token; inside this context a token that ends no sequence then serves as padding.
+    """
+    config = model.config.get_text_config()
+    original = getattr(config, "pad_token_id", None)
+    if original is None:
+        last = set(sequences.ids_BT.gather(1, sequences.ends_B[:, None] - 1).flatten().tolist())
+        config.pad_token_id = next(token for token in range(len(last) + 1) if token not in last)
+    try:
+        yield config.pad_token_id
+    finally:
+        config.pad_token_id = original
+
+
+def padded(sequences: Sequences, pad_id: int) -> Sequences:
+    """The same sequences with another padding token."""
+    is_token_BT = torch.arange(sequences.ids_BT.shape[1], device=sequences.ids_BT.device) < sequences.ends_B[:, None]
+    return replace(sequences, ids_BT=sequences.ids_BT.masked_fill(~is_token_BT, pad_id))
+
+
+_known: WeakKeyDictionary[nn.Module, Scoring] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def scoring_of(model: PreTrainedModel, place: str = "reward model") -> Scoring:
+    """How a reward model must be read so that it scores as it does each sequence alone; tried once for each model.
+
+    Args:
+        model: in eval mode.
+        place: what the user calls it, for messages.
+
+    Raises:
+        UserError: if it cannot be read at all, or gives no single score.
+    """
+    if model not in _known:
+        sequences = _tried(model)
+        apart = Scoring(pads=False, shares_prompts=False)
+        with padding_token(model, sequences) as pad_id:
+            sequences = padded(sequences, pad_id)
+            try:
+                alone_B = torch.cat([score(model, sequences.select(torch.tensor([i])), apart) for i in range(4)])
+            except Exception as error:  # whatever a model raises
+                raise UserError(
+                    f"{place}: must give a sequence of tokens one score, but {type(model).__name__} fails "
+                    f"({type(error).__name__}: {first_line(error)[:200]}). Use a sequence classifier with one label."
+                ) from None
+            if alone_B.isnan().any():  # nothing can be compared
+                return Scoring(pads=True, shares_prompts=False)
+            pads = _agrees(model, lambda: score(model, sequences, Scoring(True, False)), alone_B)
+            shares = pads and is_causal(model) and _agrees(model, lambda: score_one_prompt(model, sequences), alone_B)
+        _known[model] = Scoring(pads, shares)
+    return _known[model]
+
+
+def _tried(model: PreTrainedModel) -> Sequences:
+    """Arbitrary sequences of ordinary tokens, with the same prompt."""
+    config = model.config.get_text_config()
+    special = [getattr(config, name, None) for name in ("bos_token_id", "eos_token_id", "pad_token_id")]
+    words = [token for token in range(min(config.vocab_size, 64)) if token not in special] or [0]
+    rows = [
+        [words[(5 * i * i + 3 * i + (7 * row if i >= _START else 0)) % len(words)] for i in range(length)]
+        for row, length in enumerate(_LENGTHS)
+    ]
+    return sequences_from_rows(rows, [_START] * len(rows), 0)
+
+
+def _agrees(model: PreTrainedModel, read: Any, alone_B: Tensor) -> bool:
+    """Whether another reading gives the scores of each sequence alone, up to rounding."""
+    half = next(model.parameters()).dtype not in (torch.float32, torch.float64)
+    relative, rounding = (_TOLERANCE_OF_HALF, 1e-2) if half else (_TOLERANCE, 1e-6)
+    tolerance = relative * alone_B.std() + rounding * alone_B.abs().max()
+    try:
+        return bool((read() - alone_B).abs().max() <= tolerance)
+    except Exception:  # a cache of another kind: whatever a model raises
+        return False
