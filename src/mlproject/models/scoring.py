@@ -160,7 +160,7 @@ def _tried(model: PreTrainedModel) -> Sequences:
     """Arbitrary sequences of ordinary tokens, with the same prompt."""
     config = model.config.get_text_config()
     special = [getattr(config, name, None) for name in ("bos_token_id", "eos_token_id", "pad_token_id")]
-    words = [token for token in range(min(config.vocab_size, 64)) if token not in special] or [0]
+    words = [token for token in range(min(getattr(config, "vocab_size", 64), 64)) if token not in special] or [0]
     rows = [
         [words[(5 * i * i + 3 * i + (7 * row if i >= _START else 0)) % len(words)] for i in range(length)]
         for row, length in enumerate(_LENGTHS)
