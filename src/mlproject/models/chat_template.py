@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from jinja2 import TemplateError
+
 from mlproject.errors import UserError
 from mlproject.models.functions import describe
 from mlproject.worlds.chat import messages_of
@@ -32,7 +34,8 @@ def refusal(tokenizer: PreTrainedTokenizerFast, prompt: str) -> str:
         tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         tokenizer.apply_chat_template([*messages, _ANSWER], tokenize=False)
     except Exception as error:  # a template is a program of somebody else's
-        return describe(error)
+        on_purpose = type(error) is TemplateError and str(error).strip()
+        return " ".join(str(error).split()) if on_purpose else describe(error)
     return ""
 
 
