@@ -14,6 +14,7 @@ from mlproject.execution.progress import Progress
 from mlproject.execution.worker import WorkerLostError
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import RunRef, Step, upstream
+from mlproject.tracking.kept_artifacts import lost, missing_artifact
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun
@@ -137,8 +138,13 @@ class Scheduler:
         self._index.finished[step.fingerprint] = outcome.run_id
 
     def _is_done(self, step: Step) -> bool:
-        """Whether a step has an outcome; a finished run of the store becomes one."""
+        """Whether a step has an outcome; a finished run of the store becomes one if it still has its artifacts."""
         if step not in self.outcomes and (run_id := self.find(step)) is not None:
+            lost = missing_artifact(self._store.client(), run_id)
+            if lost:
+                self._index.reopen(step.fingerprint)
+                self._progress.say(f"{step.name}: run {run_id} has lost {lost}, and is made anew")
+                return False
             self.outcomes[step] = Outcome(run_id, reused=True)
         return step in self.outcomes
 
@@ -155,6 +161,9 @@ class Scheduler:
         return is_running
 
     def _assign(self, step: Step, made_by: str, stop_rule: StopRule | None = None) -> Assignment:
+        for source in step.inputs.values():
+            if isinstance(source, RunRef) and (name := missing_artifact(self._store.client(), source.run_id)):
+                raise lost(source.run_id, name)
         inputs = {
             role: source.run_id if isinstance(source, RunRef) else self.outcomes[source].run_id
             for role, source in step.inputs.items()

@@ -26,6 +26,12 @@ class Tag:
         _STEP,
     )
     INPUTS: Final = TAGS.add("mlproject.inputs", "JSON: run id of every input by its role", _STEP)
+    ARTIFACTS: Final = TAGS.add(
+        "mlproject.artifacts",
+        "JSON: sizes in bytes of the files that the run left, by path; a run that has lost one is made anew",
+        "every run but studies, at the end",
+        since="0.2.0",
+    )
     MADE_BY: Final = TAGS.add("mlproject.made_by", "run id of the study or search that first asked for the run", _STEP)
     ENTRY_POINT: Final = TAGS.add("mlproject.entry_point", "the command", "studies")
     STUDY_FINGERPRINT: Final = TAGS.add(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import mlflow.artifacts
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from mlproject.names import Tag
+from mlproject.tracking.kept_artifacts import lost, missing_artifact
 
 
 class InputArtifacts:
@@ -32,17 +34,25 @@ class InputArtifacts:
 
         Args:
             role: of the input.
+
+        Raises:
+            UserError: if the input has lost artifacts.
         """
         if role not in self._folders:
             is_remote = self._client.tracking_uri.startswith("http")
             download_folder = Path(self._downloads.name, role)
             if is_remote:
                 download_folder.mkdir()
-            path = mlflow.artifacts.download_artifacts(
-                run_id=self._run_ids[role],
-                dst_path=str(download_folder) if is_remote else None,
-                tracking_uri=self._client.tracking_uri,
-            )
+            try:
+                path = mlflow.artifacts.download_artifacts(
+                    run_id=self._run_ids[role],
+                    dst_path=str(download_folder) if is_remote else None,
+                    tracking_uri=self._client.tracking_uri,
+                )
+            except (MlflowException, OSError):
+                if not missing_artifact(self._client, self._run_ids[role]):
+                    raise
+                raise lost(self._run_ids[role], "the folder") from None
             self._folders[role] = Path(path)
         return self._folders[role]
 

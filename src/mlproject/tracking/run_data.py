@@ -14,6 +14,7 @@ from mlproject.curve import Curve
 from mlproject.errors import UserError, first_line
 from mlproject.names import Artifact, Kind, Tag, TagPrefix
 from mlproject.names.escape import full_names
+from mlproject.tracking.kept_artifacts import lost, missing_artifact
 from mlproject.tracking.store import Store, all_runs
 
 
@@ -23,8 +24,17 @@ def full_name_tags(names: Iterable[str]) -> list[RunTag]:
 
 
 def artifact(client: MlflowClient, run_id: str, name: str) -> Path:
-    """A file or folder among the artifacts of a run; downloaded if the store is remote."""
-    path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, tracking_uri=client.tracking_uri)
+    """A file or folder among the artifacts of a run; downloaded if the store is remote.
+
+    Raises:
+        UserError: if the run has lost it.
+    """
+    try:
+        path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, tracking_uri=client.tracking_uri)
+    except (MlflowException, OSError):
+        if not missing_artifact(client, run_id):
+            raise
+        raise lost(run_id, name) from None
     return Path(path)
 
 

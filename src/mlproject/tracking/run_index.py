@@ -26,6 +26,7 @@ class RunIndex:
     Attributes:
         finished, interrupted: run ids by fingerprint.
         ignored_run_ids: ids of finished runs that do not count, because their steps are to be executed again.
+        lost_run_ids: ids of finished runs that have lost artifacts, and are filled anew.
     """
 
     def __init__(self, client: MlflowClient, store: Store) -> None:
@@ -33,6 +34,7 @@ class RunIndex:
         self.finished: dict[str, str] = {}
         self.interrupted: dict[str, str] = {}
         self.ignored_run_ids: set[str] = set()
+        self.lost_run_ids: set[str] = set()
         self._add(all_runs(client, store.experiments))
 
     def ignore(self, fingerprint: str) -> None:
@@ -40,6 +42,12 @@ class RunIndex:
         while (run_id := self.finished.pop(fingerprint, None)) is not None:
             self.ignored_run_ids.add(run_id)
             self._add(_runs_of(self._client, self._experiments, fingerprint))
+
+    def reopen(self, fingerprint: str) -> None:
+        """Let the finished run of a step be filled anew, under its own id: it has lost artifacts."""
+        run_id = self.finished.pop(fingerprint)
+        self.lost_run_ids.add(run_id)
+        self.interrupted[fingerprint] = run_id
 
     def is_running(self, fingerprint: str) -> bool:
         """Look a step up again, and close its abandoned runs.
@@ -58,6 +66,8 @@ class RunIndex:
     def _add(self, runs: list[Run]) -> None:
         for run in runs:
             fingerprint, run_id = run.data.tags.get(Tag.FINGERPRINT), run.info.run_id
+            if run_id in self.lost_run_ids:
+                continue
             if fingerprint and _is_reusable(run) and run_id not in self.ignored_run_ids:
                 self.finished.setdefault(fingerprint, run_id)
             elif fingerprint and run.info.status in ("FAILED", "KILLED"):

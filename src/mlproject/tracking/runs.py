@@ -18,6 +18,7 @@ from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.strict_json import strict_json
 from mlproject.tracking.inputs import InputArtifacts
+from mlproject.tracking.kept_artifacts import artifact_tags
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.store import Store
 from mlproject.tracking.views import run_color
@@ -185,6 +186,7 @@ class StepRun:
         """Upload the artifacts and log all metrics now."""
         with self._timed():
             self.client.log_artifacts(self.run_id, str(self.folder))
+            self.set_tags(artifact_tags(self.folder))
         self._flush()
 
     def close(self, status: str) -> None:
