@@ -21,7 +21,7 @@ TEXTS = {
     "a name twice": ("kl,gold,kl\n0,0,5\n1,1,6\n2,2,7\n", "has 2 columns called kl"),
     "a step twice": ("step,kl,gold,step\n0,0,0,5\n1,1,1,6\n2,2,2,7\n", "has 2 columns called step"),
     "truth values": ("kl,gold\n0,True\n1,False\n2,True\n", "line 2, column gold: 'True' is a truth value"),
-    "truth values as KL": ("kl,gold\nfalse,0\ntrue,1\n", "line 2, column kl: 'false' is a truth value"),
+    "truth values as KL": ("kl,gold\nfalse,0\ntrue,1\n", "line 2, column kl: 'False' is a truth value"),
     "dates": ("kl,gold\n0,2026-01-01\n1,2026-01-02\n", "line 2, column gold: '2026-01-01' must be a finite number"),
     "a word": ("kl,gold\n0,0\n1,high\n2,2\n", "line 3, column gold: 'high' must be a finite number"),
     "digits with underscores": ("kl,gold\n0,0\n1_000,1\n2,2\n", "line 3, column kl: '1_000' must be"),
@@ -198,3 +198,13 @@ def test_numbers_are_numbers_in_whatever_dress_and_a_gap_is_a_gap(cells):
 def test_thousands_with_decimal_commas():
     log = Log("mine", "a table", pd.DataFrame({"gold": ["1.234,5", "-0,25"]}))
     np.testing.assert_array_equal(numbers(log, "gold", "mine"), [1234.5, -0.25])
+
+
+def test_blank_fields_behind_the_last_column_shift_nothing(tmp_path, read):
+    (tmp_path / "run.csv").write_text('"kl",gold\n0,0,\n1,1,,\n\n2,2\n3,1,\n')
+    assert read(tmp_path / "run.csv", "", 1.0).table[["kl", "gold"]].to_numpy().tolist() == [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+        [3, 1],
+    ]

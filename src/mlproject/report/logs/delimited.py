@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mlproject.errors import UserError, first_line
+from mlproject.report.logs.cells import MISSING
 from mlproject.report.logs.columns import CHART_SEPARATOR
 from mlproject.report.logs.log import Log, one_line
 
@@ -33,9 +34,10 @@ def read_delimited(name: str, text: str, source: str) -> Log:
         text = text.partition("\n")[2]
     header_line = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=lambda character: _outside_quotes(header_line).count(character))
-    header, lines, notes = _field_counts(text, delimiter, source)
+    content = text.encode()
+    header, lines, notes = _field_counts(content, delimiter, source)
     try:
-        table = _cells(text, delimiter, len(header), len(lines))
+        table = _cells(content, delimiter, len(header), len(lines))
     except ValueError as error:  # pandas is stricter than the standard library, on quotes that do not end for example
         raise UserError(f"{source}: cannot be read ({first_line(error)}). Give a table.") from None
     table.columns = pd.Index(header)
@@ -46,18 +48,17 @@ def read_delimited(name: str, text: str, source: str) -> Log:
     return recognised(name, table, lines, notes, decimal_comma)
 
 
-def _cells(text: str, delimiter: str, columns: int, rows: int) -> pd.DataFrame:
-    """The cells below the header, as texts."""
+def _cells(content: bytes, delimiter: str, columns: int, rows: int) -> pd.DataFrame:
+    """The cells below the header: numbers where a column has nothing else, otherwise texts."""
     return pd.read_csv(
-        io.StringIO(text),
+        io.BytesIO(content),
         sep=delimiter,
-        header=None,
-        skiprows=1,
+        header=0,
         names=range(columns),
         usecols=range(columns),
         index_col=False,
-        dtype=str,
-        keep_default_na=False,
+        na_values=sorted(MISSING),
+        low_memory=False,
         nrows=rows,
     )
 
@@ -77,11 +78,8 @@ def recognised(
         table = table[[column for column in table.columns if not str(column).endswith(_SPREAD)]]
         step = x[0] if len(x) == 1 else None
         return Log(name, "a W&B chart export", table, step, lines, decimal_comma, tuple(notes))
-    kind = (
-        "a W&B history export"
-        if {"_step", "_runtime"} <= set(names) or {"_step", "_timestamp"} <= set(names)
-        else "a table"
-    )
+    is_history = "_step" in names and bool({"_runtime", "_timestamp"} & set(names))
+    kind = "a W&B history export" if is_history else "a table"
     return Log(name, kind, table, None, lines, decimal_comma, tuple(notes))
 
 
@@ -91,9 +89,9 @@ def scalar_name(name: str) -> str:
     return stem.rpartition("-tag-")[2]
 
 
-def _field_counts(text: str, delimiter: str, source: str) -> tuple[list[str], list[int], list[str]]:
+def _field_counts(content: bytes, delimiter: str, source: str) -> tuple[list[str], list[int], list[str]]:
     """Header, the line of every row, and notes."""
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline=""), delimiter=delimiter)
     notes: list[str] = []
     lines: list[int] = []
     try:
@@ -135,5 +133,5 @@ def _outside_quotes(line: str) -> str:
 
 def _has_comma_numbers(table: pd.DataFrame) -> bool:
     """Whether a number with a comma is among the first cells."""
-    first = table.head(100).apply(lambda cells: cells.str.fullmatch(r"\s*[+-]?\d+,\d+\s*"))
+    first = table.head(100).astype(str).apply(lambda cells: cells.str.fullmatch(r"\s*[+-]?\d+,\d+\s*"))
     return bool(first.to_numpy(dtype=bool).any())
