@@ -12,7 +12,7 @@ Estimators (numpy alone): `BestOfN`, `best_of_n_weights`, `best_of_n_kl_bound`, 
 Monitoring (numpy alone): `OveroptimizationMonitor`, `MonitorReading`, `AlarmRule`, `SignalRule`, `SIGNALS`.
 
 Live policies: `OveroptimizationCallback`, `PolicyEvaluator`, `as_reference`, `PromptFormat`, `RewardModel`,
-`load_reward_model`, `FunctionScorer`.
+`load_reward_model`, `FunctionScorer`, `trl_reward`.
 
 Search with Optuna: `LawPruner`, `PrunerDecision`, `report_point`.
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mlproject.estimators import kl_from_logits as kl_from_logits
     from mlproject.estimators import n_grid as n_grid
     from mlproject.integrations.trainer_callback import OveroptimizationCallback as OveroptimizationCallback
+    from mlproject.integrations.trl_reward import trl_reward as trl_reward
     from mlproject.laws.fits import Fit as Fit
     from mlproject.laws.fits import fit as fit
     from mlproject.laws.forecast import Forecast as Forecast
@@ -77,6 +78,7 @@ _PUBLIC = {
         "kl_from_logits", "n_grid",
     ),
     "integrations.trainer_callback": ("OveroptimizationCallback",),
+    "integrations.trl_reward": ("trl_reward",),
     "laws.fits": ("Fit", "fit"),
     "laws.forecast": ("Forecast", "Prediction"),
     "laws.forms": ("FORMS", "Form"),
