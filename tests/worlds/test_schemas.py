@@ -102,6 +102,17 @@ def test_turns_of_helpsteer2_become_messages(tmp_path):
     assert (pair.chosen, pair.rejected) == ("b", "a")
 
 
+@pytest.mark.parametrize("kind", ["shp", "hh", "pku-saferlhf", "sharegpt", "helpsteer3", "ultrafeedback"])
+def test_an_empty_prompt_of_a_published_file_is_dropped_and_counted(tmp_path, kind):
+    rows = by_name(kind).rows(items()[0])
+    empty = [json.loads(json.dumps(row).replace("Question 0?", " ")) for row in rows]
+    path = write(tmp_path / "p.jsonl", [*rows, *empty])
+    preferences, reading = read(path)
+    assert len(preferences) == 1 and reading.dropped == {"pairs with an empty turn": 1}
+    prompts, reading = read_prompts_with_counts(path, "prompt", InvalidRows())
+    assert len(prompts) == 1 and reading.dropped == {"rows with an empty turn": 1}
+
+
 def test_turns_before_an_instruction_and_a_system_prompt_are_kept(tmp_path):
     row = {"instruction": "q", "input": "i", "chosen": "a", "rejected": "b", "history": [["x", "y"]], "system": "s"}
     [pair] = read(write(tmp_path / "p.jsonl", [row]))[0]

@@ -30,7 +30,7 @@ _KEYS = re.compile(r"""(["'])(?:role|from)\1\s*:""")
 
 
 class EmptyTurnError(ValueError):
-    """A message without content."""
+    """A message or a prompt without content: of such rows published files have some."""
 
 
 def checked_messages(field: str, messages: Any) -> list[dict[str, str]]:
@@ -188,7 +188,7 @@ def prompt_text(field: str, text: str) -> str:
         ValueError: if it is blank, or a conversation that is no prompt.
     """
     if not text.strip():
-        raise ValueError(f"field {field} must not be empty")
+        raise EmptyTurnError(f"field {field} must not be empty")
     messages = messages_of_text(field, text)
     if messages is None and text.startswith(CHAT_PREFIX):  # what every model would take for messages
         try:

@@ -60,7 +60,8 @@ def read_with_counts(
             if row.problem:
                 raise ValueError(row.problem)
             for pair in schema.pairs(row):
-                invalid.check_prompt(fields[0] if fields[0] in row.values else "chosen", pair.prompt)
+                name = next((name for name in (fields[0], "chosen") if name in row.values), "of the prompt")
+                invalid.check_prompt(name, pair.prompt)
                 preferences += _preferred(pair, is_own, reading)
                 reading.is_as_before &= is_as_before(row, pair, fields)
         except Dropped as reason:

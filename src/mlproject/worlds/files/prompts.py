@@ -10,8 +10,8 @@ import numpy as np
 
 from mlproject.errors import UserError
 from mlproject.worlds.chat import CHAT_PREFIX
-from mlproject.worlds.files.messages import is_prompt, prompt_of
-from mlproject.worlds.files.reading import Reading
+from mlproject.worlds.files.messages import EmptyTurnError, is_prompt, prompt_of
+from mlproject.worlds.files.reading import EMPTY_ROWS, Reading
 from mlproject.worlds.files.rows import InvalidRows, Row
 from mlproject.worlds.files.schemas import recognised
 from mlproject.worlds.files.schemas.schema import Dropped, conversation_prompt, instruction_prompt
@@ -36,7 +36,7 @@ def read_prompts_with_counts(path: Path, field: str, invalid: InvalidRows) -> tu
     """The same, with how the file was read and what was left out of it."""
     skipped_before = len(invalid.skipped)
     rows = read_rows(path, "prompts")
-    title, prompt_of_row = _kind([row for row in rows if not row.problem], field)
+    title, prompt_of_row, is_published = _kind([row for row in rows if not row.problem], field)
     reading = Reading("prompts", path, title, "", unit="distinct prompts")
     prompts: dict[str, None] = {}
     for row in rows:
@@ -48,7 +48,10 @@ def read_prompts_with_counts(path: Path, field: str, invalid: InvalidRows) -> tu
         except Dropped as reason:
             reading.dropped[f"rows {reason}"] += 1
         except ValueError as error:
-            invalid.report(row.place, str(error))
+            if isinstance(error, EmptyTurnError) and is_published:
+                reading.dropped[EMPTY_ROWS] += 1
+            else:
+                invalid.report(row.place, str(error))
         else:
             prompts.setdefault(prompt)
             reading.is_as_before &= _is_as_before(row.values.get(field), prompt)
@@ -58,21 +61,21 @@ def read_prompts_with_counts(path: Path, field: str, invalid: InvalidRows) -> tu
     return list(prompts), reading
 
 
-def _kind(rows: Sequence[Row], field: str) -> tuple[str, Callable[[Row], str]]:
-    """Kind of a file of prompts, and what reads the prompt of a row."""
+def _kind(rows: Sequence[Row], field: str) -> tuple[str, Callable[[Row], str], bool]:
+    """Kind of a file of prompts, what reads the prompt of a row, and whether such files are published."""
     columns = set(rows[0].values) if rows else set()
     if field == "prompt":
         schema = recognised(rows)
         if schema is not None:
-            return schema.title, schema.prompt
+            return schema.title, schema.prompt, True
         if field not in columns:
             names = ("messages", "conversations", "conversation", "chosen")
             name = next((name for name in names if name in columns), "")
             if name:
-                return name, lambda row: conversation_prompt(name, row.value(name), row.values.get("system"))
+                return name, lambda row: conversation_prompt(name, row.value(name), row.values.get("system")), False
             if "instruction" in columns:
-                return "instruction and input", instruction_prompt
-    return f"column {field}", lambda row: prompt_of(field, row.value(field), row.values.get("system"))
+                return "instruction and input", instruction_prompt, False
+    return f"column {field}", lambda row: prompt_of(field, row.value(field), row.values.get("system")), False
 
 
 def _is_as_before(value: Any, prompt: str) -> bool:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 TIES, IDENTICAL, EMPTY = "ties", "identical pairs", "pairs with an empty turn"
 """Reasons for leaving out a pair."""
+EMPTY_ROWS = "rows with an empty turn"
+"""Reason for leaving out a row of prompts."""
 
 
 @dataclass
