@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from tests.support.chats import chat_tokenizer
 from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import AutoModelForSequenceClassification
 
@@ -21,6 +22,7 @@ LAYOUTS = {
     "chat": ("llama", lambda: byte_tokenizer(320, chat=True)),
     "plain, no padding named": ("gpt_neox", lambda: byte_tokenizer(300, chat=False)),
     "plain, learned positions": ("gpt2", lambda: byte_tokenizer(300, chat=False)),
+    "plain, its tokenizer adds both ends": ("llama", lambda: chat_tokenizer(None, adds_bos=True, adds_eos=True)),
     "pair": ("bert", bert_tokenizer),
 }
 TURNS = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import UserError
@@ -57,7 +56,10 @@ def template_end(tokenizer: PreTrainedTokenizerFast) -> int | None:
 
 def shared_beginning(first: Sequence[Any], second: Sequence[Any]) -> int:
     """Number of elements that two sequences begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    shorter = min(len(first), len(second))
+    if first[:shorter] == second[:shorter]:
+        return shorter
+    return next(i for i, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
 
 
 def response_ends(generation_config: GenerationConfig | None, tokenizer: PreTrainedTokenizerFast) -> list[int]:
@@ -76,7 +78,7 @@ def response_ends(generation_config: GenerationConfig | None, tokenizer: PreTrai
     if getattr(generation_config, "_from_model_config", True):
         stated = [token for token in stated if token in _added_tokens(tokenizer)]
     own = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    ends = [token for token in (own, template_end(tokenizer), *stated) if token is not None]
+    ends = [token for token in (own, template_end(tokenizer), *stated) if token is not None and token >= 0]
     if not ends:
         raise UserError("tokenizer: must have an end-of-sequence token. Set tokenizer.eos_token.")
     return list(dict.fromkeys(map(int, ends)))

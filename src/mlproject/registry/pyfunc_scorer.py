@@ -151,7 +151,8 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
             return [*self._ids(prompt), tokenizer.sep_token_id]
         begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         encoded = tokenizer([_plain(prompt), "?"], return_special_tokens_mask=True)
-        appended = encoded["special_tokens_mask"][1][::-1].index(0)  # an end in the middle
+        added = encoded["special_tokens_mask"][1][::-1]
+        appended = added.index(0) if 0 in added else 0  # they would be an end in the middle
         ids = encoded["input_ids"][0]
         return ids[: len(ids) - appended] or [begin]
 
