@@ -25,7 +25,7 @@ from mlproject.report.logged_curve import LoggedCurve, logged_curve
 from mlproject.report.logs.columns import parse_columns
 from mlproject.report.logs.join import join
 from mlproject.report.logs.mlflow_run import read_run
-from mlproject.report.logs.read import is_path, read_logs
+from mlproject.report.logs.read import RUN_URI, is_path, read_logs
 from mlproject.strict_json import strict_json
 from mlproject.tracking.runs import StepRun, execute
 
@@ -75,7 +75,7 @@ class FitRequest:
             columns = named | columns
         else:
             assert client is not None
-            logs = [read_run(client, self.curve.removeprefix("runs:/"), columns, source)]
+            logs = [read_run(client, self.curve.removeprefix(RUN_URI), columns, source)]
         joined = join(logs, columns, source)
         return logged_curve(joined, source, self.method, self.gold_sd, self.gold_start, self.kl_unit)
 

@@ -245,7 +245,8 @@ def test_an_mlflow_run_is_joined_on_step_and_its_values_must_be_finite_where_the
     kl = list(zip(STEPS, KL, strict=True))
     resumed = [(60, 99.0), *kl[:15], (70, float("inf")), (80, float("nan")), *kl[15:], *kl[6:9]]
     client, run_id = run_of(objective__kl=resumed, eval__gold=list(GOLD.items()), objective__scores=list(PROXY.items()))
-    request = FitRequest(run_id, f"{COLUMNS},proxy=objective/scores", "best-of-n", GOLD_SD)
+    request = FitRequest(f"runs:/{run_id}", f"{COLUMNS},proxy=objective/scores", "best-of-n", GOLD_SD)
+    assert not request.is_file
     logged = request.load(client)
     assert has_planted_law(logged)
     notes = " ".join(logged.notes)

@@ -23,6 +23,9 @@ from mlproject.report.logs.tensorboard import EVENTS, event_files, read_events
 LARGEST = 512 * 2**20
 """Bytes of text that are read, after unpacking."""
 
+RUN_URI = "runs:/"
+"""How MLflow writes a run id as a location."""
+
 TRAINER_STATE = "trainer_state.json"
 
 _UNPACK: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -32,6 +35,8 @@ _KINDS = "a CSV, TSV, Parquet, JSON or JSON Lines file (.gz too), trainer_state.
 
 def is_path(curve: str) -> bool:
     """Whether the user's text names files, so that it can be read without a tracking server."""
+    if curve.startswith(RUN_URI):
+        return False
     return bool(Path(curve).suffix) or "/" in curve or "," in curve or _exists(curve)
 
 
