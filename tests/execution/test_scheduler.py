@@ -6,9 +6,9 @@ import threading
 from concurrent.futures import Future
 
 import pytest
-from tests.execution.toy_steps import add, diamond, divide_by_zero, interrupt, scheduler, total, toy
+from tests.execution.toy_steps import add, diamond, divide_by_zero, give_nan, interrupt, scheduler, total, toy
 
-from mlproject.errors import UserError
+from mlproject.errors import NotFiniteError, UserError
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
 from mlproject.execution.executors import InProcessExecutor
 from mlproject.execution.scheduler import Scheduler
@@ -232,3 +232,12 @@ def test_no_more_than_the_slots_of_an_executor_are_submitted_at_a_time(store: St
     listed = [toy(f"step {value}", value, version=15) for value in range(5)]
     outcomes = scheduler(store, Counting()).run(listed)
     assert [outcome.run_id for outcome in outcomes.values()] == [f"step {value}" for value in range(5)]
+
+
+def test_a_step_that_meets_what_is_no_number_is_named_in_one_line(store: Store) -> None:
+    steps, _ = recorded(store)
+    with pytest.raises(NotFiniteError) as error:
+        steps.run([toy("ppo against my-rm", fn=give_nan, version=31)])
+    assert str(error.value) == (
+        "proxy my-rm: gives nan to 1 of 8 responses, in the step 'ppo against my-rm'. Check it."
+    )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mlproject.errors import NotFiniteError
 from mlproject.execution.assignment import Assignment
 from mlproject.execution.executors import Executor
 from mlproject.execution.progress import Progress
@@ -35,6 +36,10 @@ def add_slowly(run: Run) -> None:
 
 def divide_by_zero(run: Run) -> None:
     raise ZeroDivisionError("planted")
+
+
+def give_nan(run: Run) -> None:
+    raise NotFiniteError("proxy my-rm", "gives nan to 1 of 8 responses", "Check it.")
 
 
 def lose_the_connection(run: Run) -> None:

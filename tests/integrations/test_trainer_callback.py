@@ -18,9 +18,10 @@ from mlproject.laws import Forecast
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.monitoring import policy_evaluator
-from mlproject.monitoring.monitor import OveroptimizationMonitor
+from mlproject.monitoring.monitor import AlarmRule, OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PlainTexts
 from mlproject.names import Artifact
+from mlproject.names.escape import fit_key, original_name
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.sample_pool import draw_pool
 from mlproject.preferences.calibration import calibration_scale
@@ -295,3 +296,59 @@ def test_a_callback_follows_one_training(setting, trl_trainer, tmp_path):
     trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=1).train()
     with pytest.raises(UserError, match="Make a new OveroptimizationCallback"):
         trl_trainer("GRPO", tmp_path, callbacks=[callback], max_steps=1).train()
+
+
+def test_names_and_scores_that_are_unfit_end_no_training(setting, trl_trainer, tmp_path, runs, caplog):
+    """Names that MLflow does not take, and a proxy that gives nan from the second evaluation on."""
+
+    def lengths(prompts, responses):
+        return [float(len(response)) for response in responses]
+
+    def proxy(prompts, responses):
+        return [np.nan if callback.points and i == 1 else x for i, x in enumerate(lengths(prompts, responses))]
+
+    rules = [AlarmRule("length > 1.5x", lambda points: "longer" if len(points) > 1 else "")]
+    callback = OveroptimizationCallback(
+        setting.curve_prompts,
+        proxy,
+        setting.gold_folder,
+        every=1,
+        stop=True,
+        monitor=OveroptimizationMonitor(rules=rules, kl_budget=1e9),
+        auxiliary_rms={"test_rm.org/model:v2 (8B)": lengths},
+        **FEW,
+    )
+    trainer = trl_trainer("GRPO", tmp_path / "out", callbacks=[callback], report_to="mlflow", max_steps=2)
+    trainer.train()
+    assert trainer.state.global_step == 2 and [point.step for point in callback.points] == [0, 1, 2]
+    assert [np.isnan(point.proxy) for point in callback.points] == [False, True, True]
+    assert all(np.isfinite([point.kl, point.gold]).all() for point in callback.points)
+    [run] = runs()
+    names = {original_name(key) for key in run.data.metrics}
+    assert {"alarms/length > 1.5x", "signs/test_rm.org/model:v2 (8B)", "peak/gold"} <= names
+    told = run.data.tags["mlproject.alarm.not-a-number"]
+    assert "proxy" in told and "gives nan to 1 of 12" in told and "at step 1" in told
+    assert run.data.tags[fit_key("mlproject.alarm.length > 1.5x")] == "step 1: longer"
+    assert run.data.metrics["alarms/not-a-number"] == 1.0 and "mlproject.complete" not in run.data.tags
+    assert any("at step 2" in record.message and "proxy" in record.message for record in caplog.records)
+
+
+@pytest.mark.slow
+def test_a_policy_that_gives_nan_ends_the_training_only_where_alarms_may(setting, trl_trainer, tmp_path, runs):
+    class Break(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            with torch.no_grad():
+                model.get_output_embeddings().weight.fill_(torch.nan)
+
+    def trained(name, stop):
+        callback = new_callback(setting, every=1, stop=stop)
+        trainer = trl_trainer("DPO", tmp_path / name, callbacks=[Break(), callback], report_to="mlflow", max_steps=3)
+        trainer.train()
+        assert [np.isnan(point.kl) for point in callback.points][:2] == [False, True]
+        assert callback.readings[1].alarms[-1].name == "not-a-number" and callback.readings[1].should_stop
+        return trainer.state.global_step
+
+    assert (trained("informed", False), trained("stopped", True)) == (3, 1)
+    stopped, informed = runs()  # newest first
+    assert "policy: must give logits that are no nan" in stopped.data.tags["mlproject.alarm.not-a-number"]
+    assert stopped.data.tags["mlproject.complete"] == "false" and "mlproject.complete" not in informed.data.tags

@@ -209,3 +209,22 @@ def test_the_value_head_starts_at_zero(tiny_policy, sampled) -> None:
     _, rollouts = sampled
     _, values_BR = ActorCritic(tiny_policy())(rollouts.sequences)
     assert (values_BR == 0).all()
+
+
+def test_an_excluded_token_changes_neither_loss_nor_gradient_nor_diagnostics(random_rollouts) -> None:
+    logits_BRV, rollouts = random_rollouts  # of the vocabulary without the excluded token
+    masked_BRV = torch.cat([logits_BRV, torch.full((5, 4, 1), -torch.inf, dtype=torch.float64)], dim=-1)
+    past_end = rollouts.sequences.ids_BT.clone()
+    past_end[0, 3:] = V  # what stands past the end of a response may be the excluded token
+    results = []
+    for logits, ids_BT in ((logits_BRV, rollouts.sequences.ids_BT), (masked_BRV, past_end)):
+        logits.requires_grad_()
+        sequences = replace(rollouts.sequences, ids_BT=ids_BT)
+        loss, diagnostics = ppo_loss(logits, torch.zeros(5, 4), replace(rollouts, sequences=sequences), clip=0.2)
+        loss.backward()
+        results.append((loss.detach(), logits.grad, diagnostics))
+    (loss, gradient_BRV, diagnostics), (masked_loss, masked_gradient_BRV, masked_diagnostics) = results
+    torch.testing.assert_close(masked_loss, loss)
+    torch.testing.assert_close(masked_gradient_BRV[..., :V], gradient_BRV)
+    assert (masked_gradient_BRV[..., V] == 0).all()
+    torch.testing.assert_close(masked_diagnostics, diagnostics)
