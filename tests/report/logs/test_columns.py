@@ -68,6 +68,16 @@ def test_of_a_resumed_run_the_later_rows_count_metric_by_metric():
     assert any("step 2 was logged more than once" in note for note in joined.notes)
 
 
+def test_no_other_metric_passes_for_the_name_of_a_run():
+    others = {
+        "gold": ["0", "1", "2", "3", "2", "3"],
+        "lr": ["0,1", "0,1", "0,1", "0,1", "0,2", "0,2"],
+        "tag": [None] * 6,
+    }
+    table = pd.DataFrame({"step": [0, 1, 2, 3, 2, 3], "kl": [0, 1, 2, 3, 4, 5]} | others)
+    assert join([Log("mine", "a table", table)], {}, "mine").numbers.kl.tolist() == [0, 1, 4, 5]
+
+
 def test_rows_out_of_order_are_sorted_and_that_is_said():
     table = pd.DataFrame({"step": [20, 0, 10], "kl": [4, 0, 1], "gold": [1, 0, 0.8]})
     joined = join([Log("mine", "a table", table)], {}, "mine")

@@ -24,7 +24,11 @@ def damage(content, rng):
     return content
 
 
-@pytest.mark.parametrize("write", [*KINDS, lambda folder: events(folder, "values")], ids=str)
+def tensorboard_events(folder):
+    return events(folder, "values")
+
+
+@pytest.mark.parametrize("write", [*KINDS, tensorboard_events], ids=lambda write: write.__name__)
 def test_a_damaged_log_is_read_or_refused_in_one_line(tmp_path, read, write):
     rng = random.Random(0)
     columns = "kl=kl,gold=gold" if write not in KINDS else "kl=objective/kl,gold=eval/gold"

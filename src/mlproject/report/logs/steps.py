@@ -137,11 +137,17 @@ def _check_single_run(log: Log, column: str, rows: np.ndarray, steps: Array, sou
         if name in (column, log.step) or not isinstance(log.table[name], pd.Series):
             continue
         cells = log.table[name].iloc[rows]
-        if not (pd.api.types.is_string_dtype(cells) or str(name).casefold() in RUN_COLUMNS):
+        if cells.isna().any():
             continue
-        labels = cells.astype(str).to_numpy()
+        labels = cells.astype(str)
+        is_number = pd.to_numeric(labels.str.replace(",", "."), errors="coerce").notna().all()
+        if is_number and str(name).casefold() not in RUN_COLUMNS:
+            continue
         runs = list(dict.fromkeys(labels))
-        if 1 < len(runs) <= len(rows) / 2 and not pd.DataFrame({"run": labels, "step": steps}).duplicated().any():
+        if (
+            1 < len(runs) <= len(rows) / 2
+            and not pd.DataFrame({"run": labels.to_numpy(), "step": steps}).duplicated().any()
+        ):
             raise UserError(
                 f"{source}: holds {len(runs)} runs (column {name}: {', '.join(runs[:5])}"
                 f"{', ...' if runs[5:] else ''}). Give a file with the rows of one run."
