@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 
 import pytest
 from tests.support.preference_files import write
@@ -234,3 +235,47 @@ def test_the_common_prefix_is_that_of_the_longest_equal_start():
     for first, second in itertools.product(texts, repeat=2):
         length = max(n for n in range(7) if first[:n] == second[:n] and n <= min(len(first), len(second)))
         assert common_prefix(first, second) == first[:length]
+
+
+OTHER_NAMES = {  # column: whether its name is enough to use it
+    "betterResponse": True, "Human Preference": True, "preferred-response": True, "gpt4.verdict": True, "pick": True,
+    "result": False, "answer": False, "groundTruth": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", OTHER_NAMES)
+def test_other_names_of_such_columns_are_known(tmp_path, column):
+    values = [("A", 0), ("B", 1)]
+    path = write(tmp_path / "p.jsonl", rows_of(AB, column, values))
+    with pytest.raises(UserError, match=f"{re.escape(column)} looks as if it says which side won"):
+        read_with_counts(path, ("prompt", *AB), InvalidRows())
+    if OTHER_NAMES[column]:
+        check(read_with_counts(path, FIELDS, InvalidRows())[0], values)
+    else:
+        with pytest.raises(UserError, match="no column that says which one won"):
+            read_with_counts(path, FIELDS, InvalidRows())
+    check(read_with_counts(path, FIELDS, InvalidRows(), preferred=column)[0], values)
+
+
+@pytest.mark.parametrize("column", ["loser", "worseResponse", "rejected_side"])
+def test_a_column_that_says_who_lost_is_not_taken_for_the_winner(tmp_path, column):
+    values = [("b", 0), ("a", 1)]
+    path = write(tmp_path / "p.jsonl", rows_of(AB, column, values))
+    for fields in (FIELDS, ("prompt", *AB)):
+        with pytest.raises(UserError, match=f"{column} seems to say which response lost"):
+            read_with_counts(path, fields, InvalidRows(), preferred=column)
+        with pytest.raises(UserError, match=f"{column}|no column that says"):
+            read_with_counts(path, fields, InvalidRows())
+        check(read_with_counts(path, fields, InvalidRows(), preferred=f"{column}=b/a")[0], values)
+
+
+def test_a_mapping_beside_sides_that_were_swapped_is_refused(tmp_path):
+    path = write(tmp_path / "p.jsonl", rows_of(AB, "swapped", [(True, 1), (False, 0)]))
+    with pytest.raises(UserError, match="swapped looks as if it says which side won"):
+        read_with_counts(path, ("prompt", *AB), InvalidRows())
+
+
+def test_numbers_that_are_no_sides_do_not_stop_a_mapping(tmp_path):
+    for column in ("answer", "label_id"):
+        path = write(tmp_path / "p.jsonl", rows_of(AB, column, [(42, 0), (17, 0), (-3.5, 0)]))
+        assert len(read_with_counts(path, ("prompt", *AB), InvalidRows())[0]) == 3

@@ -20,8 +20,8 @@ from mlproject.worlds.files.winner import (
     WinnerRule,
     label_of,
     rule_for,
-    winner_columns,
 )
+from mlproject.worlds.files.winner_columns import sure_winners, winner_columns
 
 _PROMPTS = ("prompt", "question", "instruction", "query", "context", "history", "input", "post")
 _RESPONSE = re.compile(
@@ -103,7 +103,7 @@ def two_responses(preferred: str, rows: Sequence[Row]) -> Schema | None:
     if found is None:
         return None
     first, second = found
-    winners = [preferred] if preferred else list(winner_columns((first, second), rows))
+    winners = [preferred] if preferred else sure_winners((first, second), rows)
     if not winners:
         winners = _score_columns((first, second), columns)
     if len(winners) != 1:

@@ -12,9 +12,7 @@ Whatever could mean either side is refused.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +28,7 @@ _TIES = {
     "tie (bothbad)", "tie (both bad)", "tie_bothbad", "tie_both_bad", "a=b", "a = b",
 }  # fmt: skip
 _ORDER = {"first": FIRST, "left": FIRST, "a": FIRST, "second": SECOND, "right": SECOND, "b": SECOND}
-_NAMES = re.compile(
-    r"(?:.*_)?(?:winner|winners|preferred|preference|preferences|prefers|label|labels|choice|better|best|safer|"
-    r"selected|selection|vote|verdict|judgment|judgement|wins|won|annotation)(?:_.*)?|"
-    r"chosen(?:_(?:id|idx|index|side|position|letter))?|rank|ranking",
-    re.I,
-)
+_LOSERS = re.compile(r"(?:.*_)?(?:loser|losing|lost|loses|worse|worst|rejected|inferior|dispreferred)(?:_.*)?")
 
 
 class AmbiguousError(ValueError):
@@ -84,8 +77,11 @@ def rule_for(column: str, fields: tuple[str, str], rows: Sequence[Row]) -> Winne
     _check_columns([column], rows)
     if equals:
         return _given(column, values)
+    if _LOSERS.fullmatch(plain_name(column)):
+        action = f"Give preferred={column}=VALUE/VALUE, its values where the first response won and where the second."
+        raise AmbiguousError(f"{column} seems to say which response lost", action)
     label = [label_of(field, other) for field, other in (fields, fields[::-1])]
-    found = {_symbol(row.values.get(column)) for row in rows}
+    found = {symbol_of(row.values.get(column)) for row in rows}
     words = {value for value in found if isinstance(value, str)}
     numbers = {value for value in found if isinstance(value, float)}
     truths = {value for value in found if isinstance(value, bool)}
@@ -105,32 +101,10 @@ def higher(row: Row, first: str, second: str) -> Side:
     return TIE if scores[0] == scores[1] else FIRST if scores[0] > scores[1] else SECOND
 
 
-def winner_columns(fields: tuple[str, ...], rows: Sequence[Row]) -> dict[str, bool]:
-    """Columns that look as if they said which of two responses won: by their names, and by most of their values.
-
-    Args:
-        fields: columns of the comparison; the last two hold the responses.
-        rows: all rows of the file.
-
-    Returns:
-        whether it is known that both sides win somewhere, by column.
-    """
-    found = {}
-    for column in dict.fromkeys(name for row in rows for name in row.values if isinstance(name, str)):
-        if column in fields or not _NAMES.fullmatch(column):
-            continue
-        sides: Counter[Side] = Counter()
-        try:
-            rule = rule_for(column, (fields[-2], fields[-1]), rows)
-        except AmbiguousError:
-            found[column] = False
-            continue
-        for row in rows:
-            with contextlib.suppress(ValueError):
-                sides[rule.side(row)] += 1
-        if sides.total() > len(rows) / 2:
-            found[column] = FIRST in sides and SECOND in sides
-    return found
+def plain_name(column: str) -> str:
+    """The name of a column in lower case, with underscores: `betterResponse` is better_response."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", column)
+    return re.sub(r"[^a-z0-9]+", "_", words.lower())
 
 
 _UNKNOWN = object()
@@ -145,12 +119,12 @@ def _check_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
 
 def _given(column: str, values: str) -> WinnerRule:
     first, slash, second = values.partition("/")
-    meaning = {_symbol(first): FIRST, _symbol(second): SECOND}
+    meaning = {symbol_of(first): FIRST, symbol_of(second): SECOND}
     if not slash or len(meaning) < 2:
         raise AmbiguousError(f"{column}={values} must name two values, as in {column}=1/0: the first response's first")
 
     def side(row: Row) -> Side:
-        symbol = _symbol(row.value(column))
+        symbol = symbol_of(row.value(column))
         if symbol in meaning:
             return meaning[symbol]
         if isinstance(symbol, str) and symbol in _TIES:
@@ -160,7 +134,7 @@ def _given(column: str, values: str) -> WinnerRule:
     return WinnerRule(f"{column}: {first} for the first, {second} for the second", side)
 
 
-def _symbol(value: Any) -> str | float | bool | None:
+def symbol_of(value: Any) -> str | float | bool | None:
     """A value that says a side: a truth, a number, or a text in lower case; None for an empty one."""
     if isinstance(value, bool):
         return value
@@ -198,13 +172,13 @@ def common_prefix(first: str, second: str) -> str:
 
 
 def _named_side(column: str, label: Sequence[str]) -> Side:
-    parts = re.split(r"[^a-z0-9]+", column.lower())
+    parts = plain_name(column).split("_")
     named = [side for side in (FIRST, SECOND) if label[side] and label[side] in parts]
     return named[0] if len(named) == 1 else None
 
 
 def _indicated(row: Row, column: str, named: int) -> Side:
-    values = {name: _symbol(value) for name, value in row.values.items()}
+    values = {name: symbol_of(value) for name, value in row.values.items()}
     if any("tie" in re.split(r"[^a-z]+", str(name).lower()) and value in (True, 1.0) for name, value in values.items()):
         return TIE
     if values.get(column) not in (True, False):
@@ -259,7 +233,7 @@ def _is_reversed(label: Sequence[str]) -> bool:
 
 def _side(row: Row, column: str, fields: tuple[str, str], label: Sequence[str], threshold: float) -> Side:
     value = row.value(column)
-    symbol = _symbol(value)
+    symbol = symbol_of(value)
     if isinstance(symbol, float):
         return TIE if symbol == threshold else FIRST if symbol < threshold else SECOND
     if isinstance(symbol, str):
