@@ -123,6 +123,8 @@ AMBIGUOUS = {
     "1 and 2 of columns 0 and 1": (R01, [1, 2]),
     "a strength without a sign": (AB, [1, 3, 2]),
     "shares": (AB, [0.2, 0.8]),
+    "a scale of seven": (AB, [1, 7, 4]),
+    "a slider": (AB, [20, 80]),
     "true and false of neither": (AB, [True, False]),
     "index in the wrong order": (AB[::-1], [0, 1]),
     "a sign in the wrong order": (R12[::-1], [-1, 1]),
@@ -133,6 +135,8 @@ AMBIGUOUS = {
 def test_values_that_could_mean_either_side_are_refused_in_one_line(tmp_path, name):
     names, values = AMBIGUOUS[name]
     path = write(tmp_path / "p.jsonl", rows_of(names, "label", [(value, 0) for value in values]))
+    with pytest.raises(UserError, match="label looks as if it says which side won"):
+        read_with_counts(path, ("prompt", *names), InvalidRows())
     with pytest.raises(UserError, match="label") as caught:
         read_with_counts(path, ("prompt", *names), InvalidRows(), preferred="label")
     assert "\n" not in str(caught.value)
@@ -276,6 +280,6 @@ def test_a_mapping_beside_sides_that_were_swapped_is_refused(tmp_path):
 
 
 def test_numbers_that_are_no_sides_do_not_stop_a_mapping(tmp_path):
-    for column in ("answer", "label_id"):
-        path = write(tmp_path / "p.jsonl", rows_of(AB, column, [(42, 0), (17, 0), (-3.5, 0)]))
+    for column, numbers in (("answer", (42, 17, -3.5)), ("label_id", (1001, 1002, 7))):
+        path = write(tmp_path / "p.jsonl", rows_of(AB, column, [(number, 0) for number in numbers]))
         assert len(read_with_counts(path, ("prompt", *AB), InvalidRows())[0]) == 3

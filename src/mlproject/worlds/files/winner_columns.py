@@ -32,7 +32,7 @@ def winner_columns(fields: Sequence[str], rows: Sequence[Row]) -> dict[str, bool
     """
     columns = dict.fromkeys(name for row in rows for name in row.values if isinstance(name, str) and name not in fields)
     found: dict[str, bool] = {}
-    for pattern, largest in ((_SURE, 5), (_LIKELY, 2)):
+    for pattern, largest in ((_SURE, 100), (_LIKELY, 2)):  # beyond percent, numbers are no judgement
         for column in columns:
             if column in found or not pattern.fullmatch(plain_name(column)) or not _is_small(column, rows, largest):
                 continue
