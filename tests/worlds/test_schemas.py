@@ -80,7 +80,7 @@ def test_each_of_several_right_answers_stands_against_each_wrong_one(tmp_path):
 def test_scored_generations_are_compared_two_and_two(tmp_path):
     row = {"instruction": "q", "input": "i", "answers": list("abcdefg"), "gold_scores": [1, 2, 5, 4.5, -1, -1, 9]}
     pairs, reading = pairs_of(tmp_path, row)
-    assert pairs == [("b", "a"), ("c", "d")] and reading.dropped["ties"] == 1
+    assert pairs == [("b", "a"), ("c", "d")] and reading.dropped == {"ties": 1, "without a partner": 1}
     [prompt] = read_prompts(tmp_path / "p.jsonl", "prompt", InvalidRows())
     assert prompt == "q\n\ni"
 

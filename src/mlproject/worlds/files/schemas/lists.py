@@ -81,11 +81,11 @@ TLC_PREFERENCES = Schema(
 def _scored_answers(row: Row) -> Iterator[Pair]:
     answers = _texts(row, "answers")
     scores = _numbers(row, "gold_scores", len(answers))
-    if len(answers) < 2:
-        raise Dropped("without a partner")
     prompt = instruction_prompt(row)
     for i in range(0, len(answers) - 1, 2):  # each answer once: a row may have thousands
         yield Pair(prompt, answers[i], answers[i + 1], _side(scores[i], scores[i + 1]))
+    if len(answers) % 2:
+        raise Dropped("without a partner")
 
 
 TLC_GOLD = Schema(
