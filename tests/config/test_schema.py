@@ -81,7 +81,13 @@ def test_texts_and_yaml_values_become_the_type_of_the_option(name: str, raw: obj
         {"seeds": {"a": 1}},
         {"methods": "sarsa"},
         {"experiment": "a/b"},
+        {"experiment": ".."},
+        {"experiment": "a" * 201},
+        {"experiment": "a\nb"},
+        {"experiment": "\ud800"},
+        {"study": " "},
         {"registered_model": "a:b"},
+        {"registered_model": "é" * 101},
         {"policy_size": "1k"},
         {"rm_sizes": "1k,1m"},  # larger than the gold RM
         {"bon_n_max": 65},

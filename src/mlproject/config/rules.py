@@ -12,6 +12,9 @@ from mlproject.options.study import StudyOptions
 from mlproject.options.values import to_text
 from mlproject.worlds import WORLDS
 
+_LONGEST_NAME = 200
+"""Bytes: a name of a folder may have 255 of them, and more is put behind it."""
+
 
 def check_rules(config: StudyOptions) -> None:
     """Check the options against each other.
@@ -21,6 +24,7 @@ def check_rules(config: StudyOptions) -> None:
     """
     for rule in _broken_rules(config):
         value = to_text(getattr(config, rule.option))
+        value = value if value.isprintable() else repr(value)
         raise UserError(f"{rule.option}={value}: must {rule.must}. {rule.action}")
 
 
@@ -55,12 +59,19 @@ def _search_rules(config: StudyOptions) -> Iterator[BrokenRule]:
 
 
 def _name_rules(config: StudyOptions) -> Iterator[BrokenRule]:
-    if not config.experiment.strip() or "/" in config.experiment:
+    names = ("experiment", "registered_model", "study")
+    for name in (name for name in names if not _is_storable(getattr(config, name))):
+        must = f"be a name of printable characters, of at most {_LONGEST_NAME} bytes"
+        yield BrokenRule(name, must, "Remove the option or give a name.")
+    if "/" in config.experiment or config.experiment in (".", ".."):
         yield BrokenRule("experiment", "be a name without '/'", "Use another name.")
-    if not config.registered_model or set(config.registered_model) & set("/:."):
+    if set(config.registered_model) & set("/:."):
         yield BrokenRule("registered_model", "be a name without '/', ':' or '.'", "Use another name.")
-    if not config.study.strip():
-        yield BrokenRule("study", "be a name", "Remove the option or give a name.")
+
+
+def _is_storable(name: str) -> bool:
+    """Whether tracking server, registry and file systems take a name."""
+    return bool(name.strip()) and len(name.encode(errors="replace")) <= _LONGEST_NAME and name.isprintable()
 
 
 def _world_rules(config: StudyOptions) -> Iterator[BrokenRule]:
