@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tests.support.chats import chat_tokenizer
 from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import AutoModelForSequenceClassification
@@ -54,3 +55,18 @@ def test_a_registered_scorer_gives_the_scores_of_the_reward_model(layout, paddin
     assert here.std() > 0.05
     np.testing.assert_allclose(together, here, atol=1e-5)
     np.testing.assert_allclose(alone, here, atol=1e-5)
+
+
+def test_a_reward_that_is_no_number_is_named_by_its_row(tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(
+        save_checkpoint(tmp_path / "rm", "llama", byte_tokenizer(320, chat=True), reward=True)
+    )
+    with torch.no_grad():
+        model.get_input_embeddings().weight[byte_tokenizer(320, chat=True)("!")["input_ids"][0]] = torch.nan
+    model.save_pretrained(tmp_path / "rm")
+    served = RewardModelScorer()
+    served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path / "rm")}))
+    table = pd.DataFrame({"prompt": ["Why?"] * 3, "response": ["So.", "So!", "Because."]})
+    with pytest.raises(ValueError, match=r"row 1: must get a finite reward, but gets nan \('So!'\)"):
+        served.predict(None, table)
+    assert np.isfinite(served.predict(None, table.drop(index=1)).reward).all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import math
 from itertools import takewhile
 from typing import Any
 
@@ -45,6 +46,9 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
         scores: list[float] = []
         for start in range(0, len(prompts), BATCH_SIZE):
             scores += self._score(prompts[start : start + BATCH_SIZE], responses[start : start + BATCH_SIZE])
+        for row, score in enumerate(scores):
+            if not math.isfinite(score):
+                raise ValueError(f"row {row}: must get a finite reward, but gets {score} ({responses[row][:40]!r})")
         return pd.DataFrame({"reward": scores})
 
     def _score(self, prompts: list[str], responses: list[str]) -> list[float]:
