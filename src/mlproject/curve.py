@@ -225,6 +225,28 @@ class Curve:
         peak_P[1::2] = odd_SP[even_SP.mean(axis=1).argmax()]
         return peak_P
 
+    def thinned(self, points: int) -> Curve:
+        """At most so many points, by KL, with first, last and highest: for what costs the square of their number.
+
+        Args:
+            points: at least 3. The others are spaced evenly over the order of KL.
+        """
+        order = np.argsort(self.kl_S, kind="stable")
+        even = np.linspace(0, len(order) - 1, min(points, len(order))).round().astype(int)
+        if len(even) < len(order):
+            highest = int(self.gold_S[order].argmax())
+            nearest = 1 + int(np.abs(even[1:-1] - highest).argmin())
+            even[nearest] = highest
+        row = order[np.unique(even)]
+        return Curve(
+            self.steps_S[row],
+            self.kl_S[row],
+            self.proxy_SP[row],
+            self.gold_SP[row],
+            None if self.human_SP is None else self.human_SP[row],
+            {name: values_S[row] for name, values_S in self.statistics_S.items()},
+        )
+
     def save(self, path: Path) -> None:
         """Write to an .npz file (plain arrays, no pickle)."""
         arrays = {

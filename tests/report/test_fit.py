@@ -65,17 +65,27 @@ def test_a_planted_law_is_recovered_with_its_peak(analysis):
 
 
 def test_the_printed_lines_give_law_peak_and_forecast(analysis):
-    law, peak, forecast = analysis.lines()
+    measured, law, peak, forecast = analysis.lines()
+    assert measured.startswith("  measured: highest gold 1.19 [") and measured.endswith("peaked")
     assert law.startswith(f"  law R(d) = d (a - b d): a {analysis.law.alpha:.3g} [")
-    assert peak.startswith(f"  peak of the law: gold {analysis.law.peak()[1]:.3g} [")
+    quoted = analysis.weighted.peak()
+    assert quoted.kl.low < 4.0 < quoted.kl.high and quoted.gold.low < 1.2 < quoted.gold.high
+    assert f"gold {quoted.gold.value:.3g} [" in peak and f"at {quoted.kl.value:.3g} nats [" in peak
     assert "P(past peak) = 1.00" in forecast
     assert forecast.endswith(f"stop at {analysis.prediction.loses_beyond_kl:.3g} nats")
 
 
 def test_a_curve_that_only_bends_upwards_has_no_peak_of_the_law():
     table = pd.DataFrame({"kl": D**2, "gold": D + 0.1 * D**2, "gold_se": 0.01})
-    _, peak, _ = analyse(read(table), "best-of-n").lines()
-    assert "has no peak" in peak and "(0% of resamples have one)" in peak
+    measured, _, peak, _ = analyse(read(table), "best-of-n").lines()
+    assert measured.endswith("peak not reached")
+    assert peak == "  peak of the law: withheld, since the law does not bend downwards on these points"
+
+
+def test_a_curve_that_only_falls_gets_no_forecast():
+    table = pd.DataFrame({"kl": D**2, "gold": -0.2 * D, "gold_se": 0.01})
+    measured, *_, forecast = analyse(read(table), "best-of-n").lines()
+    assert measured.endswith("no gain") and forecast.startswith("  forecast: withheld, since gold rises nowhere")
 
 
 def test_an_example_is_fitted_and_logged_and_the_same_curve_again_is_the_same_run(database, capsys):

@@ -12,7 +12,6 @@ import pytest
 from mlproject.curve import Array, Curve
 from mlproject.report.recommended import recommendation_of
 from mlproject.report.records import Report
-from mlproject.report.selection import law_peak_is_determined
 from mlproject.report.summary import summarize, text, with_error
 
 
@@ -80,21 +79,6 @@ def test_where_to_stop_follows_from_what_the_curve_shows(report: Report) -> None
 
 def test_a_larger_reward_model_helps_where_peaks_rise(report: Report) -> None:
     assert sentence(report, "larger").startswith("peak gold rises with reward-model size, by +")
-
-
-@pytest.mark.parametrize(
-    ("kl", "ends", "max_d", "is_determined"),
-    [
-        (16.0, (12.0, 20.0), 4.0, True),
-        (37.0, (30.0, 40.0), 4.0, False),
-        (16.0, (8.0, 33.0), 4.0, False),
-        (16.0, (None, None), 4.0, False),
-        (None, (12.0, 20.0), 4.0, False),
-    ],
-)
-def test_the_peak_of_a_law_is_quoted_only_where_the_points_determine_it(kl, ends, max_d, is_determined) -> None:
-    group = {"peak_kl": kl, "peak_kl_ci": ends, "peak_gold": 1.0, "max_d": max_d}
-    assert law_peak_is_determined(group) is is_determined
 
 
 def test_the_laws_are_compared_by_their_error(report: Report) -> None:

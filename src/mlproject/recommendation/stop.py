@@ -16,6 +16,9 @@ from mlproject.laws.intervals import Interval, t_975
 from mlproject.recommendation.doubt import SeedSpread, better_than, interval_of_run
 from mlproject.recommendation.setting import Setting
 
+MAX_POINTS = 64
+"""Points of a curve that are compared, each with each."""
+
 
 class Progress(StrEnum):
     """What a curve shows of its peak."""
@@ -76,7 +79,7 @@ def stop_of(setting: Setting, spread: SeedSpread) -> Stop:
         setting: with at least one curve.
         spread: of peak gold between seeds, of settings like this one.
     """
-    curve = setting.curve
+    curve = setting.curve.thinned(MAX_POINTS)
     gold_SP, best = curve.gold_SP, int(curve.gold_S.argmax())
     better_SS = better_than(_with_start(gold_SP))
     first, last = _window(better_SS[:-1, :-1], best)

@@ -13,6 +13,7 @@ import numpy as np
 from mlproject.laws.forms import FORMS
 from mlproject.plotting import theme
 from mlproject.plotting.curve_figure import plot_gold_band, score_limits
+from mlproject.report.recommended import laws_of
 from mlproject.report.records import Report
 from mlproject.report.selection import (
     extremes,
@@ -89,7 +90,7 @@ def _curves(report: Report, shown: list[str], width: float, height: float) -> Fi
     styles = [
         theme.legend_entry(f"{report.gold} ±1 SE, one line per seed", **theme.GOLD_LINE),
         theme.legend_entry("proxy", **theme.PROXY_LINE),
-        theme.legend_entry("fitted law", **theme.LAW_LINE),
+        theme.legend_entry("fitted law (faint: does not fit)", **theme.LAW_LINE),
         theme.legend_entry("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),
         theme.legend_entry("KL of the peak", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
     ]
@@ -99,7 +100,7 @@ def _curves(report: Report, shown: list[str], width: float, height: float) -> Fi
 
 def _curve_panel(axes: Axes, report: Report, method: str, colours: Mapping[str, str]) -> None:
     """Gold, proxy, law and peak for every RM size of a method; x in square-root nats."""
-    runs = runs_of(report, method)
+    runs, laws = runs_of(report, method), laws_of(report)
     for run in runs:
         d_S, gold_S, colour = run.curve.sqrt_kl_S, run.curve.gold_S, colours[run.rm_size]
         axes.plot(d_S, run.curve.proxy_S, color=colour, **theme.PROXY_LINE)
@@ -110,18 +111,19 @@ def _curve_panel(axes: Axes, report: Report, method: str, colours: Mapping[str, 
     axes.set_xlim(0, 1.03 * max(float(run.curve.sqrt_kl_S.max()) for run in runs) or 1.0)
     axes.axhline(0, color="#9aa0ac", linewidth=0.8, zorder=1)
     for group in groups_of(report, method):
-        _law_and_peak(axes, group, colours.get(group["rm_size"], theme.INK), low)
+        law = laws.get((method, group["rm_size"]))
+        _law_and_peak(axes, group, colours.get(group["rm_size"], theme.INK), low, fits=law is not None and law.fits)
 
 
-def _law_and_peak(axes: Axes, group: Mapping[str, Any], colour: str, floor: float) -> None:
-    """The fitted law over the range it was fitted on; the measured peak, and its position on the x axis."""
+def _law_and_peak(axes: Axes, group: Mapping[str, Any], colour: str, floor: float, fits: bool) -> None:
+    """The law over the range it was fitted on, faint where it does not fit; the measured peak, also on the x axis."""
     coef = [number(group.get("alpha")), number(group.get("beta"))]
     low, high = number(group.get("min_d")), number(group.get("max_d"))
     form = FORMS[group["form"]]
     coef = coef[: form.columns(np.ones(1)).shape[-1]]
     if None not in coef and high is not None:
         d = np.linspace(low or 0.0, high, 200)
-        axes.plot(d, form.value(d, np.array(coef)), **theme.LAW_LINE)
+        axes.plot(d, form.value(d, np.array(coef)), **theme.LAW_LINE | {"alpha": 1.0 if fits else 0.35})
     kl, gold = number(group.get("measured_peak_kl")), number(group.get("measured_peak_gold"))
     if kl is None or gold is None:
         return

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlproject.laws.forms import FORMS
+from mlproject.laws.weighted import LawPeak
 from mlproject.names import ReportFigure
 from mlproject.plotting import theme
 from mlproject.report.curves import curves_figure, headline_figure, human_figure
+from mlproject.report.recommended import laws_of
 from mlproject.report.records import Report
 from mlproject.report.selection import (
     extremes,
     groups_of,
     interval,
-    law_peak_is_determined,
     method_name,
     methods,
     number,
@@ -58,6 +59,7 @@ def peaks_figure(report: Report) -> Figure:
     grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.08])
     axes = figure.add_subplot(grid[0])
     keys = []
+    peaks = {key: peak for key, law in laws_of(report).items() if not (peak := law.peak()).withheld}
     for index, method in enumerate(methods(report)):
         style: theme.Style = {
             "color": theme.METHOD_COLOURS[index % len(theme.METHOD_COLOURS)],
@@ -72,7 +74,8 @@ def peaks_figure(report: Report) -> Figure:
             x, y, se = np.array(measured).T
             axes.errorbar(x, y, yerr=se, markersize=6, linewidth=1.6, capsize=3, zorder=3, **style)
         for x_fit, _, group in points:
-            _fitted_peak(axes, x_fit * 1.05, group, style)
+            if (method, group["rm_size"]) in peaks:
+                _fitted_peak(axes, x_fit * 1.05, peaks[method, group["rm_size"]], style)
     theme.style_axes(axes, "", "RM parameters (log scale)", f"peak {report.gold}\n({report.gold} standard deviations)")
     theme.size_axis(axes, sizes(report))
     fitted = theme.legend_entry(
@@ -170,14 +173,10 @@ def _coefficient(axes: Axes, report: Report, method: str, coefficient: str, colo
             axes.text(0.97, y, text, fontsize=8.5, color=theme.MUTED, **place)
 
 
-def _fitted_peak(axes: Axes, x: float, group: Mapping[str, Any], style: Mapping[str, Any]) -> None:
-    """Peak gold of the law with its interval, hollow; nothing if the points do not determine it."""
-    gold, ends = number(group.get("peak_gold")), interval(group.get("peak_gold_ci"))
-    if gold is None or not law_peak_is_determined(group):
-        return
-    if ends:
-        axes.plot([x, x], ends, color=style["color"], linewidth=0.9, zorder=2)
-    axes.plot([x], [gold], markerfacecolor="white", markersize=5, zorder=3, **style)
+def _fitted_peak(axes: Axes, x: float, peak: LawPeak, style: Mapping[str, Any]) -> None:
+    """Peak gold of the law with its interval, hollow."""
+    axes.plot([x, x], peak.gold[1:], color=style["color"], linewidth=0.9, zorder=2)
+    axes.plot([x], [peak.gold.value], markerfacecolor="white", markersize=5, zorder=3, **style)
 
 
 def _scored(report: Report) -> list[Mapping[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from mlflow import MlflowClient
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
 from mlproject.laws.fits import MIN_POINTS, largest_min_d
+from mlproject.laws.weighted import WeightedFit, weighted_fit
 from mlproject.monitoring.metrics import forecast_metrics, law_metrics, point_metrics
 from mlproject.names import Artifact, Kind, Tag
 from mlproject.optimization import find_method
@@ -21,6 +21,10 @@ from mlproject.pipeline.step import Step
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.plotting.theme import METHOD_COLOURS
+from mlproject.recommendation.doubt import SeedSpread
+from mlproject.recommendation.sentences import nats
+from mlproject.recommendation.setting import Setting
+from mlproject.recommendation.stop import Stop, stop_of
 from mlproject.report.logged_curve import LoggedCurve, logged_curve
 from mlproject.report.logs.columns import parse_columns
 from mlproject.report.logs.join import join
@@ -88,30 +92,54 @@ class CurveAnalysis:
         law, interval: the law of its method, with 95 % intervals.
         rmse_by_form: RMSE of every form on the same points, standard deviations; of a curve that ends before some of
             them hold, of the others.
-        prediction: the forecast after the last point.
+        prediction: the forecast after the last point, from a weak prior.
+        weighted: the law fitted with the errors of the points, which says whether it fits and what may be quoted.
+        stop: what the points alone say of the peak.
     """
 
     law: Fit
     interval: FitInterval
     rmse_by_form: dict[str, float]
     prediction: Prediction
+    weighted: WeightedFit
+    stop: Stop
 
     def lines(self) -> list[str]:
-        """The analysis as lines of text."""
-        law, interval, forecast = self.law, self.interval, self.prediction
-        kl, gold = law.peak()
+        """The analysis as lines of text: what was measured comes first, then the law, then the forecast."""
+        return [f"  {line}" for line in (self._measured(), self._law(), self._law_peak(), self._forecast())]
+
+    def _measured(self) -> str:
+        stop, (low, high) = self.stop, self.stop.kl_window
+        window = f" ({nats(low)} to {nats(high)} nats cannot be told from it)" if high > low else ""
+        gold = f"{stop.gold:.3g} {_ci(stop.gold_interval)}"
+        return f"measured: highest gold {gold} at {nats(stop.kl)} nats{window}; {stop.progress}"
+
+    def _law(self) -> str:
+        law, interval = self.law, self.interval
         closest = min(self.rmse_by_form, key=self.rmse_by_form.__getitem__)
-        peak = f"  peak of the law: gold {gold:.3g} {_ci(interval.peak_gold)} at {kl:.3g} nats {_ci(interval.peak_kl)}"
-        if not math.isfinite(kl):
-            peak = "  the law has no peak: gold does not bend downwards on these points"
-        return [
-            f"  law R(d) = {law.form.formula}: a {law.alpha:.3g} {_ci(interval.alpha)}, b {law.beta:.3g} "
-            f"{_ci(interval.beta)}, R2 {law.r2:.3f}; form with the lowest RMSE: {closest}",
-            peak + (f" ({interval.peak_share:.0%} of resamples have one)" if interval.peak_share < 1 else ""),
-            f"  forecast: peak {forecast.peak_gold:.3g} {_ci(forecast.peak_gold_interval)} at "
-            f"{forecast.peak_kl:.3g} nats {_ci(forecast.peak_kl_interval)}, P(past peak) = "
-            f"{forecast.p_past_peak:.2f}; stop at {forecast.loses_beyond_kl:.3g} nats",
-        ]
+        return (
+            f"law R(d) = {law.form.formula}: a {law.alpha:.3g} {_ci(interval.alpha)}, b {law.beta:.3g} "
+            f"{_ci(interval.beta)}, R2 {law.r2:.3f}; form with the lowest RMSE: {closest}"
+        )
+
+    def _law_peak(self) -> str:
+        peak = self.weighted.peak()
+        if peak.withheld:
+            return f"peak of the law: withheld, since {peak.withheld}"
+        return (
+            f"peak of the law, with the errors of the points: gold {peak.gold.value:.3g} {_ci(peak.gold[1:])} "
+            f"at {peak.kl.value:.3g} nats {_ci(peak.kl[1:])}"
+        )
+
+    def _forecast(self) -> str:
+        forecast = self.prediction
+        if not self.stop.is_recommended:
+            return "forecast: withheld, since gold rises nowhere above the start by more than noise"
+        return (
+            f"forecast (from a weak prior): peak {forecast.peak_gold:.3g} {_ci(forecast.peak_gold_interval)} at "
+            f"{forecast.peak_kl:.3g} nats {_ci(forecast.peak_kl_interval)}, P(past peak) = {forecast.p_past_peak:.2f}; "
+            f"stop at {forecast.loses_beyond_kl:.3g} nats"
+        )
 
 
 def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
@@ -128,7 +156,9 @@ def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     forecast = Forecast(find_method(method))
     for point in logged.points[:-1]:
         forecast.add(point)
-    return CurveAnalysis(law, interval, rmse_by_form, forecast.update(logged.points[-1]))
+    stop = stop_of(Setting(method, "", 0, {0: curve}), SeedSpread())
+    prediction = forecast.update(logged.points[-1])
+    return CurveAnalysis(law, interval, rmse_by_form, prediction, weighted_fit(form, curve), stop)
 
 
 def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) -> tuple[Step, CurveAnalysis]:
@@ -180,6 +210,19 @@ def _log(run: StepRun, logged: LoggedCurve, analysis: CurveAnalysis, method: str
         "peak_kl_interval": interval.peak_kl,
         "peak_gold_interval": interval.peak_gold,
         "peak_share": interval.peak_share,
+        "lack_of_fit_p": analysis.weighted.p_fit,
+        "quoted_peak": {
+            "kl": analysis.weighted.peak().kl,
+            "gold": analysis.weighted.peak().gold,
+            "withheld": analysis.weighted.peak().withheld,
+        },
+        "measured": {
+            "progress": analysis.stop.progress,
+            "kl": analysis.stop.kl,
+            "kl_window": analysis.stop.kl_window,
+            "gold": analysis.stop.gold,
+            "gold_interval": analysis.stop.gold_interval,
+        },
         "rmse_by_form": analysis.rmse_by_form,
         "read_as": logged.read_as,
         "notes": list(logged.notes),

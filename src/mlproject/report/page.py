@@ -13,13 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from mlproject.names import STAGES
 from mlproject.optimization import find_method
 from mlproject.recommendation.sentences import answer, exceptions
-from mlproject.report.recommended import recommendation_of
+from mlproject.report.recommended import laws_of, recommendation_of
 from mlproject.report.records import PolicyRunRecord, Report
 from mlproject.report.selection import (
     extremes,
     groups_of,
     interval,
-    law_peak_is_determined,
     method_name,
     methods,
     number,
@@ -55,6 +54,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         figures={name: _data_uri(path) for name, path in figures.items()},
         recommendation=answer(recommendation) + exceptions(recommendation),
         summary=summarize(report, recommendation),
+        law_peaks={key: law.peak() for key, law in laws_of(report).items()},
         stops={
             (each.setting.method, each.setting.rm): each.stop
             for each in recommendation.evaluated
@@ -173,7 +173,6 @@ def _template() -> Template:
     environment.globals |= {
         "with_error": with_error,
         "drop_in_se": drop_in_se,
-        "law_peak_is_determined": law_peak_is_determined,
         "kl_range": kl_range,
         "clear_drop": CLEAR_DROP,
         "dash": DASH,

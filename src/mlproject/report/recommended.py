@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlproject.optimization import METHODS
+from mlproject.laws import law_for
+from mlproject.laws.weighted import WeightedFit, weighted_fit
+from mlproject.optimization import METHODS, find_method
 from mlproject.recommendation.recommend import Recommendation, recommend
 from mlproject.recommendation.setting import Setting
 from mlproject.report.records import PolicyRunRecord, Report
@@ -20,6 +22,21 @@ def settings_of(report: Report) -> list[Setting]:
     planned = _grouped(report.policy_runs, from_search=False)
     tried = {_key(run) for run in report.policy_runs}
     return planned + _grouped([run for run in report.search_runs if _key(run) not in tried], from_search=True)
+
+
+def law_of(setting: Setting) -> WeightedFit | None:
+    """The law of a setting's method, fitted with the errors of its points; None with too few points or prompts."""
+    try:
+        return weighted_fit(law_for(find_method(setting.method)), setting.curve)
+    except ValueError:
+        return None
+
+
+def laws_of(report: Report) -> dict[tuple[str, str], WeightedFit]:
+    """The laws of the planned settings, by method and reward model."""
+    planned = [setting for setting in settings_of(report) if not setting.from_search]
+    laws = {(setting.method, setting.rm): law_of(setting) for setting in planned}
+    return {key: law for key, law in laws.items() if law is not None}
 
 
 def _key(run: PolicyRunRecord) -> tuple[str, int, str, float]:

@@ -62,18 +62,3 @@ def interval(pair: Any) -> tuple[float, float] | None:
     """(low, high) if both ends are finite numbers, else None."""
     low, high = (number(end) for end in pair) if pair else (None, None)
     return None if low is None or high is None else (low, high)
-
-
-MAX_EXTRAPOLATION = 1.5
-"""A law's peak is quoted up to this multiple of the largest measured d."""
-MAX_RATIO = 4.0
-"""Largest ratio between the ends of the interval of a law's peak KL that is quoted."""
-
-
-def law_peak_is_determined(group: Group) -> bool:
-    """Whether points determine the peak of a law: near the measured range, with an interval that means something."""
-    kl, ends, gold = number(group.get("peak_kl")), interval(group.get("peak_kl_ci")), number(group.get("peak_gold"))
-    max_d = number(group.get("max_d"))
-    if kl is None or gold is None or ends is None or max_d is None:
-        return False
-    return math.sqrt(max(kl, 0.0)) <= MAX_EXTRAPOLATION * max_d and ends[1] <= MAX_RATIO * max(ends[0], 1e-9)

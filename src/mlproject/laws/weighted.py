@@ -1,0 +1,146 @@
+"""A law fitted with the errors of its points, whether it fits at all, and the peak that it may be quoted for.
+
+The errors of the points are those of the prompts that all points share, correlated between points. An ordinary fit
+(`fits`) ignores both; it stays what laws are compared by, since it needs no errors.
+
+Axis letters: A coefficients, P prompts, S curve points, W draws.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlproject.curve import Array, Curve, mean_and_se
+from mlproject.laws.fits import MIN_D, MIN_POINTS
+from mlproject.laws.forms import Form
+from mlproject.laws.intervals import Estimate
+
+LEVEL = 0.05
+"""A law whose residuals are this improbable by noise alone does not fit."""
+CLEAR_FALL = 3.0
+"""A peak is quoted where gold at the end is this many paired standard errors below its highest point."""
+MAX_RATIO = 4.0
+"""Largest ratio between the ends of the interval of a quoted peak KL."""
+DRAWS = 4000
+MAX_POINTS = 64
+"""The largest number of points that a fit with their errors uses."""
+
+
+@dataclass(frozen=True)
+class LawPeak:
+    """The peak of a law, or why there is none to quote.
+
+    Attributes:
+        kl: nats, with its 95 % interval.
+        gold: standard deviations, with its 95 % interval.
+        withheld: empty; or why the points do not determine a peak, in a few words, and both are nan.
+    """
+
+    kl: Estimate
+    gold: Estimate
+    withheld: str = ""
+
+
+@dataclass(frozen=True)
+class WeightedFit:
+    """Coefficients by generalized least squares.
+
+    Attributes:
+        form: the functional form.
+        coef_A: alpha, beta. Shape: (A,).
+        covariance_AA: of the coefficients. Shape: (A, A).
+        p_fit: probability of residuals as large as these where the law holds; nan without degrees of freedom.
+        max_d: largest fitted d, square-root nats.
+        fell: whether gold at the end is clearly below its highest point, without which no law knows of a peak.
+    """
+
+    form: Form
+    coef_A: Array
+    covariance_AA: Array
+    p_fit: float
+    max_d: float
+    fell: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether the residuals are explained by the noise of the points."""
+        return not self.p_fit < LEVEL
+
+    def peak(self) -> LawPeak:
+        """The peak, where law and points determine one."""
+        if not self.fits:
+            return _withheld(f"the law does not fit these points (p = {self.p_fit:.2g})")
+        kl, gold = (float(value) for value in self.form.peak(self.coef_A))
+        if not math.isfinite(kl):
+            return _withheld("the law does not bend downwards on these points")
+        if kl == 0:
+            return _withheld("the law only falls")
+        if not self.fell or math.sqrt(kl) > self.max_d:
+            return _withheld("gold has not clearly fallen by the last point")
+        draws_WA = np.random.default_rng(0).multivariate_normal(self.coef_A, self.covariance_AA, DRAWS)
+        kl_W, gold_W = self.form.peak(draws_WA)
+        bounded_W = np.where(np.isfinite(kl_W), kl_W, np.inf)
+        kl_ends = np.quantile(bounded_W, [0.025, 0.975], method="nearest")
+        gold_ends = np.nanquantile(gold_W, [0.025, 0.975])
+        if not kl_ends[1] <= MAX_RATIO * max(kl_ends[0], 1e-9):
+            return _withheld("these points do not determine it")
+        return LawPeak(Estimate(kl, *map(float, kl_ends)), Estimate(gold, *map(float, gold_ends)))
+
+
+def weighted_fit(form: Form, curve: Curve) -> WeightedFit:
+    """Fit a form with the errors of the points.
+
+    Args:
+        form: a functional form, not a family of them.
+        curve: gold per prompt, on the same prompts at every point. Points below `MIN_D` of the form are left out.
+
+    Raises:
+        ValueError: with fewer than three points of distinct d, or fewer prompts than points.
+    """
+    curve = curve.thinned(MAX_POINTS)
+    used_S = curve.sqrt_kl_S > MIN_D[form.name]
+    d_S, gold_SP = curve.sqrt_kl_S[used_S], curve.gold_SP[used_S]
+    points, prompts = gold_SP.shape
+    if len(np.unique(d_S)) < MIN_POINTS:
+        raise ValueError(f"a fit needs {MIN_POINTS}+ points with distinct d > {MIN_D[form.name]}, got {points}")
+    if prompts <= points + 2:
+        raise ValueError(f"the errors of {points} points need {points + 3}+ prompts, got {prompts}")
+    columns_SA = form.columns(d_S)
+    weights_SS = np.linalg.pinv(np.cov(gold_SP) / prompts, hermitian=True)
+    covariance_AA = np.linalg.inv(columns_SA.T @ weights_SS @ columns_SA)
+    coef_A = covariance_AA @ columns_SA.T @ weights_SS @ gold_SP.mean(axis=1)
+    residual_S = gold_SP.mean(axis=1) - columns_SA @ coef_A
+    squares, dof = float(residual_S @ weights_SS @ residual_S), points - len(coef_A)
+    return WeightedFit(
+        form=form,
+        coef_A=np.asarray(coef_A),
+        covariance_AA=np.asarray(covariance_AA) * (prompts - 1) / (prompts - 1 - dof),  # the weights are estimates
+        p_fit=_p_value(squares, dof, prompts),
+        max_d=float(d_S.max()),
+        fell=_fell(gold_SP[np.argsort(d_S)]),
+    )
+
+
+def _fell(gold_SP: Array) -> bool:
+    """Whether the last point is clearly below the highest one, paired over prompts."""
+    lost, se = mean_and_se(gold_SP[gold_SP.mean(axis=1).argmax()] - gold_SP[-1])
+    return lost > CLEAR_FALL * se
+
+
+def _p_value(squares: float, dof: int, prompts: int) -> float:
+    """Tail probability of Hotelling's T squared about a fitted mean (Rao 1959): the covariance is estimated too."""
+    if dof < 1:
+        return math.nan
+    rng = np.random.default_rng(0)
+    remaining = prompts - dof
+    f_W = (rng.chisquare(dof, DRAWS) / dof) / (rng.chisquare(remaining, DRAWS) / remaining)
+    observed = squares * remaining / ((prompts - 1) * dof)
+    return float((np.count_nonzero(f_W >= observed) + 1) / (DRAWS + 1))
+
+
+def _withheld(reason: str) -> LawPeak:
+    unknown = Estimate(math.nan, math.nan, math.nan)
+    return LawPeak(unknown, unknown, reason)
