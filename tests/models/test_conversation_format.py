@@ -142,7 +142,7 @@ def test_every_reader_gives_transformers_own_score(policy, checkpoint, tmp_path,
     served = RewardModelScorer()
     served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path / "model")}))
     table = pd.DataFrame({"prompt": prompts, "response": responses.texts})
-    config = configuration("llama", len(tokenizer))
+    config = configuration("llama", len(tokenizer) + 19)  # some embeddings belong to no token
     config.eos_token_id = config.bos_token_id = config.pad_token_id = None
     live_policy = AutoModelForCausalLM.from_config(config)
     readers = {
