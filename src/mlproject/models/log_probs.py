@@ -58,9 +58,11 @@ def kl_per_response(logits_BRV: Tensor, initial_logits_BRV: Tensor, mask_BR: Ten
     """
     log_p_BRV, log_q_BRV = logits_BRV.log_softmax(-1), initial_logits_BRV.log_softmax(-1)
     term_BRV = log_p_BRV.exp() * (log_p_BRV - log_q_BRV)
-    term_BRV.masked_fill_(log_q_BRV == -math.inf, math.inf)
-    term_BRV.masked_fill_(log_p_BRV == -math.inf, 0.0)  # p log p/q tends to 0 with p, whatever q is
     kl_BR = term_BRV.sum(-1)
+    if not kl_BR.isfinite().all():
+        term_BRV = term_BRV.masked_fill(log_q_BRV == -math.inf, math.inf)
+        term_BRV = term_BRV.masked_fill(log_p_BRV == -math.inf, 0.0)  # p log p/q tends to 0 with p, whatever q is
+        kl_BR = term_BRV.sum(-1)
     return kl_BR.masked_fill(~mask_BR, 0.0).sum(-1)
 
 
