@@ -56,7 +56,7 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
         return cast(Scorer, scorer)
     if isinstance(scorer, transformers.PreTrainedModel):
         ours, its = (model.config.get_text_config().vocab_size for model in (policy, scorer))
-        if its != ours:
+        if its not in (ours, len(prompt_format.tokenizer)):  # a policy may have embeddings of no token
             raise UserError(
                 f"{role}: must have the policy's vocabulary of {ours}, has {its}. Give the model's folder, or a "
                 "TextRewardModel."
