@@ -10,7 +10,7 @@ import transformers
 
 from mlproject.config.schema import Config
 from mlproject.models.chat_template import refusal
-from mlproject.models.inspection import inspect_checkpoint
+from mlproject.models.inspection import inspect_checkpoint, inspect_policy
 from mlproject.models.sizes import is_checkpoint
 from mlproject.worlds.files.rows import Refuses
 from mlproject.worlds.files.snapshot import path_and_digest, read_file
@@ -38,7 +38,8 @@ def readers_of(config: Config, proxy: str = "") -> dict[str, str]:
     readers: dict[str, str] = {}
     for option, name in named:
         if is_checkpoint(name) and not name.startswith("models:/"):
-            readers.setdefault(inspect_checkpoint(name, option).source, f"{option}={name}")
+            inspect = inspect_policy if option == "policy" else inspect_checkpoint
+            readers.setdefault(inspect(name, option).source, f"{option}={name}")
     return readers
 
 
@@ -99,4 +100,4 @@ def _refusing(options: ReadOptions, option: str, path: str, digest: str, sources
 
 @lru_cache(maxsize=64)
 def _tokenizer(source: str) -> PreTrainedTokenizerFast:
-    return transformers.AutoTokenizer.from_pretrained(source)
+    return transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
