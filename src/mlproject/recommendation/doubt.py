@@ -126,5 +126,6 @@ def interval_of_run(scores_P: Array, seeds: int, spread: SeedSpread, choice_vari
     if total == 0:
         return Estimate(mean, mean, mean)
     parts = prompt_variance**2 / (prompts - 1) + (seed_variance**2 / spread.dof if spread.known else 0.0)
-    half = t_975(max(int(total**2 / parts), 1)) * total**0.5  # Welch and Satterthwaite's degrees of freedom
+    dof = int(min(total**2 / parts, 1e6)) if parts else 10**6  # Welch and Satterthwaite's degrees of freedom
+    half = t_975(max(dof, 1)) * total**0.5
     return Estimate(mean, mean - half, mean + half)
