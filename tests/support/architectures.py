@@ -107,5 +107,5 @@ def tiny_model(auto: Any, model_type: str, seed: int = 0, **options: Any) -> Pre
         model = auto.from_config(config).eval().float()
         for weight in model.parameters():
             if weight.dim() >= 2:
-                weight.mul_(3)
+                weight.mul_(3) if weight.any() else weight.normal_(std=0.3)
     return model

@@ -74,7 +74,10 @@ def read_info(source: str, checkpoint: str, option: str, changed: int, is_policy
     tokenizer = _checked_tokenizer(source, place)
     is_reward = is_reward_model(source, config)
     model = _without_weights(source, config, place, is_reward, is_policy)
-    embeddings = model.get_input_embeddings()
+    try:
+        embeddings = model.get_input_embeddings()
+    except NotImplementedError:  # CANINE reads characters
+        raise UserError(f"{place}: must read token ids, unlike {config.model_type}. Use another model.") from None
     if len(tokenizer) > embeddings.weight.shape[0]:
         raise UserError(
             f"{place}: must have an embedding for each of the tokenizer's {len(tokenizer)} tokens, but has "
