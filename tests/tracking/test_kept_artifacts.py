@@ -98,3 +98,14 @@ def test_runs_that_do_not_say_what_they_left_are_known_by_their_kind(store, tmp_
         (tmp_path / name).write_text("x")
         client.log_artifact(run_id, str(tmp_path / name))
     assert missing_artifact(client, run_id) == lost
+
+
+def test_a_store_that_cannot_be_listed_has_lost_nothing(store, monkeypatch):
+    _, ids = made(store, version=2003)
+    client = store.client()
+
+    def fails(*arguments):
+        raise ConnectionError("planted")
+
+    monkeypatch.setattr(client, "list_artifacts", fails)
+    assert missing_artifact(client, ids["sum"]) == ""
