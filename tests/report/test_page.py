@@ -188,4 +188,4 @@ def test_null_laws_render_as_dashes(report: Report) -> None:
     page = render(replace(report, laws={"groups": groups, "rank_correlations": ranks}), {})
     row = next(row for row in PageParser(page).rows if row and row[0].startswith("1k 968"))
     cells = [cell.strip() for cell in row[1:]]
-    assert [cells[0], *cells[4:]] == ["–"] * 4 + ["– / –"]  # the curves alone say where gold peaks
+    assert [cells[0], *cells[4:]] == ["–"] * 5 + ["– / –"]  # the curves alone say where gold peaks

@@ -62,7 +62,9 @@ def test_the_page_has_the_command_the_curve_and_a_row_for_every_trial(study, con
     pruned = row(
         1, state="PRUNED", verdict="cannot win", predicted_peak_gold=0.71, predicted_upper=0.93, best_peak_gold=1.25
     )
-    html = render_page(study, config, [row(0), pruned, row(2, reused=True)], curve, "mlflow run . -e ppo")
+    html = render_page(
+        study, config, [row(0), pruned, row(2, reused=True)], curve, "mlflow run . -e ppo", ["Use <25k>.", "Stop."]
+    )
     assert "<h1>Search night &lt;1&gt;</h1>" in html
     assert "<pre>mlflow run . -e ppo</pre>" in html
     picture = html.split("data:image/png;base64,")[1].split('"')[0]
@@ -77,7 +79,7 @@ def test_the_page_has_the_command_the_curve_and_a_row_for_every_trial(study, con
 
 def test_without_a_complete_trial_the_page_says_so(config):
     study = optuna.create_study(direction="maximize", study_name="empty")
-    html = render_page(study, config, [], None, "")
+    html = render_page(study, config, [], None, "", ["Use <25k>.", "Stop."])
     assert "there is no final policy to train" in html
     assert "<p>None.</p>" in html
 
@@ -100,6 +102,12 @@ def test_two_objectives_are_shown_as_a_pareto_front(config, curve):
             values=[1.0, 20.0],
         )
     )
-    html = render_page(study, two, [row(0)], curve, "")
+    html = render_page(study, two, [row(0)], curve, "", ["Use <25k>.", "Stop."])
     assert "<h2>Pareto front: peak gold against its cost</h2>" in html
     assert "Optimization history" not in html
+
+
+def test_what_the_search_found_comes_first_and_is_escaped(study, config, curve):
+    page = render_page(study, config, [row(0)], curve, "mlflow run .", ["Use <25k>.", "Stop."])
+    body = page[page.index("<body>") :]
+    assert body.index("<b>Use &lt;25k&gt;.</b>") < body.index("<p>Stop.</p>") < body.index("Train the final policy")

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlproject.cli.console import show_curve_links, show_decision, show_forecast, show_metrics
+from mlproject.cli.console import show_curve_links, show_decision, show_forecast, show_metrics, show_search
 from mlproject.cli.parser import Command
 from mlproject.errors import RefusedError, UserError
 from mlproject.execution.invocation import Invocation
@@ -81,9 +81,7 @@ def search(command: Command) -> None:
         open_storage(invocation.config, invocation.store)
         step = run_search(invocation, plan_study(invocation.config))
         invocation.finish()
-        run = invocation.client.get_run(invocation.run_id_of(step)).data
-        best = f"rm_size={run.tags[Tag.BEST_RM_SIZE]} kl_coef={run.metrics[Metric.BEST_KL_COEF]:g}"
-        invocation.say(f"best: {best}, peak gold {run.metrics[Metric.BEST_PEAK_GOLD]:.3f}")
+        show_search(invocation, step)
         show_curve_links(invocation)
 
 

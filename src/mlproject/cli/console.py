@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from mlproject.execution.invocation import Invocation
-from mlproject.names import Metric, Tag
+from mlproject.names import Artifact, Metric, Tag
 from mlproject.pipeline.step import Step
 from mlproject.registry.promote import Decision
+from mlproject.tracking.run_data import artifact
+
+_TRIALS = (Metric.TRIALS_COMPLETE, Metric.TRIALS_PRUNED)
 
 
 def show_metrics(invocation: Invocation, step: Step, names: Sequence[str]) -> None:
@@ -31,6 +35,23 @@ def show_forecast(invocation: Invocation, step: Step) -> None:
     )
     if Tag.FORECAST_STOPPED_AT in run.tags:
         invocation.say(f"  stopped there, at update {run.tags[Tag.FORECAST_STOPPED_AT]}")
+
+
+def show_search(invocation: Invocation, step: Step) -> None:
+    """Print what a search did, where its page is, and what it found."""
+    run_id = invocation.run_id_of(step)
+    run = invocation.client.get_run(run_id)
+    counts = {name: run.data.metrics.get(name, 0.0) for name in (*_TRIALS, Metric.TRIALS_REUSED)}
+    executed = sum(counts[name] for name in _TRIALS) - counts[Metric.TRIALS_REUSED]
+    invocation.say(
+        f"{step.name}: {counts[Metric.TRIALS_COMPLETE]:.0f} trials whole, {counts[Metric.TRIALS_PRUNED]:.0f} pruned; "
+        f"{executed:.0f} executed, {counts[Metric.TRIALS_REUSED]:.0f} reused"
+    )
+    invocation.say(f"page: {run.info.artifact_uri}/{Artifact.SEARCH_PAGE}".replace("file://", ""))
+    if any(each.path == Artifact.RECOMMENDATION for each in invocation.client.list_artifacts(run_id)):  # since 0.2
+        recommendation = json.loads(artifact(invocation.client, run_id, Artifact.RECOMMENDATION).read_text())
+        for sentence in recommendation["sentences"]:
+            invocation.say(sentence)
 
 
 def show_decision(invocation: Invocation, decision: Decision) -> None:

@@ -26,7 +26,7 @@ class Artifact:
     RECOMMENDATION: Final = ARTIFACTS.add(
         "recommendation.json",
         "which reward model, by which method, how far, with intervals; what cannot be told from it; the sentences",
-        "studies of `main`",
+        "studies of `main`, searches",
         since="0.2.0",
     )
     MODEL: Final = ARTIFACTS.add(

@@ -169,6 +169,9 @@ class Metric:
     TRIALS_PRUNED: Final = METRICS.add(
         "trials/pruned", "trials ended early because they could not win", "searches", _COUNT
     )
+    TRIALS_REUSED: Final = METRICS.add(
+        "trials/reused", "trials whose policy run existed already", "searches", _COUNT, since="0.2.0"
+    )
     TRIALS_UPDATES: Final = METRICS.add("trials/updates", "PPO updates that the search made", "searches", _COUNT)
     BEST_PEAK_GOLD: Final = METRICS.add("best/peak_gold", "peak gold of the best trial", "searches", _SD)
     BEST_KL_COEF: Final = METRICS.add(

@@ -32,7 +32,12 @@ TARGET = "peak gold (standard deviations)"
 
 
 def render_page(
-    study: optuna.Study, config: Config, rows: Sequence[Mapping[str, Any]], best: Curve | None, command: str
+    study: optuna.Study,
+    config: Config,
+    rows: Sequence[Mapping[str, Any]],
+    best: Curve | None,
+    command: str,
+    sentences: Sequence[str],
 ) -> str:
     """The page as HTML, with all scripts inline.
 
@@ -42,6 +47,7 @@ def render_page(
         rows: rows of `trials.csv`.
         best: curve of the best trial; None if no trial is complete.
         command: command that trains the final policy.
+        sentences: what the search found, with its doubt.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=select_autoescape()
@@ -55,6 +61,7 @@ def render_page(
         plotly=get_plotlyjs() if rows else "",
         best=None if best is None else base64.b64encode(_best_curve(best, METHODS[config.search_method])).decode(),
         command=command,
+        sentences=sentences,
         early=[row for row in rows if row["verdict"]],
     )
 

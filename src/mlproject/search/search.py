@@ -12,11 +12,14 @@ from mlproject.config.schema import Config
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Step
+from mlproject.recommendation.record import to_dict
 from mlproject.search.page import render_page
 from mlproject.search.queue import heartbeat, is_queue, next_trial, repair_queue
+from mlproject.search.recommended import recommendation_of_trials
 from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
+from mlproject.strict_json import strict_json
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_data import curve_of
 from mlproject.tracking.runs import StepRun, execute
@@ -103,6 +106,7 @@ def _summarize(run: StepRun, study: optuna.Study, config: Config) -> None:
     run.log_metrics(
         {
             Metric.TRIALS_COMPLETE: len(complete),
+            Metric.TRIALS_REUSED: sum(row["reused"] is True for row in rows),
             Metric.TRIALS_PRUNED: sum(row["state"] == "PRUNED" for row in rows),
             Metric.TRIALS_UPDATES: sum(row["updates"] for row in rows if row["updates"] and not row["reused"]),
         }
@@ -113,7 +117,10 @@ def _summarize(run: StepRun, study: optuna.Study, config: Config) -> None:
         run.log_metrics({Metric.BEST_PEAK_GOLD: best["peak_gold"], Metric.BEST_KL_COEF: best["kl_coef"]})
         run.set_tags({Tag.BEST_RM_SIZE: best["rm_size"], Tag.BEST_RUN_ID: best["run_id"]})
         curve, command = curve_of(run.client, best["run_id"]), final_command(config, best)
-    (run.folder / Artifact.SEARCH_PAGE).write_text(render_page(study, config, rows, curve, command))
+    recommendation = to_dict(recommendation_of_trials(run.client, config, rows))
+    (run.folder / Artifact.RECOMMENDATION).write_text(strict_json(recommendation, indent=1))
+    page = render_page(study, config, rows, curve, command, recommendation["sentences"])
+    (run.folder / Artifact.SEARCH_PAGE).write_text(page)
 
 
 def final_command(config: Config, best: Mapping[str, Any]) -> str:
