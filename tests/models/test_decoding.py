@@ -8,12 +8,15 @@ import pytest
 import torch
 import transformers
 from tests.support.architectures import END, PAD, VOCABULARY, tiny_model
+from tests.support.checkpoints import byte_tokenizer
 
 from mlproject.errors import UserError
 from mlproject.models.decoding import Decoding, decoding_of
 from mlproject.models.generation import sample
 from mlproject.models.log_probs import log_probs_of, measure_kl
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.sequences import prompts_from_rows
+from mlproject.monitoring.policy_evaluator import PolicyEvaluator
 
 TOGETHER, APART, AGAIN = Decoding("past_key_values", True), Decoding("past_key_values", False), Decoding()
 EXPECTED = {
@@ -33,6 +36,10 @@ def policy_of(model_type: str, seed: int = 0, **options):
     model = tiny_model(transformers.AutoModelForCausalLM, model_type, seed, **options)
     model.config.eos_token_id, model.config.pad_token_id = END, PAD
     return model
+
+
+def as_words(prompts, responses) -> list[float]:
+    return [float(len(response)) for response in responses]
 
 
 def prompts_of(*lengths: int):
@@ -89,6 +96,22 @@ def test_kl_is_that_of_each_sequence_alone(model_type) -> None:
             )
         p, q = p.log_softmax(-1), q.log_softmax(-1)
         assert float(measured[row]) == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize("model_type", ["qwen3_5_text", "falcon_mamba"])
+def test_a_policy_without_plain_attention_is_evaluated_while_it_is_trained(model_type) -> None:
+    tokenizer = byte_tokenizer(280, chat=True)
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    policy, moved = (policy_of(model_type, seed, **ids) for seed in (0, 1))
+    evaluator = PolicyEvaluator(
+        policy, PromptFormat(tokenizer, 6), ["Hello!", "And where is the cable?", "So?"], as_words, as_words,
+        samples_per_prompt=60,
+    )  # fmt: skip
+    assert evaluator.measure(policy, 0).kl == 0
+    point = evaluator.measure(moved, 1)
+    assert (
+        point.kl > 0.3 and abs(point.diagnostics["kl_disagreement"]) < 4
+    )  # standard errors from the sampled log-ratios
 
 
 @pytest.mark.parametrize("model_type", ["mamba", "openai-gpt"])

@@ -8,10 +8,12 @@ import pytest
 import torch
 import transformers
 from tests.support.architectures import PAD, VOCABULARY, tiny_model
-from tests.support.checkpoints import byte_tokenizer, save_checkpoint
+from tests.support.checkpoints import byte_tokenizer, change_weights, save_checkpoint
 
 from mlproject.errors import UserError
-from mlproject.models.prompt_format import PromptFormat
+from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
+from mlproject.models.inspection import inspect_reward_model
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import TextRewardModel
 from mlproject.models.scoring import Scoring, scoring_of
@@ -80,3 +82,21 @@ def test_a_live_model_in_half_precision_is_scored_in_float32_and_left_as_it_is(t
     half.hf_device_map = {"": "cpu"}
     with pytest.raises(UserError, match=r"^proxy: must be in float32, or on one device and not quantised"):
         as_scorer(half, "proxy", policy, PromptFormat(tokenizer, 8))
+
+
+def test_a_folder_is_loaded_for_the_callback_as_for_a_study(tmp_path) -> None:
+    tokenizer = byte_tokenizer(300, chat=True)
+    folder = save_checkpoint(tmp_path / "rm", "llama", tokenizer, reward=True)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).to(torch.bfloat16)
+    model.save_pretrained(folder)
+    change_weights(folder, lambda weights: weights.update({"value_head.weight": weights.pop("score.weight")}))
+    prompts, responses = ["Hello!"] * 20, [f"No {i}" for i in range(20)]
+    prompt_format = PromptFormat(tokenizer, 12)
+    written = Responses(prompts, prompt_format.encode(prompts, responses), prompt_format)
+    study, _ = load_reward_checkpoint(inspect_reward_model(str(folder), "gold"), "gold")
+    in_study = TextRewardModel(RewardModel(study), prompt_format_of(tokenizer, study)).rate(written)
+    in_callback = as_scorer(folder, "gold", study, prompt_format).rate(written)
+    assert len(set(in_callback)) == 20 and (in_callback == in_study).all()
+    change_weights(folder, lambda weights: weights.pop("value_head.weight"))
+    with pytest.raises(UserError, match=r"^gold=.*: must have the weights score.weight. Save the whole model"):
+        as_scorer(folder, "gold", study, prompt_format)

@@ -59,7 +59,8 @@ class ActorCritic(nn.Module):
     def __init__(self, policy: PreTrainedModel) -> None:
         super().__init__()
         self.policy = policy
-        width = policy.config.hidden_size
+        output = policy.get_output_embeddings()
+        width = policy.config.get_text_config().hidden_size if output is None else output.weight.shape[1]
         last = nn.Linear(64, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
