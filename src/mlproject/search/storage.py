@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config.schema import Config
@@ -16,6 +18,7 @@ from mlproject.optimization import METHODS
 from mlproject.search.law_pruner import LawPruner
 from mlproject.search.space import Space
 from mlproject.strict_json import strict_json
+from mlproject.tracking.database import Database, ensure_database, remaining_tables, table_names
 from mlproject.tracking.store import Store, hide_password
 
 if TYPE_CHECKING:
@@ -45,17 +48,37 @@ def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
             "storage: must be given when the tracking store is a server. Add storage=URL, or skip the search with "
             "n_trials=0."
         )
+    url = config.storage or f"sqlite:///{store.folder}/optuna.db"
     try:
-        return optuna.storages.RDBStorage(
-            config.storage or f"sqlite:///{store.folder}/optuna.db",
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-        )
-    except (SQLAlchemyError, ImportError, ValueError) as error:
+        if (path := _sqlite_file(url)) is not None:
+            ensure_database(path, _make_database, _is_half_made)
+        return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
+    except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
         reason = first_line(error)
         raise UserError(
             f"storage={hide_password(config.storage)}: cannot be opened ({reason}). Give a database URL."
         ) from None
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; None for another database, and for one in memory."""
+    parts = make_url(url)
+    name = parts.database or ""
+    return Path(name) if parts.get_backend_name() == "sqlite" and name and not name.startswith((":", "file:")) else None
+
+
+def _make_database(url: str) -> None:
+    optuna.storages.RDBStorage(url).engine.dispose()
+
+
+def _is_half_made(database: Database) -> bool:
+    """Whether Optuna was ended while it made this database: its last step is to write down its version."""
+    tables = table_names(database)
+    if tables and "studies" not in tables:
+        return False
+    if remaining_tables(database, frozenset({"alembic_version", "version_info"})):
+        return False
+    return "alembic_version" not in tables or not database.execute("SELECT 1 FROM alembic_version").fetchone()
 
 
 def new_sampler(config: Config, number: int) -> BaseSampler:

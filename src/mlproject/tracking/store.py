@@ -7,20 +7,30 @@ import os
 import re
 import sqlite3
 import time
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _get_latest_schema_revision
+from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.errors import UserError, first_line
 from mlproject.names import ExperimentSuffix, Kind
+from mlproject.tracking.database import Database, ensure_database, remaining_tables, table_names
 
 _SQLITE = "sqlite:///"
 _PAGE = 500
 """Runs asked for at a time."""
+
+_MADE_WITH_ROWS = frozenset({"alembic_version", "workspaces"})
+"""Tables into which MLflow puts rows while it makes a database."""
 
 _MODEL_KINDS = (Kind.INITIAL_POLICY, Kind.GOLD_RM, Kind.COMPARISONS, Kind.POOL, Kind.PROXY_RM, Kind.TEST_RM)
 
@@ -99,19 +109,48 @@ def open_store(experiment: str) -> Store:
     if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise UserError(f"{_setting(uri)}: {folder} must be a writable folder. Create it, or set another path.")
     try:
+        if folder is not None:
+            ensure_database(Path(uri.removeprefix(_SQLITE)), _make_database, _is_half_made)
         client = MlflowClient(uri)
         ids = [
             _experiment_id(client, experiment + suffix, folder)
             for suffix in (ExperimentSuffix.POLICY_RUNS, ExperimentSuffix.MODELS, ExperimentSuffix.STUDIES)
         ]
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
         raise UserError(
             f"{_setting(uri)}: must be a store that MLflow can open ({first_line(error)}). Repair it, or set another."
         ) from error
     if folder is not None:
-        with sqlite3.connect(uri.removeprefix(_SQLITE), timeout=20) as database:
-            database.execute("PRAGMA journal_mode=WAL")  # reads do not wait for writes; single writes 20-30 % faster
+        _use_wal(uri)
     return Store(uri, *ids)
+
+
+def _make_database(uri: str) -> None:
+    SqlAlchemyStore(uri, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+    _use_wal(uri)
+
+
+def _use_wal(uri: str) -> None:
+    """With a write-ahead log reads do not wait for writes, and single writes are 20-30 % faster."""
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=20)) as database,
+    ):
+        database.execute("PRAGMA journal_mode=WAL")  # fails while somebody writes; the next command does it then
+
+
+def _is_half_made(database: Database) -> bool:
+    """Whether MLflow was ended while it made this database: without its last step, and without a row of anybody's.
+
+    A database of an older MLflow has at least the experiment `Default`, and is left to MLflow's own message.
+    """
+    tables = table_names(database)
+    if tables and "experiments" not in tables:  # MLflow's first
+        return False
+    if remaining_tables(database, _MADE_WITH_ROWS):
+        return False
+    version = database.execute("SELECT * FROM alembic_version").fetchone() if "alembic_version" in tables else None
+    return version != (_get_latest_schema_revision(),)
 
 
 def _setting(uri: str) -> str:
