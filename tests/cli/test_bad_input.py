@@ -18,7 +18,7 @@ WRONG = {
     # presets, files, keys
     "unknown preset": (["main", "--preset", "huge"], ["preset", "huge", "smoke, laptop, overnight, gpu"]),
     "empty preset": (["main", "--preset", ""], ["preset"]),
-    "unknown option": (["main", "--rm_sise", "1k"], ["rm_sise", "Did you mean rm_size?"]),
+    "unknown option": (["main", "--rm_sise", "1k"], ["rm_sise", "Did you mean --rm_size?"]),
     "unknown option without a likeness": (["main", "--zzz", "1"], ["zzz", "--help"]),
     "option of another entry point": (["main", "--proxy", "1k"], ["proxy"]),
     "missing proxy": (["ppo"], ["proxy", "needs it"]),

@@ -62,6 +62,13 @@ def test_the_interval_of_a_run_is_students_over_prompts_and_wider_with_seeds():
     assert seeds.high - seeds.low > alone.high - alone.low
 
 
+def test_prompts_that_do_not_vary_leave_the_other_sources_of_noise():
+    flat_P = np.full(6, 0.5)
+    assert interval_of_run(flat_P, 1, SeedSpread()) == (0.5, 0.5, 0.5)
+    chosen = interval_of_run(flat_P, 1, SeedSpread(), choice_variance=0.01)
+    assert chosen.high - 0.5 == pytest.approx(1.96 * 0.1, rel=1e-3)  # its degrees of freedom are not known
+
+
 def test_a_further_run_lies_in_its_interval_as_often_as_said():
     rng, inside = np.random.default_rng(4), 0
     for _ in range(400):

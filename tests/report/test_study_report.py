@@ -24,6 +24,7 @@ def invocation(tmp_path: Path) -> SimpleNamespace:
     log: list[Any] = []
     return SimpleNamespace(
         client=SimpleNamespace(
+            get_run=lambda run_id: SimpleNamespace(info=SimpleNamespace(run_name="main smoke")),
             set_tag=lambda *tag: log.append(tag),
             log_batch=lambda run_id, metrics, tags: log.append({each.key: each.value for each in (*metrics, *tags)}),
         ),
@@ -45,6 +46,8 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
 
     earlier: list[SimpleNamespace] = []
     queries: list[str] = []
+    newest: list[Any] = []
+    monkeypatch.setattr(study_report, "describe_newest_study", lambda client, store, *study: newest.append(study))
     monkeypatch.setattr(study_report, "render_report", render)
     monkeypatch.setattr(study_report, "all_experiments", lambda client: ["0"])
     monkeypatch.setattr(study_report, "all_runs", lambda client, experiments, query: queries.append(query) or earlier)
@@ -60,6 +63,8 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
         "recommendation/kl": 8.5,
     }
     assert tag[:2] == ("this", "mlproject.study_fingerprint") and tag[2] in queries[0]
+
+    assert newest == [("this", "main smoke", ["Use 25k.", "Stop."])]
 
     copied = tmp_path / "earlier"
     copied.mkdir()

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlproject.cli.entry_points import CONFIG, ENTRY_POINTS, PRESET, EntryPoint
 from mlproject.cli.help import entry_point_help, overview
-from mlproject.config.schema import Config, load_config
+from mlproject.config.schema import Config, load_config, option_names
 from mlproject.errors import UserError
 
 
@@ -90,6 +90,10 @@ def parse_command_line(words: Sequence[str]) -> Command | None:
                 f"Add --{parameter.name} VALUE ({parameter.help})."
             )
         arguments[parameter.name] = value
+    for name in set(options) - set(option_names()):
+        close = difflib.get_close_matches(name, [*(parameter.name for parameter in parameters), *option_names()], n=1)
+        if close:
+            raise UserError(f"--{name}: is not an option. Did you mean --{close[0]}?")
     preset = arguments["preset"]
     return Command(entry_point, load_config(preset, options, arguments["config"] or None), arguments, preset, options)
 

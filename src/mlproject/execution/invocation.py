@@ -24,10 +24,11 @@ from mlproject.names import Artifact, Kind, Metric, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Step
 from mlproject.strict_json import strict_json
+from mlproject.tracking.descriptions import describe_experiments
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, hide_password, open_store
-from mlproject.tracking.views import figure_key, install_views, view_link
+from mlproject.tracking.views import figure_key, view_link
 
 if TYPE_CHECKING:
     from mlproject.cli.parser import Command
@@ -107,7 +108,7 @@ class Invocation:
         uri = self.store.tracking_uri
         optimized = {step.params.get("method") for step in self.scheduler.outcomes} | set(self.config.methods)
         methods = [method for name, method in METHODS.items() if name in optimized]
-        install_views(self.client, self.store.policy_runs, methods)
+        describe_experiments(self.client, self.store, methods, self.config.registered_model)
         lines = []
         if not uri.startswith("http"):
             lines.append(f"To see the curves: mlflow ui --backend-store-uri {hide_password(uri)}")

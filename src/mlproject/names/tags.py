@@ -137,7 +137,9 @@ class MlflowTag:
     """Tags of MLflow's own that the project writes."""
 
     NOTE: Final = MLFLOW_TAGS.add(
-        "mlflow.note.content", "the gates' results, shown as the run's description", _PROMOTION
+        "mlflow.note.content",
+        "the description that the interface shows: gate results; recommendation and links; what an experiment holds",
+        "promotions, studies of `main`, experiments",
     )
     LOGGED_ARTIFACTS: Final = MLFLOW_TAGS.add(
         "mlflow.loggedArtifacts", "which artifacts are tables", "policy runs, promotions"

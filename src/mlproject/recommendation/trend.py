@@ -73,6 +73,7 @@ def size_trend(settings: Sequence[Setting], spread: SeedSpread) -> SizeTrend | N
     seed_variance = float(sum(w**2 * spread.sd**2 / s.seeds for w, s in pairs))
     total = prompt_variance + seed_variance + float(sum(w**2 * s.choice_variance for w, s in pairs))
     parts = prompt_variance**2 / (prompts - 1) + (seed_variance**2 / spread.dof if spread.known else 0.0)
-    half = t_975(max(int(total**2 / parts), 1)) * total**0.5 if parts else 0.0
+    dof = int(total**2 / parts) if parts > 0 else prompts - 1
+    half = t_975(max(dof, 1)) * total**0.5
     slope = float(slope_P.mean())
     return SizeTrend(settings[0].method, slope, (slope - half, slope + half), len(sizes))

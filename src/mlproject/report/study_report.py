@@ -23,6 +23,7 @@ from mlproject.report.figures import save_figures
 from mlproject.report.page import render
 from mlproject.report.recommended import recommendation_of
 from mlproject.strict_json import strict_json
+from mlproject.tracking.descriptions import describe_newest_study
 from mlproject.tracking.store import all_experiments, all_runs
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def write_report(invocation: Invocation) -> None:
 
 def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
     """Describe the run of a study by its recommendation, in the places that the tracking UI shows and sorts by."""
-    choice = recommendation["choice"] or {}
+    choice, run = recommendation["choice"] or {}, invocation.client.get_run(invocation.run_id)
     artifacts = f"Artifacts: `{Artifact.REPORT}`, `{Artifact.RECOMMENDATION}`"
     note = "\n\n".join([*recommendation["sentences"], artifacts, *invocation.curve_links()])
     tags = {
@@ -66,6 +67,9 @@ def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
         Metric.RECOMMENDED_HUMAN: choice.get("human"),
         Metric.RECOMMENDED_KL: choice.get("stop_kl"),
     }
+    describe_newest_study(
+        invocation.client, invocation.store, invocation.run_id, run.info.run_name, recommendation["sentences"]
+    )
     now = int(time.time() * 1000)
     invocation.client.log_batch(
         invocation.run_id,

@@ -1,0 +1,71 @@
+"""Descriptions of the project's experiments, which the tracking UI shows above their runs.
+
+A browser that visits the server for the first time opens an experiment on its (empty) traces, with the description
+above them: so the description leads on to the runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlflow import MlflowClient
+
+from mlproject.names import Alias, MlflowTag
+from mlproject.optimization import Method
+from mlproject.tracking.store import Store
+from mlproject.tracking.views import install_views, view_link
+
+_NEWEST = "\n\n## Newest study\n\n"
+
+
+def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[Method], registered_model: str) -> None:
+    """Write what the experiments hold, with links to every saved view, and keep what was said of the newest study.
+
+    Args:
+        client: of the tracking server.
+        store: names the experiments.
+        methods: methods with a saved view of their own.
+        registered_model: name of the model whose champion is linked.
+    """
+    views = install_views(client, store.policy_runs, methods)
+    links = "\n".join(f"- [{name}]({view_link('', store.policy_runs, key)})" for name, key in views.items())
+    champion = f"[{registered_model}](/#/models/{registered_model}), alias `{Alias.CHAMPION}`"
+    texts = {
+        store.policy_runs: (
+            "Policy runs: optimizations of a policy against a proxy reward model, each a curve of gold and proxy score "
+            f"over KL. **Open the runs by a view:**\n\n{links}\n\nStudies and their reports: "
+            f"[runs of studies]({runs_link(store.studies)}). Promoted reward model: {champion}."
+        ),
+        store.models: (
+            "Initial policies, gold and proxy reward models, comparisons and pools of samples: "
+            f"[runs of models]({runs_link(store.models)}). Promoted reward model: {champion}."
+        ),
+        store.studies: (
+            "One run for every command (its report and recommendation are artifacts of the runs named *main ...*), and "
+            f"the laws, searches, audits and promotions: [runs of studies]({runs_link(store.studies)})."
+        ),
+    }
+    for experiment_id, text in texts.items():
+        _write(client, experiment_id, text)
+
+
+def describe_newest_study(client: MlflowClient, store: Store, run_id: str, name: str, sentences: Sequence[str]) -> None:
+    """Add the newest study and its recommendation to the descriptions of policy runs and studies."""
+    run = f"[{name}](/#/experiments/{store.studies}/runs/{run_id})"
+    text = f"{run}: " + " ".join(sentences)
+    for experiment_id in (store.policy_runs, store.studies):
+        description = client.get_experiment(experiment_id).tags.get(MlflowTag.NOTE, "").partition(_NEWEST)[0]
+        client.set_experiment_tag(experiment_id, MlflowTag.NOTE, f"{description}{_NEWEST}{text}")
+
+
+def runs_link(experiment_id: str) -> str:
+    """The address, on the same server, that opens an experiment on its runs."""
+    return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+
+
+def _write(client: MlflowClient, experiment_id: str, text: str) -> None:
+    """Set a description and keep its part on the newest study; nothing is written where nothing changes."""
+    before = client.get_experiment(experiment_id).tags.get(MlflowTag.NOTE, "")
+    _, marker, newest = before.partition(_NEWEST)
+    if before != text + marker + newest:
+        client.set_experiment_tag(experiment_id, MlflowTag.NOTE, text + marker + newest)
