@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from mlproject.cli.parser import parse_command_line
+from mlproject.cli.secret_options import guard
 from mlproject.config.rules import warnings_for
 from mlproject.errors import RefusedError, UserError
+from mlproject.options.secrets import mask, mask_output
 from mlproject.pipeline import preflight
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # `mlflow run` forwards Ctrl-C as both; clusters send SIGTERM
@@ -31,13 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):  # `mlflow run` forwards Ctrl-C as both; cluster schedulers send SIGTERM
         signal.signal(ending, _interrupt)
     try:
-        command = parse_command_line(sys.argv[1:] if arguments is None else arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        guard(words)
+        command = parse_command_line(words)
+        mask_output()  # the user's file may have told of further secrets
         if command is None:
             return EXIT_OK
         for warning in warnings_for(command.config) if is_first else []:
-            print(f"mlproject: {warning}", file=sys.stderr)
+            print(f"mlproject: {mask(warning)}", file=sys.stderr)
         if command.entry_point.text:
-            print(command.entry_point.text(command.config, command.preset), end="")
+            print(mask(command.entry_point.text(command.config, command.preset)), end="")
             return EXIT_OK
         for line in preflight.check(command.config, command.arguments.get("proxy", "")):
             if is_first:
@@ -54,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             entry_point(command)
     except UserError as mistake:
         if is_first:
-            print(f"mlproject: {mistake}", file=sys.stderr)
+            print(f"mlproject: {mask(str(mistake))}", file=sys.stderr)
         return EXIT_MISTAKE
     except RefusedError as refusal:
-        print(f"mlproject: {refusal}", file=sys.stderr)
+        print(f"mlproject: {mask(str(refusal))}", file=sys.stderr)
         return EXIT_REFUSED
     except KeyboardInterrupt:
         print("mlproject: interrupted. Run the same command to continue.", file=sys.stderr)

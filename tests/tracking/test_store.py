@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 
 import pytest
@@ -10,8 +11,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 
 from mlproject.errors import UserError
+from mlproject.tracking import reachable
 from mlproject.tracking import store as module
-from mlproject.tracking.store import all_experiments, all_runs, hide_password, open_store, tracking_uri
+from mlproject.tracking.store import all_experiments, all_runs, open_store, tracking_uri
 
 
 def test_experiments_keep_their_artifacts_beside_the_database(store):
@@ -99,16 +101,32 @@ def test_a_deleted_experiment_is_refused_with_the_command_that_restores_it(store
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("uri", "said"),
     [
-        ("postgresql://me:secret@host:5432/runs", "postgresql://me:***@host:5432/runs"),
-        ("postgresql://me@host/runs", "postgresql://me@host/runs"),
-        ("http://host:5000", "http://host:5000"),
-        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("mysql+nosuchdriver://me:secret@127.0.0.1/runs", "must be a database that can be reached"),
+        ("mysql+oursql://me:secret@127.0.0.1/runs", "must be a database that can be reached"),
+        ("postgresql+psycopg2://me:secret@127.0.0.1:9/runs", "must be a database that can be reached"),
+        ("postgresql://me:secret@[::1/runs", "must be a database that can be reached"),
     ],
 )
-def test_a_url_is_shown_without_its_password(url, shown):
-    assert hide_password(url) == shown
+def test_a_database_without_driver_or_server_is_refused_at_once(uri, said, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError) as refused:
+        open_store("trial")
+    assert said in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_database_that_is_locked_is_refused_in_one_line(tmp_path, empty_database, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.setattr(reachable, "LOCKED_SECONDS", 0.2)
+    with sqlite3.connect(tmp_path / "mlflow.db") as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UserError, match=r"must not be locked by another process"):
+            open_store("trial")
+        other.rollback()
 
 
 def test_all_runs_are_read_page_by_page_newest_first_without_deleted_ones(store, leave_run, monkeypatch):

@@ -213,7 +213,9 @@ class TrackingOptions(Options):
         "name of the MLflow experiment for policy runs; models go to <name>/models, studies to <name>/studies"
     )
     registered_model: str = option("name under which reward models are registered")
-    storage: str = option("Optuna storage URL; empty: optuna.db beside the SQLite tracking store")
+    storage: str = option(
+        "Optuna storage URL; empty: environment variable OPTUNA_STORAGE, or optuna.db beside the SQLite tracking store"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

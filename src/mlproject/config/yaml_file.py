@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from mlproject.errors import UserError
+from mlproject.options.secrets import has_secret, remember
 
 
 def read_yaml(path: Path, option: str, form: str) -> Any:
@@ -44,4 +45,9 @@ def read_options(path: str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"config={path}: holds a {type(content).__name__}. {form}")
-    return {str(name): value for name, value in content.items()}
+    options = {str(name): value for name, value in content.items()}
+    for name, value in options.items():
+        if name != "storage" and has_secret(str(value)):
+            raise UserError(f"config={path}: {name}: must not hold a password or token. Give an address without it.")
+    remember(map(str, options.values()))
+    return options

@@ -22,12 +22,13 @@ from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.names import Artifact, Kind, Metric, Tag
 from mlproject.optimization import METHODS
+from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step
 from mlproject.strict_json import strict_json
 from mlproject.tracking.descriptions import describe_experiments
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
-from mlproject.tracking.store import Store, hide_password, open_store
+from mlproject.tracking.store import Store, open_store
 from mlproject.tracking.views import figure_key, view_link
 
 if TYPE_CHECKING:
@@ -63,13 +64,12 @@ class Invocation:
         try:
             logged = self.client.get_run(self.run_id).data.params
         except MlflowException:
-            uri = hide_password(self.store.tracking_uri)
+            uri = mask(self.store.tracking_uri)
             raise UserError(
                 f"MLFLOW_TRACKING_URI={uri}: must be the store of this `mlflow run`, and lacks its run. Give an "
                 "absolute path."
             ) from None
         options = {"entry_point": entry, "preset": command.preset, **dataclasses.asdict(config)}
-        options["storage"] = hide_password(config.storage)
         self.client.update_run(self.run_id, name=f"{entry} {command.preset}, {config.world}, world {config.world_seed}")
         params = [Param(k, as_text(v)) for k, v in options.items() if k not in logged]
         tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **process_tags()}
@@ -111,10 +111,10 @@ class Invocation:
         describe_experiments(self.client, self.store, methods, self.config.registered_model)
         lines = []
         if not uri.startswith("http"):
-            lines.append(f"To see the curves: mlflow ui --backend-store-uri {hide_password(uri)}")
+            lines.append(f"To see the curves: mlflow ui --backend-store-uri {mask(uri)}")
             uri = LOCAL_UI
         for method in sorted(methods, key=lambda method: method.trains_policy):
-            lines.append(view_link(uri, self.store.policy_runs, figure_key(method)))
+            lines.append(view_link(mask(uri), self.store.policy_runs, figure_key(method)))
         return lines
 
     def member_rows(self) -> list[dict[str, Any]]:
@@ -157,4 +157,4 @@ class Invocation:
 
     def say(self, line: str) -> None:
         """Print a result on standard output."""
-        print(line, file=sys.stdout, flush=True)
+        print(mask(line), file=sys.stdout, flush=True)

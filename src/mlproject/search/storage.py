@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ from mlproject.errors import UserError, first_line
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
+from mlproject.options.secrets import STORAGE_VARIABLE, mask
 from mlproject.search.law_pruner import LawPruner
 from mlproject.search.space import Space
 from mlproject.strict_json import strict_json
 from mlproject.tracking.database import Database, ensure_database, remaining_tables, table_names
-from mlproject.tracking.store import Store, hide_password
+from mlproject.tracking.store import Store
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -33,7 +35,7 @@ _RANDOM_TRIALS = 4
 
 
 def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
-    """Open `storage`, or `optuna.db` in the folder of the SQLite tracking store.
+    """Open `storage`, or what the environment variable OPTUNA_STORAGE names, or `optuna.db` beside the SQLite store.
 
     A study opens it before any work, so that a missing storage does not end the study late.
 
@@ -43,21 +45,22 @@ def open_storage(config: Config, store: Store) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # workers send their own
-    if not config.storage and store.folder is None:
+    option, url = "storage", config.storage
+    if not url:
+        option, url = STORAGE_VARIABLE, os.environ.get(STORAGE_VARIABLE, "")
+    if not url and store.folder is None:
         raise UserError(
-            "storage: must be given when the tracking store is a server. Add storage=URL, or skip the search with "
-            "n_trials=0."
+            f"storage: must be given when the tracking store is a server. Set {STORAGE_VARIABLE}=URL (or "
+            "storage=URL, where it has no password), or skip the search with n_trials=0."
         )
-    url = config.storage or f"sqlite:///{store.folder}/optuna.db"
+    url = url or f"sqlite:///{store.folder}/optuna.db"
     try:
         if (path := _sqlite_file(url)) is not None:
             ensure_database(path, _make_database, _is_half_made)
         return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
     except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
         reason = first_line(error)
-        raise UserError(
-            f"storage={hide_password(config.storage)}: cannot be opened ({reason}). Give a database URL."
-        ) from None
+        raise UserError(f"{option}={mask(url)}: cannot be opened ({mask(reason)}). Give a database URL.") from None
 
 
 def _sqlite_file(url: str) -> Path | None:

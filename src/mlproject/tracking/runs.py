@@ -15,6 +15,7 @@ from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
 from mlproject.names import Kind, MlflowTag, Role, Split, Tag, TagPrefix
 from mlproject.names.escape import fit_key
 from mlproject.optimization.stopping import StopRule
+from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.strict_json import strict_json
 from mlproject.tracking.inputs import InputArtifacts
@@ -89,7 +90,7 @@ class StepRun:
         }
         with self._timed():
             if resume_run_id is None:
-                run = self.client.create_run(store.experiment_of(step.kind), tags=tags, run_name=step.name)
+                run = self.client.create_run(store.experiment_of(step.kind), tags=tags, run_name=mask(step.name))
             else:
                 self._delete_checkpoints(store.experiment_of(step.kind), resume_run_id)
                 self.client.update_run(resume_run_id, status="RUNNING")
@@ -123,7 +124,7 @@ class StepRun:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags at once."""
         with self._timed():
-            self.client.log_batch(self.run_id, tags=[RunTag(fit_key(k), str(v)) for k, v in tags.items()])
+            self.client.log_batch(self.run_id, tags=[RunTag(fit_key(k), mask(str(v))) for k, v in tags.items()])
 
     def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """Save rows as a table artifact in the form that MLflow's table view reads.
@@ -258,5 +259,5 @@ def execute(run: StepRun, fn: Callable[[StepRun], None]) -> None:
 
 
 def as_text(value: Any) -> str:
-    """The value of a param as MLflow stores it; a list as its items, separated by commas."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """The value of a param as MLflow stores it: a list as its items, separated by commas; without secrets."""
+    return mask(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -23,7 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.errors import UserError, first_line
 from mlproject.names import ExperimentSuffix, Kind
+from mlproject.options.secrets import mask
 from mlproject.tracking.database import Database, ensure_database, remaining_tables, table_names
+from mlproject.tracking.reachable import check_database
 
 _SQLITE = "sqlite:///"
 _PAGE = 500
@@ -111,6 +112,8 @@ def open_store(experiment: str) -> Store:
     try:
         if folder is not None:
             ensure_database(Path(uri.removeprefix(_SQLITE)), _make_database, _is_half_made)
+        if not uri.startswith(("http", "databricks")):
+            check_database(uri, _setting(uri))
         client = MlflowClient(uri)
         ids = [
             _experiment_id(client, experiment + suffix, folder)
@@ -118,7 +121,8 @@ def open_store(experiment: str) -> Store:
         ]
     except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
         raise UserError(
-            f"{_setting(uri)}: must be a store that MLflow can open ({first_line(error)}). Repair it, or set another."
+            f"{_setting(uri)}: must be a store that MLflow can open ({mask(first_line(error))}). Repair it, or set "
+            "another."
         ) from error
     if folder is not None:
         _use_wal(uri)
@@ -155,7 +159,7 @@ def _is_half_made(database: Database) -> bool:
 
 def _setting(uri: str) -> str:
     """The environment variable as messages show it."""
-    return f"MLFLOW_TRACKING_URI={hide_password(uri)}"
+    return f"MLFLOW_TRACKING_URI={mask(uri)}"
 
 
 def _folder_of(uri: str) -> Path | None:
@@ -192,11 +196,6 @@ def _check_server(uri: str) -> None:
         raise UserError(
             f"{_setting(uri)}: no server answers ({type(error).__name__}). Start the server, or unset the variable."
         ) from None
-
-
-def hide_password(url: str) -> str:
-    """A database or server URL with its password replaced, so that it can be shown and logged."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def all_experiments(client: MlflowClient) -> list[str]:

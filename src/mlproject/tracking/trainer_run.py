@@ -12,6 +12,7 @@ from mlflow.entities import Metric, RunTag
 
 from mlproject.names import Kind, Tag
 from mlproject.names.escape import fit_key
+from mlproject.options.secrets import mask
 from mlproject.tracking.run_data import full_name_tags
 
 
@@ -51,7 +52,7 @@ class TrainerRun:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags at once; names that MLflow does not take are escaped, and so is half a surrogate pair in a value."""
-        entries = [RunTag(fit_key(k), v.encode(errors="backslashreplace").decode()) for k, v in tags.items()]
+        entries = [RunTag(fit_key(k), mask(v.encode(errors="backslashreplace").decode())) for k, v in tags.items()]
         self._client.log_batch(self.run_id, tags=[*entries, *full_name_tags(tags)])
 
     def introduce(self, method: str) -> None:
