@@ -28,7 +28,7 @@ def answer(recommendation: Recommendation) -> list[str]:
     if choice is None:
         return ["No recommendation: in no setting does gold rise above the initial policy's by more than noise."]
     return [
-        f"Use {setting_text(choice.setting)}, and stop {stop_text(choice)}.",
+        f"Use {setting_text(choice.setting)}, and {stop_text(choice)}.",
         gold_sentence(choice.stop),
         *ties_sentence(recommendation),
         further(choice),
@@ -43,10 +43,13 @@ def setting_text(setting: Setting) -> str:
 
 
 def stop_text(evaluated: Evaluated) -> str:
-    """`at 8.1 nats (n = 64)`, with the window of KL that is as good."""
+    """`stop at 8.1 nats (n = 64)`, with the window of KL that is as good; how far at least, without a peak."""
     stop, low, high = evaluated.stop, *evaluated.stop.kl_window
+    if stop.progress is Progress.NOT_REACHED:
+        place = find_method(evaluated.setting.method).place(stop.end_step)
+        return f"do not stop before {nats(stop.end_kl)} nats ({place})"
     window = f"; {nats(low)} to {nats(high)} nats are as good, within noise" if high > low else ""
-    return f"at {nats(stop.kl)} nats ({find_method(evaluated.setting.method).place(stop.step)}{window})"
+    return f"stop at {nats(stop.kl)} nats ({find_method(evaluated.setting.method).place(stop.step)}{window})"
 
 
 def gold_sentence(stop: Stop) -> str:

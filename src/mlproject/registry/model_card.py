@@ -14,9 +14,14 @@ from mlflow.entities import Run
 from mlproject.config.packaged import packaged_or_local
 from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, Metric, MetricPrefix, Role, Stage, Statistic, Tag
+from mlproject.optimization import find_method
+from mlproject.recommendation.doubt import SeedSpread
+from mlproject.recommendation.sentences import interval_text, nats
+from mlproject.recommendation.setting import Setting
+from mlproject.recommendation.stop import stop_of
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
-from mlproject.tracking.run_data import artifact, values_by_step
+from mlproject.tracking.run_data import artifact, curve_of, values_by_step
 
 TEMPLATE = "model_card.md.jinja"
 MAX_DESCRIPTION = 5000
@@ -79,7 +84,10 @@ def description(card: str) -> str:
 
 
 def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
-    m = run.data.metrics
+    m, params = run.data.metrics, run.data.params
+    curve = curve_of(client, run.info.run_id)
+    stop = stop_of(Setting(method, params["rm_size"], 0, {0: curve}), SeedSpread())
+    low, high = stop.kl_window
     law = "none fitted"
     if Metric.LAW_ALPHA in m:
         alpha, beta, r2 = m[Metric.LAW_ALPHA], m[Metric.LAW_BETA], m[Metric.LAW_R2]
@@ -87,10 +95,11 @@ def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
     return {
         "method": method,
         "kl": m[Metric.PEAK_KL],
-        "still_rising": m[Metric.PEAK_STEP] == max(values_by_step(client, run.info.run_id, Metric.CURVE_GOLD)),
-        "kl_coef": run.data.params.get("kl_coef", "none"),
-        "gold": m[Metric.PEAK_GOLD],
-        "gold_se": m[Metric.PEAK_GOLD_SE],
+        "progress": stop.progress,
+        "window": f"{nats(low)} to {nats(high)}" if high > low else "",
+        "place": find_method(method).place(stop.step),
+        "kl_coef": params.get("kl_coef", "none"),
+        "gold": f"{stop.gold:.2f} {interval_text(stop.gold_interval)}",
         "drop": m[Metric.DROP_GOLD],
         "law": law,
         "run_id": run.info.run_id,

@@ -32,17 +32,18 @@ def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[M
     champion = f"[{registered_model}](/#/models/{registered_model}), alias `{Alias.CHAMPION}`"
     texts = {
         store.policy_runs: (
-            "Policy runs: optimizations of a policy against a proxy reward model, each a curve of gold and proxy score "
-            f"over KL. **Open the runs by a view:**\n\n{links}\n\nStudies and their reports: "
-            f"[runs of studies]({runs_link(store.studies)}). Promoted reward model: {champion}."
+            f"**[Open the runs]({runs_link(store.policy_runs)})**, or one of the views below. Policy runs: "
+            "optimizations of a policy against a proxy reward model, each a curve of gold and proxy score over KL.\n\n"
+            f"{links}\n\nStudies and their reports: [runs of studies]({runs_link(store.studies)}). "
+            f"Promoted reward model: {champion}."
         ),
         store.models: (
-            "Initial policies, gold and proxy reward models, comparisons and pools of samples: "
-            f"[runs of models]({runs_link(store.models)}). Promoted reward model: {champion}."
+            f"**[Open the runs]({runs_link(store.models)})**: initial policies, gold and proxy reward models, "
+            f"comparisons and pools of samples. Promoted reward model: {champion}."
         ),
         store.studies: (
-            "One run for every command (its report and recommendation are artifacts of the runs named *main ...*), and "
-            f"the laws, searches, audits and promotions: [runs of studies]({runs_link(store.studies)})."
+            f"**[Open the runs]({runs_link(store.studies)})**: one for every command (report and recommendation are "
+            "artifacts of the runs named *main ...*), and the laws, searches, audits and promotions."
         ),
     }
     for experiment_id, text in texts.items():
