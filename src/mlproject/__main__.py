@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from mlproject.cli.early_checks import check_arguments
 from mlproject.cli.parser import parse_command_line
 from mlproject.cli.secret_options import guard
 from mlproject.config.rules import warnings_for
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command.entry_point.text:
             print(mask(command.entry_point.text(command.config, command.preset)), end="")
             return EXIT_OK
+        check_arguments(command.arguments)
         for line in preflight.check(command.config, command.arguments.get("proxy", "")):
             if is_first:
                 print(line, flush=True)

@@ -53,17 +53,20 @@ WRONG = {
     "unknown test RM": (["main", "--test_rms", "tiny"], ["test_rms", "tiny", "same, 1k"]),
     "negative ensemble": (["main", "--ensemble", "-1"], ["ensemble", "-1", "from 0 to 32"]),
     "auxiliary RMs with a proxy that exists": (
-        ["ppo", "--proxy", "abc", "--test_rms", "same"],
+        ["ppo", "--proxy", "0" * 32, "--test_rms", "same"],
         ["test_rms=same", "with proxy=abc", "use proxy=SIZE"],
     ),
     "slash in the experiment": (["main", "--experiment", "a/b"], ["experiment", "a/b"]),
     "colon in the model name": (["main", "--registered_model", "a:b"], ["registered_model", "a:b"]),
     "neither true nor false": (["promote", "--dry_run", "maybe"], ["dry_run=maybe: must be true or false."]),
     "text for a parameter that is a number": (
-        ["fit", "--curve", "x.csv", "--gold_sd", "big"],
+        ["fit", "--curve", "0" * 32, "--gold_sd", "big"],
         ["gold_sd=big", "a number"],
     ),
-    "method of a curve": (["fit", "--curve", "x.csv", "--method", "sarsa"], ["method=sarsa: must be one of best-of-n"]),
+    "method of a curve": (
+        ["fit", "--curve", "0" * 32, "--method", "sarsa"],
+        ["method=sarsa: must be one of best-of-n"],
+    ),
     "search of nothing": (["search", "--preset", "smoke", "--n_trials", "0"], ["n_trials", "at least 1"]),
 }
 

@@ -89,9 +89,22 @@ def test_the_report_of_an_unknown_or_incomplete_study_is_refused(invocation, mon
     monkeypatch.setattr(study_report, "all_runs", lambda *arguments: [])
     monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda **arguments: str(steps))
     with pytest.raises(UserError, match="study_run=latest: this store has no finished study"):
-        study_report.report_of_run(invocation, "latest", tmp_path)
+        study_report.rewrite_report(invocation, "latest", tmp_path)
     with pytest.raises(UserError, match=r"study_run=abc: has no steps\.json"):
-        study_report.report_of_run(invocation, "abc", tmp_path)
+        study_report.rewrite_report(invocation, "abc", tmp_path)
     steps.write_text(json.dumps([{"kind": "pool", "run_id": "a"}]))
     with pytest.raises(UserError, match="study_run=abc: is not a complete study"):
-        study_report.report_of_run(invocation, "abc", tmp_path)
+        study_report.rewrite_report(invocation, "abc", tmp_path)
+
+
+def test_a_report_that_is_written_again_takes_the_place_of_the_studys_own(
+    invocation, monkeypatch, tmp_path: Path
+) -> None:
+    steps, logged = tmp_path / "steps.json", []
+    steps.write_text(json.dumps([{"kind": "law", "run_id": "a"}]))
+    page = tmp_path / "report.html"
+    monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda **arguments: str(steps))
+    monkeypatch.setattr(study_report, "render_report", lambda invocation, members, folder: {"report.html": page})
+    invocation.client.log_artifact = lambda run_id, path: logged.append((run_id, path))
+    assert study_report.rewrite_report(invocation, "abc", tmp_path) == "abc"
+    assert logged == [("abc", str(page))]

@@ -26,7 +26,7 @@ from mlproject.registry.promote import promote as run_promotion
 from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
 from mlproject.report.fit import FitRequest, fit_curve
-from mlproject.report.study_report import report_of_run, write_report
+from mlproject.report.study_report import rewrite_report, write_report
 from mlproject.search.search import run_search, run_search_worker
 from mlproject.search.storage import open_storage
 from mlproject.tracking.run_data import curve_of, resolve_law
@@ -147,6 +147,8 @@ def promote(command: Command) -> None:
         decision = run_promotion(invocation, gates, context, candidate, dry_run)
         invocation.finish()
         show_decision(invocation, decision)
+        if dry_run:
+            invocation.say("dry run: the registry was not changed")
     if not decision.passed:
         failed = ", ".join(result.gate.name for result in decision.results if not result.passed)
         raise RefusedError(f"promotion refused by {failed}; run {decision.run_id}")
@@ -169,11 +171,12 @@ def history(command: Command) -> None:
 
 
 def report(command: Command) -> None:
-    """Write the report of a study again, to this invocation's run."""
+    """Write the report of a study again, in place of its own."""
     with Invocation(command) as invocation, tempfile.TemporaryDirectory() as scratch:
-        files = report_of_run(invocation, command.arguments["study_run"], Path(scratch))
-        invocation.finish(files)
-        invocation.say(f"report: {invocation.artifact(Artifact.REPORT)}")
+        study_run = rewrite_report(invocation, command.arguments["study_run"], Path(scratch))
+        invocation.finish()
+        location = invocation.client.get_run(study_run).info.artifact_uri
+        invocation.say(f"report: {location}/{Artifact.REPORT}".replace("file://", ""))
 
 
 def _optimize(command: Command, method: str) -> None:

@@ -78,16 +78,16 @@ def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
     )
 
 
-def report_of_run(invocation: Invocation, study_run: str, folder: Path) -> dict[str, Path]:
-    """Render the report of an earlier study.
+def rewrite_report(invocation: Invocation, study_run: str, folder: Path) -> str:
+    """Render the report of an earlier study again, and put it in place of that study's own.
 
     Args:
         invocation: gives access to the store.
         study_run: run id, or `latest`.
-        folder: where the files are written.
+        folder: where the files are written first.
 
     Returns:
-        the files by artifact name.
+        run id of the study.
 
     Raises:
         UserError: if there is no such study.
@@ -108,7 +108,10 @@ def report_of_run(invocation: Invocation, study_run: str, folder: Path) -> dict[
         raise UserError(f"study_run={study_run}: has no steps.json. Give the run id of a study.") from None
     if not any(row["kind"] == "law" for row in members):
         raise UserError(f"study_run={study_run}: is not a complete study. Give the run id of a run of `main`.")
-    return render_report(invocation, members, folder)
+    files = render_report(invocation, members, folder)
+    for path in files.values():
+        invocation.client.log_artifact(study_run, str(path))
+    return study_run
 
 
 def render_report(invocation: Invocation, members: list[dict], folder: Path) -> dict[str, Path]:

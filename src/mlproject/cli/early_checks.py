@@ -1,0 +1,35 @@
+"""Mistakes in what a command is given that are seen without the heavy imports, and answered at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlproject.errors import UserError
+from mlproject.models.sizes import SIZES, is_checkpoint
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_FILE = re.compile(r"[^,=]+\.(csv|tsv|txt|json|jsonl|ndjson|log|parquet)(\.gz|\.bz2|\.xz)?")
+
+
+def check_arguments(arguments: Mapping[str, str]) -> None:
+    """Refuse a file that does not exist, and a proxy that nothing could be.
+
+    Args:
+        arguments: values of the entry point's own parameters, by name.
+
+    Raises:
+        UserError: for the first mistake.
+    """
+    curve = arguments.get("curve", "")
+    if _FILE.fullmatch(curve) and not Path(curve).exists():
+        raise UserError(f"curve={curve}: no such file. Give the path of a log, or an MLflow run id.")
+    proxy = arguments.get("proxy", "")
+    if proxy and not (
+        proxy in SIZES or is_checkpoint(proxy) or proxy.startswith("models:/") or _RUN_ID.fullmatch(proxy)
+    ):
+        raise UserError(
+            f"proxy={proxy}: must be a size ({', '.join(SIZES)}), a checkpoint (./FOLDER or OWNER/NAME), a run id, or "
+            "models:/NAME@ALIAS."
+        )

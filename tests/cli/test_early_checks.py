@@ -1,0 +1,40 @@
+"""Mistakes that are answered before anything heavy is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mlproject.cli.early_checks import check_arguments
+from mlproject.errors import UserError
+
+
+@pytest.mark.parametrize("proxy", ["25k", "./my-rm", "owner/name", "models:/reward-model@champion", "0" * 32, ""])
+def test_whatever_could_be_a_proxy_passes(proxy):
+    check_arguments({"proxy": proxy})
+
+
+@pytest.mark.parametrize("proxy", ["13", "25K", "0" * 31, "champion"])
+def test_what_no_proxy_could_be_is_refused(proxy):
+    with pytest.raises(UserError, match=f"proxy={proxy}: must be a size"):
+        check_arguments({"proxy": proxy})
+
+
+def test_only_a_single_missing_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log.csv").write_text("")
+    for curve in ("log.csv", "0" * 32, "kl=a.csv,gold=b.csv", "folder", "runs:/abc"):
+        check_arguments({"curve": curve})
+    with pytest.raises(UserError, match=r"curve=other\.csv\.gz: no such file"):
+        check_arguments({"curve": "other.csv.gz"})
+
+
+def test_a_missing_file_costs_no_heavy_import(tmp_path):
+    code = (
+        "import sys; from mlproject.__main__ import main; code = main(['fit', '--curve', 'nosuch.csv']); "
+        "print(code, {'torch', 'mlflow', 'pandas'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert answer.stdout.strip() == "2 set()" and "curve=nosuch.csv: no such file" in answer.stderr
