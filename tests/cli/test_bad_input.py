@@ -54,7 +54,7 @@ WRONG = {
     "negative ensemble": (["main", "--ensemble", "-1"], ["ensemble", "-1", "from 0 to 32"]),
     "auxiliary RMs with a proxy that exists": (
         ["ppo", "--proxy", "0" * 32, "--test_rms", "same"],
-        ["test_rms=same", "with proxy=abc", "use proxy=SIZE"],
+        ["test_rms=same", "with proxy=000", "use proxy=SIZE"],
     ),
     "slash in the experiment": (["main", "--experiment", "a/b"], ["experiment", "a/b"]),
     "colon in the model name": (["main", "--registered_model", "a:b"], ["registered_model", "a:b"]),
