@@ -208,7 +208,7 @@ def _without_weights(
     auto = transformers.AutoModelForCausalLM if is_policy else transformers.AutoModelForSequenceClassification
     try:
         with torch.device("meta"):
-            return auto.from_config(config)
+            return auto.from_config(config, trust_remote_code=False)
     except (ValueError, AttributeError) as error:
         raise UserError(
             f"{place}: must be a causal language model or a reward model ({reason(error)}). Use another one."

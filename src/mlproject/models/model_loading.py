@@ -7,7 +7,7 @@ alone, so that they are checked before a study starts (`device="meta"`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import torch
 import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from mlproject.errors import UserError, first_line
 
@@ -27,6 +28,9 @@ HEAD_NAMES = ("score", "value_head", "v_head", "reward_head", "rm_head", "regres
 _REWARD_ARCHITECTURE = "ForSequenceClassification"
 _NOT_CAUSAL = ("cpmant", "flaubert", "prophetnet", "xlm", "xlm-prophetnet", "xlnet")
 """Model types of `AutoModelForCausalLM` whose predictions depend on later tokens, beside encoders."""
+
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+"""Endings of files in which torch keeps weights as pickles."""
 
 MAX_REASON = 200
 """Characters of another library's error message that are quoted."""
@@ -42,8 +46,7 @@ def read_config(source: str, place: str) -> PretrainedConfig:
     Raises:
         UserError: if there is none, or no model of this kind can be read here.
     """
-    adapter = Path(source) / "adapter_config.json"
-    if adapter.is_file():
+    if _has_adapter(source):
         raise UserError(
             f"{place}: must be a whole model, not an adapter (PEFT). Merge it by merge_and_unload and save the result."
         )
@@ -165,6 +168,7 @@ def reason(error: Exception) -> str:
 
 def _load(auto: Any, source: str, place: str, device: str, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
     """A model, and which of its weights the files lack or have in other shapes."""
+    _refuse_pickles(source, place)
     with _quietly():
         try:
             model, report = auto.from_pretrained(
@@ -174,8 +178,9 @@ def _load(auto: Any, source: str, place: str, device: str, **options: Any) -> tu
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
                 trust_remote_code=False,
+                use_safetensors=True,
             )
-        except Exception as error:  # whatever transformers, safetensors and pickle raise
+        except Exception as error:  # whatever transformers and safetensors raise
             if "Unrecognized configuration class" in str(error):
                 kind = "a causal language model" if auto is transformers.AutoModelForCausalLM else "a reward model"
                 raise UserError(
@@ -183,6 +188,26 @@ def _load(auto: Any, source: str, place: str, device: str, **options: Any) -> tu
                 ) from None
             raise UserError(f"{place}: must have readable weights ({reason(error)}). Save the model again.") from None
     return model.eval(), report
+
+
+def _has_adapter(source: str) -> bool:
+    """Whether transformers would load an adapter, and with it the model that the adapter names."""
+    with suppress(Exception):  # no such model: reading its configuration says so
+        return find_adapter_config_file(source) is not None
+    return False
+
+
+def _refuse_pickles(source: str, place: str) -> None:
+    """Weights are read from safetensors alone: reading a pickle may execute what is in it."""
+    folder = Path(source)
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+    if pickles:
+        raise UserError(
+            f"{place}: must have its weights in safetensors, since a pickle such as {pickles[0]} can execute code when "
+            "it is read. If you trust it, load it with transformers' from_pretrained and save it with save_pretrained."
+        )
 
 
 @contextmanager

@@ -192,7 +192,7 @@ def load_reward_model(
         >>> type(load_reward_model("reward-model", policy)).__name__  # saved with that policy's format, so it reads ids
         'RewardModel'
     """
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     return as_it_reads(RewardModel.load(folder, device), tokenizer, policy)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -31,20 +29,17 @@ def broken_weights(folder: Path, changed: int) -> str:
             problem = _problem(tensor, may_exclude=name.endswith(_OUTPUT_BIASES))
             if problem:
                 return f"{name} holds {problem}"
-    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError):
+    except (OSError, ValueError, RuntimeError, SafetensorError):
         return ""  # loading the model says what it is
     return ""
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """Names and values of all floating-point weights: of safetensors, or of torch's own files where there are none."""
-    files = sorted(folder.glob("*.safetensors"))
-    for path in files:
+    """Names and values of all weights."""
+    for path in sorted(path for path in folder.glob("*.safetensors") if path.is_file()):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  # it is no mapping
                 yield name, file.get_tensor(name)
-    for path in sorted(folder.glob("pytorch_model*.bin")) if not files else ():
-        yield from torch.load(path, map_location="cpu", mmap=True, weights_only=True).items()
 
 
 def _problem(tensor: Tensor, may_exclude: bool) -> str:

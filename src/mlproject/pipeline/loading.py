@@ -67,7 +67,7 @@ def new_accelerator(mixed_precision: str = "no") -> Accelerator:
 
 def load_tokenizer(policy_artifacts: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a policy."""
-    return transformers.AutoTokenizer.from_pretrained(policy_artifacts / Artifact.MODEL)
+    return transformers.AutoTokenizer.from_pretrained(policy_artifacts / Artifact.MODEL, trust_remote_code=False)
 
 
 def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
@@ -77,7 +77,8 @@ def load_policy(policy_artifacts: Path, device: torch.device | str = "cpu") -> P
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
     """A policy from a Hugging Face folder, in eval mode."""
-    return transformers.AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
+    return model.to(device).eval()
 
 
 def open_world(run: Run) -> World:

@@ -29,10 +29,10 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context: Any) -> None:
         folder = context.artifacts["model"]
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self._tokenizer.truncation_side = "left"
         self._model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, use_safetensors=True
         )
         if report["missing_keys"]:
             raise ValueError(f"{folder}: must have the weights {', '.join(sorted(report['missing_keys']))}")

@@ -26,7 +26,8 @@ def check_files(config: Config, proxy: str = "") -> list[str]:
     Raises:
         UserError: for the first mistake, or too few comparisons.
     """
-    tokenizer = transformers.AutoTokenizer.from_pretrained(inspect_policy(config.policy, "policy").source)
+    source = inspect_policy(config.policy, "policy").source
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     cut = PromptFormat(tokenizer, config.max_response_tokens).cut
     options = ReadOptions.of(vars(config))
     refuses = refused_by(readers_of(config, proxy))
