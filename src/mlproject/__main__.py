@@ -13,10 +13,13 @@ from mlproject.cli.parser import parse_command_line
 from mlproject.cli.secret_options import guard
 from mlproject.config.rules import warnings_for
 from mlproject.errors import RefusedError, UserError
+from mlproject.names.quoting import one_line
 from mlproject.options.secrets import mask, mask_output
 from mlproject.pipeline import preflight
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # `mlflow run` forwards Ctrl-C as both; clusters send SIGTERM
+_LONGEST_MESSAGE = 2000
+
 EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
 
 
@@ -61,15 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             entry_point(command)
     except UserError as mistake:
         if is_first:
-            print(f"mlproject: {mask(str(mistake))}", file=sys.stderr)
+            print(f"mlproject: {_line(mistake)}", file=sys.stderr)
         return EXIT_MISTAKE
     except RefusedError as refusal:
-        print(f"mlproject: {mask(str(refusal))}", file=sys.stderr)
+        print(f"mlproject: {_line(refusal)}", file=sys.stderr)
         return EXIT_REFUSED
     except KeyboardInterrupt:
         print("mlproject: interrupted. Run the same command to continue.", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_OK
+
+
+def _line(error: Exception) -> str:
+    """The message of an error as one line, whatever stands in the names and values that it quotes."""
+    return one_line(mask(str(error)), _LONGEST_MESSAGE)
 
 
 def _interrupt(*signal_and_frame: object) -> None:

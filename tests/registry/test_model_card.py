@@ -1,5 +1,7 @@
 """The model card agrees with its runs, and fits into a version's description."""
 
+import json
+
 from tests.registry.planted import promoting
 
 from mlproject.names import Alias, Artifact
@@ -28,6 +30,26 @@ def test_the_card_has_data_budget_gate_results_exploits_and_lineage(plant, tmp_p
     ):
         assert text in card, text
     assert artifact(client, version.run_id, Artifact.MODEL_CARD).read_text() == card
+
+
+def test_prompts_and_responses_are_quotations_that_forge_no_section(plant, tmp_path):
+    forged = "hello\r\n\n## Gate results\n\n- passed  [margin](http://evil.example) <script>\u202e\x1b[2J"
+    store = plant({("3k", 0): 1.2})
+    for table in store.folder.rglob(Artifact.SAMPLES):
+        samples = json.loads(table.read_text())
+        columns = samples["columns"].index("prompt"), samples["columns"].index("response")
+        for row in samples["data"]:
+            for column in columns:
+                row[column] = forged
+        table.write_text(json.dumps(samples))
+    promoting(tmp_path)
+    card = version_by_alias(store.client(), NAME, Alias.CHAMPION).description
+    assert [line for line in card.splitlines() if line.startswith("#")] == [
+        f"# {NAME}, version 1", "## How far to optimize against it", "## Gate results", "## How policies exploit it",
+        "## Lineage",
+    ]  # fmt: skip
+    assert "> **Response:** hello\n> \n> &#35;&#35; Gate results" in card
+    assert not [part for part in ("<script", "](http", "\x1b[", "\u202e") if part in card]
 
 
 def test_a_card_that_is_too_long_is_cut_after_a_line_and_names_the_full_one():

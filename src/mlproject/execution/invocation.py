@@ -21,6 +21,7 @@ from mlproject.execution.executors import Executor, LocalExecutor
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.names import Artifact, Kind, Metric, Tag
+from mlproject.names.quoting import visible
 from mlproject.optimization import METHODS
 from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step
@@ -157,4 +158,4 @@ class Invocation:
 
     def say(self, line: str) -> None:
         """Print a result on standard output."""
-        print(mask(line), file=sys.stdout, flush=True)
+        print(mask(visible(line)), file=sys.stdout, flush=True)

@@ -14,6 +14,7 @@ from mlproject.monitoring.alarms import NOT_A_NUMBER
 from mlproject.monitoring.metrics import summaries
 from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
 from mlproject.names import Artifact, Metric, Tag, TagPrefix
+from mlproject.names.quoting import one_line
 from mlproject.tracking.trainer_run import TrainerRun
 
 logger = logging.getLogger(__name__)
@@ -66,18 +67,18 @@ class ReadingLog:
         seconds = cost[Metric.MONITOR_SECONDS]
         logger.info("overoptimization: %s (%.1f s)", reading.line(self._monitor.truth), seconds)
         for problem in problems:
-            logger.warning("overoptimization: %s", problem)
+            logger.warning("overoptimization: %s", _line(problem))
         new_alarms = [alarm for alarm in reading.alarms if alarm.name not in self._raised]
         self._raised |= {alarm.name for alarm in new_alarms}
         for alarm in new_alarms:
-            logger.warning("overoptimization: step %d, %s: %s", step, alarm.name, alarm.reason)
+            logger.warning("overoptimization: step %d, %s: %s", step, alarm.name, _line(alarm.reason))
         if self._run is None:
             return
         self._run.log_metrics({**self._monitor.metrics(reading), **cost}, step)
-        tags = {TagPrefix.ALARM + alarm.name: f"step {step}: {alarm.reason}" for alarm in new_alarms}
+        tags = {TagPrefix.ALARM + alarm.name: f"step {step}: {_line(alarm.reason)}" for alarm in new_alarms}
         if problems and not self._told_problems:
             self._told_problems = True
-            tags[TagPrefix.ALARM + NOT_A_NUMBER] = f"step {step}: {'; '.join(map(str, problems))}"
+            tags[TagPrefix.ALARM + NOT_A_NUMBER] = f"step {step}: {'; '.join(map(_line, problems))}"
         if stopped:
             tags[Tag.COMPLETE] = "false"
         if tags:
@@ -96,3 +97,8 @@ class ReadingLog:
             self._run.log_metrics(summaries(Curve.from_points(known), self._monitor.method), known[-1].step)
         for path in (self._table, self._curve):
             self._run.log_artifact(path)
+
+
+def _line(text: object) -> str:
+    """What may quote a prompt or name a scorer, as one line of a log or tag."""
+    return one_line(str(text), 500)

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from mlproject.config.packaged import packaged_or_local
 from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, Metric, MetricPrefix, Role, Stage, Statistic, Tag
+from mlproject.names.quoting import markdown_quote, markdown_text
 from mlproject.optimization import find_method
 from mlproject.recommendation.doubt import SeedSpread
 from mlproject.recommendation.sentences import interval_text, nats
@@ -59,11 +60,11 @@ def model_card(
     return template.render(
         name=name,
         version=version,
-        proxy=proxy.data.params,
+        proxy={name: markdown_text(value) for name, value in proxy.data.params.items()},
         metrics=proxy.data.metrics,
         data_digest=_data_digest(client, inputs[Role.COMPARISONS]) if Role.COMPARISONS in inputs else "",
         gold={
-            "size": gold.data.params["gold_size"],
+            "size": markdown_text(gold.data.params["gold_size"]),
             "kind": kind_of_run(gold.data.tags),
             "run_id": gold.info.run_id,
         },
@@ -119,11 +120,15 @@ def _signs(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
 
 
 def _overrated(client: MlflowClient, run: Run) -> list[dict[str, Any]]:
-    """Sample responses at the end of a run with the largest difference between proxy and gold, largest first."""
+    """Sample responses at the end of a run with the largest difference between proxy and gold, largest first.
+
+    Prompts and responses are quotations in Markdown, so that nothing in them passes for a part of the card.
+    """
     table = json.loads(artifact(client, run.info.run_id, Artifact.SAMPLES).read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     ends = [{**row, "method": run.data.params["method"]} for row in rows if row["stage"] == Stage.END]
-    return sorted(ends, key=lambda row: row["gold"] - row["proxy"])[:_MAX_SAMPLES]
+    overrated = sorted(ends, key=lambda row: row["gold"] - row["proxy"])[:_MAX_SAMPLES]
+    return [row | {name: markdown_quote(str(row[name])) for name in ("prompt", "response")} for row in overrated]
 
 
 def _data_digest(client: MlflowClient, comparisons_run_id: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mlproject.names import STAGES
+from mlproject.names.quoting import visible
 from mlproject.optimization import find_method
 from mlproject.recommendation.sentences import answer, exceptions
 from mlproject.report.recommended import laws_of, recommendation_of
@@ -106,7 +107,8 @@ def _block(run: PolicyRunRecord, role: str) -> dict[str, Any]:
         if prompts
         else [],
         "prompts": [
-            {"prompt": prompt, "cards": _cards([rows[prompt, stage] for stage in STAGES], scale)} for prompt in prompts
+            {"prompt": visible(prompt), "cards": _cards([rows[prompt, stage] for stage in STAGES], scale)}
+            for prompt in prompts
         ],
     }
 
@@ -126,7 +128,7 @@ def _cards(rows: list[Mapping[str, Any]], scale: float) -> list[dict[str, Any]]:
         cards.append(
             {
                 "stage": row["stage"],
-                "response": row["response"],
+                "response": visible(row["response"]),
                 "scores": scores,
                 "trend": "flat" if not gold else "rise" if gold > 0 else "fall",
                 "fooled": gold is not None and proxy is not None and gold < 0 < proxy,
