@@ -1,7 +1,8 @@
-"""Exceptions for a user's mistake and for a refusal, and the one-line message of any exception."""
+"""Exceptions for a user's mistake, a refusal and an interruption, and the one-line message of any exception."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -75,6 +76,44 @@ class RefusedError(Exception):
     """
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ends this process; not a `KeyboardInterrupt` that somebody's code raises of its own accord."""
+
+
+ENDING_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")  # `mlflow run` forwards Ctrl-C as the first two, clusters send SIGTERM
+    if hasattr(signal, name)
+)
+"""Signals that end a command in good order, and its workers."""
+
+
+def interrupt(*signal_and_frame: object) -> None:
+    """The handler of those signals: only the first one counts, so that a second does not keep runs from being closed.
+
+    Raises:
+        Interrupted: always.
+    """
+    for ending in ENDING_SIGNALS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise Interrupted
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether an exception that came out of somebody's code is a signal to this process, and not the code's own."""
+    if isinstance(error, Interrupted):
+        return True
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not interrupt
+
+
+def text_of(error: BaseException) -> str:
+    """The message of an exception; empty if it has none, or cannot say it."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or the name of its class if it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (text_of(error).splitlines() or [type(error).__name__])[0]

@@ -17,9 +17,11 @@ from tests.execution.toy_steps import (
     UnpicklableError,
     add_slowly,
     assignment,
+    cling,
     diamond,
     die,
     divide_by_zero,
+    leave,
     lose_the_connection,
     raise_unpicklable,
     scheduler,
@@ -27,6 +29,8 @@ from tests.execution.toy_steps import (
     toy,
 )
 
+from mlproject.errors import UserError
+from mlproject.execution import worker
 from mlproject.execution.executors import Executor, InProcessExecutor, LocalExecutor
 from mlproject.execution.worker import WorkerLostError
 from mlproject.pipeline.step import Step
@@ -138,6 +142,42 @@ def test_a_killed_worker_is_reported_and_the_next_step_gets_a_new_one(store: Sto
     [killed] = runs(store, step)
     assert killed.info.status == "KILLED"
     assert steps.run([toy("killed", 1, version=4004)])[step].run_id == killed.info.run_id
+
+
+def test_a_step_that_ends_its_process_is_a_mistake_of_one_line(store: Store) -> None:
+    steps, step = scheduler(store, LocalExecutor(1)), toy("leaves", 1, fn=leave, version=4010)
+    with pytest.raises(UserError, match=r"^leaves: its process must not end .* with exit code 7"):
+        steps.run([step])
+    steps.close(interrupt=True)
+    assert [run.info.status for run in runs(store, step)] == ["KILLED"]
+
+
+def test_a_step_that_swallows_interruptions_is_killed_and_its_run_closed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_PATIENCE_SECONDS", 1.0)
+    executor, step, shares = LocalExecutor(1), toy("clings", 1, fn=cling, version=4011), []
+    steps = scheduler(store, executor)
+    future = executor.submit(assignment(store, step), shares.append)
+    while not shares:
+        time.sleep(0.05)
+    since = time.monotonic()
+    steps.close(interrupt=True)
+    assert time.monotonic() - since < 4
+    assert isinstance(future.exception(), WorkerLostError)
+    assert [run.info.status for run in runs(store, step)] == ["KILLED"]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_reaches_a_busy_worker_closes_its_run(store: Store, local: LocalExecutor, ending: int) -> None:
+    step, shares = toy("slow", int(ending), fn=add_slowly, version=4012), []
+    future = local.submit(assignment(store, step), shares.append)
+    while not shares:
+        time.sleep(0.05)
+    [run] = runs(store, step)
+    os.kill(int(run.data.tags["mlproject.pid"]), ending)
+    assert isinstance(future.exception(), KeyboardInterrupt)
+    assert [run.info.status for run in runs(store, step)] == ["KILLED"]
 
 
 def test_after_an_interruption_nothing_is_started(store: Store) -> None:

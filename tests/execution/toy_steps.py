@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mlproject.errors import NotFiniteError
@@ -63,6 +64,18 @@ def interrupt(run: Run) -> None:
 
 def die(run: Run) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(run: Run) -> None:
+    os._exit(7)
+
+
+def cling(run: Run) -> None:
+    """Swallow every interruption, as somebody's function may."""
+    run.progress(0.5)
+    while True:
+        with suppress(BaseException):
+            time.sleep(60)
 
 
 def toy(

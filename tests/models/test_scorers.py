@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+
 import numpy as np
 import pytest
 import torch
 from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from mlproject import errors
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
 from mlproject.models.functions import load_function
@@ -156,6 +161,75 @@ def test_a_function_without_a_number_per_response_is_reported_in_one_line(name):
     assert words in str(error.value)
     assert "m:f" in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+class WithoutTextError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text either")
+
+
+def raises(error):
+    def function(prompts, responses):
+        raise error
+
+    return function
+
+
+class Grumpy:
+    def __float__(self):
+        raise RuntimeError("not today")
+
+
+ENDINGS = {
+    "exit": (raises(SystemExit(3)), "must not fail (SystemExit: 3)"),
+    "exit without a code": (lambda p, r: sys.exit(), "must not fail (SystemExit)"),
+    "an interruption of its own": (raises(KeyboardInterrupt()), "must not fail (KeyboardInterrupt)"),
+    "the end of a generator": (raises(GeneratorExit()), "must not fail (GeneratorExit)"),
+    "an error without a text": (raises(WithoutTextError()), "must not fail (WithoutTextError)"),
+    "an integer beyond floats": (lambda p, r: [10**400] * len(r), "numbers that a float can hold"),
+    "objects that are no numbers": (lambda p, r: [Grumpy() for _ in r], "one number per response, not list"),
+}
+
+
+@pytest.fixture
+def our_signals():
+    """Signals are handled as in a command, where Ctrl-C can be told from what a function raises."""
+    before = {ending: signal.signal(ending, errors.interrupt) for ending in errors.ENDING_SIGNALS}
+    yield
+    for ending, handler in before.items():
+        signal.signal(ending, handler)
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_function_cannot_end_the_study_in_silence(name, our_signals):
+    function, words = ENDINGS[name]
+    with pytest.raises(UserError) as error:
+        FunctionScorer("m:f", function).rate(answers("a", "b"))
+    assert words in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_signal_while_a_function_runs_is_no_failure_of_the_function(our_signals):
+    def waits(prompts, responses):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return [0.0 for _ in responses]
+
+    with pytest.raises(errors.Interrupted):
+        FunctionScorer("m:f", waits).rate(answers("a", "b"))
+
+
+def test_without_our_signals_ctrl_c_in_a_function_stays_ctrl_c(our_signals):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        FunctionScorer("m:f", raises(KeyboardInterrupt())).rate(answers("a", "b"))
+
+
+@pytest.mark.parametrize("line", ["import sys; sys.exit(0)", "raise KeyboardInterrupt", "raise GeneratorExit"])
+def test_a_module_that_ends_where_it_is_imported_is_refused(line, our_signals, tmp_path, monkeypatch):
+    (tmp_path / "ends.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"ends:f: must be importable"):
+        load_function("ends:f")
 
 
 def test_a_function_is_found_by_its_name():

@@ -59,6 +59,19 @@ def test_a_version_without_a_digest_gets_one_when_it_is_promoted(plant, tmp_path
     verify(client, version_by_alias(client, NAME, Alias.CHAMPION))
 
 
+def test_a_version_shares_the_weights_of_its_run_and_is_verified_all_the_same(plant, tmp_path):
+    store = plant({("3k", 0): 1.2})
+    promoting(tmp_path)
+    client = store.client()
+    version = version_by_alias(client, NAME)
+    copies = [path for path in (tmp_path / "mlruns").rglob("model.safetensors") if version.run_id in str(path)]
+    assert len(copies) == 2 and copies[0].samefile(copies[1])
+    verify(client, version)
+    copies[0].write_bytes(copies[0].read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="its files have changed"):
+        verify(client, version)
+
+
 def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_path, monkeypatch):
     import mlflow
     import pandas as pd

@@ -59,7 +59,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Si
         {"kind": kind, "run_id": name, "reused": name == "policy", "seconds": 10.0, "tracking_seconds": 0.5}
         for name, kind in kinds.items()
     ]
-    monkeypatch.setattr(collect_module, "_artifacts", lambda client, run: tmp_path / run.info.run_id)
+    monkeypatch.setattr(collect_module, "artifact", lambda client, run_id, name="": tmp_path / run_id / name)
     return runs, members
 
 

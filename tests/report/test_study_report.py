@@ -72,7 +72,7 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
         (copied / name).write_text("old")
     (copied / "recommendation.json").write_text(json.dumps(RECOMMENDATION | {"choice": None}))
     earlier.append(SimpleNamespace(info=SimpleNamespace(run_id="earlier")))
-    monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda run_id, tracking_uri: str(copied))
+    monkeypatch.setattr(study_report, "fetch", lambda client, run_id: copied)
     invocation.log.clear()
     study_report.write_report(invocation)
     files, same_tag, published, *_ = invocation.log
@@ -87,7 +87,7 @@ def test_the_report_of_an_unknown_or_incomplete_study_is_refused(invocation, mon
     steps = tmp_path / "steps.json"
     monkeypatch.setattr(study_report, "all_experiments", lambda client: ["0"])
     monkeypatch.setattr(study_report, "all_runs", lambda *arguments: [])
-    monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda **arguments: str(steps))
+    monkeypatch.setattr(study_report, "fetch", lambda client, run_id, name: steps)
     with pytest.raises(UserError, match="study_run=latest: this store has no finished study"):
         study_report.rewrite_report(invocation, "latest", tmp_path)
     with pytest.raises(UserError, match=r"study_run=abc: has no steps\.json"):

@@ -43,13 +43,17 @@ def test_a_checkpoint_is_found_by_its_stage(store, finished):
 def test_artifacts_of_a_server_are_downloaded_once_for_each_role_and_deleted_at_the_end(monkeypatch):
     downloads = []
 
-    def download(run_id, dst_path, tracking_uri):
+    def download(run_id, artifact_path, dst_path, tracking_uri):
+        assert artifact_path is None, "all of them"
         downloads.append((run_id, tracking_uri))
+        Path(dst_path).mkdir()
         Path(dst_path, "file.txt").write_text(run_id)
         return dst_path
 
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
-    inputs = InputArtifacts(SimpleNamespace(tracking_uri="http://server"), {"pool": "a", "proxy-rm": "b"})
+    run = SimpleNamespace(info=SimpleNamespace(artifact_uri="mlflow-artifacts:/1/run/artifacts"))
+    server = SimpleNamespace(tracking_uri="http://server", get_run=lambda run_id: run)
+    inputs = InputArtifacts(server, {"pool": "a", "proxy-rm": "b"})
     folders = [inputs.folder(role) for role in ("pool", "proxy-rm", "pool")]
     assert [(folder / "file.txt").read_text() for folder in folders] == ["a", "b", "a"]
     assert downloads == [("a", "http://server"), ("b", "http://server")]

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.pipeline.step import Step
 from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.run_data import artifact
 from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun, as_text, execute
 
@@ -140,6 +141,33 @@ def test_a_resumed_run_has_every_checkpoint_once(store):
     later = StepRun(store, audit, {"policy-run": first.run_id}, made_by="x")
     assert (later.checkpoint("policy-run", "peak") / "weights").read_text() == "peak"
     later.close("KILLED")
+
+
+def test_equal_checkpoints_and_the_model_of_a_run_are_one_file(store):
+    def fill(run):
+        for stage in ("peak", "end"):
+            run.log_checkpoint(stage, 3, {"gold": 0.3}, partial(save_text, text="the same"))
+        (run.folder / "model").mkdir()
+        save_text(run.folder / "model", text="the same")
+
+    run = StepRun(store, policy_run("shared"), {}, made_by="x")
+    execute(run, fill)
+    models = store.client().search_logged_models([store.policy_runs], f"source_run_id = '{run.run_id}'")
+    folders = [Path(model.artifact_location.removeprefix("file://")) for model in models]
+    folders.append(artifact(store.client(), run.run_id, "model"))
+    assert len({(folder / "weights").stat().st_ino for folder in folders}) == 1
+    assert (folders[0] / "weights").stat().st_nlink == 3
+
+
+def test_a_run_that_cannot_log_its_params_is_closed(store, monkeypatch):
+    def fail(self, params):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(StepRun, "log_params", fail)
+    with pytest.raises(RuntimeError):
+        StepRun(store, policy_run("no params"), {}, made_by="x")
+    [run] = store.client().search_runs([store.policy_runs], "attributes.run_name = 'no params'")
+    assert run.info.status == "FAILED"
 
 
 def test_a_discarded_run_leaves_nothing_behind_unless_it_was_resumed(store):

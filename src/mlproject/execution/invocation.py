@@ -61,7 +61,18 @@ class Invocation:
         self._since = time.perf_counter()
         mlflow_run_id = os.environ.get("MLFLOW_RUN_ID")
         self._owns_run = not mlflow_run_id
-        self.run_id: str = mlflow_run_id or self.client.create_run(self.store.studies).info.run_id
+        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **process_tags()}
+        self.run_id: str = mlflow_run_id or self.client.create_run(self.store.studies, tags=tags).info.run_id
+        try:
+            self._log_command(tags)
+            executor: Executor = TorchrunExecutor() if world_size() > 1 else LocalExecutor(config.workers)
+            self.scheduler = Scheduler(self.store, self.run_id, executor, self.progress)
+        except BaseException as error:
+            self._close_run(type(error))
+            raise
+
+    def _log_command(self, tags: Mapping[str, str]) -> None:
+        command, config, entry = self.command, self.config, self.command.entry_point.name
         try:
             logged = self.client.get_run(self.run_id).data.params
         except MlflowException:
@@ -73,24 +84,36 @@ class Invocation:
         options = {"entry_point": entry, "preset": command.preset, **dataclasses.asdict(config)}
         self.client.update_run(self.run_id, name=f"{entry} {command.preset}, {config.world}, world {config.world_seed}")
         params = [Param(k, as_text(v)) for k, v in options.items() if k not in logged]
-        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **process_tags()}
         for start in range(0, len(params), BATCH_PARAMS):
             self.client.log_batch(self.run_id, params=params[start : start + BATCH_PARAMS])
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-        executor: Executor = TorchrunExecutor() if world_size() > 1 else LocalExecutor(config.workers)
-        self.scheduler = Scheduler(self.store, self.run_id, executor, self.progress)
 
     def __enter__(self) -> Invocation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.scheduler.close(interrupt=kind is not None)
-        self.progress.close()
-        if self._owns_run and kind is not None and issubclass(kind, UserError):
+        try:
+            self.scheduler.close(interrupt=kind is not None)
+            self.progress.close()
+        except BaseException as error:
+            kind = kind or type(error)
+            raise
+        finally:
+            self._close_run(kind)
+
+    def _close_run(self, kind: type[BaseException] | None) -> None:
+        """End the run, unless `mlflow run` does it.
+
+        Args:
+            kind: of the exception that ended the command.
+        """
+        if not self._owns_run:
+            return
+        if kind is not None and issubclass(kind, UserError):
             self.client.delete_run(self.run_id)  # a mistake leaves nothing behind
-        elif self._owns_run:
-            status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
-            self.client.set_terminated(self.run_id, status)
+        else:
+            killed = kind is not None and issubclass(kind, KeyboardInterrupt)
+            self.client.set_terminated(self.run_id, "FINISHED" if kind is None else "KILLED" if killed else "FAILED")
 
     def make(self, *steps: Step) -> None:
         """Execute or reuse steps and what they read."""

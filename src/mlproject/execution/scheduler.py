@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 
-from mlproject.errors import NotFiniteError
+from mlproject.errors import NotFiniteError, UserError
 from mlproject.execution.assignment import Assignment, Outcome
 from mlproject.execution.executors import Executor
 from mlproject.execution.progress import Progress
@@ -21,6 +21,8 @@ from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
 _POLL_SECONDS = 0.25
+_UNKNOWN_EXIT_CODE = 255
+"""What multiprocessing says where it does not know how a process ended."""
 _RECHECK_SECONDS = 1.0
 """How often a step that another process is executing is looked up again."""
 
@@ -179,6 +181,11 @@ class Scheduler:
         try:
             return future.result()
         except WorkerLostError as error:
+            if error.exit_code is not None and 0 <= error.exit_code < _UNKNOWN_EXIT_CODE:
+                raise UserError(
+                    f"{step.name}: its process must not end before its time, but did, with exit code "
+                    f"{error.exit_code}. Let the code that it calls raise an error instead of calling os._exit."
+                ) from error
             names = ", ".join([step.name, *(other.name for other in running.values())])
             raise RuntimeError(
                 f"A worker process was killed, perhaps for lack of memory, while these steps ran: {names}. Run the "

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import threading
+import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 from transformers.utils import logging
 
+from mlproject.errors import ENDING_SIGNALS, interrupt, text_of
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
+from mlproject.tracking.temporary import use_temporary_folder
 
 Context = ForkServerContext | SpawnContext
 
@@ -33,8 +41,21 @@ _ENVIRONMENT = {
 }
 
 
+_PATIENCE_SECONDS = 6.0
+"""How long an interrupted worker may take to close its run, before it is killed; the study closes the run then."""
+
+
 class WorkerLostError(RuntimeError):
-    """A process ended before its step did, without a word: killed, most likely for the memory that it used."""
+    """A process ended before its step did, without a word: killed, most likely for the memory that it used.
+
+    Args:
+        message: what is known.
+        exit_code: of the process; negative where a signal ended it, None where that is not known.
+    """
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def process_context() -> Context:
@@ -57,8 +78,9 @@ class WorkerProcess:
 
     def __init__(self, context: Context) -> None:
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs,), name="mlproject-worker")
-        self._process.start()
+        self._process = context.Process(target=serve, args=(theirs, tempfile.gettempdir()), name="mlproject-worker")
+        with _held_signals():
+            self._process.start()
         theirs.close()  # so that the end of the process ends the connection
 
     def execute(self, assignment: Assignment, on_progress: OnProgress, interrupted: threading.Event) -> Outcome | None:
@@ -67,16 +89,19 @@ class WorkerProcess:
         Args:
             assignment: what to execute.
             on_progress: called with the finished share.
-            interrupted: once set, the worker gets SIGINT until it answers (one may come before it listens).
+            interrupted: once set, the worker gets SIGINT until it answers (one may come before it listens), and is
+                killed where it does not, as in the midst of somebody's function.
 
         Raises:
             BaseException: what the step raised, with the worker's traceback as a note.
             WorkerLostError: where the process ended before the step did.
         """
         self._send(assignment)
+        kill_at = math.inf
         while True:
             if interrupted.is_set():
-                self._interrupt()
+                kill_at = min(kill_at, time.monotonic() + _PATIENCE_SECONDS)
+                self._interrupt(signal.SIGINT if time.monotonic() < kill_at else signal.SIGKILL)
             if not self._connection.poll(_POLL_SECONDS):
                 continue
             kind, content = self._receive()
@@ -95,9 +120,9 @@ class WorkerProcess:
         self._connection.close()
         self._process.join()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, signal_number: int) -> None:
         if self._process.pid is not None and self._process.is_alive():
-            os.kill(self._process.pid, signal.SIGINT)
+            os.kill(self._process.pid, signal_number)
 
     def _send(self, assignment: Assignment) -> None:
         try:
@@ -113,12 +138,31 @@ class WorkerProcess:
 
     def _lost(self) -> WorkerLostError:
         self._process.join()
-        return WorkerLostError(f"a worker process ended with exit code {self._process.exitcode}")
+        code = self._process.exitcode
+        return WorkerLostError(f"a worker process ended with exit code {code}", code)
 
 
-def serve(connection: Connection) -> None:
-    """Execute the assignments that come over a connection, until it closes: what a worker process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle worker has nothing to close
+@contextmanager
+def _held_signals() -> Iterator[None]:
+    """Inside, what this thread starts never sees the signals that end a study: the server of workers ends with it."""
+    resource_tracker.ensure_running()  # as it starts, it lets some of these signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def serve(connection: Connection, temporary: str) -> None:
+    """Execute the assignments that come over a connection, until it closes: what a worker process does.
+
+    Args:
+        connection: to the study's process.
+        temporary: folder of that process for what is temporary.
+    """
+    use_temporary_folder(temporary)
+    _handle_signals(signal.SIG_IGN)  # an idle worker has nothing to close; it ends with the study
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         os.environ.pop(name, None)  # a worker joins no process group that a launcher has set up
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -132,13 +176,13 @@ def serve(connection: Connection) -> None:
 
 
 def _answer(assignment: Assignment, on_progress: OnProgress) -> tuple[str, Any]:
-    signal.signal(signal.SIGINT, _interrupt_once)
+    _handle_signals(interrupt)
     try:
         return _OUTCOME, assignment.execute(on_progress)
     except BaseException as error:
         return _ERROR, _picklable(error)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _handle_signals(signal.SIG_IGN)
 
 
 def _picklable(error: BaseException) -> BaseException:
@@ -147,7 +191,7 @@ def _picklable(error: BaseException) -> BaseException:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        stand_in = RuntimeError(f"{type(error).__name__}: {error}")
+        stand_in = RuntimeError(f"{type(error).__name__}: {text_of(error)}")
         stand_in.add_note(error.__notes__[-1])
         return stand_in
     return error
@@ -161,7 +205,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _interrupt_once(*signal_and_frame: object) -> None:
-    """A second Ctrl-C must not keep an interrupted run from being closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _handle_signals(handler: Callable[..., object] | signal.Handlers) -> None:
+    """Ctrl-C, the end of a terminal, and schedulers reach all processes of a study, not the first alone."""
+    for ending in ENDING_SIGNALS:
+        signal.signal(ending, handler)

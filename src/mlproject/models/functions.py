@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, is_interruption, text_of
 
 ScoreFunction = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """(prompts, responses) -> one number each."""
@@ -25,7 +25,9 @@ def load_function(name: str) -> ScoreFunction:
     module_name, _, attribute = name.partition(":")
     try:
         module = import_module(module_name)
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: a script may end where it is imported
+        if is_interruption(error):
+            raise
         raise UserError(
             f"{name}: must be importable ({describe(error)}). Put the module on the path as PACKAGE.MODULE:FUNCTION."
         ) from None
@@ -39,7 +41,7 @@ def load_function(name: str) -> ScoreFunction:
     return function
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Type and message of an exception, shortened to one line."""
-    message = " ".join(str(error).split())[:_MAX_MESSAGE]
+    message = " ".join(text_of(error).split())[:_MAX_MESSAGE]
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

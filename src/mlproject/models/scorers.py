@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from mlproject.curve import Array
-from mlproject.errors import NotFiniteError, UserError
+from mlproject.errors import NotFiniteError, UserError, is_interruption
 from mlproject.models.checkpoints import prompt_format_of
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import Report, check_scores
@@ -112,11 +112,17 @@ class FunctionScorer:
         distinct = list(dict.fromkeys(pairs))
         try:
             values = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
-        except Exception as error:
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             raise UserError(f"{self.name}: must not fail ({describe(error)}). Fix the function.") from error
         try:
             raw_U = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
+        except OverflowError:
+            raise UserError(
+                f"{self.name}: must return numbers that a float can hold, of at most 1.8e308. Fix the function."
+            ) from None
+        except Exception:  # whatever the values do when they are turned into numbers
             raise UserError(
                 f"{self.name}: must return one number per response, not {type(values).__name__}. Fix the function."
             ) from None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 
-import mlflow.artifacts
+import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -18,12 +18,15 @@ from mlflow.exceptions import MlflowException
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
 from mlproject.names import Alias, Artifact, Kind, Status, Tag, VersionTag
+from mlproject.tracking.artifact_files import fetch_uri, local_path, log_folder, share_files
 from mlproject.tracking.run_data import artifact
 
 _EXAMPLE = pd.DataFrame(
     {"prompt": ["hello , my old phone is very slow . please help"], "response": ["restart phone ."]}
 )
 _REQUIREMENTS = ("mlflow", "pandas", "torch", "transformers")
+_MODEL_IN_SCORER = "artifacts/model"
+"""Where MLflow copies the model to."""
 _MLFLOW_FILES = ("MLmodel", "registered_model_meta")
 """Files of MLflow: one differs each time a model is saved (times, ids), one appears when a folder is loaded."""
 
@@ -123,8 +126,12 @@ def log_scorer(client: MlflowClient, proxy_run_id: str) -> str:
             input_example=_EXAMPLE,
             pip_requirements=[f"{package}=={installed(package).partition('+')[0]}" for package in _REQUIREMENTS],
         )
-        client.log_artifacts(proxy_run_id, str(folder), Artifact.SCORER)
-        return version_digest(folder)
+        log_folder(client, proxy_run_id, folder, Artifact.SCORER)
+        digest = version_digest(folder)
+    logged = local_path(client.get_run(proxy_run_id).info.artifact_uri)
+    if logged is not None:
+        share_files(logged / Artifact.SCORER / _MODEL_IN_SCORER, model)
+    return digest
 
 
 def version_digest(folder: Path) -> str:
@@ -157,12 +164,7 @@ def verify(client: MlflowClient, version: ModelVersion) -> None:
 
 def _current_digest(client: MlflowClient, version: ModelVersion) -> str:
     """Digest of the files that a version has now."""
-    with tempfile.TemporaryDirectory() as scratch:
-        remote = client.tracking_uri.startswith("http")
-        folder = mlflow.artifacts.download_artifacts(
-            artifact_uri=version.source, dst_path=scratch if remote else None, tracking_uri=client.tracking_uri
-        )
-        return version_digest(Path(folder))
+    return version_digest(fetch_uri(client, version.source))
 
 
 def resolve_version(client: MlflowClient, uri: str) -> ModelVersion:

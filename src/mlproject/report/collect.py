@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunData
 
@@ -17,6 +15,7 @@ from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, PromotionResult, Tag
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
 from mlproject.search.trials import read_trials
+from mlproject.tracking.run_data import artifact
 
 
 def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: str, link: str) -> Report:
@@ -32,7 +31,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
     for member in members:
         by_kind.setdefault(member["kind"], []).append(client.get_run(member["run_id"]))
     laws_run = by_kind[Kind.LAW][0]
-    laws = json.loads((_artifacts(client, laws_run) / Artifact.LAWS).read_text())
+    laws = json.loads((artifact(client, laws_run.info.run_id, Artifact.LAWS)).read_text())
     in_study = set(json.loads(laws_run.data.tags[Tag.INPUTS]).values())
     curves = [_policy_run(client, run) for run in by_kind[Kind.POLICY_RUN] if run.info.run_id in in_study]
     tried = [
@@ -52,7 +51,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         proxies=sorted(proxies, key=lambda p: (p.rm_params, p.seed)),
         policy_runs=sorted(curves, key=lambda c: (c.method, c.rm_params, c.seed)),
         laws=laws,
-        trials=read_trials(_artifacts(client, searches[0]) / Artifact.TRIALS) if searches else [],
+        trials=read_trials(artifact(client, searches[0].info.run_id, Artifact.TRIALS)) if searches else [],
         promotion=_promotion(promotions[0]) if promotions else {},
         link=link,
         search_runs=tried,
@@ -62,7 +61,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
 
 
 def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
-    p, folder = run.data.params, _artifacts(client, run)
+    p, folder = run.data.params, artifact(client, run.info.run_id)
     table = json.loads((folder / Artifact.SAMPLES).read_text())
     return PolicyRunRecord(
         run_id=run.info.run_id,
@@ -144,7 +143,3 @@ def _promoted(run: Run) -> str:
     """Name of the reward model that a promotion made champion, or left as such."""
     passed = run.data.tags[Tag.PROMOTION_VERDICT] == PromotionResult.PASSED
     return run.data.tags[Tag.CANDIDATE_RM_SIZE] if passed else ""
-
-
-def _artifacts(client: MlflowClient, run: Run) -> Path:
-    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, tracking_uri=client.tracking_uri))

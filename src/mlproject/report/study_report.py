@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mlflow.artifacts
 from mlflow.entities import Metric as MlflowMetric
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
@@ -23,6 +22,7 @@ from mlproject.report.figures import save_figures
 from mlproject.report.page import render
 from mlproject.report.recommended import recommendation_of
 from mlproject.strict_json import strict_json
+from mlproject.tracking.artifact_files import fetch
 from mlproject.tracking.descriptions import describe_newest_study
 from mlproject.tracking.store import all_experiments, all_runs
 
@@ -100,10 +100,7 @@ def rewrite_report(invocation: Invocation, study_run: str, folder: Path) -> str:
             raise UserError("study_run=latest: this store has no finished study. Run `main` first.")
         study_run = studies[0].info.run_id
     try:
-        path = mlflow.artifacts.download_artifacts(
-            run_id=study_run, artifact_path=Artifact.STEPS, tracking_uri=invocation.store.tracking_uri
-        )
-        members = json.loads(Path(path).read_text())
+        members = json.loads(fetch(invocation.client, study_run, Artifact.STEPS).read_text())
     except (MlflowException, OSError):
         raise UserError(f"study_run={study_run}: has no steps.json. Give the run id of a study.") from None
     if not any(row["kind"] == "law" for row in members):
@@ -138,6 +135,5 @@ def _same_study(invocation: Invocation, study_fingerprint: str) -> str | None:
 
 
 def _copy(invocation: Invocation, run_id: str) -> dict[str, Path]:
-    folder = Path(mlflow.artifacts.download_artifacts(run_id=run_id, tracking_uri=invocation.store.tracking_uri))
-    files = {path.name: path for path in folder.iterdir()}
+    files = {path.name: path for path in fetch(invocation.client, run_id).iterdir()}
     return {name: path for name, path in files.items() if path.suffix in (".html", ".png") or name in _COPIED}

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlproject.names import Tag
+from mlproject.tracking.artifact_files import fetch, fetch_uri
 from mlproject.tracking.kept_artifacts import lost, missing_artifact
 
 
@@ -39,21 +39,13 @@ class InputArtifacts:
             UserError: if the input has lost artifacts.
         """
         if role not in self._folders:
-            is_remote = self._client.tracking_uri.startswith("http")
-            download_folder = Path(self._downloads.name, role)
-            if is_remote:
-                download_folder.mkdir()
             try:
-                path = mlflow.artifacts.download_artifacts(
-                    run_id=self._run_ids[role],
-                    dst_path=str(download_folder) if is_remote else None,
-                    tracking_uri=self._client.tracking_uri,
-                )
+                path = fetch(self._client, self._run_ids[role], into=Path(self._downloads.name, role))
             except (MlflowException, OSError):
                 if not missing_artifact(self._client, self._run_ids[role]):
                     raise
                 raise lost(self._run_ids[role], "the folder") from None
-            self._folders[role] = Path(path)
+            self._folders[role] = path
         return self._folders[role]
 
     def checkpoint(self, role: str, stage: str) -> Path:
@@ -70,7 +62,7 @@ class InputArtifacts:
             for model in self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
             if model.tags.get(Tag.STAGE) == stage
         ]
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location))
+        return fetch_uri(self._client, model.artifact_location)
 
     def cleanup(self) -> None:
         """Delete what was downloaded."""

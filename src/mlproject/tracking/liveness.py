@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
-
-import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlproject.names import Tag
+from mlproject.tracking.processes import has_ended, this_host, this_process
 from mlproject.tracking.store import Store, all_experiments, all_runs
-
-_CLOCK_SECONDS = 5.0
-"""How far the start time of a process may seem to move when the system's clock is set."""
 
 
 def process_tags() -> dict[str, str]:
     """Tags that identify this process: host, process id, and start time, since process ids are reused."""
-    pid = os.getpid()
-    started = psutil.Process(pid).create_time()
-    return {Tag.HOST: socket.gethostname(), Tag.PID: str(pid), Tag.PID_STARTED: f"{started:.2f}"}
+    pid, started = this_process()
+    return {Tag.HOST: this_host(), Tag.PID: str(pid), Tag.PID_STARTED: f"{started:.2f}"}
 
 
 def is_abandoned(run: Run) -> bool:
@@ -29,13 +22,9 @@ def is_abandoned(run: Run) -> bool:
     False for runs of other hosts, since their processes cannot be seen from here.
     """
     tags = run.data.tags
-    if run.info.status != "RUNNING" or tags.get(Tag.HOST) != socket.gethostname():
+    if run.info.status != "RUNNING" or tags.get(Tag.HOST) != this_host():
         return False
-    try:
-        started = psutil.Process(int(tags[Tag.PID])).create_time()
-    except psutil.NoSuchProcess:
-        return True
-    return abs(started - float(tags[Tag.PID_STARTED])) > _CLOCK_SECONDS
+    return has_ended(int(tags[Tag.PID]), float(tags[Tag.PID_STARTED]))
 
 
 def reap(client: MlflowClient, store: Store) -> list[str]:

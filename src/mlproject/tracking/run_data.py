@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -14,6 +13,7 @@ from mlproject.curve import Curve
 from mlproject.errors import UserError, first_line
 from mlproject.names import Artifact, Kind, Tag, TagPrefix
 from mlproject.names.escape import full_names
+from mlproject.tracking.artifact_files import fetch
 from mlproject.tracking.kept_artifacts import lost, missing_artifact
 from mlproject.tracking.store import Store, all_runs
 
@@ -23,19 +23,18 @@ def full_name_tags(names: Iterable[str]) -> list[RunTag]:
     return [RunTag(TagPrefix.FULL_NAME + digest, name) for digest, name in full_names(names).items()]
 
 
-def artifact(client: MlflowClient, run_id: str, name: str) -> Path:
-    """A file or folder among the artifacts of a run; downloaded if the store is remote.
+def artifact(client: MlflowClient, run_id: str, name: str = "") -> Path:
+    """A file or folder among the artifacts of a run, or the folder with all of them; downloaded if the store is remote.
 
     Raises:
         UserError: if the run has lost it.
     """
     try:
-        path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, tracking_uri=client.tracking_uri)
+        return fetch(client, run_id, name)
     except (MlflowException, OSError):
         if not missing_artifact(client, run_id):
             raise
-        raise lost(run_id, name) from None
-    return Path(path)
+        raise lost(run_id, name or "the folder") from None
 
 
 def curve_of(client: MlflowClient, run_id: str) -> Curve:

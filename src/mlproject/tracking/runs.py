@@ -12,12 +12,13 @@ from typing import Any
 
 from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
 
-from mlproject.names import Kind, MlflowTag, Role, Split, Tag, TagPrefix
+from mlproject.names import Artifact, Kind, MlflowTag, Role, Split, Tag, TagPrefix
 from mlproject.names.escape import fit_key
 from mlproject.optimization.stopping import StopRule
 from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.strict_json import strict_json
+from mlproject.tracking.artifact_files import local_path, log_folder, share_files
 from mlproject.tracking.inputs import InputArtifacts
 from mlproject.tracking.kept_artifacts import artifact_tags
 from mlproject.tracking.liveness import process_tags
@@ -69,6 +70,7 @@ class StepRun:
         self._step = step
         self.stop_rules: Sequence[StopRule] = () if stop_rule is None else (stop_rule,)
         self._metrics: list[Metric] = []
+        self._checkpoints: list[Path] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
         self._input_artifacts = InputArtifacts(self.client, self.inputs)
@@ -97,8 +99,12 @@ class StepRun:
                 run = self.client.get_run(resume_run_id)
                 self.client.log_batch(resume_run_id, tags=[RunTag(k, v) for k, v in tags.items()])
             self.run_id, self._start = run.info.run_id, run.info.start_time
-            self._experiment = run.info.experiment_id
+            self._experiment, self._artifacts = run.info.experiment_id, run.info.artifact_uri
+        try:
             self.log_params({**step.inherited_params, **step.params})
+        except BaseException:
+            self.close("FAILED")
+            raise
 
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input; downloaded once if the store is remote."""
@@ -160,6 +166,10 @@ class StepRun:
             with tempfile.TemporaryDirectory() as folder:
                 save(Path(folder))
                 self.client.log_model_artifacts(model.model_id, folder)
+            if (saved := local_path(model.artifact_location)) is not None:
+                for earlier in self._checkpoints:  # a policy that ends at its peak is there twice
+                    share_files(saved, earlier)
+                self._checkpoints.append(saved)
             prompts = {k: v for k, v in self.params.items() if k in ("world", "world_seed", "curve_prompts")}
             entries = [
                 Metric(
@@ -186,7 +196,10 @@ class StepRun:
     def publish(self) -> None:
         """Upload the artifacts and log all metrics now."""
         with self._timed():
-            self.client.log_artifacts(self.run_id, str(self.folder))
+            log_folder(self.client, self.run_id, self.folder)
+            if (logged := local_path(self._artifacts)) is not None:
+                for saved in self._checkpoints:  # one of them is the run's own model
+                    share_files(logged / Artifact.MODEL, saved)
             self.set_tags(artifact_tags(self.folder))
         self._flush()
 
@@ -201,9 +214,10 @@ class StepRun:
         else:
             with suppress(Exception):  # what made the step fail may make this fail too; the run ends all the same
                 self._flush()
-        self.client.set_terminated(self.run_id, status)
-        self._scratch.cleanup()
-        self._input_artifacts.cleanup()
+        try:
+            self.client.set_terminated(self.run_id, status)
+        finally:
+            self._clean_up()
 
     def discard(self, delete: bool) -> None:
         """Leave the step to another process.
@@ -213,6 +227,9 @@ class StepRun:
         """
         if delete:
             self.client.delete_run(self.run_id)
+        self._clean_up()
+
+    def _clean_up(self) -> None:
         self._scratch.cleanup()
         self._input_artifacts.cleanup()
 
