@@ -103,7 +103,7 @@ def test_a_report_that_is_written_again_takes_the_place_of_the_studys_own(
     steps, logged = tmp_path / "steps.json", []
     steps.write_text(json.dumps([{"kind": "law", "run_id": "a"}]))
     page = tmp_path / "report.html"
-    monkeypatch.setattr(study_report.mlflow.artifacts, "download_artifacts", lambda **arguments: str(steps))
+    monkeypatch.setattr(study_report, "fetch", lambda client, run_id, name: steps)
     monkeypatch.setattr(study_report, "render_report", lambda invocation, members, folder: {"report.html": page})
     invocation.client.log_artifact = lambda run_id, path: logged.append((run_id, path))
     assert study_report.rewrite_report(invocation, "abc", tmp_path) == "abc"
