@@ -62,6 +62,34 @@ def test_a_tokenizer_without_any_end_is_refused():
         response_ends(None, tokenizer)
 
 
+@pytest.mark.parametrize("stated", ["<|im_end|>", [3, "<|im_end|>"], [[3]], [2.5], [True]])
+def test_an_end_that_is_no_number_is_refused_in_one_line(tmp_path, stated):
+    folder = save_checkpoint(tmp_path / "policy", "llama", chat_tokenizer("ChatML"), reward=False)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stated}))
+    with pytest.raises(UserError, match=r"eos_token_id must be a token's number or a list of them"):
+        inspect_policy(str(folder), "policy")
+
+
+_CHATML = CHATS["ChatML"].template
+LEFT_OUT = {
+    "user: another field": _CHATML.replace("m.content", "m.text | default('')"),
+    "user: parts alone": _CHATML.replace("m.content", "(m.content | map(attribute='text') | join)"),
+    "assistant": _CHATML.replace("in messages", "in messages if m.role != 'assistant'"),
+    "assistant: one turn alone": _CHATML.replace("in messages", "in messages[:1]"),
+}
+
+
+@pytest.mark.parametrize("who", LEFT_OUT)
+@pytest.mark.parametrize("reward", [False, True])
+def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path, who, reward):
+    tokenizer = chat_tokenizer("ChatML")
+    inspect = inspect_reward_model if reward else inspect_policy
+    tokenizer.chat_template = LEFT_OUT[who]
+    folder = save_checkpoint(tmp_path / "model", "llama", tokenizer, reward=reward)
+    with pytest.raises(UserError, match=f"must write what the {who.partition(':')[0]} says"):
+        inspect(str(folder), "gold")
+
+
 def test_a_response_ends_at_the_first_of_several_ends_as_generate_ends_it():
     tokenizer = chat_tokenizer("Gemma")
     policy = policy_of(tokenizer, 3)

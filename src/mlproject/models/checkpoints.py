@@ -26,7 +26,7 @@ from mlproject.models.model_loading import (
     reason,
 )
 from mlproject.models.prompt_format import UNBOUNDED, appended_tokens
-from mlproject.models.turns import response_ends, set_ends
+from mlproject.models.turns import left_out, response_ends, set_ends
 from mlproject.models.weights import broken_weights
 
 if TYPE_CHECKING:
@@ -166,6 +166,11 @@ def _checked_tokenizer(source: str, place: str) -> PreTrainedTokenizerFast:
     if problem := refusal(tokenizer, "Hello"):
         raise UserError(
             f"{place}: its chat template must lay out a user's turn and the assistant's ({problem[:MAX_REASON]}). "
+            "Correct it."
+        )
+    if speaker := left_out(tokenizer):
+        raise UserError(
+            f"{place}: its chat template must write what the {speaker} says, but leaves a content that is a text out. "
             "Correct it."
         )
     return tokenizer

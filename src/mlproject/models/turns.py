@@ -54,6 +54,21 @@ def template_end(tokenizer: PreTrainedTokenizerFast) -> int | None:
     return next((token for token in tokenizer(behind, add_special_tokens=False)["input_ids"] if token in added), None)
 
 
+def left_out(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Whose words a chat template leaves out, `user` or `assistant`; empty where it writes both.
+
+    Templates of models that see images may read a content only as a list of parts, and write nothing of a text.
+    """
+    if not tokenizer.chat_template:
+        return ""
+    asked = [[{"role": "user", "content": probe}] for probe in _PROBES]
+    first, second = _texts(tokenizer, asked, is_open=True)
+    if first == second:
+        return "user"
+    first, second = _texts(tokenizer, [answered(asked[0], probe) for probe in _PROBES])
+    return "assistant" if first == second else ""
+
+
 def shared_beginning(first: Sequence[Any], second: Sequence[Any]) -> int:
     """Number of elements that two sequences begin with alike."""
     shorter = min(len(first), len(second))
@@ -71,10 +86,14 @@ def response_ends(generation_config: GenerationConfig | None, tokenizer: PreTrai
         tokenizer: the policy's.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or the model states something else than numbers.
     """
     stated: Any = getattr(generation_config, "eos_token_id", None)
     stated = [] if stated is None else stated if isinstance(stated, list) else [stated]
+    if not all(type(token) is int for token in stated):
+        raise UserError(
+            f"generation_config.json: eos_token_id must be a token's number or a list of them, not {stated}."
+        )
     if getattr(generation_config, "_from_model_config", True):
         stated = [token for token in stated if token in _added_tokens(tokenizer)]
     own = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
