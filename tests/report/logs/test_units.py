@@ -84,6 +84,7 @@ NOTICED = {
     ),
     "a name that says per token": ({"actor/kl_loss": KL}, "kl=actor/kl_loss", "is by its name a mean over tokens"),
     "a name that says bits": ({"kl_bits": KL}, "kl=kl_bits", "give kl_unit=bits"),
+    "a name that says square root": ({"sqrt_kl": np.sqrt(KL)}, "kl=sqrt_kl", "is by its name the square root of KL"),
     "the KL of one update": ({"policy/approxkl_avg": KL}, "kl=policy/approxkl_avg", "not from the initial policy"),
     "a KL that stands still": ({"kl": np.minimum(KL, 4.0)}, "", "KL is exactly 4 at 11 of 31 steps"),
     "noise below 0": ({"kl": [*KL[:4], -0.04, *KL[5:]]}, "", "kl is below 0 at 1 of 31 steps (-0.04 nats at step 40)"),

@@ -26,6 +26,9 @@ OLD_POLICY_KL = re.compile(r"approx_?kl|ppo_?kl|policy/.*kl|kl_?old|old_?kl", re
 """Names of the KL from the policy of the last update, which says nothing about the initial policy."""
 
 PER_TOKEN_KL = re.compile(r"per_?token|token_?kl|kl_loss|kl_penalty|mean_kl|kl_mean|_kl_k[123]", re.I)
+DISTANCE = re.compile(r"sqrt|root", re.I)
+"""Names of the square root of KL, which is what curves are drawn over."""
+
 BITS_KL = re.compile(r"bits|log2", re.I)
 GRPO_NEIGHBOUR = re.compile(r"completions?/mean_length|completion_length", re.I)
 LENGTH = re.compile(r"completions?/mean_length|completion_length|response_length(/mean)?$|mean_response_length|"
@@ -54,6 +57,8 @@ def notices(
             f"{kl_name} is by its name the KL from the policy before the last update, not from the initial policy; "
             "if so, give columns=kl=COLUMN"
         )
+    if DISTANCE.search(short_name):
+        yield f"{kl_name} is by its name the square root of KL; if so, square it in the log"
     if not has_length:
         is_grpo = short_name in ("kl", "train/kl") and any(GRPO_NEIGHBOUR.search(str(name)) for name in joined.names)
         if is_grpo or PER_TOKEN_KL.search(short_name):
