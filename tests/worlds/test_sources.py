@@ -55,6 +55,8 @@ WRITERS = {
     "semicolons.csv": lambda path: path.write_text(table(";")),
     "tabs.csv": lambda path: path.write_text(table("\t")),
     "data.json": lambda path: path.write_text(json.dumps({"version": 1, "licence": ["a"], "data": ROWS}, indent=1)),
+    "columns.json": lambda path: path.write_text(json.dumps(pd.DataFrame(ROWS).to_dict("list"))),
+    "pandas.json": lambda path: pd.DataFrame(ROWS).to_json(path),
     "rows.json": lambda path: path.write_text(json.dumps({"rows": ROWS})),
     "hub.json": lambda path: path.write_text(
         json.dumps({"features": [{}], "rows": [{"row_idx": i, "row": row} for i, row in enumerate(ROWS)]})
@@ -156,8 +158,16 @@ def test_what_looks_like_messages_but_is_not_readable_is_refused_and_never_execu
         messages_of_text("chosen", text)
 
 
-def test_a_system_column_is_kept_and_counts_as_another_reading(tmp_path):
-    rows = [{"prompt": "Hi", "system": "Be brief."}, {"prompt": "Ho", "system": ""}]
+def test_one_object_whose_fields_are_lists_of_messages_is_one_row(tmp_path):
+    row = {"chosen": [TURNS[0], TURNS[1]], "rejected": [TURNS[0], {"role": "assistant", "content": "No"}]}
+    (tmp_path / "p.json").write_text(json.dumps(row))
+    [preference] = read_preferences(tmp_path / "p.json", FIELDS, InvalidRows())
+    assert preference == Preference(TURNS[0]["content"], TURNS[1]["content"], "No")
+
+
+@pytest.mark.parametrize("column", ["system", "system_prompt", "system_message"])
+def test_a_system_column_is_kept_and_counts_as_another_reading(tmp_path, column):
+    rows = [{"prompt": "Hi", column: "Be brief."}, {"prompt": "Ho", column: ""}]
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
     [first, second], reading = read_prompts_with_counts(tmp_path / "p.jsonl", "prompt", InvalidRows())
     assert [turn["content"] for turn in json.loads(first)] == ["Be brief.", "Hi"] and second == "Ho"

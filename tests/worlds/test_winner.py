@@ -116,6 +116,31 @@ def test_a_flag_for_ties_beside_that_of_a_side_is_honoured(tmp_path):
     assert len(preferences) == 2 and reading.dropped["ties"] == 1
 
 
+LABELS = {"index": (1, 0), "letters": ("B", "A"), "ordinal": (2, 1), "true for a side": (False, True)}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_a_column_that_scores_contradict_in_most_rows_is_refused_unless_its_values_are_named(tmp_path, name):
+    when_first_won, when_second_won = LABELS[name]
+    column = "prefers_a" if name == "true for a side" else "label"
+    rows = rows_of(AB, column, [(when_first_won, 0), (when_second_won, 1), (when_first_won, 0)])
+    rows = [
+        {**row, **{f"score_{side}": 9 if "good" in row[f"response_{side}"] else i for side in "ab"}}
+        for i, row in enumerate(rows)
+    ]
+    path, fields = write(tmp_path / "p.jsonl", rows), ("prompt", *AB)
+    for mapping, preferred in ((FIELDS, column), (fields, column), (FIELDS, "")):
+        with pytest.raises(UserError, match=r"is contradicted by score_a,score_b in 3 of 3 rows. Give preferred=score"):
+            read_with_counts(path, mapping, InvalidRows(), preferred=preferred)
+    for preferred in ("score_a,score_b", f"{column}={when_first_won}/{when_second_won}"):
+        preferences, _ = read_with_counts(path, FIELDS, InvalidRows(), preferred=preferred)
+        assert all(each.chosen.startswith("good") and each.rejected.startswith("bad") for each in preferences)
+    other = {when_first_won: when_second_won, when_second_won: when_first_won}
+    few = [rows[0], *({**row, column: other[row[column]]} for row in rows[1:])]
+    kept, _ = read_with_counts(write(path, few), FIELDS, InvalidRows(), preferred=column)
+    assert [each.chosen[:4] for each in kept] == ["bad ", "good", "good"], "people and scores may differ"
+
+
 AMBIGUOUS = {
     "1 alone": (AB, [1, 1]),
     "0, 1 and 2": (AB, [0, 1, 2]),

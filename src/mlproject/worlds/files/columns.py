@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from mlproject.worlds.chat import CHAT_PREFIX
@@ -18,6 +19,7 @@ from mlproject.worlds.files.winner import (
     AmbiguousError,
     Side,
     WinnerRule,
+    higher,
     label_of,
     rule_for,
 )
@@ -39,13 +41,12 @@ def of_columns(fields: Sequence[str], preferred: str, rows: Sequence[Row], exact
         fields: columns of the prompt, the chosen (or first) and the rejected (or second) response.
         preferred: column that says which side won, or empty.
         rows: all rows of the file.
-        exact: whether nothing else is read: no column `system`, no scores, and no column that looks like a winner.
+        exact: whether nothing else is read: no system prompt, no scores, and no column that looks like a winner.
 
     Raises:
         AmbiguousError: if a column that looks like a winner would be ignored, or its values could mean either side.
     """
     prompt, first, second = fields
-    system = "" if exact else "system"
     side: Callable[[Row], Side] = (lambda row: FIRST) if exact else by_scores
     says = ""
     if preferred:
@@ -55,10 +56,10 @@ def of_columns(fields: Sequence[str], preferred: str, rows: Sequence[Row], exact
         refuse_ignored_winner(tuple(fields), rows)
 
     def pairs(row: Row) -> list[Pair]:
-        return [pair_of(row, prompt, first, second, side(row), system)]
+        return [pair_of(row, prompt, first, second, side(row), has_system=not exact)]
 
     def prompt_alone(row: Row) -> str:
-        return pair_of(row, prompt, first, second, FIRST, system).prompt
+        return pair_of(row, prompt, first, second, FIRST, has_system=not exact).prompt
 
     return Schema("columns", f"columns {', '.join(fields)}", says, frozenset(fields), pairs, prompt_alone)
 
@@ -118,12 +119,12 @@ def two_responses(preferred: str, rows: Sequence[Row]) -> Schema | None:
     def prompt(row: Row) -> str:
         if question == "instruction" and "input" in row.values:
             return instruction_prompt(row)
-        return prompt_of(question, row.value(question), row.values.get("system"))
+        return prompt_of(question, row.value(question), row.system)
 
     def pairs(row: Row) -> list[Pair]:
         if question == "instruction" and "input" in row.values:
             row = Row(row.place, {**row.values, question: instruction_prompt(row)})
-        return [pair_of(row, question, first, second, rule.side(row), "system")]
+        return [pair_of(row, question, first, second, rule.side(row), has_system=True)]
 
     return Schema("two", f"{first} and {second}", f"chosen = {rule.says}", frozenset((first, second)), pairs, prompt)
 
@@ -137,7 +138,26 @@ def _rule(preferred: str, fields: tuple[str, str], rows: Sequence[Row]) -> Winne
             return pair.winner if is_in_order or pair.winner is None else 1 - pair.winner
 
         return WinnerRule("labels: 1 human_ref_A, 0 human_ref_B", side)
-    return rule_for(preferred, fields, rows)
+    rule = rule_for(preferred, fields, rows)
+    if not {"=", ","} & set(preferred):
+        _check_scores(preferred, rule, fields, rows)
+    return rule
+
+
+def _check_scores(preferred: str, rule: WinnerRule, fields: tuple[str, str], rows: Sequence[Row]) -> None:
+    """Refuse a rule that scores of both responses contradict in most rows: it has its values the wrong way round."""
+    for scores in _score_columns(fields, {name for row in rows for name in row.values}):
+        agrees: Counter[bool] = Counter()
+        for row in rows:
+            with contextlib.suppress(ValueError):  # a row without scores, or without a winner
+                sides = rule.side(row), higher(row, *scores.split(","))
+                if None not in sides:
+                    agrees[sides[0] == sides[1]] += 1
+        if agrees[False] > agrees[True]:
+            raise AmbiguousError(
+                f"{rule.says} is contradicted by {scores} in {agrees[False]} of {agrees.total()} rows",
+                f"Give preferred={scores}, or name the values: preferred={preferred}=FIRST/SECOND.",
+            )
 
 
 def refuse_ignored_winner(fields: tuple[str, ...], rows: Sequence[Row]) -> None:
@@ -180,4 +200,4 @@ def is_as_before(row: Row, pair: Pair, fields: Sequence[str]) -> bool:
         return pair.prompt == prompt or prompt.startswith(CHAT_PREFIX)
     if isinstance(prompt, list):
         return is_prompt(prompt, pair.prompt)
-    return isinstance(responses[0], list) and not row.values.get("system")
+    return isinstance(responses[0], list) and not row.system

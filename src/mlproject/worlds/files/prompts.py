@@ -72,10 +72,14 @@ def _kind(rows: Sequence[Row], field: str) -> tuple[str, Callable[[Row], str], b
             names = ("messages", "conversations", "conversation", "chosen")
             name = next((name for name in names if name in columns), "")
             if name:
-                return name, lambda row: conversation_prompt(name, row.value(name), row.values.get("system")), False
+                return name, lambda row: conversation_prompt(name, row.value(name), row.system), False
             if "instruction" in columns:
-                return "instruction and input", instruction_prompt, False
-    return f"column {field}", lambda row: prompt_of(field, row.value(field), row.values.get("system")), False
+                return "instruction and input", _instruction, False
+    return f"column {field}", lambda row: prompt_of(field, row.value(field), row.system), False
+
+
+def _instruction(row: Row) -> str:
+    return prompt_of("instruction", instruction_prompt(row), row.system)
 
 
 def _is_as_before(value: Any, prompt: str) -> bool:

@@ -12,6 +12,9 @@ from typing import Any
 
 from mlproject.errors import UserError
 
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+"""Columns of a system prompt beside the prompt."""
+
 Refuses = Callable[[str], str]
 """Prompt -> why one of the models' chat templates refuses it; empty where all take it."""
 
@@ -81,6 +84,12 @@ class Row:
     place: str
     values: Mapping[str, Any]
     problem: str = ""
+
+    @property
+    def system(self) -> str:
+        """The system prompt that stands in a column of its own; empty where there is none."""
+        given = (self.values.get(name) for name in SYSTEM_COLUMNS)
+        return next((text for text in given if isinstance(text, str) and text.strip()), "")
 
     def text(self, name: str) -> str:
         """The value of a field that must be a text.

@@ -128,7 +128,25 @@ def _rows_of(content: Any) -> list[Any]:
             if all(isinstance(row, dict) and isinstance(row.get("row"), dict) for row in rows):
                 return [row["row"] for row in rows]  # as the hub's server of rows answers
             return rows
+    return _by_columns(content) if isinstance(content, dict) else [content]
+
+
+def _by_columns(content: dict[str, Any]) -> list[Any]:
+    """The rows of an object that holds a table by columns, as pandas writes it: lists of one length, or objects whose
+    keys are row numbers. Any other object is the one row itself."""
+    columns = list(content.values())
+    if columns and all(isinstance(column, dict) and column for column in columns):
+        numbers = list(columns[0])
+        if all(number.isdecimal() for number in numbers) and all(list(column) == numbers for column in columns):
+            columns = [list(column.values()) for column in columns]
+    are_lists = len(columns) > 1 and all(isinstance(column, list) for column in columns)
+    if are_lists and len({len(column) for column in columns}) == 1 and not any(map(_has_messages, columns)):
+        return [dict(zip(content, values, strict=True)) for values in zip(*columns, strict=True)]
     return [content]
+
+
+def _has_messages(column: list[Any]) -> bool:
+    return any(isinstance(item, dict) and {"role", "from"} & set(item) for item in column)
 
 
 def _table(separator: str) -> Callable[[Path], Iterator[Row]]:

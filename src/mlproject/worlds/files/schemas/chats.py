@@ -44,11 +44,11 @@ def is_plain_text(value: Any) -> bool:
 
 
 def _chosen_rejected(prompt: str) -> Callable[[Row], list[Pair]]:
-    return lambda row: [pair_of(row, prompt, "chosen", "rejected", by_scores(row), "system")]
+    return lambda row: [pair_of(row, prompt, "chosen", "rejected", by_scores(row), has_system=True)]
 
 
 def _prompt(field: str) -> Callable[[Row], str]:
-    return lambda row: pair_of(row, field, "chosen", "rejected", FIRST, "system").prompt
+    return lambda row: pair_of(row, field, "chosen", "rejected", FIRST, has_system=True).prompt
 
 
 ULTRAFEEDBACK = tuple(
@@ -82,7 +82,7 @@ def _instruction_pairs(row: Row) -> list[Pair]:
 
 INSTRUCTION = Schema(
     "alpaca", "instructions with two outputs", "chosen = chosen", frozenset({"instruction", "chosen", "rejected"}),
-    _instruction_pairs, lambda row: prompt_of("instruction", instruction_prompt(row), row.values.get("system")),
+    _instruction_pairs, lambda row: prompt_of("instruction", instruction_prompt(row), row.system),
     lambda values: is_plain_text(values["chosen"]) and "prompt" not in values,
 )  # fmt: skip
 
@@ -109,7 +109,7 @@ OPENAI = Schema(
 def _after_messages(field: str) -> Schema:
     def pairs(row: Row) -> list[Pair]:
         values = {**row.values, field: list_of(field, row.value(field))}
-        return [pair_of(Row(row.place, values), field, "chosen", "rejected", by_scores(row), "system")]
+        return [pair_of(Row(row.place, values), field, "chosen", "rejected", by_scores(row), has_system=True)]
 
     def is_one_turn(values: Mapping[str, Any]) -> bool:
         chosen = values["chosen"]
@@ -120,7 +120,7 @@ def _after_messages(field: str) -> Schema:
     return Schema(
         "sharegpt", "conversations with two answers", "chosen = chosen", frozenset({field, "chosen", "rejected"}),
         pairs,
-        lambda row: conversation_prompt(field, row.value(field), row.values.get("system")), is_one_turn,
+        lambda row: conversation_prompt(field, row.value(field), row.system), is_one_turn,
     )  # fmt: skip
 
 

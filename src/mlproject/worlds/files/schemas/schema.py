@@ -78,7 +78,7 @@ class Schema:
         return False
 
 
-def pair_of(row: Row, prompt: str, first: str, second: str, winner: Side, system: str = "") -> Pair:
+def pair_of(row: Row, prompt: str, first: str, second: str, winner: Side, has_system: bool = False) -> Pair:
     """The pair of two columns.
 
     Three forms are accepted: texts; `prompt` as messages with one assistant message in each of the other two; two whole
@@ -90,13 +90,13 @@ def pair_of(row: Row, prompt: str, first: str, second: str, winner: Side, system
         first: column of the first response.
         second: column of the second response.
         winner: the side that won.
-        system: column of a system prompt; empty: none is read.
+        has_system: whether a system prompt in a column of its own is read.
 
     Raises:
         ValueError: if the row is invalid.
     """
     turns = {name: turns_of(name, row.value(name)) for name in (first, second)}
-    system_text = row.values.get(system)
+    system_text = row.system if has_system else ""
     conversations = {name: value for name, value in turns.items() if isinstance(value, list)}
     has_prompt = prompt in row.values and not all(len(value) > 1 for value in conversations.values())
     if len(conversations) == 2 and not has_prompt:
