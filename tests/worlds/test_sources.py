@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 
 import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet
 import pytest
 from tests.support.preference_files import write
 
 from mlproject.errors import UserError
+from mlproject.worlds.files import sources
 from mlproject.worlds.files.messages import messages_of_text
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import read_prompts, read_prompts_with_counts
@@ -220,3 +223,66 @@ def test_a_supervised_conversation_of_several_turns_keeps_all_but_the_last_answe
     path = write(tmp_path / "p.jsonl", [{"messages": [{"role": "developer", "content": "S"}, *TURNS, TURNS[1]]}])
     [prompt] = read_prompts(path, "prompt", InvalidRows())
     assert json.loads(prompt) == [{"role": "system", "content": "S"}, *TURNS]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", '{"prompt": "a", "prompt": "b"}\n', "it has the field 'prompt' twice"),
+        ("a.jsonl", '{"x": {"y": 1, "y": 2}}\n', "it has the field 'y' twice"),
+        ("a.jsonl", '{"prompt": ' + "9" * 5000 + "}\n", "limit"),
+        ("a.jsonl", '{"prompt": ' + "[" * 100_000 + "\n", "nested so deeply"),
+    ],
+)
+def test_a_row_that_reads_in_two_ways_is_no_row(tmp_path, name, content, said):
+    (tmp_path / name).write_text('{"prompt": "good"}\n' + content)
+    good, bad = read_rows(tmp_path / name, "prompts")
+    assert good.values == {"prompt": "good"}
+    assert bad.values == {}
+    assert said in bad.problem
+    assert "\n" not in bad.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", b'[{"prompt": "a", "prompt": "b"}]', "it has the field 'prompt' twice"),
+        ("a.json", b"[" * 100_000, "nested so deeply"),
+        ("a.csv", b"prompt,prompt\na,b\n", "names prompt twice"),
+        ("a.parquet", b"PAR1 and nothing else PAR1", "must be Parquet"),
+        ("a.arrow", b"ARROW1\0\0" + b"\xff" * 100, "must be an Arrow file"),
+        ("a.txt", b"caf\xe9\n", "must be UTF-8"),
+        ("a.jsonl.gz", b"not packed", "must be a whole gzip file"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_refused_in_one_line(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as refused:
+        read_rows(tmp_path / name, "prompts")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_text_in_parquet_that_is_not_utf8_is_refused(tmp_path):
+    offsets, data = pa.py_buffer(np.array([0, 1], dtype=np.int32).tobytes()), pa.py_buffer(b"\xff")
+    column = pa.Array.from_buffers(pa.string(), 1, [None, offsets, data])
+    pyarrow.parquet.write_table(pa.table({"prompt": column}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="must be Parquet"):
+        read_rows(tmp_path / "a.parquet", "prompts")
+
+
+def test_pipes_devices_loops_and_impossible_names_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    (tmp_path / "device.txt").symlink_to("/dev/zero")
+    for name in ("pipe.jsonl", "loop.jsonl", "device.txt", "n" * 5000 + ".jsonl", "a\0b.jsonl", ""):
+        with pytest.raises(UserError):
+            read_rows(tmp_path / name, "prompts")
+
+
+def test_what_unpacks_to_more_than_can_be_read_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST", 1000)
+    for name in ("a.jsonl.gz", "a.json.gz", "a.csv.gz", "a.txt.gz"):
+        (tmp_path / name).write_bytes(gzip.compress(b'{"prompt": "' + b"x" * 100_000 + b'"}\n'))
+        with pytest.raises(UserError, match=r"must hold at most .* of text, after unpacking"):
+            read_rows(tmp_path / name, "prompts")

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.models.sizes import SIZES, is_checkpoint
 
 if TYPE_CHECKING:
@@ -36,7 +36,15 @@ def _inspect(checkpoint: str, option: str, is_policy: bool) -> CheckpointInfo:
     source = str(folder.resolve()) if is_folder else checkpoint
     changed = max((f.stat().st_mtime_ns for f in folder.iterdir() if f.is_file()), default=0) if is_folder else 0
     checkpoints = import_module("mlproject.models.checkpoints")
-    info: CheckpointInfo = checkpoints.read_info(source, checkpoint, option, changed, is_policy)
+    try:
+        info: CheckpointInfo = checkpoints.read_info(source, checkpoint, option, changed, is_policy)
+    except UserError:
+        raise
+    except Exception as error:  # whatever transformers raises for values that it does not expect
+        reason = f"{type(error).__name__}: {first_line(error)}"[:200]
+        raise UserError(
+            f"{option}={checkpoint}: must be a model that transformers can read ({reason}). Save it again."
+        ) from error
     return info
 
 

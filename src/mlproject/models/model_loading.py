@@ -18,6 +18,7 @@ from transformers.utils import logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from mlproject.errors import UserError, first_line
+from mlproject.models.config_file import config_problem
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -50,6 +51,8 @@ def read_config(source: str, place: str) -> PretrainedConfig:
         raise UserError(
             f"{place}: must be a whole model, not an adapter (PEFT). Merge it by merge_and_unload and save the result."
         )
+    if problem := config_problem(Path(source)):
+        raise UserError(f"{place}: must be a Hugging Face model, but {problem}. Save it with save_pretrained.")
     try:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # whatever transformers raises for files that are not its own

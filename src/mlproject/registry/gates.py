@@ -21,6 +21,7 @@ FOLDER = "model_registry"
 """Folder with the reviewed gates and the template of the model card (see `mlproject.config.packaged`)."""
 
 BOUNDS = ("value", "low", "high")
+_LARGEST = 1e15
 _FILE_FIELDS, _FIELDS, _REQUIRED = (
     {"method", "gates"},
     {"metric", "at_least", "at_most", "judged_by", "kl", "otherwise", "remedy"},
@@ -172,7 +173,8 @@ def _gate(content: Any, where: str) -> Gate:
     if ("kl" in content) != takes_kl:
         raise UserError(f"{where}: " + ("lacks kl, in nats. Add it." if takes_kl else "takes no kl. Remove it."))
     low, high = (
-        _number(content.get(name, end), where, name) for name, end in (("at_least", -math.inf), ("at_most", math.inf))
+        _number(content[name], where, name) if name in content else end
+        for name, end in (("at_least", -math.inf), ("at_most", math.inf))
     )
     if low > high:
         raise UserError(f"{where}: at_least={low:g} is above at_most={high:g}, so no value could pass. Change one.")
@@ -186,8 +188,12 @@ def _gate(content: Any, where: str) -> Gate:
 
 
 def _number(value: Any, where: str, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise UserError(f"{where}: {name}={value}: must be a number. Write it without quotes.")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or abs(value) > _LARGEST or value != value:
+        shown = str(value)[:40] if not isinstance(value, int) or abs(value) < _LARGEST else "an integer too large"
+        raise UserError(
+            f"{where}: {name}={shown}: must be a number that is finite. Write it without quotes, or leave it out."
+        )
     return float(value)
 
 

@@ -21,6 +21,9 @@ ROW_KEYS = (
 )  # fmt: skip
 """Keys under which a JSON object may hold the rows."""
 
+LARGEST = 4 * 2**30
+"""Bytes of text that are read, after unpacking."""
+
 csv.field_size_limit(1 << 30)
 
 
@@ -34,7 +37,7 @@ def read_rows(path: Path, option: str) -> list[Row]:
     Raises:
         UserError: if the file as a whole cannot be read.
     """
-    if not path.exists():
+    if not _is_there(path):
         raise UserError(f"{option}={path}: must be an existing file or folder ({FORMATS}). Correct the path.")
     read = _datasets if path.is_dir() else _reader(path)
     if read is None:
@@ -46,6 +49,29 @@ def read_rows(path: Path, option: str) -> list[Row]:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{option}={path}: must be a file that can be read ({reason}). Check it.") from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file or folder of this name, rather than a pipe or device, which may never end."""
+    try:
+        return path.is_file() or path.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or no name at all
+        return False
+
+
+def _too_large(path: Path) -> UserError:
+    return UserError(
+        f"{path}: must hold at most {LARGEST // 2**30} GB of text, after unpacking. Use Parquet, or fewer rows."
+    )
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has the field {twice[:40]!r} twice")
+    return values
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[Row]] | None:
@@ -61,7 +87,11 @@ def _open(path: Path) -> IO[bytes]:
 
 def _jsonl(path: Path) -> Iterator[Row]:
     with _open(path) as file:
-        for number, line in enumerate(file, 1):
+        read = 0
+        for number, line in enumerate(iter(lambda: file.readline(LARGEST), b""), 1):
+            read += len(line)
+            if read > LARGEST:
+                raise _too_large(path)
             place = f"{path} line {number}"
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -74,13 +104,13 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 def _row(place: str, text: str) -> Row:
     try:
-        return _mapping(place, json.loads(text))
+        return _mapping(place, json.loads(text, object_pairs_hook=_without_repeats))
     except json.JSONDecodeError as error:
         return Row(place, {}, f"must be JSON ({error.msg.lower()} at column {error.colno})")
     except RecursionError:
         return Row(place, {}, "must not be nested so deeply")
-    except ValueError as error:  # a number of more than 4,300 digits
-        return Row(place, {}, f"must be JSON ({first_line(error).lower()})")
+    except ValueError as error:  # a number of more than 4,300 digits, a field that is there twice
+        return Row(place, {}, f"must be JSON ({first_line(error)})")
 
 
 def _mapping(place: str, values: Any) -> Row:
@@ -91,7 +121,9 @@ def _mapping(place: str, values: Any) -> Row:
 
 def _decoded(path: Path) -> str:
     with _open(path) as file:
-        content = file.read()
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise _too_large(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -105,7 +137,7 @@ def _json(path: Path) -> Iterator[Row]:
     """An array of rows, an object with the rows under a key, or JSONL with the wrong ending."""
     text = _decoded(path)
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
         is_array = text.lstrip().startswith("[")
         if not is_array and (error.lineno == 1 or error.msg == "Extra data"):
@@ -115,7 +147,7 @@ def _json(path: Path) -> Iterator[Row]:
     except RecursionError:
         raise UserError(f"{path}: must not be nested so deeply. Fix the file.") from None
     except ValueError as error:
-        raise UserError(f"{path}: must be JSON ({first_line(error).lower()}). Fix the file.") from None
+        raise UserError(f"{path}: must be JSON ({first_line(error)}). Fix the file.") from None
     for number, values in enumerate(content if isinstance(content, list) else _rows_of(content), 1):
         yield _mapping(f"{path} item {number}", values)
 
@@ -182,7 +214,7 @@ def _parquet(path: Path) -> Iterator[Row]:
 
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:  # not UTF-8, times out of range
         raise UserError(f"{path}: must be Parquet ({first_line(error)}). Write the file again.") from None
     yield from _numbered(path, rows)
 
@@ -198,7 +230,7 @@ def _arrow(path: Path) -> Iterator[Row]:
         except pyarrow.ArrowException:
             with pyarrow.OSFile(str(path)) as file:
                 rows = pyarrow.ipc.open_stream(file).read_all().to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
         raise UserError(f"{path}: must be an Arrow file ({first_line(error)}). Write the file again.") from None
     yield from _numbered(path, rows)
 
@@ -215,7 +247,7 @@ def _datasets(path: Path) -> Iterator[Row]:
     datasets.disable_progress_bars()
     try:
         saved = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, ValueError, OSError) as error:
+    except Exception as error:  # whatever datasets raises for files that are not its own
         reason = first_line(error)
         raise UserError(f"{path}: must be a folder saved by datasets ({reason}). Use save_to_disk.") from None
     if isinstance(saved, datasets.DatasetDict):

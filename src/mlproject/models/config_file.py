@@ -1,0 +1,55 @@
+"""Whether a checkpoint's config.json is one that transformers can be given: it would take hours over some of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LARGEST = 16 * 2**20
+"""Bytes of a config.json that are read."""
+
+_MOST = {
+    "num_hidden_layers": 2000, "n_layer": 2000, "n_layers": 2000, "num_layers": 2000, "encoder_layers": 2000,
+    "decoder_layers": 2000, "num_labels": 100_000,
+}  # fmt: skip
+
+
+def config_problem(folder: Path) -> str:
+    """What is wrong with the config.json of a folder, in one clause; empty where nothing is, or there is none.
+
+    Args:
+        folder: of the checkpoint.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return ""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            return f"its config.json has more than {LARGEST // 2**20} MB"
+        config = json.loads(content)
+    except RecursionError:
+        return "its config.json is nested too deeply"
+    except (OSError, ValueError):
+        return "its config.json is no JSON"
+    if not isinstance(config, dict):
+        return "its config.json holds no fields"
+    architectures = config.get("architectures")
+    names = architectures if isinstance(architectures, list) else [] if architectures is None else [0]
+    if not all(isinstance(name, str) for name in names):
+        return "architectures in its config.json is no list of names"
+    for name, value in _numbers(config):
+        if value > _MOST.get(name, value):
+            return f"{name} in its config.json is larger than {_MOST[name]:,}"
+    return ""
+
+
+def _numbers(config: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _numbers(value)
+        elif isinstance(value, int | float):
+            yield name, value
