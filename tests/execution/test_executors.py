@@ -6,6 +6,8 @@ import itertools
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -49,6 +51,9 @@ def local() -> Iterator[LocalExecutor]:
 @pytest.fixture(params=["in process", "threads", "processes"])
 def executor(request: pytest.FixtureRequest, local: LocalExecutor) -> Executor:
     return {"in process": InProcessExecutor(), "threads": ThreadExecutor(2), "processes": local}[request.param]
+
+
+HERE = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def ignore(share: float) -> None: ...
@@ -178,6 +183,21 @@ def test_a_signal_that_reaches_a_busy_worker_closes_its_run(store: Store, local:
     os.kill(int(run.data.tags["mlproject.pid"]), ending)
     assert isinstance(future.exception(), KeyboardInterrupt)
     assert [run.info.status for run in runs(store, step)] == ["KILLED"]
+
+
+def test_a_worker_that_is_still_importing_is_not_waited_for(store: Store) -> None:
+    code = (
+        "import sys, time, threading; from tests.execution.toy_steps import *;"
+        "from mlproject.execution.executors import LocalExecutor;"
+        "from mlproject.tracking.store import open_store; from multiprocessing import get_context;"
+        "executor = LocalExecutor(1); executor._context.set_forkserver_preload(['tests.execution.slow_import']);"
+        "executor.submit(assignment(open_store('trial'), toy('late', 1, version=4013)), print);"
+        "time.sleep(2); since = time.monotonic(); executor.interrupt(); executor.shutdown();"
+        "print(time.monotonic() - since)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=HERE)
+    assert answer.stderr == ""
+    assert 0.5 < float(answer.stdout) < 4
 
 
 def test_after_an_interruption_nothing_is_started(store: Store) -> None:

@@ -31,7 +31,7 @@ def newest(store) -> tuple[str, str]:
     [
         (RuntimeError("planted"), ("FAILED", "active")),
         (Interrupted(), ("KILLED", "active")),
-        (UserError("planted"), ("RUNNING", "deleted")),
+        (UserError("planted"), ("FAILED", "deleted")),
     ],
     ids=["failure", "interruption", "mistake"],
 )

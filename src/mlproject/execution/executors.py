@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Protocol
 
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
-from mlproject.execution.worker import WorkerProcess, process_context
+from mlproject.execution.worker import WorkerProcess, end_server, process_context
 from mlproject.pipeline.step import Step
+
+_START_SECONDS = 1.0
+"""How long an interrupted study waits for its first worker to start."""
 
 
 class Executor(Protocol):
@@ -96,6 +100,7 @@ class LocalExecutor:
         self._threads = ThreadPoolExecutor(self.slots, "mlproject-worker")  # each waits for one process
         self._workers: list[WorkerProcess] = []
         self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
+        self._starting: set[object] = set()
         self._interrupted = threading.Event()
 
     def check(self, step: Step) -> None:
@@ -106,8 +111,13 @@ class LocalExecutor:
         return self._threads.submit(self._execute, assignment, on_progress)
 
     def interrupt(self) -> None:
-        """Send SIGINT to the busy processes; they close their runs."""
+        """Send SIGINT to the busy processes; they close their runs. A first one that is still starting is given up."""
         self._interrupted.set()
+        give_up_at = time.monotonic() + _START_SECONDS
+        while self._starting and not self._workers:
+            if time.monotonic() > give_up_at:
+                end_server()
+            time.sleep(0.05)
 
     def shutdown(self) -> None:
         """Wait for the busy processes and end all."""
@@ -119,8 +129,7 @@ class LocalExecutor:
         try:
             worker = self._idle.get_nowait()
         except queue.Empty:
-            worker = WorkerProcess(self._context)
-            self._workers.append(worker)
+            worker = self._start()
         try:
             if self._interrupted.is_set():  # perhaps while the process was starting
                 raise CancelledError
@@ -128,6 +137,18 @@ class LocalExecutor:
         finally:
             if worker.is_alive():
                 self._idle.put(worker)
+
+    def _start(self) -> WorkerProcess:
+        token = object()
+        self._starting.add(token)
+        try:
+            if self._interrupted.is_set():
+                raise CancelledError
+            worker = WorkerProcess(self._context)
+        finally:
+            self._starting.remove(token)
+        self._workers.append(worker)
+        return worker
 
 
 def _cores() -> int:

@@ -109,11 +109,10 @@ class Invocation:
         """
         if not self._owns_run:
             return
+        killed = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self.client.set_terminated(self.run_id, "FINISHED" if kind is None else "KILLED" if killed else "FAILED")
         if kind is not None and issubclass(kind, UserError):
             self.client.delete_run(self.run_id)  # a mistake leaves nothing behind
-        else:
-            killed = kind is not None and issubclass(kind, KeyboardInterrupt)
-            self.client.set_terminated(self.run_id, "FINISHED" if kind is None else "KILLED" if killed else "FAILED")
 
     def make(self, *steps: Step) -> None:
         """Execute or reuse steps and what they read."""

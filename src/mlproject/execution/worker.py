@@ -12,8 +12,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
@@ -140,6 +140,14 @@ class WorkerProcess:
         self._process.join()
         code = self._process.exitcode
         return WorkerLostError(f"a worker process ended with exit code {code}", code)
+
+
+def end_server() -> None:
+    """Kill the server that workers are forked from; it may be in its imports, which take seconds and end no sooner."""
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager
