@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.support.checkpoints import byte_tokenizer, save_checkpoint
 
 from mlproject.errors import UserError
+from mlproject.models import chat_template
 from mlproject.models.inspection import inspect_policy
 
 
@@ -36,6 +38,8 @@ def refused(folder: Path) -> str:
         ({"n_layer": 10**12}, "n_layer in its config.json is larger than 2,000"),
         ({"num_labels": 10**9}, "num_labels in its config.json is larger than 100,000"),
         ({"text_config": {"num_hidden_layers": 10**6}}, "num_hidden_layers in its config.json is larger"),
+        ({"n_layer": 0}, "n_layer in its config.json is 0"),
+        ({"n_head": -1}, "n_head in its config.json is -1"),
         ({"architectures": [3]}, "architectures in its config.json is no list of names"),
         ({"architectures": "GPT2LMHeadModel"}, "architectures in its config.json is no list of names"),
         ({"n_embd": "wide"}, ""),
@@ -72,3 +76,14 @@ def test_pipes_and_loops_do_not_hang(whole, tmp_path, name):
     (folder / name).unlink()
     (folder / name).symlink_to(name)
     refused(folder)
+
+
+def test_a_chat_template_that_goes_on_and_on_is_interrupted(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(chat_template, "LONGEST_SECONDS", 0.2)
+    folder = shutil.copytree(whole, tmp_path / "m")
+    (folder / "chat_template.jinja").write_text(
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    )
+    with pytest.raises(UserError, match=r"its chat template must .*takes longer than 0\.2 seconds"):
+        inspect_policy(str(folder), "policy")
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL

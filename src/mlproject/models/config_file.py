@@ -14,6 +14,10 @@ _MOST = {
     "num_hidden_layers": 2000, "n_layer": 2000, "n_layers": 2000, "num_layers": 2000, "encoder_layers": 2000,
     "decoder_layers": 2000, "num_labels": 100_000,
 }  # fmt: skip
+_AT_LEAST_ONE = {
+    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_attention_heads", "n_head", "n_heads", "hidden_size",
+    "n_embd", "vocab_size",
+}  # fmt: skip
 
 
 def config_problem(folder: Path) -> str:
@@ -44,6 +48,8 @@ def config_problem(folder: Path) -> str:
     for name, value in _numbers(config):
         if value > _MOST.get(name, value):
             return f"{name} in its config.json is larger than {_MOST[name]:,}"
+        if name in _AT_LEAST_ONE and value < 1:
+            return f"{name} in its config.json is {value:g}"
     return ""
 
 
