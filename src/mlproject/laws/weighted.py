@@ -3,7 +3,7 @@
 The errors of the points are those of the prompts that all points share, correlated between points. An ordinary fit
 (`fits`) ignores both; it stays what laws are compared by, since it needs no errors.
 
-Axis letters: A coefficients, P prompts, S curve points, W draws.
+Axis letters: A coefficients, P prompts, S curve points, W bootstrap resamples.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Alarms that need no gold: a signal with a threshold on its departure, and numbers that are none.
 
-Axis letters: S curve points.
+Axis letters: P prompts, S curve points.
 """
 
 from __future__ import annotations

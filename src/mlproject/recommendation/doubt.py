@@ -3,7 +3,7 @@
 Noise has two sources, kept apart: the prompts on which gold was measured, which all that is compared shares, so that
 differences are paired; and the seeds of reward model and policy, whose spread is known only where there are several.
 
-Axis letters: C things that are compared (settings, points of a curve), P prompts, W resamples.
+Axis letters: C curves or policy runs (or whatever is compared), P prompts, W bootstrap resamples.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The recommendation: which setting, which others cannot be told from it, and how far to go.
 
-Axis letters: C settings, P prompts.
+Axis letters: C curves or policy runs, P prompts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A setting: one way to optimize a policy, with the curves that were measured for it.
 
-Axis letters: P prompts, S curve points.
+Axis letters: P prompts, S curve points, W bootstrap resamples.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether peak gold rises with the size of the reward model, and whether that can be said at all.
 
-Axis letters: C settings, P prompts.
+Axis letters: C curves or policy runs, P prompts.
 """
 
 from __future__ import annotations
