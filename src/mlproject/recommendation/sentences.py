@@ -107,7 +107,7 @@ def exceptions(recommendation: Recommendation) -> list[str]:
     """Settings in which nothing is gained, and those that have hardly moved: a line for each kind and method."""
     lines = []
     for progress, words in (
-        (Progress.NO_GAIN, "gold rises nowhere above the initial policy's: do not optimize against"),
+        (Progress.NO_GAIN, "gold rises nowhere by more than noise, so nothing speaks for optimizing against"),
         (Progress.NOT_MOVED, "the policy has hardly moved, so nothing can be said of"),
     ):
         for method in dict.fromkeys(each.setting.method for each in recommendation.evaluated):
