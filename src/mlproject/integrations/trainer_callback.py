@@ -24,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallba
 from mlproject.curve import CurvePoint
 from mlproject.errors import NotFiniteError, UserError, first_line
 from mlproject.integrations.reading_log import ReadingLog
+from mlproject.models.chat_template import PromptLike, as_prompts
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
 from mlproject.models.model_loading import load_causal_lm
 from mlproject.models.prompt_format import PromptFormat
@@ -59,8 +60,8 @@ class OveroptimizationCallback(TrainerCallback):
     bit for bit those of a training without the callback, up to where it is stopped.
 
     Args:
-        prompts: held-out texts, none of them trained on; 64 to 256 serve well. Without what the trainer's dataset may
-            carry behind a prompt (a separator, a chat template): `PromptFormat` adds it.
+        prompts: held-out texts or lists of messages, none of them trained on; 64 to 256 serve well. Without what the
+            trainer's dataset may carry behind a prompt (a separator, a chat template): `PromptFormat` adds it.
         proxy: the reward that is optimized: a reward model, its folder, or a function of (prompts, responses).
         gold: what plays the truth, likewise; it must not be what is optimized. None: nothing does, and neither peak nor
             forecast is known.
@@ -105,7 +106,7 @@ class OveroptimizationCallback(TrainerCallback):
 
     def __init__(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[PromptLike],
         proxy: ScorerLike,
         gold: ScorerLike | None = None,
         *,
@@ -131,7 +132,7 @@ class OveroptimizationCallback(TrainerCallback):
             auxiliary_rms = witnesses
         self.monitor = monitor or OveroptimizationMonitor(samples_per_prompt=samples_per_prompt)
         self.seconds = 0.0
-        self._prompts, self._proxy, self._gold = list(prompts), proxy, gold
+        self._prompts, self._proxy, self._gold = as_prompts(prompts), proxy, gold
         self._every, self._stop = every, stop
         self._tokenizer, self._max_response_tokens = tokenizer, max_response_tokens
         self._initial_policy, self._max_seconds = initial_policy, max_seconds

@@ -6,19 +6,24 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError
 
 from mlproject.errors import UserError
 from mlproject.models.functions import describe
+from mlproject.models.turns import left_out
 from mlproject.worlds.chat import messages_of
+from mlproject.worlds.files.messages import prompt_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 LONGEST_SECONDS = 5.0
 """Time that a template may take over one prompt."""
+
+PromptLike: TypeAlias = "str | Sequence[Mapping[str, Any]]"
+"""A text, or messages with role and content."""
 
 _ANSWER = {"role": "assistant", "content": "Yes."}
 
@@ -65,6 +70,26 @@ def _end(*signal_and_frame: object) -> None:
     raise TimeoutError(f"it takes longer than {LONGEST_SECONDS:g} seconds")
 
 
+def as_prompts(prompts: Sequence[PromptLike]) -> list[str]:
+    """Prompts that were given as a list: texts, or conversations as lists of messages or as JSON.
+
+    Returns:
+        texts; a conversation of several turns as JSON (see `mlproject.worlds.chat`).
+
+    Raises:
+        UserError: for one text in place of a list, and for the first that is neither a text nor a conversation.
+    """
+    if isinstance(prompts, str):
+        raise UserError("prompts: must be a list of prompts, not one text. Put it into a list.")
+    texts = []
+    for number, prompt in enumerate(prompts, 1):
+        try:
+            texts.append(prompt if isinstance(prompt, str) and not prompt.strip() else prompt_of("prompt", prompt))
+        except ValueError as error:
+            raise UserError(f"prompts: number {number}: {error}. Give a text or a list of messages.") from None
+    return texts
+
+
 def check_prompts(prompts: Sequence[str], tokenizers: Mapping[str, PreTrainedTokenizerFast]) -> None:
     """Check that models can read prompts that were given as a list.
 
@@ -73,7 +98,7 @@ def check_prompts(prompts: Sequence[str], tokenizers: Mapping[str, PreTrainedTok
         tokenizers: of the models that read them, by what each model plays.
 
     Raises:
-        UserError: for the first prompt that a chat template refuses.
+        UserError: for the first prompt that a chat template refuses, and a template that leaves out what is said.
     """
     for number, prompt in enumerate(prompts, 1):
         for role, tokenizer in tokenizers.items():
@@ -82,3 +107,9 @@ def check_prompts(prompts: Sequence[str], tokenizers: Mapping[str, PreTrainedTok
                     f"prompts: number {number} must be a conversation that the chat template of the {role} takes, but "
                     f"it does not ({reason}). Leave the prompt out."
                 )
+    for role, tokenizer in tokenizers.items():
+        if speaker := left_out(tokenizer):
+            raise UserError(
+                f"prompts: the chat template of the {role} must write what the {speaker} says, but leaves a content "
+                "that is a text out. Correct it."
+            )

@@ -19,7 +19,7 @@ import torch
 
 from mlproject.curve import Array, CurvePoint
 from mlproject.errors import NotFiniteError, UserError
-from mlproject.models.chat_template import check_prompts
+from mlproject.models.chat_template import PromptLike, as_prompts, check_prompts
 from mlproject.models.finite import Report
 from mlproject.models.generation import sample_responses
 from mlproject.models.live_policy import WithoutAdapter, measurable
@@ -70,7 +70,7 @@ class PolicyEvaluator:
     Args:
         initial_policy: KL is measured from it; in eval mode, never changed (see `as_reference`).
         prompt_format: of the policy; holds the longest response that the policy may write.
-        prompts: held-out texts, 2 or more; 64 to 256 serve well.
+        prompts: held-out texts, or conversations as lists of messages, 2 or more; 64 to 256 serve well.
         proxy: what is optimized against.
         gold: what plays the truth; None: nothing does.
         judge: human judgement and text statistics; `PlainTexts` by default.
@@ -109,7 +109,7 @@ class PolicyEvaluator:
         self,
         initial_policy: PreTrainedModel | WithoutAdapter,
         prompt_format: PromptFormat,
-        prompts: Sequence[str],
+        prompts: Sequence[PromptLike],
         proxy: ScorerLike,
         gold: ScorerLike | None = None,
         *,
@@ -122,8 +122,9 @@ class PolicyEvaluator:
         seed: int = 0,
         witnesses: Mapping[str, ScorerLike] | None = None,
     ) -> None:
-        if len(prompts) < 2:
-            raise UserError(f"prompts: must be 2 or more, got {len(prompts)}. Give 64 to 256.")
+        texts = as_prompts(prompts)
+        if len(texts) < 2:
+            raise UserError(f"prompts: must be 2 or more, got {len(texts)}. Give 64 to 256.")
         if pool_samples < 2 or samples_per_prompt < 1:
             raise UserError(
                 f"pool_samples={pool_samples}, samples_per_prompt={samples_per_prompt}: must be at least 2 and 1. "
@@ -144,15 +145,15 @@ class PolicyEvaluator:
         }
         scorers = {"proxy": self.proxy, "gold": self.gold, **self.auxiliary_rms}
         readers = {role: rm.prompt_format.tokenizer for role, rm in scorers.items() if isinstance(rm, TextRewardModel)}
-        check_prompts(prompts, {"policy": prompt_format.tokenizer, **readers})
+        check_prompts(texts, {"policy": prompt_format.tokenizer, **readers})
         if calibrate:  # from raw units
             self.proxy, self.gold = self.proxy.with_units(0.0, 1.0), self.gold.with_units(0.0, 1.0)
             self.auxiliary_rms = {role: rm.with_units(0.0, 1.0) for role, rm in self.auxiliary_rms.items()}
         with measurable(initial_policy, prompt_format.tokenizer):
-            self.prompts = list(prompts)
+            self.prompts = texts
             if max_seconds is not None:
                 count = affordable_prompts(
-                    len(prompts), max_seconds, lambda n: self._seconds_of(policy, n, samples_per_prompt)
+                    len(texts), max_seconds, lambda n: self._seconds_of(policy, n, samples_per_prompt)
                 )
                 self.prompts = self.prompts[:count]
             pool = draw_pool(
