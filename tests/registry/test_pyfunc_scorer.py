@@ -70,3 +70,14 @@ def test_a_reward_that_is_no_number_is_named_by_its_row(tmp_path):
     with pytest.raises(ValueError, match=r"row 1: must get a finite reward, but gets nan \('So!'\)"):
         served.predict(None, table)
     assert np.isfinite(served.predict(None, table.drop(index=1)).reward).all()
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), 3, [{"role": "user", "content": "Why?"}]])
+@pytest.mark.parametrize("column", ["prompt", "response"])
+def test_a_cell_that_is_no_text_is_named_by_its_row(tmp_path, column, value):
+    save_checkpoint(tmp_path / "rm", "llama", byte_tokenizer(320, chat=True), reward=True)
+    served = RewardModelScorer()
+    served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path / "rm")}))
+    rows = [{"prompt": "Why?", "response": "So."}, {"prompt": "Why?", "response": "So.", column: value}]
+    with pytest.raises(ValueError, match=f"row 1: {column} must be a text, not "):
+        served.predict(None, pd.DataFrame(rows))

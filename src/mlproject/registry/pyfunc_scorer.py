@@ -43,6 +43,10 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
         prompts, responses = model_input["prompt"].tolist(), model_input["response"].tolist()
+        for row, pair in enumerate(zip(prompts, responses, strict=True)):
+            for name, text in zip(("prompt", "response"), pair, strict=True):
+                if not isinstance(text, str):
+                    raise ValueError(f"row {row}: {name} must be a text, not {str(text)[:40]!r}")
         scores: list[float] = []
         for start in range(0, len(prompts), BATCH_SIZE):
             scores += self._score(prompts[start : start + BATCH_SIZE], responses[start : start + BATCH_SIZE])
