@@ -161,6 +161,23 @@ def test_what_looks_like_messages_but_is_not_readable_is_refused_and_never_execu
         messages_of_text("chosen", text)
 
 
+@pytest.mark.parametrize("content", [{"prompt": ["a", "b"]}, {"prompt": {"0": "a", "1": "b"}}])
+def test_a_table_of_one_column_is_read(tmp_path, content):
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    assert read_prompts(tmp_path / "p.json", "prompt", InvalidRows()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("column", ["input", "context"])
+def test_what_an_instruction_speaks_of_is_kept(tmp_path, column):
+    row = {"instruction": "Sum up.", column: "A long story.", "response": "It ends.", "system_prompt": "Be brief."}
+    [prompt] = read_prompts(write(tmp_path / "p.jsonl", [row]), "prompt", InvalidRows())
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sum up.\n\nA long story."}]
+    assert json.loads(prompt) == turns
+    row |= {"response_a": "a", "response_b": "b", "winner": "b"}
+    [preference] = read_preferences(write(tmp_path / "p.jsonl", [row]), FIELDS, InvalidRows())
+    assert json.loads(preference.prompt) == turns and preference.chosen == "b"
+
+
 def test_one_object_whose_fields_are_lists_of_messages_is_one_row(tmp_path):
     row = {"chosen": [TURNS[0], TURNS[1]], "rejected": [TURNS[0], {"role": "assistant", "content": "No"}]}
     (tmp_path / "p.json").write_text(json.dumps(row))

@@ -116,15 +116,16 @@ def two_responses(preferred: str, rows: Sequence[Row]) -> Schema | None:
         problem = f"has {first} and {second}, but no column of a prompt"
         raise AmbiguousError(problem, f"Give preference_fields=PROMPT,{first},{second}.")
 
+    def with_input(row: Row) -> Row:
+        if question != "instruction" or not {"input", "context"} & set(row.values):
+            return row
+        return Row(row.place, {**row.values, question: instruction_prompt(row)})
+
     def prompt(row: Row) -> str:
-        if question == "instruction" and "input" in row.values:
-            return instruction_prompt(row)
-        return prompt_of(question, row.value(question), row.system)
+        return prompt_of(question, with_input(row).value(question), row.system)
 
     def pairs(row: Row) -> list[Pair]:
-        if question == "instruction" and "input" in row.values:
-            row = Row(row.place, {**row.values, question: instruction_prompt(row)})
-        return [pair_of(row, question, first, second, rule.side(row), has_system=True)]
+        return [pair_of(with_input(row), question, first, second, rule.side(row), has_system=True)]
 
     return Schema("two", f"{first} and {second}", f"chosen = {rule.says}", frozenset((first, second)), pairs, prompt)
 

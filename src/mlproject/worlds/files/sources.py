@@ -171,7 +171,7 @@ def _by_columns(content: dict[str, Any]) -> list[Any]:
         numbers = list(columns[0])
         if all(number.isdecimal() for number in numbers) and all(list(column) == numbers for column in columns):
             columns = [list(column.values()) for column in columns]
-    are_lists = len(columns) > 1 and all(isinstance(column, list) for column in columns)
+    are_lists = columns and all(isinstance(column, list) and column for column in columns)
     if are_lists and len({len(column) for column in columns}) == 1 and not any(map(_has_messages, columns)):
         return [dict(zip(content, values, strict=True)) for values in zip(*columns, strict=True)]
     return [content]

@@ -154,8 +154,8 @@ def nested(row: Row, field: str) -> Any:
 
 
 def instruction_prompt(row: Row) -> str:
-    """An instruction and, after a blank line, its input where there is one; after the turns of `history`, if any."""
-    given = row.values.get("input")
+    """An instruction and, after a blank line, its input or context where there is one; after the turns of `history`."""
+    given = row.values.get("input", row.values.get("context"))
     text = row.text("instruction")
     prompt = f"{text}\n\n{given}" if isinstance(given, str) and given.strip() else text
     history = nested(row, "history") if row.values.get("history") else []
