@@ -29,7 +29,13 @@ ROOT = Path(__file__).parents[2]
 
 def environment(store: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db"}
+    temporary(store).mkdir(exist_ok=True)
+    uri = f"sqlite:///{store}/mlflow.db"
+    return {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri, "TMPDIR": str(temporary(store))}
+
+
+def temporary(store: Path) -> Path:
+    return store.parent / f"{store.name}-temporary"
 
 
 def run_study(store: Path, *parameters: str) -> subprocess.CompletedProcess:
@@ -475,6 +481,17 @@ def test_an_interrupted_study_says_so_in_one_line_and_closes_its_runs(client, st
     assert client.get_run(run.info.run_id).info.status == "KILLED"
     study = runs(client, "overoptimization/studies", "tags.`mlproject.entry_point` = 'ppo'")[0]
     assert study.info.status == "KILLED"
+
+
+def test_nothing_temporary_is_left_by_a_study_and_its_interruption(store, study):
+    # `mlflow run` makes an empty folder, for files that it downloads as arguments of an entry point, and leaves it
+    assert [path for path in temporary(store).rglob("*") if path.is_file() or "mlproject" in path.name] == []
+
+
+def test_the_version_of_a_promotion_takes_no_further_space(client, store):
+    version = client.get_model_version_by_alias("reward-model", "champion")
+    copies = [path for path in (store / "mlruns").rglob("model.safetensors") if version.run_id in str(path)]
+    assert len(copies) == 2 and copies[0].samefile(copies[1])
 
 
 @pytest.mark.parametrize("whom", [pytest.param("study alone", marks=pytest.mark.slow), "study and workers"])

@@ -38,8 +38,11 @@ def server(tmp_path_factory):
 
 def run(uri, folder, *arguments):
     command = [sys.executable, "-m", "mlproject", "main", "--preset", "smoke", *arguments]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    (folder / "temporary").mkdir(exist_ok=True)
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "TMPDIR": str(folder / "temporary")}
+    answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert list((folder / "temporary").iterdir()) == [], "what was downloaded is removed"
+    return answer
 
 
 def test_a_server_without_optuna_storage_is_refused_before_any_work(server, tmp_path):
