@@ -18,7 +18,7 @@ from mlproject.report.records import Report
 
 def run(run_id: str, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]) -> SimpleNamespace:
     data = SimpleNamespace(params=params, metrics=metrics, tags=tags)
-    return SimpleNamespace(info=SimpleNamespace(run_id=run_id), data=data)
+    return SimpleNamespace(info=SimpleNamespace(run_id=run_id, start_time=1_790_000_000_000), data=data)
 
 
 def curve(height: float) -> Curve:
@@ -110,7 +110,7 @@ def test_skipped_rows_external_proxies_and_a_test_rm_as_gold_are_reported(study)
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passed: bool) -> None:
+def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passed: bool, tmp_path: Path) -> None:
     runs, members = study
     runs["promotion"] = run(
         "promotion", {"registered_model": "reward-model", "method": "ppo"}, {"candidate/peak_gold": 1.234},
@@ -118,7 +118,14 @@ def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passe
          "candidate.seed": "0", "mlflow.note.content": "first gate\n\nsecond gate"},
     )  # fmt: skip
     members.append({**members[0], "kind": "promotion", "run_id": "promotion"})
-    promotion = collected(study).promotion
+    folder = tmp_path / "promotion"
+    folder.mkdir()
+    gates = {"columns": ["gate", "wanted", "holds"], "data": [["peak_gold", "at least 0.5", passed]]}
+    (folder / "verdicts.json").write_text(json.dumps(gates))
+    report = collected(study)
+    promotion = report.promotion
+    assert report.gates == [{"gate": "peak_gold", "wanted": "at least 0.5", "holds": passed}]
+    assert promotion["Run"] == "promotion, 2026-09-21 14:13 UTC" and report.promoted_rm == ("25k" if passed else "")
     model = "models:/reward-model@champion" if passed else "reward-model: the candidate was rejected"
     assert (promotion["Model"], promotion["Version"], promotion["RM size"]) == (model, "8", "25k")
     assert promotion["Peak gold"] == "1.23 standard deviations, by ppo"

@@ -176,6 +176,18 @@ def test_promotion_and_search_have_sections_if_they_have_data(page: str) -> None
     ]
 
 
+def test_the_gates_of_a_promotion_are_a_table(report: Report) -> None:
+    gates = [
+        {"gate": "peak_gold", "wanted": "at least 0.5", "holds": True, "value": 1.2, "low": 1.1, "high": 1.3},
+        {"gate": "gamma", "wanted": "at most 0.5", "holds": False, "value": 0.7, "low": 0.7, "high": 0.7},
+    ]
+    parsed = PageParser(render(replace(report, gates=gates), {}))
+    assert [cell.strip() for cell in parsed.row("peak_gold", "passed")] == [
+        "peak_gold", "passed", "1.200 [1.100, 1.300]", "at least 0.5",
+    ]  # fmt: skip
+    assert parsed.row("gamma", "failed")[2].strip() == "0.700"
+
+
 def test_a_link_that_is_not_a_web_address_is_not_clickable(report: Report) -> None:
     page = render(replace(report, link="javascript:alert(1)"), {})
     assert "javascript:alert(1)" in page and 'href="javascript' not in page

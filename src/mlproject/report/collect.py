@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from mlflow import MlflowClient
@@ -53,6 +54,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         laws=laws,
         trials=read_trials(artifact(client, searches[0].info.run_id, Artifact.TRIALS)) if searches else [],
         promotion=_promotion(promotions[0]) if promotions else {},
+        gates=_gates(client, promotions[0]) if promotions else [],
         link=link,
         search_runs=tried,
         promoted_rm=_promoted(promotions[0]) if promotions else "",
@@ -135,8 +137,15 @@ def _promotion(run: Run) -> dict[str, str]:
         "Seed": tags[Tag.CANDIDATE_SEED],
         "Peak gold": f"{run.data.metrics[Metric.CANDIDATE_PEAK_GOLD]:.2f} standard deviations, by "
         f"{run.data.params['method']}",
+        "Run": f"{run.info.run_id}, {datetime.fromtimestamp(run.info.start_time / 1000, UTC):%Y-%m-%d %H:%M} UTC",
         **({} if passed else {"Reason": tags[MlflowTag.NOTE].replace("\n\n", "; ")}),
     }
+
+
+def _gates(client: MlflowClient, promotion: Run) -> list[dict[str, Any]]:
+    """Rows of a promotion's table of gates."""
+    table = json.loads((artifact(client, promotion.info.run_id) / Artifact.GATE_RESULTS).read_text())
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
 
 
 def _promoted(run: Run) -> str:

@@ -57,6 +57,7 @@ class Report:
         laws: content of the law run's `laws.json`, see `mlproject.pipeline.law`.
         trials: one row per search trial (number, state, rm_size, kl_coef, peak_gold, peak_gold_se, peak_kl, reused).
         promotion: facts about the promotion (model, version, ...), as text by label; empty if there was none.
+        gates: one row for each gate of the promotion (gate, wanted, holds, value, low, high).
         link: link to the curves in the tracking UI.
         gold: what serves as gold: `gold`, or `test RM` if the study has no gold.
         search_runs: whole policy runs of the search.
@@ -70,6 +71,7 @@ class Report:
     laws: Mapping[str, Any]
     trials: Sequence[Mapping[str, Any]] = field(default_factory=list)
     promotion: Mapping[str, str] = field(default_factory=dict)
+    gates: Sequence[Mapping[str, Any]] = field(default_factory=list)
     link: str = ""
     gold: str = "gold"
     search_runs: Sequence[PolicyRunRecord] = field(default_factory=list)
