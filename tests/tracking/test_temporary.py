@@ -28,6 +28,7 @@ with temporary_folder():
 @pytest.fixture
 def outside(tmp_path, monkeypatch):
     """The machine's folder for what is temporary."""
+    multiprocessing.util.get_temp_dir()  # this process's own folder of sockets is made once, and not in here
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path
