@@ -70,6 +70,13 @@ def test_an_end_that_is_no_number_is_refused_in_one_line(tmp_path, stated):
         inspect_policy(str(folder), "policy")
 
 
+def test_a_broken_file_of_ends_is_not_passed_over(tmp_path):
+    folder = save_checkpoint(tmp_path / "policy", "llama", chat_tokenizer("ChatML"), reward=False)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [3,')
+    with pytest.raises(UserError, match=r"must have a readable generation_config.json .* Correct or remove it"):
+        inspect_policy(str(folder), "policy")
+
+
 _CHATML = CHATS["ChatML"].template
 LEFT_OUT = {
     "user: another field": _CHATML.replace("m.content", "m.text | default('')"),

@@ -102,3 +102,11 @@ def test_without_gold_a_scorer_is_in_standard_deviations_of_its_own_scores(tiny_
     nothing_PN = np.full((len(PROMPTS), SAMPLES), np.nan)
     scores_B = calibrated(raw, responses, nothing_PN).rate(responses)
     assert scores_B.mean() == pytest.approx(0.0, abs=1e-12) and scores_B.std() == pytest.approx(1.0)
+
+
+def test_an_adapter_is_told_from_a_folder_without_a_model(tiny_policy, prompt_format, tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(
+        UserError, match=r"must be a whole model, not an adapter \(PEFT\). Merge it by merge_and_unload"
+    ):
+        as_scorer(tmp_path, "gold", tiny_policy(), prompt_format)

@@ -88,7 +88,7 @@ def read_info(source: str, checkpoint: str, option: str, changed: int, is_policy
         raise UserError(f"{place}: must have finite weights, but {problem}. Save the model again, as it was before.")
     version = 2 if tokenizer.chat_template or appended_tokens(tokenizer) else 1
     if not is_reward:
-        ends = response_ends(_generation_config(source, config), tokenizer)
+        ends = response_ends(_generation_config(source, config, place), tokenizer)
         version = 2 if len(ends) > 1 or _cleans_spaces(tokenizer) else version
     parameters = parameter_count(model if is_reward or is_policy else model.base_model)
     return CheckpointInfo(source, Path(source).name, is_reward, parameters, _digest(source), version)
@@ -183,11 +183,15 @@ def _cleans_spaces(tokenizer: PreTrainedTokenizerFast) -> bool:
     return cleans and tokenizer.decode(ids) != tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
 
-def _generation_config(source: str, config: PretrainedConfig) -> transformers.GenerationConfig:
+def _generation_config(source: str, config: PretrainedConfig, place: str) -> transformers.GenerationConfig:
     """As a loaded model would have it: from its own file, or else from its configuration."""
     try:
         return transformers.GenerationConfig.from_pretrained(source)
-    except OSError:
+    except OSError as error:
+        if (Path(source) / "generation_config.json").exists():
+            raise UserError(
+                f"{place}: must have a readable generation_config.json ({reason(error)}). Correct or remove it."
+            ) from None
         return transformers.GenerationConfig.from_model_config(config)
 
 

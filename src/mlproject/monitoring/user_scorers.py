@@ -48,7 +48,7 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
         UserError: for anything else.
     """
     if isinstance(scorer, str | Path):
-        if not (Path(scorer) / "config.json").is_file():
+        if not any((Path(scorer) / name).is_file() for name in ("config.json", "adapter_config.json")):
             raise UserError(f"{role}={scorer}: must be the folder of a model. Give one with a config.json.")
         inspect_reward_model(str(Path(scorer).resolve()), role)
         return load_reward_model(Path(scorer), prompt_format, policy.device)
