@@ -32,6 +32,15 @@ def test_one_value_is_enough(tmp_path, dtype, value, word):
     assert broken_weights(saved(tmp_path / "broken", tensors), 0) == f"b.weight holds {word} in 1 of 4 values"
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32], ids=str)
+def test_integers_are_no_weights_but_may_be_masks(tmp_path, dtype):
+    tensors = {"a.weight": torch.ones(3, 2), "attn.bias": torch.ones(3, dtype=torch.uint8), "n": torch.arange(3)}
+    assert broken_weights(saved(tmp_path / "whole", tensors), 0) == ""
+    tensors["score.weight"] = torch.ones(1, 2, dtype=dtype)
+    problem = "score.weight holds integers, as quantised weights are"
+    assert broken_weights(saved(tmp_path / "quantised", tensors), 0) == problem
+
+
 def test_every_file_of_a_divided_checkpoint_is_read(tmp_path):
     save_file({"a": torch.ones(2)}, tmp_path / "model-00001-of-00002.safetensors")
     save_file({"b": torch.full((2,), math.nan)}, tmp_path / "model-00002-of-00002.safetensors")

@@ -1,4 +1,4 @@
-"""Whether the weights of a checkpoint are finite, read from its files one tensor at a time."""
+"""Whether the weights of a checkpoint are finite numbers, read from its files one tensor at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OUTPUT_BIASES = ("lm_head.bias", "embed_out.bias", "final_logits_bias")
 
 @lru_cache(maxsize=256)
 def broken_weights(folder: Path, changed: int) -> str:
-    """What is wrong with the first tensor of a folder's weights that holds nan or infinity.
+    """What is wrong with the first tensor of a folder's weights that holds nan, infinity, or integers.
 
     Args:
         folder: a Hugging Face folder; weights that are not there, or cannot be read, are passed over.
@@ -26,6 +26,8 @@ def broken_weights(folder: Path, changed: int) -> str:
     """
     try:
         for name, tensor in _tensors(folder):
+            if name.endswith(".weight") and not tensor.is_floating_point():  # masks that models keep have other names
+                return f"{name} holds integers, as quantised weights are"
             problem = _problem(tensor, may_exclude=name.endswith(_OUTPUT_BIASES))
             if problem:
                 return f"{name} holds {problem}"
