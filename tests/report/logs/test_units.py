@@ -63,6 +63,7 @@ def test_a_length_of_nothing_is_refused(tmp_path, read):
 
 
 NOTICED = {
+    "two usual names of KL": ({"objective/kl": KL}, "", "objective/kl may be kl too, and kl is read"),
     "gold in the scorer's unit": ({"gold": 3.7 + 2.3 * GOLD}, "", "give gold_sd=SD"),
     "its spread beside it": (
         {"rewards/gold/mean": 3.7 + 2.3 * GOLD, "rewards/gold/std": 2.3},
@@ -116,3 +117,10 @@ def test_a_plain_curve_in_this_project_s_units_gives_nothing_to_notice(tmp_path,
 def test_a_first_kl_just_below_0_is_the_initial_policy(tmp_path, read):
     logged = read(write(tmp_path, kl=[-0.01, *KL[1:]]), "", 1.0)
     assert logged.points[0].kl == 0 and logged.gold_start == 0 and len(logged.points) == 31
+
+
+def test_this_projects_exact_kl_is_read_before_a_trainers(tmp_path, read, has_planted_law):
+    path = write(tmp_path, **{"kl": np.array(KL) / 40, "curve/kl": KL})  # as the callback leaves it in a run of GRPO
+    logged = read(path, "", 1.0)
+    assert has_planted_law(logged, 31) and "kl may be kl too, and curve/kl is read" in " ".join(logged.notes)
+    assert not any("is read;" in note for note in read(path, "kl=kl", 1.0).notes), "somebody has asked for the other"

@@ -20,13 +20,13 @@ COLUMNS = {
 REQUIRED = ("kl", "gold")
 
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
-    "kl": ("kl", Metric.CURVE_KL, "objective/kl", "train/objective/kl", "train/kl"),
-    "gold": ("gold", Metric.CURVE_GOLD, "eval/gold", "eval_gold"),
-    "gold_se": ("gold_se", Metric.CURVE_GOLD_SE, "eval/gold_se"),
-    "proxy": ("proxy", Metric.CURVE_PROXY, "objective/scores", "train/objective/scores"),
+    "kl": (Metric.CURVE_KL, "kl", "objective/kl", "train/objective/kl", "train/kl"),
+    "gold": (Metric.CURVE_GOLD, "gold", "eval/gold", "eval_gold"),
+    "gold_se": (Metric.CURVE_GOLD_SE, "gold_se", "eval/gold_se"),
+    "proxy": (Metric.CURVE_PROXY, "proxy", "objective/scores", "train/objective/scores"),
     "step": ("step", "train/global_step", "trainer/global_step", "global_step", "iteration", "update", "_step"),
 }
-"""Names that are read without being asked for, the likeliest first."""
+"""Names that are read without being asked for, the surest first: this project's own, then those of trainers."""
 
 CHART_SEPARATOR = " - "
 """Between run and metric in the columns of a W&B chart export."""

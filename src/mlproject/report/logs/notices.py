@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mlproject.report.logs.columns import find
+from mlproject.report.logs.columns import REQUIRED, USUAL_NAMES, find
 from mlproject.report.logs.join import JoinedLog
 
 START_GOLD = 0.5
@@ -52,6 +52,13 @@ def notices(
     short_name = kl_name.rpartition(" - ")[2]
     lengths = [name for name in joined.names if LENGTH.search(str(name))]
     length = lengths[0] if lengths else "TOKENS_PER_RESPONSE"
+    for meaning in REQUIRED:
+        usual = [name for name in USUAL_NAMES[meaning] if name in joined.names]
+        if len(usual) > 1 and usual[0] == joined.columns[meaning]:
+            yield (
+                f"{', '.join(usual[1:])} may be {meaning} too, and {usual[0]} is read; if it is not meant, give "
+                f"columns={meaning}=COLUMN"
+            )
     if OLD_POLICY_KL.search(short_name):
         yield (
             f"{kl_name} is by its name the KL from the policy before the last update, not from the initial policy; "
