@@ -98,3 +98,13 @@ def test_a_study_that_was_written_for_the_old_pruner_still_runs() -> None:
         kinds.append(pruner.verdict(study, trial).kind)
     assert kinds[0] is Verdict.GO_ON
     assert kinds[-1] is Verdict.PEAK_IS_BEHIND
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("look_up", "inspect_checkpoint"), ("look_up_reward_model", "inspect_reward_model")]
+)
+def test_functions_that_left_a_module_are_found_in_their_new_one(old: str, new: str) -> None:
+    checkpoints = importlib.import_module("mlproject.models.checkpoints")
+    inspection = importlib.import_module("mlproject.models.inspection")
+    with pytest.warns(DeprecationWarning, match=f"is now mlproject.models.inspection.{new}"):
+        assert getattr(checkpoints, old) is getattr(inspection, new)

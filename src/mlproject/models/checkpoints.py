@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -238,3 +240,13 @@ def _digest(source: str) -> str:
 def _folder(source: str) -> Path:
     """The folder itself; of a hub name that in the hub's cache, which has one for each commit."""
     return Path(source) if Path(source).is_dir() else Path(cached_file(source, "config.json")).parent
+
+
+def __getattr__(name: str) -> Any:
+    """Old names of what has moved to `mlproject.models.inspection`, for one release."""
+    moved = {"look_up": "inspect_checkpoint", "look_up_reward_model": "inspect_reward_model"}
+    if name not in moved:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    inspection = import_module("mlproject.models.inspection")  # which imports this module
+    warnings.warn(f"{__name__}.{name} is now {inspection.__name__}.{moved[name]}", DeprecationWarning, stacklevel=2)
+    return getattr(inspection, moved[name])

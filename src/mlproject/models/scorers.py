@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from mlproject.models.finite import Report, check_scores
 from mlproject.models.functions import ScoreFunction, describe
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Scorer(Protocol):
@@ -67,6 +70,12 @@ class TextRewardModel:
         """The old name of `prompt_format`, for one release."""
         warnings.warn("reader is now called prompt_format", DeprecationWarning, stacklevel=2)
         return self.prompt_format
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The old way to `reward_model.model`, for one release."""
+        warnings.warn("model is now reward_model.model", DeprecationWarning, stacklevel=2)
+        return self.reward_model.model
 
     def with_units(self, centre: float, scale: float) -> TextRewardModel:
         """The same scorer with other units."""

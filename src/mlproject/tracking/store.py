@@ -8,6 +8,7 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import requests
@@ -15,9 +16,7 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.errors import UserError, first_line
@@ -130,7 +129,8 @@ def open_store(experiment: str) -> Store:
 
 
 def _make_database(uri: str) -> None:
-    SqlAlchemyStore(uri, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+    sqlalchemy_store = import_module("mlflow.store.tracking.sqlalchemy_store")  # slow, and needed once for a store
+    sqlalchemy_store.SqlAlchemyStore(uri, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
     _use_wal(uri)
 
 
@@ -154,7 +154,7 @@ def _is_half_made(database: Database) -> bool:
     if remaining_tables(database, _MADE_WITH_ROWS):
         return False
     version = database.execute("SELECT * FROM alembic_version").fetchone() if "alembic_version" in tables else None
-    return version != (_get_latest_schema_revision(),)
+    return version != (import_module("mlflow.store.db.utils")._get_latest_schema_revision(),)
 
 
 def _setting(uri: str) -> str:
