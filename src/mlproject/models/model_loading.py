@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
@@ -120,7 +119,10 @@ def load_causal_lm(
         UserError: if it is none, or not all of its weights can be read.
     """
     config = read_config(source, place)
-    bidirectional = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", True)
+    bidirectional = (
+        config.model_type in transformers.models.auto.modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+        and not getattr(config, "is_decoder", True)
+    )
     if bidirectional or config.model_type in _NOT_CAUSAL:
         raise UserError(
             f"{place}: must be a causal language model, but {config.model_type} reads later tokens too. "
