@@ -97,8 +97,9 @@ def test_a_secret_is_in_no_database_file_or_output(folder, monkeypatch, capsys):
         assert codes[-1] in (0, 2), words
         assert set(places(folder)) <= given, (words, variables)
     assert codes.count(0) == 5  # four of history and one of config
-    [studies] = [e for e in MlflowClient().search_experiments() if e.name.endswith("/studies")]
-    shown = {run.data.params["storage"] for run in MlflowClient().search_runs([studies.experiment_id])}
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    [studies] = [e for e in client.search_experiments() if e.name.endswith("/studies")]
+    shown = {run.data.params["storage"] for run in client.search_runs([studies.experiment_id])}
     assert "postgresql+nodriver://me:***@127.0.0.1:9/optuna" in shown
 
 

@@ -74,7 +74,7 @@ def test_sampled_log_probabilities_are_those_of_each_sequence_alone(model_type) 
     for row in range(len(sequences)):
         expected = alone(policy, sequences, row)
         for measured in (samples.log_probs_BR, read):
-            torch.testing.assert_close(measured[row, : len(expected)].double(), expected, atol=2e-5, rtol=0)
+            torch.testing.assert_close(measured[row, : len(expected)].double(), expected, atol=1e-4, rtol=0)
             assert not measured[row, len(expected) :].any()
 
 

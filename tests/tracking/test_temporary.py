@@ -110,3 +110,12 @@ def test_a_link_to_elsewhere_is_not_followed(holder, outside, tmp_path_factory):
 def test_sockets_of_processes_keep_their_short_paths(outside):
     with temporary_folder():
         assert not multiprocessing.util.get_temp_dir().startswith(tempfile.gettempdir())
+
+
+def test_a_folder_for_temporary_files_that_is_gone_is_passed_over(tmp_path, monkeypatch):
+    gone = tmp_path / "of a command" / "that has ended"
+    monkeypatch.setenv("TMPDIR", str(gone))
+    monkeypatch.setattr(tempfile, "tempdir", str(gone))
+    with temporary_folder():
+        assert Path(tempfile.gettempdir()).parent == tmp_path
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("mlproject-")]

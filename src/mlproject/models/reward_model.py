@@ -52,7 +52,7 @@ class RewardModel:
         >>> sequences = prompt_format.encode(["yes no", "yes no"], ["no maybe", "no"])
         >>> raw_B = reward_model.raw_scores(sequences)
         >>> calibrated = reward_model.with_units(centre=raw_B.mean(), scale=2.0)
-        >>> raw_B.shape, round(float(calibrated.scores(sequences).mean()), 6)
+        >>> raw_B.shape, abs(round(float(calibrated.scores(sequences).mean()), 6))
         (torch.Size([2]), 0.0)
     """
 

@@ -28,16 +28,18 @@ def temporary_folder() -> Iterator[None]:
 
     Folders of processes of this host that have ended are removed first.
     """
-    outside, variable = tempfile.gettempdir(), os.environ.get("TMPDIR")
-    sweep(Path(outside))
+    variable = os.environ.get("TMPDIR")
+    named = Path(tempfile.gettempdir())  # perhaps the folder of a command that has ended, told by its forkserver
+    outside = next(folder for folder in (named, *named.parents) if folder.is_dir())
+    sweep(outside)
     pid, started = this_process()
-    folder = Path(tempfile.mkdtemp(prefix=f"mlproject-{_host()}-{pid}-{int(started)}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"mlproject-{_host()}-{pid}-{int(started)}-", dir=outside))
     (folder / _SOCKETS).symlink_to(get_temp_dir())
     use_temporary_folder(str(folder))
     try:
         yield
     finally:
-        tempfile.tempdir = outside
+        tempfile.tempdir = str(outside)
         os.environ.pop("TMPDIR")
         os.environ.update({} if variable is None else {"TMPDIR": variable})
         shutil.rmtree(folder, ignore_errors=True)
