@@ -62,12 +62,13 @@ torch.distributed.destroy_process_group()
 def two_processes(case, setting, folder):
     (folder / "train.py").write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run(
+    answer = subprocess.run(
         [*launch, str(folder / "train.py"), str(folder), str(setting.policy_folder), case],
-        check=True,
         capture_output=True,
+        text=True,
         timeout=300,
     )
+    assert answer.returncode == 0, answer.stderr[-3000:]
     return [json.loads((folder / f"{case}-{rank}.json").read_text()) for rank in (0, 1)]
 
 
