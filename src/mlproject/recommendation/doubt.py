@@ -122,10 +122,22 @@ def interval_of_run(scores_P: Array, seeds: int, spread: SeedSpread, choice_vari
         return Estimate(mean, float("nan"), float("nan"))
     prompt_variance = float(scores_P.var(ddof=1)) / prompts
     seed_variance = spread.sd**2 * (1 + 1 / seeds)
-    total = prompt_variance + seed_variance + choice_variance
-    if total == 0:
-        return Estimate(mean, mean, mean)
+    return estimate(mean, prompt_variance, prompts, seed_variance, spread, choice_variance)
+
+
+def estimate(
+    value: float, prompt_variance: float, prompts: int, seed_variance: float, spread: SeedSpread, other_variance: float
+) -> Estimate:
+    """A value with its 95 % interval, from the variances that its sources of noise give it.
+
+    Args:
+        value: mean, or weighted sum of means, over prompts.
+        prompt_variance, prompts: variance by the prompts, and their number.
+        seed_variance, spread: variance by the seeds, and the spread that it was computed from.
+        other_variance: by what else is independent of both; taken as exact.
+    """
+    total = prompt_variance + seed_variance + other_variance
     parts = prompt_variance**2 / (prompts - 1) + (seed_variance**2 / spread.dof if spread.known else 0.0)
     dof = int(min(total**2 / parts, 1e6)) if parts else 10**6  # Welch and Satterthwaite's degrees of freedom
     half = t_975(max(dof, 1)) * total**0.5
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(value, value - half, value + half)

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from mlproject.laws.intervals import Interval, t_975
-from mlproject.recommendation.doubt import SeedSpread
+from mlproject.laws.intervals import Interval
+from mlproject.recommendation.doubt import SeedSpread, estimate
 from mlproject.recommendation.setting import Setting
 
 MIN_SIZES = 3
@@ -59,9 +59,10 @@ def size_trend(settings: Sequence[Setting], spread: SeedSpread) -> SizeTrend | N
         spread: of peak gold between seeds.
 
     Returns:
-        None with fewer than three sizes, or fewer than two prompts.
+        None with fewer than three known sizes, or fewer than two prompts.
     """
-    sizes = {setting.rm_params for setting in settings if setting.rm_params > 0}
+    settings = [setting for setting in settings if setting.rm_params > 0]
+    sizes = {setting.rm_params for setting in settings}
     if len(sizes) < MIN_SIZES or len(settings[0].peak_gold_P) < 2:
         return None
     x_C = np.log10([setting.rm_params for setting in settings])
@@ -71,9 +72,6 @@ def size_trend(settings: Sequence[Setting], spread: SeedSpread) -> SizeTrend | N
     prompt_variance = float(slope_P.var(ddof=1)) / prompts
     pairs = list(zip(weight_C, settings, strict=True))
     seed_variance = float(sum(w**2 * spread.sd**2 / s.seeds for w, s in pairs))
-    total = prompt_variance + seed_variance + float(sum(w**2 * s.choice_variance for w, s in pairs))
-    parts = prompt_variance**2 / (prompts - 1) + (seed_variance**2 / spread.dof if spread.known else 0.0)
-    dof = int(total**2 / parts) if parts > 0 else prompts - 1
-    half = t_975(max(dof, 1)) * total**0.5
-    slope = float(slope_P.mean())
-    return SizeTrend(settings[0].method, slope, (slope - half, slope + half), len(sizes))
+    choice_variance = float(sum(w**2 * s.choice_variance for w, s in pairs))
+    slope = estimate(float(slope_P.mean()), prompt_variance, prompts, seed_variance, spread, choice_variance)
+    return SizeTrend(settings[0].method, slope.value, (slope.low, slope.high), len(sizes))
