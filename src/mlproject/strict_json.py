@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,21 @@ def strict_json(value: Any, *, default: Callable[[Any], Any] | None = None, **la
         '{"kl": 1.5, "peak": [null, null]}'
     """
     return json.dumps(_strict(value, default), allow_nan=False, **layout)
+
+
+def repeated_key(pairs: Sequence[tuple[str, Any]]) -> str | None:
+    """The first key of an object that it has again, where `json` would silently take the last value; None without one.
+
+    Args:
+        pairs: keys and values, as `json.loads` hands them to its `object_pairs_hook`.
+
+    Examples:
+        >>> from mlproject.strict_json import repeated_key
+        >>> repeated_key([("kl", 1), ("gold", 2), ("gold", 3), ("kl", 4)])
+        'kl'
+    """
+    counts = Counter(key for key, _ in pairs)
+    return next((key for key, _ in pairs if counts[key] > 1), None)
 
 
 def _strict(value: Any, default: Callable[[Any], Any] | None) -> Any:

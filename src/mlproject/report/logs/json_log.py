@@ -11,6 +11,7 @@ import pandas as pd
 from mlproject.errors import UserError, first_line
 from mlproject.report.logs.delimited import recognised
 from mlproject.report.logs.log import Log, log_of_series
+from mlproject.strict_json import repeated_key
 
 LOG_HISTORY = "log_history"
 """Where transformers' `trainer_state.json` keeps what was logged."""
@@ -139,12 +140,9 @@ def _parse(text: str) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _InvalidJsonError(f"the key {twice!r} is given twice")
-    return row
+    if (key := repeated_key(pairs)) is not None:
+        raise _InvalidJsonError(f"the key {key!r} is given twice")
+    return dict(pairs)
 
 
 def _whole(digits: str) -> int | float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlproject.errors import UserError, first_line
+from mlproject.strict_json import repeated_key
 from mlproject.worlds.files.rows import Row, kind_of
 
 FORMATS = ".jsonl, .json, .csv, .tsv, .txt (each may be .gz), .parquet, .arrow, .feather, or a folder saved by datasets"
@@ -66,12 +67,9 @@ def _too_large(path: Path) -> UserError:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it has the field {twice[:40]!r} twice")
-    return values
+    if (name := repeated_key(pairs)) is not None:
+        raise ValueError(f"it has the field {name[:40]!r} twice")
+    return dict(pairs)
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[Row]] | None:
