@@ -28,7 +28,7 @@ def invocation(tmp_path: Path) -> SimpleNamespace:
             set_tag=lambda *tag: log.append(tag),
             log_batch=lambda run_id, metrics, tags: log.append({each.key: each.value for each in (*metrics, *tags)}),
         ),
-        curve_links=lambda: ["http://curves"], store=SimpleNamespace(tracking_uri="sqlite://"),
+        curve_links=["http://curves"], store=SimpleNamespace(tracking_uri="sqlite://"),
         run_id="this", log=log,
         finish=lambda files: log.append({name: path.read_text() for name, path in files.items()}),
         member_rows=lambda: [

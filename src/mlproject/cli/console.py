@@ -66,5 +66,5 @@ def show_decision(invocation: Invocation, decision: Decision) -> None:
 
 def show_curve_links(invocation: Invocation) -> None:
     """Print how to open the figures in the MLflow UI."""
-    for line in invocation.curve_links():
+    for line in invocation.curve_links:
         invocation.say(line)

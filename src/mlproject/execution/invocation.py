@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,8 +127,12 @@ class Invocation:
         """Location of an artifact of the invocation run."""
         return f"{self.client.get_run(self.run_id).info.artifact_uri}/{name}".removeprefix("file://")
 
+    @cached_property
     def curve_links(self) -> list[str]:
-        """Install the saved views; returns lines that say how to open the paper's figures in the MLflow UI."""
+        """Lines that say how to open the paper's figures in the MLflow UI, whose saved views are installed by this.
+
+        To be read when all steps have an outcome, since these say which methods have a view.
+        """
         uri = self.store.tracking_uri
         optimized = {step.params.get("method") for step in self.scheduler.outcomes} | set(self.config.methods)
         methods = [method for name, method in METHODS.items() if name in optimized]

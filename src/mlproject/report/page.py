@@ -26,7 +26,6 @@ from mlproject.report.selection import (
     runs_of,
 )
 from mlproject.report.summary import (
-    CLEAR_DROP,
     DASH,
     drop_in_se,
     kl_range,
@@ -176,7 +175,6 @@ def _template() -> Template:
         "with_error": with_error,
         "drop_in_se": drop_in_se,
         "kl_range": kl_range,
-        "clear_drop": CLEAR_DROP,
         "dash": DASH,
     }
     return environment.get_template("template.html")

@@ -1,8 +1,9 @@
-"""The recommendation of a study, from the data of its report."""
+"""The recommendation of a study, from the data of its report; computed once, for page, figures and record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from mlproject.laws import law_for
 from mlproject.laws.weighted import WeightedFit, weighted_fit
@@ -12,11 +13,13 @@ from mlproject.recommendation.setting import Setting
 from mlproject.report.records import PolicyRunRecord, Report
 
 
+@lru_cache(maxsize=1)
 def recommendation_of(report: Report) -> Recommendation:
     """What to do, by all curves of a study and of its search; a promoted reward model goes before others."""
     return recommend(settings_of(report), preferred=report.promoted_rm)
 
 
+@lru_cache(maxsize=1)
 def settings_of(report: Report) -> list[Setting]:
     """The settings of a study: its planned policy runs, seeds together, then those that only its search tried."""
     planned = _grouped(report.policy_runs, from_search=False)
@@ -32,6 +35,7 @@ def law_of(setting: Setting) -> WeightedFit | None:
         return None
 
 
+@lru_cache(maxsize=1)
 def laws_of(report: Report) -> dict[tuple[str, str], WeightedFit]:
     """The laws of the planned settings, by method and reward model."""
     planned = [setting for setting in settings_of(report) if not setting.from_search]

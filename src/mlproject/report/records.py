@@ -45,7 +45,7 @@ class ProxyRecord:
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """Everything on the page.
 

@@ -56,7 +56,7 @@ def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
     """Describe the run of a study by its recommendation, in the places that the tracking UI shows and sorts by."""
     choice, run = recommendation["choice"] or {}, invocation.client.get_run(invocation.run_id)
     artifacts = f"Artifacts: `{Artifact.REPORT}`, `{Artifact.RECOMMENDATION}`"
-    note = "\n\n".join([*recommendation["sentences"], artifacts, *invocation.curve_links()])
+    note = "\n\n".join([*recommendation["sentences"], artifacts, *invocation.curve_links])
     tags = {
         MlflowTag.NOTE: note,
         Tag.RECOMMENDED_RM: choice.get("rm", "none"),
@@ -117,7 +117,7 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
     Returns:
         the files by artifact name.
     """
-    report = collect(invocation.client, members, "Over-optimization study", invocation.curve_links()[-1])
+    report = collect(invocation.client, members, "Over-optimization study", invocation.curve_links[-1])
     figures = save_figures(report, folder)
     page = folder / Artifact.REPORT
     page.write_text(render(report, figures), encoding="utf-8")

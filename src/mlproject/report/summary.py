@@ -32,8 +32,8 @@ class SummaryItem(NamedTuple):
 def summarize(report: Report, recommendation: Recommendation) -> list[SummaryItem]:
     """The summary of a study, below its recommendation; topics without data are left out."""
     items = [
-        SummaryItem("Which reward models reach the highest gold", per_method(recommendation, _highest)),
-        SummaryItem("Where to stop", per_method(recommendation, _stops)),
+        SummaryItem("Which reward models reach the highest gold", _per_setting(recommendation, _highest)),
+        SummaryItem("Where to stop", _per_setting(recommendation, _stops)),
         SummaryItem("What over-optimization costs with the smallest reward model", _per_method(report, _cost)),
         SummaryItem("Does a larger reward model help", [_trend(trend) for trend in recommendation.trends]),
         SummaryItem("Do the laws fit", _per_method(report, _laws)),
@@ -67,7 +67,9 @@ def _per_method(report: Report, describe: Callable[[Report, str], str]) -> list[
     return [(name, words) for name, words in described if words]
 
 
-def per_method(recommendation: Recommendation, describe: Callable[[Sequence[Evaluated]], str]) -> list[tuple[str, str]]:
+def _per_setting(
+    recommendation: Recommendation, describe: Callable[[Sequence[Evaluated]], str]
+) -> list[tuple[str, str]]:
     """(method, sentence) about the planned settings of every method, smallest reward model first."""
     planned = [each for each in recommendation.evaluated if not each.setting.from_search]
     names = dict.fromkeys(each.setting.method for each in planned)
