@@ -32,6 +32,11 @@ class Client:
 STORE = SimpleNamespace(policy_runs="1", models="2", studies="3")
 
 
+def study(run_id: str, experiment_id: str) -> SimpleNamespace:
+    info = {"run_id": run_id, "run_name": f"study {run_id}", "experiment_id": experiment_id}
+    return SimpleNamespace(info=SimpleNamespace(**info))
+
+
 @pytest.fixture
 def client() -> Client:
     client = Client()
@@ -50,12 +55,12 @@ def test_every_view_is_linked_on_its_runs_and_the_champion_too(client):
 
 
 def test_the_newest_study_replaces_the_one_before_and_survives_a_new_description(client):
-    describe_newest_study(client, STORE, "run a", "study a", ["Use 3k.", "Stop."])
-    describe_newest_study(client, STORE, "run b", "study b", ["Use 25k."])
+    describe_newest_study(client, STORE, study("a", "3"), ["Use 3k.", "Stop."])
+    describe_newest_study(client, STORE, study("b", "0"), ["Use 25k."])
     describe_experiments(client, STORE, list(METHODS.values()), "reward-model")
     for experiment_id in ("1", "3"):
         note = client.note(experiment_id)
-        assert note.endswith("## Newest study\n\n[study b](/#/experiments/3/runs/run b): Use 25k.")
+        assert note.endswith("## Newest study\n\n[study b](/#/experiments/0/runs/b): Use 25k.")
         assert "study a" not in note
     assert "Newest study" not in client.note("2")
 

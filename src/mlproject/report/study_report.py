@@ -67,9 +67,7 @@ def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
         Metric.RECOMMENDED_HUMAN: choice.get("human"),
         Metric.RECOMMENDED_KL: choice.get("stop_kl"),
     }
-    describe_newest_study(
-        invocation.client, invocation.store, invocation.run_id, run.info.run_name, recommendation["sentences"]
-    )
+    describe_newest_study(invocation.client, invocation.store, run, recommendation["sentences"])
     now = int(time.time() * 1000)
     invocation.client.log_batch(
         invocation.run_id,

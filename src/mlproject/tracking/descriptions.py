@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from mlproject.names import Alias, MlflowTag
 from mlproject.optimization import Method
@@ -50,10 +51,18 @@ def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[M
         _write(client, experiment_id, text)
 
 
-def describe_newest_study(client: MlflowClient, store: Store, run_id: str, name: str, sentences: Sequence[str]) -> None:
-    """Add the newest study and its recommendation to the descriptions of policy runs and studies."""
-    run = f"[{name}](/#/experiments/{store.studies}/runs/{run_id})"
-    text = f"{run}: " + " ".join(sentences)
+def describe_newest_study(client: MlflowClient, store: Store, run: Run, sentences: Sequence[str]) -> None:
+    """Add the newest study and its recommendation to the descriptions of policy runs and studies.
+
+    Args:
+        client: of the tracking server.
+        store: names the experiments.
+        run: of the study; `mlflow run` puts it into another experiment than our own commands do.
+        sentences: its recommendation.
+    """
+    text = f"[{run.info.run_name}](/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}): " + " ".join(
+        sentences
+    )
     for experiment_id in (store.policy_runs, store.studies):
         description = client.get_experiment(experiment_id).tags.get(MlflowTag.NOTE, "").partition(_NEWEST)[0]
         client.set_experiment_tag(experiment_id, MlflowTag.NOTE, f"{description}{_NEWEST}{text}")
