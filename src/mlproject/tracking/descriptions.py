@@ -60,9 +60,8 @@ def describe_newest_study(client: MlflowClient, store: Store, run: Run, sentence
         run: of the study; `mlflow run` puts it into another experiment than our own commands do.
         sentences: its recommendation.
     """
-    text = f"[{run.info.run_name}](/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}): " + " ".join(
-        sentences
-    )
+    link = f"[{run.info.run_name}](/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    text = f"{link}: {' '.join(sentences)}"
     for experiment_id in (store.policy_runs, store.studies):
         description = client.get_experiment(experiment_id).tags.get(MlflowTag.NOTE, "").partition(_NEWEST)[0]
         client.set_experiment_tag(experiment_id, MlflowTag.NOTE, f"{description}{_NEWEST}{text}")
