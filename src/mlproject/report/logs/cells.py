@@ -11,9 +11,7 @@ import pandas as pd
 from mlproject.curve import Array
 from mlproject.errors import UserError
 from mlproject.report.logs.log import Log
-
-MISSING = {"", "nan", "null", "none", "na", "n/a", "-", "<na>"}
-"""Texts, in lower case, that stand for a cell without a value."""
+from mlproject.worlds.files.rows import MISSING
 
 INFINITE = 1.7e308
 """Numbers of at least this size are infinite: MLflow's SQL store keeps infinity as the largest float."""

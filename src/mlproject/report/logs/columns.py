@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlproject.errors import UserError
 from mlproject.names import Metric
+from mlproject.options.columns import hint, listed, named_columns, plain
 
 COLUMNS = {
     "kl": "KL from the initial policy, nats per response (otherwise see kl_unit and length)",
@@ -31,8 +30,6 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 CHART_SEPARATOR = " - "
 """Between run and metric in the columns of a W&B chart export."""
 
-_LISTED = 12  # names in a message
-
 
 def parse_columns(text: str) -> dict[str, str]:
     """Parse `kl=objective/kl,gold=eval/gold`. A column's name may itself contain commas.
@@ -43,22 +40,7 @@ def parse_columns(text: str) -> dict[str, str]:
     Raises:
         UserError: for another syntax, an unknown name, or a repeated one.
     """
-    columns: dict[str, str] = {}
-    known = "|".join(COLUMNS)
-    for part in re.split(rf",(?=\s*(?:{known})\s*=)", text) if text.strip() else []:
-        name, equals, column = (piece.strip() for piece in part.partition("="))
-        if not equals or not column:
-            raise UserError(f"columns={text}: {part.strip()!r} must have the form name=column.")
-        if name not in COLUMNS:
-            raise UserError(f"columns={text}: {name} must be one of {', '.join(COLUMNS)}.")
-        if name in columns:
-            raise UserError(f"columns={text}: {name} is repeated. Give it once.")
-        columns[name] = column
-    for name, column in columns.items():
-        same = [other for other in columns if other < name and columns[other] == column]
-        if same:
-            raise UserError(f"columns={text}: {same[0]} and {name} are both {column}. Give each its own column.")
-    return columns
+    return named_columns(text, COLUMNS)
 
 
 def find(name: str, names: Iterable[str]) -> list[str]:
@@ -68,7 +50,7 @@ def find(name: str, names: Iterable[str]) -> list[str]:
     if name in names:
         return [name]
     metric = [other for other in names if other.rpartition(CHART_SEPARATOR)[2] == name]
-    return metric or [other for other in names if _plain(other) == _plain(name)]
+    return metric or [other for other in names if plain(other) == plain(name)]
 
 
 def choose(meaning: str, names: Sequence[str], columns: Mapping[str, str], source: str) -> str | None:
@@ -94,20 +76,8 @@ def choose(meaning: str, names: Sequence[str], columns: Mapping[str, str], sourc
             return found[0]
     if asked or meaning in REQUIRED:
         wanted = asked or meaning
-        close = difflib.get_close_matches(_plain(wanted), {_plain(name): name for name in names}, n=1, cutoff=0.6)
-        hint = next((f" (did you mean {name}?)" for name in names if close and _plain(name) == close[0]), "")
         raise UserError(
-            f"{source}: has no column {wanted} for {meaning}{hint}; its columns are {listed(names)}. "
+            f"{source}: has no column {wanted} for {meaning}{hint(wanted, names)}; its columns are {listed(names)}. "
             f"Give columns={meaning}=COLUMN."
         )
     return None
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a message, not all of them if there are many."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (", ".join(str(name)[:80] for name in names[:_LISTED]) or "none") + more
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", str(name).casefold())

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from mlproject.errors import UserError, first_line
-from mlproject.report.logs.cells import MISSING
 from mlproject.report.logs.columns import CHART_SEPARATOR
 from mlproject.report.logs.log import Log, one_line
+from mlproject.worlds.files.rows import MISSING
 
 DELIMITERS = ",;\t|"
 SCALAR_COLUMNS = {"Wall time", "Step", "Value"}

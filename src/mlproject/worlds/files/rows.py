@@ -15,6 +15,9 @@ from mlproject.errors import UserError
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
 """Columns of a system prompt beside the prompt."""
 
+MISSING = {"", "nan", "null", "none", "na", "n/a", "-", "<na>"}
+"""Texts, in lower case, that stand for a cell without a value."""
+
 Refuses = Callable[[str], str]
 """Prompt -> why one of the models' chat templates refuses it; empty where all take it."""
 

@@ -9,11 +9,15 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mlproject.errors import UserError, first_line
 from mlproject.strict_json import repeated_key
 from mlproject.worlds.files.rows import Row, kind_of
+from mlproject.worlds.files.stored_tables import ARROW_ENDINGS, rows_of_table, saved_dataset, stored_table
+
+if TYPE_CHECKING:
+    import pyarrow
 
 FORMATS = ".jsonl, .json, .csv, .tsv, .txt (each may be .gz), .parquet, .arrow, .feather, or a folder saved by datasets"
 ROW_KEYS = (
@@ -38,8 +42,7 @@ def read_rows(path: Path, option: str) -> list[Row]:
     Raises:
         UserError: if the file as a whole cannot be read.
     """
-    if not _is_there(path):
-        raise UserError(f"{option}={path}: must be an existing file or folder ({FORMATS}). Correct the path.")
+    _check_is_there(path, option)
     read = _datasets if path.is_dir() else _reader(path)
     if read is None:
         raise UserError(f"{option}={path}: must be {FORMATS}. Convert the file or rename it.")
@@ -48,8 +51,33 @@ def read_rows(path: Path, option: str) -> list[Row]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{option}={path}: must be a whole gzip file ({error}). Compress the file again.") from None
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{option}={path}: must be a file that can be read ({reason}). Check it.") from None
+        raise _unreadable(path, option, error) from None
+
+
+def read_table_or_rows(path: Path, option: str) -> pyarrow.Table | list[Row]:
+    """The table of a file that holds one by columns, which may be large; the rows of any other file.
+
+    Args:
+        path, option: see `read_rows`.
+
+    Raises:
+        UserError: if the file as a whole cannot be read.
+    """
+    _check_is_there(path, option)
+    try:
+        table = stored_table(path)
+    except OSError as error:
+        raise _unreadable(path, option, error) from None
+    return read_rows(path, option) if table is None else table
+
+
+def _unreadable(path: Path, option: str, error: OSError) -> UserError:
+    return UserError(f"{option}={path}: must be a file that can be read ({error.strerror or error}). Check it.")
+
+
+def _check_is_there(path: Path, option: str) -> None:
+    if not _is_there(path):
+        raise UserError(f"{option}={path}: must be an existing file or folder ({FORMATS}). Correct the path.")
 
 
 def _is_there(path: Path) -> bool:
@@ -206,31 +234,11 @@ def _table(separator: str) -> Callable[[Path], Iterator[Row]]:
     return read
 
 
-def _parquet(path: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:  # not UTF-8, times out of range
-        raise UserError(f"{path}: must be Parquet ({first_line(error)}). Write the file again.") from None
-    yield from _numbered(path, rows)
-
-
-def _arrow(path: Path) -> Iterator[Row]:
-    """A file of pandas or Arrow (`feather`), or the stream that `datasets` keeps in its cache."""
-    import pyarrow
-    import pyarrow.feather
-
-    try:
-        try:
-            rows = pyarrow.feather.read_table(path).to_pylist()
-        except pyarrow.ArrowException:
-            with pyarrow.OSFile(str(path)) as file:
-                rows = pyarrow.ipc.open_stream(file).read_all().to_pylist()
-    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
-        raise UserError(f"{path}: must be an Arrow file ({first_line(error)}). Write the file again.") from None
-    yield from _numbered(path, rows)
+def _by_column(path: Path) -> Iterator[Row]:
+    """The rows of a file that holds a table by columns."""
+    table = stored_table(path)
+    assert table is not None, "the ending says that it is one"
+    yield from _numbered(path, rows_of_table(path, table))
 
 
 def _text(path: Path) -> Iterator[Row]:
@@ -240,19 +248,7 @@ def _text(path: Path) -> Iterator[Row]:
 
 
 def _datasets(path: Path) -> Iterator[Row]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    try:
-        saved = datasets.load_from_disk(str(path))
-    except Exception as error:  # whatever datasets raises for files that are not its own
-        reason = first_line(error)
-        raise UserError(f"{path}: must be a folder saved by datasets ({reason}). Use save_to_disk.") from None
-    if isinstance(saved, datasets.DatasetDict):
-        if "train" not in saved and len(saved) > 1:
-            raise UserError(f"{path}: must have a split train, not {', '.join(saved)}. Save the one that you mean.")
-        saved = saved["train"] if "train" in saved else next(iter(saved.values()))
-    yield from _numbered(path, saved)
+    yield from _numbered(path, saved_dataset(path))
 
 
 def _numbered(path: Path, rows: Any) -> Iterator[Row]:
@@ -268,8 +264,4 @@ _TEXT_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     ".tsv": _table("\t"),
     ".txt": _text,
 }
-_BINARY_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
-    ".parquet": _parquet,
-    ".arrow": _arrow,
-    ".feather": _arrow,
-}
+_BINARY_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = dict.fromkeys((".parquet", *ARROW_ENDINGS), _by_column)

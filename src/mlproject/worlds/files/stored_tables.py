@@ -1,0 +1,105 @@
+"""Files that hold a table by columns, read as such: Parquet, Arrow, folders of `datasets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlproject.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow
+
+ARROW_ENDINGS = (".arrow", ".feather")
+
+
+def stored_table(path: Path) -> pyarrow.Table | None:
+    """The table of an existing file or folder; None for a file that holds text.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    if path.is_dir():
+        return saved_dataset(path).with_format("arrow")[:]
+    if path.suffix.lower() == ".parquet":
+        return parquet_table(path)
+    return arrow_table(path) if path.suffix.lower() in ARROW_ENDINGS else None
+
+
+def parquet_table(path: Path) -> pyarrow.Table:
+    """The table of a Parquet file.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
+        raise _not_parquet(path, error) from None
+
+
+def arrow_table(path: Path) -> pyarrow.Table:
+    """The table of a file of pandas or Arrow (`feather`), or of the stream that `datasets` keeps in its cache.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.feather
+
+    try:
+        try:
+            return pyarrow.feather.read_table(path)
+        except pyarrow.ArrowException:
+            with pyarrow.OSFile(str(path)) as file:
+                return pyarrow.ipc.open_stream(file).read_all()
+    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
+        raise _not_arrow(path, error) from None
+
+
+def rows_of_table(path: Path, table: pyarrow.Table) -> list[dict]:
+    """The rows of the table of a file, as objects.
+
+    Raises:
+        UserError: for values that Python has no object for: text that is not UTF-8, times out of range.
+    """
+    import pyarrow
+
+    try:
+        return table.to_pylist()
+    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
+        refuse = _not_parquet if path.suffix.lower() == ".parquet" else _not_arrow
+        raise refuse(path, error) from None
+
+
+def saved_dataset(path: Path) -> datasets.Dataset:
+    """A folder that `datasets` saved; of several splits `train`, or the only one.
+
+    Raises:
+        UserError: if it is no such folder, or has several splits without `train`.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except Exception as error:  # whatever datasets raises for files that are not its own
+        reason = first_line(error)
+        raise UserError(f"{path}: must be a folder saved by datasets ({reason}). Use save_to_disk.") from None
+    if isinstance(saved, datasets.DatasetDict):
+        if "train" not in saved and len(saved) > 1:
+            raise UserError(f"{path}: must have a split train, not {', '.join(saved)}. Save the one that you mean.")
+        saved = saved["train"] if "train" in saved else next(iter(saved.values()))
+    return saved
+
+
+def _not_parquet(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: must be Parquet ({first_line(error)}). Write the file again.")
+
+
+def _not_arrow(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: must be an Arrow file ({first_line(error)}). Write the file again.")
