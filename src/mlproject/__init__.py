@@ -106,6 +106,8 @@ if not TYPE_CHECKING:  # type checkers read the imports above, and report names 
     def __getattr__(name):
         if name not in _MODULE_OF:
             raise AttributeError(f"module 'mlproject' has no attribute {name!r}")
+        if _MODULE_OF[name].startswith("mlproject.laws."):
+            import_module("mlproject.optimization")  # so that laws know every registered method by its name
         value = getattr(import_module(_MODULE_OF[name]), name)
         globals()[name] = value  # the next access does not call this function
         return value

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mlproject.curve import CurvePoint
-from mlproject.laws import FORMS, law_for
+from mlproject.errors import UserError
+from mlproject.laws import FORMS, Forecast, forecast_of, law_for, points_from_summaries
 from mlproject.laws.agreement import initial_agreement, log_likelihood
-from mlproject.laws.forms import rival_of
+from mlproject.laws.forms import rival_of, trains_policy
 from mlproject.laws.posterior import LOG_D_L
+from mlproject.optimization import METHODS
 
 POWER = FORMS["power"].with_exponent
 assert POWER
 SOLID = {name: form for name, form in FORMS.items() if not form.with_exponent}  # all but families
 SOLID |= {f"power {g}": POWER(g) for g in (0.5, 1.0, 2.5)}
+KL, GOLD = [0.0, 0.05, 1.0, 2.0, 4.0, 8.0], [0.0, 0.05, 0.55, 0.65, 0.6, 0.3]  # the logarithmic law leaves .05 out
 PEAKED = [name for name, form in SOLID.items() if form.peak_d is not None]
 
 
@@ -108,3 +113,26 @@ def test_the_two_laws_of_the_paper_are_each_others_rival() -> None:
     assert rival_of(FORMS["best-of-n"]) is FORMS["rl"]
     assert rival_of(FORMS["rl"]) is FORMS["best-of-n"]
     assert rival_of(FORMS["log1p"]) is FORMS["rl"]
+
+
+def test_a_name_stands_for_the_registered_method_of_that_name() -> None:
+    for name, method in METHODS.items():
+        assert law_for(name) == law_for(method)
+        assert trains_policy(name) == method.trains_policy
+    points = points_from_summaries(range(6), KL, GOLD, [0.02] * 6)
+    named = forecast_of("soft-best-of-n", points)
+    assert named == forecast_of(METHODS["soft-best-of-n"], points) != forecast_of("grpo", points)
+
+
+def test_a_best_of_n_that_is_not_registered_is_refused_and_another_name_is_a_trainer_s() -> None:
+    with pytest.raises(UserError, match=r"method=pairwise-best-of-n: must be one of best-of-n, .*soft-best-of-n"):
+        Forecast("pairwise-best-of-n")
+    assert law_for("grpo") == FORMS["rl"]
+
+
+def test_the_public_face_knows_registered_methods_by_name_and_laws_alone_refuse_them() -> None:
+    script = "import mlproject; mlproject.Forecast('soft-best-of-n'); print('known')"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "known\n"
+    script = "from mlproject.laws.forecast import Forecast; Forecast('soft-best-of-n')"
+    refused = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stderr
+    assert "Import mlproject.optimization, which registers" in refused

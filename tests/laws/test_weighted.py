@@ -54,7 +54,7 @@ def test_intervals_and_the_test_of_fit_hold_over_repetitions():
         fitted = weighted_fit(FORMS["best-of-n"], Curve(np.arange(16), D**2, gold_SP, gold_SP))
         error_A = np.abs(fitted.coef_A - [1.0, 0.2]) / np.sqrt(fitted.covariance_AA.diagonal())
         inside += error_A < 2.0
-        rejected += not fitted.fits
+        rejected += not fitted.peak().fits
     assert (inside / repetitions > 0.85).all()  # the weights are estimated from 60 prompts
     assert rejected / repetitions == pytest.approx(0.05, abs=0.04)
 

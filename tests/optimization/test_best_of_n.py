@@ -11,7 +11,7 @@ import pytest
 
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound
 from mlproject.optimization import best_of_n
-from mlproject.optimization.best_of_n import BestOfNConfig
+from mlproject.optimization.best_of_n import BestOfNConfig, n_at_kl
 
 P, N = 3, 7
 
@@ -88,3 +88,10 @@ def test_the_snapshot_holds_the_responses_with_the_highest_proxy_score_among_the
         gold = setting.pool.gold_PN
         np.testing.assert_allclose(snapshot.gold, gold.reshape(-1)[best] - gold.mean())
         assert snapshot.policy is None
+
+
+def test_the_n_at_a_kl_is_the_one_whose_bound_is_nearest() -> None:
+    bounds = best_of_n_kl_bound(np.arange(1, 5000))
+    for kl in [-1.0, 0.0, 0.01, 0.1, 0.19, 0.3, 1.0, 2.5, 4.7, 7.4]:
+        assert n_at_kl(kl) == 1 + np.abs(bounds - max(kl, 0.0)).argmin()
+    assert n_at_kl(1e9) == n_at_kl(40.0) > 1e17

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlproject.__main__ import main
 from mlproject.errors import UserError
 from mlproject.laws import FORMS, Forecast
-from mlproject.report.fit import CurveAnalysis, FitRequest, analyse
+from mlproject.report.fit import MEANS_ONLY, CurveAnalysis, FitRequest, analyse
 from mlproject.report.logged_curve import LoggedCurve, logged_curve
 from mlproject.report.logs.join import join
 from mlproject.report.logs.log import Log
@@ -68,11 +68,12 @@ def test_the_printed_lines_give_law_peak_and_forecast(analysis):
     measured, law, peak, forecast = analysis.lines()
     assert measured.startswith("  measured: highest gold 1.19 [") and measured.endswith("peaked")
     assert law.startswith(f"  law R(d) = d (a - b d): a {analysis.law.alpha:.3g} [")
-    quoted = analysis.weighted.peak()
+    quoted = analysis.peak
     assert quoted.kl.low < 4.0 < quoted.kl.high and quoted.gold.low < 1.2 < quoted.gold.high
     assert f"gold {quoted.gold.value:.3g} [" in peak and f"at {quoted.kl.value:.3g} nats [" in peak
-    assert "P(past peak) = 1.00" in forecast
-    assert forecast.endswith(f"stop at {analysis.prediction.loses_beyond_kl:.3g} nats")
+    assert "P(past peak) = 1.00" in forecast and "from a weak prior and 25 points" in forecast
+    assert f"stop at {analysis.prediction.loses_beyond_kl:.3g} nats (n = " in forecast
+    assert forecast.endswith(MEANS_ONLY)
 
 
 def test_a_curve_that_only_bends_upwards_has_no_peak_of_the_law():

@@ -95,7 +95,7 @@ def test_numbers_of_a_group_are_formatted_with_their_errors(page: str, report: R
     group = next(g for g in report.laws["groups"] if (g["method"], g["rm_size"]) == ("ppo", "1k"))
     row = [row for row in PageParser(page).rows if row and row[0].startswith("1k 968") and len(row) == 10][-1]
     assert row[1].strip() == f"{group['measured_peak_gold']:.2f} ± {group['measured_peak_gold_se']:.2f}"
-    peak = laws_of(report)["ppo", "1k"].peak()
+    peak = laws_of(report)["ppo", "1k"]
     assert row[3].split(" ", 1)[1].strip() == f"[{peak.gold.low:.2f}, {peak.gold.high:.2f}]"
     assert row[5].strip() == (
         f"{group['drop']:.2f} ± {group['drop_se']:.2f} {group['drop'] / group['drop_se']:.1f} SEs"

@@ -3,7 +3,7 @@
 from mlproject.laws.bootstrap import FitInterval, bootstrap_fit, interval_95, resampled_means
 from mlproject.laws.extrapolation import LAST_VALUE, Extrapolation, extrapolate
 from mlproject.laws.fits import MIN_D, Fit, FormScore, fit, rmse_by_form, score_forms
-from mlproject.laws.forecast import Forecast, Prediction
+from mlproject.laws.forecast import Forecast, Prediction, forecast_of
 from mlproject.laws.forms import FORMS, Form, law_for
 from mlproject.laws.goodhart import Goodhart, decompose, gamma, gaussian_best_of_n
 from mlproject.laws.intervals import Z_975, Estimate, Interval, t_975, wilson_interval
@@ -35,6 +35,7 @@ __all__ = [
     "decompose",
     "extrapolate",
     "fit",
+    "forecast_of",
     "gamma",
     "gaussian_best_of_n",
     "interval_95",

@@ -7,6 +7,7 @@ what the curves of other reward models add.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlproject.curve import CurvePoint
 from mlproject.errors import NotFiniteError
 from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.fits import MIN_POINTS
-from mlproject.laws.forms import Method
+from mlproject.laws.forms import Method, law_for
 from mlproject.laws.intervals import Interval
 from mlproject.laws.posterior import posterior
 from mlproject.laws.prior import Prior, points_of_law
@@ -39,6 +40,7 @@ class Prediction:
         loses_beyond_kl: KL at which expected gold is highest, nats; optimization should stop there.
         gold_responses: number of gold-scored responses so far.
         points: number of curve points so far.
+        has_prior: whether it started from the curves of other reward models, rather than from a weak prior.
 
     Examples:
         >>> from mlproject import Forecast, points_from_summaries
@@ -57,13 +59,24 @@ class Prediction:
     loses_beyond_kl: float
     gold_responses: int
     points: int
+    has_prior: bool = False
+
+    @property
+    def prior(self) -> str:
+        """What it started from, as it is said to people."""
+        return "a prior from other reward models' curves" if self.has_prior else "a weak prior"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there were enough points for a prediction."""
+        return bool(np.isfinite(self.peak_kl))
 
 
 class Forecast:
     """Forecast of the peak of one policy run.
 
     Args:
-        method: what optimizes the policy, for its law (see `law_for`).
+        method: what optimizes the policy, for its law (see `law_for`, which also says what is refused).
         prior: from the curves of other reward models; None uses a weak prior and predicts from the third point on.
         samples_per_prompt: responses per prompt behind a point's `gold_P`, to count gold-scored responses.
 
@@ -79,6 +92,7 @@ class Forecast:
     """
 
     def __init__(self, method: str | Method, prior: Prior | None = None, samples_per_prompt: int = 1) -> None:
+        law_for(method)  # refuses what it does not know
         self._method, self._prior, self._samples_per_prompt = method, prior, samples_per_prompt
         self._points: list[CurvePoint] = []
         self._gold_responses = 0
@@ -131,4 +145,24 @@ class Forecast:
     def _prediction(
         self, kl: float, kl_interval: Interval, gold: float, gold_interval: Interval, p_past: float, beyond: float
     ) -> Prediction:
-        return Prediction(kl, kl_interval, gold, gold_interval, p_past, beyond, self._gold_responses, len(self._points))
+        responses, points, has_prior = self._gold_responses, len(self._points), self._prior is not None
+        return Prediction(kl, kl_interval, gold, gold_interval, p_past, beyond, responses, points, has_prior)
+
+
+def forecast_of(
+    method: str | Method, points: Sequence[CurvePoint], prior: Prior | None = None, samples_per_prompt: int = 1
+) -> Prediction:
+    """The forecast after the last of several points, as a `Forecast` that followed them one by one gives it.
+
+    Args:
+        method, prior, samples_per_prompt: see `Forecast`.
+        points: one or more, of one run; taken in the order of their steps, since the last one is where the policy is.
+
+    Raises:
+        ValueError, NotFiniteError: as for `Forecast.update`.
+    """
+    forecast = Forecast(method, prior, samples_per_prompt)
+    *earlier, last = sorted(points, key=lambda point: point.step)
+    for point in earlier:
+        forecast.add(point)
+    return forecast.update(last)

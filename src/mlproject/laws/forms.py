@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlproject.curve import Array
+from mlproject.errors import UserError
 
 _NEWTON_STEPS = 40
 
@@ -107,8 +108,11 @@ def law_for(method: str | Method) -> Form:
     """The law of a method.
 
     Args:
-        method: the method, or a name: "best-of-n" has the quadratic law, any other name stands for a method that trains
-            a policy and has the logarithmic one.
+        method: the method, or its name: that of a registered method (see `mlproject.optimization`) has its law; any
+            other stands for a trainer's own way to train a policy, and has the logarithmic one.
+
+    Raises:
+        UserError: for the name of a best-of-n that is not registered.
     """
     return FORMS[_method(method).law]
 
@@ -130,11 +134,23 @@ class _NamedMethod:
 
 
 _TRAINED = _NamedMethod("rl", trains_policy=True)
-_NAMED = {"best-of-n": _NamedMethod("best-of-n", trains_policy=False)}
+_NAMED: dict[str, Method] = {"best-of-n": _NamedMethod("best-of-n", trains_policy=False)}
+
+
+def name_method(name: str, method: Method) -> None:
+    """Let a name stand for a method from now on; `mlproject.optimization.register` calls it."""
+    _NAMED[name] = method
 
 
 def _method(method: str | Method) -> Method:
-    return _NAMED.get(method, _TRAINED) if isinstance(method, str) else method
+    if not isinstance(method, str):
+        return method
+    if method not in _NAMED and "best-of-n" in method:
+        raise UserError(
+            f"method={method}: must be one of {', '.join(_NAMED)}, or the name of a method that trains a policy. "
+            "Import mlproject.optimization, which registers the methods of this project, or give the Method itself."
+        )
+    return _NAMED.get(method, _TRAINED)
 
 
 def _log(d: Array) -> Array:

@@ -28,6 +28,8 @@ DRAWS = 4000
 MAX_POINTS = 64
 """The largest number of points that a fit with their errors uses."""
 
+_UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+
 
 @dataclass(frozen=True)
 class LawPeak:
@@ -37,11 +39,18 @@ class LawPeak:
         kl: nats, with its 95 % interval.
         gold: standard deviations, with its 95 % interval.
         withheld: empty; or why the points do not determine a peak, in a few words, and both are nan.
+        p_fit: probability of residuals as large as these where the law holds; nan where it could not be tested.
     """
 
     kl: Estimate
     gold: Estimate
     withheld: str = ""
+    p_fit: float = math.nan
+
+    @property
+    def fits(self) -> bool:
+        """Whether noise explains how far the points lie from the law; if not, it is drawn faint and not quoted."""
+        return not self.p_fit < LEVEL
 
 
 @dataclass(frozen=True)
@@ -64,30 +73,29 @@ class WeightedFit:
     max_d: float
     fell: bool
 
-    @property
-    def fits(self) -> bool:
-        """Whether the residuals are explained by the noise of the points."""
-        return not self.p_fit < LEVEL
-
     def peak(self) -> LawPeak:
         """The peak, where law and points determine one."""
-        if not self.fits:
-            return _withheld(f"the law does not fit these points (p = {self.p_fit:.2g})")
+        if self.p_fit < LEVEL:
+            return self._withheld(f"the law does not fit these points (p = {self.p_fit:.2g})")
         kl, gold = (float(value) for value in self.form.peak(self.coef_A))
         if not math.isfinite(kl):
-            return _withheld("the law does not bend downwards on these points")
+            return self._withheld("the law does not bend downwards on these points")
         if kl == 0:
-            return _withheld("the law only falls")
+            return self._withheld("the law only falls")
         if not self.fell or math.sqrt(kl) > self.max_d:
-            return _withheld("gold has not clearly fallen by the last point")
+            return self._withheld("gold has not clearly fallen by the last point")
         draws_WA = np.random.default_rng(0).multivariate_normal(self.coef_A, self.covariance_AA, DRAWS)
         kl_W, gold_W = self.form.peak(draws_WA)
         bounded_W = np.where(np.isfinite(kl_W), kl_W, np.inf)
         kl_ends = np.quantile(bounded_W, [0.025, 0.975], method="nearest")
         gold_ends = np.nanquantile(gold_W, [0.025, 0.975])
         if not kl_ends[1] <= MAX_RATIO * max(kl_ends[0], 1e-9):
-            return _withheld("these points do not determine it")
-        return LawPeak(Estimate(kl, *map(float, kl_ends)), Estimate(gold, *map(float, gold_ends)))
+            return self._withheld("these points do not determine it")
+        kl_estimate, gold_estimate = Estimate(kl, *map(float, kl_ends)), Estimate(gold, *map(float, gold_ends))
+        return LawPeak(kl_estimate, gold_estimate, p_fit=self.p_fit)
+
+    def _withheld(self, reason: str) -> LawPeak:
+        return LawPeak(_UNKNOWN, _UNKNOWN, reason, self.p_fit)
 
 
 def weighted_fit(form: Form, curve: Curve) -> WeightedFit:
@@ -124,6 +132,14 @@ def weighted_fit(form: Form, curve: Curve) -> WeightedFit:
     )
 
 
+def quoted_peak(form: Form, curve: Curve) -> LawPeak:
+    """The peak that a law may be quoted for, of a curve of any length."""
+    try:
+        return weighted_fit(form, curve).peak()
+    except ValueError as error:
+        return LawPeak(_UNKNOWN, _UNKNOWN, str(error))
+
+
 def _fell(gold_SP: Array) -> bool:
     """Whether the last point is clearly below the highest one, paired over prompts."""
     lost, se = mean_and_se(gold_SP[gold_SP.mean(axis=1).argmax()] - gold_SP[-1])
@@ -139,8 +155,3 @@ def _p_value(squares: float, dof: int, prompts: int) -> float:
     f_W = (rng.chisquare(dof, DRAWS) / dof) / (rng.chisquare(remaining, DRAWS) / remaining)
     observed = squares * remaining / ((prompts - 1) * dof)
     return float((np.count_nonzero(f_W >= observed) + 1) / (DRAWS + 1))
-
-
-def _withheld(reason: str) -> LawPeak:
-    unknown = Estimate(math.nan, math.nan, math.nan)
-    return LawPeak(unknown, unknown, reason)

@@ -153,7 +153,7 @@ class MonitorReading:
         if np.isfinite(prediction.peak_kl):
             low, high = prediction.peak_kl_interval
             text += f"; peak expected at {prediction.peak_kl:.3g} nats [{low:.3g}, {high:.3g}]"
-            text += f", P(past peak) = {prediction.p_past_peak:.2f}"
+            text += f", P(past peak) = {prediction.p_past_peak:.2f} (from {prediction.prior})"
         return text
 
 

@@ -12,6 +12,7 @@ import os
 from importlib import import_module
 
 from mlproject.errors import UserError, first_line
+from mlproject.laws.forms import name_method
 from mlproject.optimization.method import Method
 from mlproject.optimization.method_config import BUDGET, EARLY_STOPS, FORECAST, KL_BUDGET, STOPS, MethodConfig
 
@@ -60,6 +61,7 @@ def register(method: Method) -> None:
     """
     if METHODS.setdefault(method.name, method) != method:
         raise UserError(f"method {method.name}: is registered twice. Choose another name for yours.")
+    name_method(method.name, method)
 
 
 def _register_all() -> None:

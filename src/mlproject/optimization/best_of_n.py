@@ -56,6 +56,20 @@ class BestOfNConfig(MethodConfig):
             )
 
 
+def n_at_kl(kl: float) -> int:
+    """The n whose `best_of_n_kl_bound` is nearest to a KL.
+
+    Args:
+        kl: nats; 0 or less gives 1, and all beyond 40 nats the same n.
+    """
+    if kl <= 0:
+        return 1
+    n, kl = 2.0, min(kl, 40.0)
+    for _ in range(200):  # log n = kl + (n - 1) / n, a contraction to the solution above 1
+        n = float(np.exp(kl + (n - 1) / n))
+    return min((int(n), int(n) + 1), key=lambda each: abs(float(best_of_n_kl_bound(each)) - kl))
+
+
 METHOD = Method(
     "best-of-n",
     "best-of-n",
@@ -66,6 +80,7 @@ METHOD = Method(
     kl_note="KL is not measured but computed from n: log n − (n−1)/n nats, an upper bound.",
     trains_policy=False,
     has_fixed_kl=True,
+    step_of_kl=n_at_kl,
     version=2,
 )
 

@@ -31,6 +31,7 @@ class Method:
             proxy only scores its curve points.
         trains_policy: False where it chooses among samples of the initial policy.
         has_fixed_kl: True where the KL at a step is the same number in every run, so that runs can be averaged.
+        step_of_kl: where the KL at a step is fixed, the step whose KL is nearest to a number of nats.
         version: raised when a change of the code changes its curves.
     """
 
@@ -44,6 +45,7 @@ class Method:
     needs_proxy: bool = True
     trains_policy: bool = True
     has_fixed_kl: bool = False
+    step_of_kl: Callable[[float], int] | None = None
     version: int = 1
 
     @property

@@ -41,13 +41,16 @@ class PlottedCurve:
     has_proxy: bool = True
 
 
-def curve_figure(curves: Sequence[PlottedCurve], law: Fit | None = None, stop_kl: float = math.nan) -> Figure:
+def curve_figure(
+    curves: Sequence[PlottedCurve], law: Fit | None = None, stop_kl: float = math.nan, law_fits: bool = True
+) -> Figure:
     """Gold with a band of one standard error, proxy and highest point of each curve over sqrt(KL).
 
     Args:
         curves: the curves.
         law: fitted law to draw over the range of the first curve, or None.
         stop_kl: KL at which the forecast says to stop, nats; drawn where it lies within the curves, nan for none.
+        law_fits: False: the law does not explain the points within their errors, and is drawn faint, without numbers.
     """
     figure = theme.new_figure(7.0, 4.0)
     axes = figure.subplots()
@@ -61,8 +64,9 @@ def curve_figure(curves: Sequence[PlottedCurve], law: Fit | None = None, stop_kl
         axes.plot([d_S[best]], [curve.gold_S[best]], "o", color=plotted.colour, markersize=7, markeredgecolor="white")
     if law is not None:
         d = np.linspace(MIN_D[law.form.name], float(curves[0].curve.sqrt_kl_S.max()), 200)
-        label = f"law {law.form.formula}: a {law.alpha:.2f}, b {law.beta:.2f}"
-        axes.plot(d, law.value(d), label=label, **theme.LAW_LINE)
+        says = f"a {law.alpha:.2f}, b {law.beta:.2f}" if law_fits else "does not fit"
+        style = theme.LAW_LINE | {"alpha": 1.0 if law_fits else theme.FAINT}
+        axes.plot(d, law.value(d), label=f"law {law.form.formula}: {says}", **style)
     if stop_kl <= max(float(plotted.curve.kl_S.max()) for plotted in curves):
         label = f"forecast: stop at {stop_kl:.3g} nats"
         axes.axvline(math.sqrt(stop_kl), color=theme.INK, linewidth=0.8, label=label)

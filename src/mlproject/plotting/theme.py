@@ -32,6 +32,8 @@ LAW_LINE: Style = {
     "color": INK,
     "path_effects": [withStroke(linewidth=2.8, foreground="white")],  # visible on dark curves too
 }
+FAINT = 0.35
+"""Opacity of a law that does not fit."""
 WIDTH = 8.4
 """Width of a figure on a page, inches."""
 SQRT_KL_LABEL = "distance from the initial policy, $\\sqrt{\\mathrm{KL}}$ (square-root nats)"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from mlproject.laws.intervals import Interval
+from mlproject.estimators import best_of_n_kl_bound
 from mlproject.optimization import find_method
 from mlproject.recommendation.recommend import Evaluated, Recommendation
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import Progress, Stop
 from mlproject.recommendation.trend import Direction, SizeTrend
+from mlproject.recommendation.words import distance, interval_text, nats
+
+FURTHER_N = 4
+"""Where gold of best-of-n still rises at the largest n, the next run goes to this multiple of it."""
 
 MAX_NAMED = 4
 """Ties that a sentence names; the rest is counted."""
@@ -44,12 +48,24 @@ def setting_text(setting: Setting) -> str:
 
 def stop_text(evaluated: Evaluated) -> str:
     """`stop at 8.1 nats (n = 64)`, with the window of KL that is as good; how far at least, without a peak."""
-    stop, low, high = evaluated.stop, *evaluated.stop.kl_window
+    method, stop = evaluated.setting.method, evaluated.stop
     if stop.progress is Progress.NOT_REACHED:
-        place = find_method(evaluated.setting.method).place(stop.end_step)
-        return f"do not stop before {nats(stop.end_kl)} nats ({place})"
-    window = f"; {nats(low)} to {nats(high)} nats are as good, within noise" if high > low else ""
-    return f"stop at {nats(stop.kl)} nats ({find_method(evaluated.setting.method).place(stop.step)}{window})"
+        return f"do not stop before {distance(method, stop.end_kl, stop.end_step)}, where the run ended"
+    window = window_text(method, stop)
+    return f"stop at {distance(method, stop.kl, stop.step)}" + (
+        f"; {window} are as good, within noise" if window else ""
+    )
+
+
+def window_text(method: str, stop: Stop) -> str:
+    """`5.2 to 12 nats`, with n for best-of-n: the KL range whose gold cannot be told from the highest; empty for one
+    point."""
+    low, high = stop.kl_window
+    if high <= low:
+        return ""
+    step_of_kl = find_method(method).step_of_kl
+    steps = f" (n = {step_of_kl(low)} to {step_of_kl(high)})" if step_of_kl else ""
+    return f"{nats(low)} to {nats(high)} nats{steps}"
 
 
 def gold_sentence(stop: Stop) -> str:
@@ -74,25 +90,31 @@ def ties_sentence(recommendation: Recommendation) -> list[str]:
 
 
 def further(evaluated: Evaluated) -> str:
-    """What going on costs, or that the peak is still ahead."""
-    stop = evaluated.stop
+    """What going on costs; or that the peak is still ahead."""
+    method, stop = evaluated.setting.method, evaluated.stop
+    end = distance(method, stop.end_kl, stop.end_step)
     if stop.progress is Progress.NOT_REACHED:
-        return (
-            f"The peak was not reached: at {nats(stop.end_kl)} nats, where the run ended, gold cannot be told from its "
-            "highest value."
-        )
+        return f"The peak was not reached: at {end}, where the run ended, gold cannot be told from its highest value."
     return (
-        f"Going on to {nats(stop.end_kl)} nats ({find_method(evaluated.setting.method).place(stop.end_step)}) costs "
-        f"{stop.drop:.2f} {interval_text(stop.drop_interval)} of gold, while the proxy score changes by "
-        f"{stop.proxy_rise:+.2f}."
+        f"Going on to {end} costs {stop.drop:.2f} {interval_text(stop.drop_interval)} of gold, while the proxy score "
+        f"changes by {stop.proxy_rise:+.2f}."
     )
 
 
 def look_again(evaluated: Evaluated) -> str:
-    stop = evaluated.stop
+    """When to measure gold again."""
+    method, stop = evaluated.setting.method, evaluated.stop
     if stop.progress is Progress.NOT_REACHED:
-        return f"Optimize further, to about {nats(2 * stop.end_kl)} nats, and measure gold again before you stop later."
+        return f"Optimize further, to about {further_distance(method, stop)}, and measure gold again before you decide."
     return "Measure gold again when reward model, policy or prompts change, and at the stop of every new run."
+
+
+def further_distance(method: str, stop: Stop) -> str:
+    """How far the next run should go: twice the KL, or four times the n of best-of-n."""
+    if find_method(method).step_of_kl:
+        n = FURTHER_N * stop.end_step
+        return f"n = {n} ({nats(float(best_of_n_kl_bound(n)))} nats)"
+    return distance(method, 2 * stop.end_kl)
 
 
 def trend_sentence(trend: SizeTrend) -> str:
@@ -116,15 +138,7 @@ def exceptions(recommendation: Recommendation) -> list[str]:
             ]
             if of_kind:
                 names = ", ".join(dict.fromkeys(each.setting.rm for each in of_kind))
-                largest = max(each.stop.end_kl for each in of_kind)
-                lines.append(f"{find_method(method).title}: {words} {names} (KL up to {nats(largest)} nats).")
+                farthest = max((each.stop for each in of_kind), key=lambda stop: stop.end_kl)
+                end = distance(method, farthest.end_kl, farthest.end_step)
+                lines.append(f"{find_method(method).title}: {words} {names} (measured up to {end}).")
     return lines
-
-
-def nats(kl: float) -> str:
-    """A KL with two significant digits, three from 100 on."""
-    return f"{kl:.0f}" if kl >= 9.95 else f"{kl:.2g}"
-
-
-def interval_text(interval: Interval) -> str:
-    return f"[{interval[0]:.2f}, {interval[1]:.2f}]"

@@ -17,9 +17,9 @@ from mlproject.names import Artifact, Metric, MetricPrefix, Role, Stage, Statist
 from mlproject.names.quoting import markdown_quote, markdown_text
 from mlproject.optimization import find_method
 from mlproject.recommendation.doubt import SeedSpread
-from mlproject.recommendation.sentences import interval_text, nats
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import stop_of
+from mlproject.recommendation.words import interval_text, nats
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
 from mlproject.tracking.run_data import artifact, curve_of, values_by_step

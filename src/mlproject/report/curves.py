@@ -123,7 +123,7 @@ def _law_and_peak(axes: Axes, group: Mapping[str, Any], colour: str, floor: floa
     coef = coef[: form.columns(np.ones(1)).shape[-1]]
     if None not in coef and high is not None:
         d = np.linspace(low or 0.0, high, 200)
-        axes.plot(d, form.value(d, np.array(coef)), **theme.LAW_LINE | {"alpha": 1.0 if fits else 0.35})
+        axes.plot(d, form.value(d, np.array(coef)), **theme.LAW_LINE | {"alpha": 1.0 if fits else theme.FAINT})
     kl, gold = number(group.get("measured_peak_kl")), number(group.get("measured_peak_gold"))
     if kl is None or gold is None:
         return

@@ -59,7 +59,7 @@ def peaks_figure(report: Report) -> Figure:
     grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.08])
     axes = figure.add_subplot(grid[0])
     keys = []
-    peaks = {key: peak for key, law in laws_of(report).items() if not (peak := law.peak()).withheld}
+    peaks = {key: peak for key, peak in laws_of(report).items() if not peak.withheld}
     for index, method in enumerate(methods(report)):
         style: theme.Style = {
             "color": theme.METHOD_COLOURS[index % len(theme.METHOD_COLOURS)],

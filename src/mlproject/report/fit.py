@@ -11,9 +11,9 @@ import numpy as np
 from mlflow import MlflowClient
 
 from mlproject.curve import Curve
-from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Forecast, Prediction, bootstrap_fit, fit, law_for
+from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Prediction, bootstrap_fit, fit, forecast_of, law_for
 from mlproject.laws.fits import MIN_POINTS, largest_min_d
-from mlproject.laws.weighted import WeightedFit, weighted_fit
+from mlproject.laws.weighted import LawPeak, quoted_peak
 from mlproject.monitoring.metrics import forecast_metrics, law_metrics, point_metrics
 from mlproject.names import Artifact, Kind, Tag
 from mlproject.optimization import find_method
@@ -22,14 +22,16 @@ from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.plotting.theme import METHOD_COLOURS
 from mlproject.recommendation.doubt import SeedSpread
-from mlproject.recommendation.sentences import nats
+from mlproject.recommendation.sentences import window_text
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import Stop, stop_of
+from mlproject.recommendation.words import distance, forecast_text, kl_estimate
 from mlproject.report.logged_curve import LoggedCurve, logged_curve
 from mlproject.report.logs.columns import parse_columns
 from mlproject.report.logs.join import join
 from mlproject.report.logs.mlflow_run import read_run
 from mlproject.report.logs.read import RUN_URI, is_path, read_logs
+from mlproject.report.own_curve import curve_beside, curve_of_run
 from mlproject.strict_json import strict_json
 from mlproject.tracking.runs import StepRun, execute
 
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
 RESAMPLES = 2000
+
+MEANS_ONLY = (
+    "from means and standard errors alone, so that a monitor, which knows every prompt's scores, may say otherwise"
+)
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,17 @@ class FitRequest:
             UserError: if it cannot be read as a curve.
         """
         columns, source = parse_columns(self.columns), f"curve={self.curve}"
+        run_id = self.curve.removeprefix(RUN_URI)
         if self.is_file:
             logs, named = read_logs(self.curve, source)
-            columns = named | columns
+            columns, own = named | columns, curve_beside(Path(self.curve))
         else:
             assert client is not None
-            logs = [read_run(client, self.curve.removeprefix(RUN_URI), columns, source)]
+            logs, own = [read_run(client, run_id, columns, source)], curve_of_run(client, run_id)
         joined = join(logs, columns, source)
-        return logged_curve(joined, source, self.method, self.gold_sd, self.gold_start, self.kl_unit)
+        if columns or self.gold_sd or self.gold_start is not None or self.kl_unit != "nats":
+            own = None  # the user reads the log in another way
+        return logged_curve(joined, source, self.method, self.gold_sd, self.gold_start, self.kl_unit, own)
 
 
 @dataclass(frozen=True)
@@ -89,33 +98,42 @@ class CurveAnalysis:
     """Law and forecast of a curve.
 
     Attributes:
+        method: name of the method that optimized the policy.
         law, interval: the law of its method, with 95 % intervals.
         rmse_by_form: RMSE of every form on the same points, standard deviations; of a curve that ends before some of
             them hold, of the others.
         prediction: the forecast after the last point, from a weak prior.
-        weighted: the law fitted with the errors of the points, which says whether it fits and what may be quoted.
+        peak: of the law fitted with the errors of the points, or why it may not be quoted.
         stop: what the points alone say of the peak.
+        has_prompts: whether every prompt's own scores are known.
     """
 
+    method: str
     law: Fit
     interval: FitInterval
     rmse_by_form: dict[str, float]
     prediction: Prediction
-    weighted: WeightedFit
+    peak: LawPeak
     stop: Stop
+    has_prompts: bool
 
     def lines(self) -> list[str]:
         """The analysis as lines of text: what was measured comes first, then the law, then the forecast."""
         return [f"  {line}" for line in (self._measured(), self._law(), self._law_peak(), self._forecast())]
 
     def _measured(self) -> str:
-        stop, (low, high) = self.stop, self.stop.kl_window
-        window = f" ({nats(low)} to {nats(high)} nats cannot be told from it)" if high > low else ""
+        stop, window = self.stop, window_text(self.method, self.stop)
+        cannot = f" ({window} cannot be told from it)" if window else ""
         gold = f"{stop.gold:.3g} {_ci(stop.gold_interval)}"
-        return f"measured: highest gold {gold} at {nats(stop.kl)} nats{window}; {stop.progress}"
+        return f"measured: highest gold {gold} at {distance(self.method, stop.kl)}{cannot}; {stop.progress}"
 
     def _law(self) -> str:
         law, interval = self.law, self.interval
+        if not self.peak.fits:
+            return (
+                f"law R(d) = {law.form.formula}: does not fit these points within their errors "
+                f"(p = {self.peak.p_fit:.2g}), so its coefficients are only in fit.json"
+            )
         closest = min(self.rmse_by_form, key=self.rmse_by_form.__getitem__)
         return (
             f"law R(d) = {law.form.formula}: a {law.alpha:.3g} {_ci(interval.alpha)}, b {law.beta:.3g} "
@@ -123,23 +141,19 @@ class CurveAnalysis:
         )
 
     def _law_peak(self) -> str:
-        peak = self.weighted.peak()
+        peak = self.peak
         if peak.withheld:
             return f"peak of the law: withheld, since {peak.withheld}"
         return (
             f"peak of the law, with the errors of the points: gold {peak.gold.value:.3g} {_ci(peak.gold[1:])} "
-            f"at {peak.kl.value:.3g} nats {_ci(peak.kl[1:])}"
+            f"at {kl_estimate(self.method, peak.kl.value, peak.kl[1:])}"
         )
 
     def _forecast(self) -> str:
-        forecast = self.prediction
         if not self.stop.is_recommended:
             return "forecast: withheld, since gold rises nowhere above the start by more than noise"
-        return (
-            f"forecast (from a weak prior): peak {forecast.peak_gold:.3g} {_ci(forecast.peak_gold_interval)} at "
-            f"{forecast.peak_kl:.3g} nats {_ci(forecast.peak_kl_interval)}, P(past peak) = {forecast.p_past_peak:.2f}; "
-            f"stop at {forecast.loses_beyond_kl:.3g} nats"
-        )
+        means = "" if self.has_prompts else f"; {MEANS_ONLY}"
+        return f"forecast: {forecast_text(self.method, self.prediction)}{means}"
 
 
 def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
@@ -153,12 +167,10 @@ def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
         if len(np.unique(curve.sqrt_kl_S[curve.sqrt_kl_S > min_d])) >= MIN_POINTS:
             break
     rmse_by_form = {each.name: fit(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for each in compared}
-    forecast = Forecast(find_method(method))
-    for point in logged.points[:-1]:
-        forecast.add(point)
+    prediction = forecast_of(find_method(method), logged.points)
     stop = stop_of(Setting(method, "", 0, {0: curve}), SeedSpread())
-    prediction = forecast.update(logged.points[-1])
-    return CurveAnalysis(law, interval, rmse_by_form, prediction, weighted_fit(form, curve), stop)
+    peak = quoted_peak(form, curve)
+    return CurveAnalysis(method, law, interval, rmse_by_form, prediction, peak, stop, logged.has_prompts)
 
 
 def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) -> tuple[Step, CurveAnalysis]:
@@ -170,11 +182,14 @@ def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) 
         logged: the curve that `request.load` read.
     """
     analysis = analyse(logged, request.method)
-    digest = hashlib.sha256(logged.table.to_csv(index=False).encode()).hexdigest()
+    content = logged.table.to_csv(index=False).encode()
+    if logged.has_prompts:
+        content += b"".join(point.gold_P.tobytes() + point.proxy_P.tobytes() for point in logged.points)
+    digest = hashlib.sha256(content).hexdigest()
     step = Step(
         name=f"fit of {Path(request.curve).name}",
         kind=Kind.FIT,
-        version=1,
+        version=2,
         params={"points": digest, "method": request.method, "gold_sd": request.gold_sd or 1.0},
         inherited_params={
             "curve": request.curve,
@@ -210,12 +225,10 @@ def _log(run: StepRun, logged: LoggedCurve, analysis: CurveAnalysis, method: str
         "peak_kl_interval": interval.peak_kl,
         "peak_gold_interval": interval.peak_gold,
         "peak_share": interval.peak_share,
-        "lack_of_fit_p": analysis.weighted.p_fit,
-        "quoted_peak": {
-            "kl": analysis.weighted.peak().kl,
-            "gold": analysis.weighted.peak().gold,
-            "withheld": analysis.weighted.peak().withheld,
-        },
+        "lack_of_fit_p": analysis.peak.p_fit,
+        "quoted_peak": {"kl": analysis.peak.kl, "gold": analysis.peak.gold, "withheld": analysis.peak.withheld},
+        "forecast_prior": analysis.prediction.prior,
+        "has_prompts": analysis.has_prompts,
         "measured": {
             "progress": analysis.stop.progress,
             "kl": analysis.stop.kl,
@@ -230,7 +243,7 @@ def _log(run: StepRun, logged: LoggedCurve, analysis: CurveAnalysis, method: str
     (run.folder / Artifact.FIT).write_text(strict_json(result, indent=1))
     plotted = PlottedCurve(curve, METHOD_COLOURS[0], has_proxy=has_proxy)
     (run.folder / Artifact.FIT_FIGURE).write_bytes(
-        png(curve_figure([plotted], law, analysis.prediction.loses_beyond_kl))
+        png(curve_figure([plotted], law, analysis.prediction.loses_beyond_kl, analysis.peak.fits))
     )
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mlproject.curve import CurvePoint
+from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
 from mlproject.laws.summaries import CORRELATION
 from mlproject.optimization import find_method
 from mlproject.report.logs.join import JoinedLog
 from mlproject.report.logs.notices import LOWEST_KL, notices
+from mlproject.report.own_curve import points_like
 
 START_KL = 0.002
 """A point up to this KL (nats) counts as the initial policy: gold is proportional to sqrt(KL) near the start."""
@@ -53,6 +54,7 @@ class LoggedCurve:
             `step`.
         gold_start: the initial policy's gold, which was subtracted.
         se_is_guessed: whether the standard error was estimated from the scatter.
+        has_prompts: whether every prompt's own scores are known; otherwise pseudo-prompts stand for them.
         read_as: what the source was recognised as, and which columns were read; one line.
         notes: what was noticed, and which option to give; one line each.
     """
@@ -63,6 +65,7 @@ class LoggedCurve:
     se_is_guessed: bool
     read_as: str
     notes: tuple[str, ...]
+    has_prompts: bool = False
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused as implausible
@@ -73,6 +76,7 @@ def logged_curve(
     gold_sd: float | None = None,
     gold_start: float | None = None,
     kl_unit: str = "nats",
+    own: Curve | None = None,
 ) -> LoggedCurve:
     """Convert a joined log to this project's units.
 
@@ -84,6 +88,7 @@ def logged_curve(
             gold seems to be in another unit.
         gold_start: their mean; None uses the gold of the points up to `START_KL`.
         kl_unit: a name of `KL_UNITS`.
+        own: every prompt's own scores, if this project wrote them with the log; used where they are the log's points.
 
     Raises:
         UserError: one line that names what was given, what must hold, and what to do.
@@ -127,15 +132,19 @@ def logged_curve(
     trains_policy = find_method(method).trains_policy
     notes += notices(described, gold_start, gold_sd, kl_unit, method_kl_n=not trains_policy)
     numbers["gold"] = gold_S
+    measured = points_like(own, numbers)
+    if measured is not None:
+        gold_start = 0.0
+        numbers["gold"], numbers["gold_se"] = [p.gold for p in measured], [p.gold_se for p in measured]
     numbers, guessed = _with_errors(numbers, source, method, unit)
     if not np.array_equal(numbers.step, numbers.step.round()):
         notes.append("steps are not whole numbers; the points are numbered from 0 in their order")
         numbers["step"] = numbers.step.rank(method="first") - 1
-    if len(numbers) > MOST_POINTS:
+    if len(numbers) > MOST_POINTS and measured is None:
         notes.append(f"thinned: {len(numbers)} rows are averaged to {MOST_POINTS} points, neighbours in KL together")
         numbers = thinned(numbers)
     table = numbers[[name for name in _TABLE if name in numbers]]
-    points = points_from_summaries(
+    points = measured or points_from_summaries(
         numbers.step.astype(int).tolist(),
         numbers.kl.tolist(),
         numbers.gold.tolist(),
@@ -147,8 +156,9 @@ def logged_curve(
     per = "token times length" if "length" in joined.columns else "response"
     assumed = "" if "length" in joined.columns or kl_unit != "nats" else _OTHER_UNITS
     units = f"KL in {kl_unit} per {per}{assumed}, gold in units of {unit:g}"
-    read_as = f"read as {joined.kind}: {columns + '; ' if columns else ''}{units}"
-    return LoggedCurve(points, table, gold_start, guessed, read_as, tuple(notes))
+    scores = "; with every prompt's own scores, which lie beside it" if measured else ""
+    read_as = f"read as {joined.kind}: {columns + '; ' if columns else ''}{units}{scores}"
+    return LoggedCurve(points, table, gold_start, guessed, read_as, tuple(notes), has_prompts=measured is not None)
 
 
 _OTHER_UNITS = " (otherwise kl_unit=bits, or columns=length=COLUMN for KL per token)"

@@ -54,7 +54,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         figures={name: _data_uri(path) for name, path in figures.items()},
         recommendation=answer(recommendation) + exceptions(recommendation),
         summary=summarize(report, recommendation),
-        law_peaks={key: law.peak() for key, law in laws_of(report).items()},
+        law_peaks=laws_of(report),
         stops={
             (each.setting.method, each.setting.rm): each.stop
             for each in recommendation.evaluated

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from mlproject.laws import law_for
-from mlproject.laws.weighted import WeightedFit, weighted_fit
+from mlproject.laws.weighted import LawPeak, quoted_peak
 from mlproject.optimization import METHODS, find_method
 from mlproject.recommendation.recommend import Recommendation, recommend
 from mlproject.recommendation.setting import Setting
@@ -27,20 +27,16 @@ def settings_of(report: Report) -> list[Setting]:
     return planned + _grouped([run for run in report.search_runs if _key(run) not in tried], from_search=True)
 
 
-def law_of(setting: Setting) -> WeightedFit | None:
-    """The law of a setting's method, fitted with the errors of its points; None with too few points or prompts."""
-    try:
-        return weighted_fit(law_for(find_method(setting.method)), setting.curve)
-    except ValueError:
-        return None
+def law_of(setting: Setting) -> LawPeak:
+    """The peak of the law of a setting's method, with the errors of its points; or why it is withheld."""
+    return quoted_peak(law_for(find_method(setting.method)), setting.curve)
 
 
 @lru_cache(maxsize=1)
-def laws_of(report: Report) -> dict[tuple[str, str], WeightedFit]:
+def laws_of(report: Report) -> dict[tuple[str, str], LawPeak]:
     """The laws of the planned settings, by method and reward model."""
     planned = [setting for setting in settings_of(report) if not setting.from_search]
-    laws = {(setting.method, setting.rm): law_of(setting) for setting in planned}
-    return {key: law for key, law in laws.items() if law is not None}
+    return {(setting.method, setting.rm): law_of(setting) for setting in planned}
 
 
 def _key(run: PolicyRunRecord) -> tuple[str, int, str, float]:

@@ -10,10 +10,11 @@ import numpy as np
 
 from mlproject.laws.forms import FORMS, rival_of
 from mlproject.recommendation.recommend import Evaluated, Recommendation, undominated
-from mlproject.recommendation.sentences import interval_text, nats, trend_sentence
+from mlproject.recommendation.sentences import trend_sentence
 from mlproject.recommendation.setting import spread_of
 from mlproject.recommendation.stop import Progress, Stop
 from mlproject.recommendation.trend import SizeTrend
+from mlproject.recommendation.words import interval_text, nats
 from mlproject.report.records import Report
 from mlproject.report.selection import Group, groups_of, method_name, methods, number, runs_of
 

@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, fit
+from mlproject.laws.weighted import quoted_peak
 from mlproject.optimization import METHODS, Method
 from mlproject.plotting import theme
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
@@ -113,4 +114,6 @@ def _best_curve(curve: Curve, method: Method) -> bytes:
         law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         law = None
-    return png(curve_figure([PlottedCurve(curve, theme.METHOD_COLOURS[1])], law))
+    return png(
+        curve_figure([PlottedCurve(curve, theme.METHOD_COLOURS[1])], law, law_fits=quoted_peak(form, curve).fits)
+    )
