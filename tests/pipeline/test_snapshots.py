@@ -21,15 +21,15 @@ def snapshot(step: int, gold: float, policy=None, human: float | None = None) ->
     return Snapshot(point, [f"first {step}", f"second {step}"], scores + 1, scores, human_scores, policy)
 
 
-def test_the_sample_table_holds_first_peak_and_last_point_prompt_by_prompt() -> None:
+def test_the_sample_table_holds_peak_and_end_prompt_by_prompt_and_then_the_starts() -> None:
     recorder = SnapshotRecorder(PROMPTS)
     for step, gold in enumerate([0.0, 0.8, 0.5, 0.8, 0.2]):
         recorder.add(snapshot(step, gold, human=0.1))
     rows = recorder.rows()
     assert [(row["stage"], row["step"]) for row in rows] == [
-        ("start", 0), ("start", 0), ("peak", 1), ("peak", 1), ("end", 4), ("end", 4),
+        ("peak", 1), ("end", 4), ("peak", 1), ("end", 4), ("start", 0), ("start", 0),
     ]  # fmt: skip
-    assert rows[3] == {
+    assert rows[2] == {
         "case": "peak: no", "response": "second 1", "stage": "peak", "prompt": "no", "step": 1, "kl": 0.5,
         "proxy": 2.05, "gold": 1.05, "human": 0.1,
     }  # fmt: skip

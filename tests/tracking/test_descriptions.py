@@ -1,22 +1,32 @@
-"""The descriptions of experiments lead on to runs, views, the newest study and the champion."""
+"""The descriptions of experiments lead on to views, the newest study and the champion, in one line."""
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from mlproject.optimization import METHODS
 from mlproject.tracking import descriptions
-from mlproject.tracking.descriptions import describe_experiments, describe_newest_study
+from mlproject.tracking.descriptions import (
+    describe_experiments,
+    describe_policy_run,
+    describe_study,
+    record_newest_study,
+)
+
+METHOD_LIST = list(METHODS.values())
 
 
 class Client:
-    """Experiments with tags; counts what is written."""
+    """Experiments with tags, and a champion; counts what is written."""
 
     def __init__(self) -> None:
         self.tags: dict[str, dict[str, str]] = {"1": {}, "2": {}, "3": {}}
         self.written = 0
+        self.champion = ""
 
     def get_experiment(self, experiment_id: str) -> SimpleNamespace:
         return SimpleNamespace(tags=self.tags[experiment_id])
@@ -25,11 +35,19 @@ class Client:
         self.tags[experiment_id][key] = value
         self.written += key == "mlflow.note.content"
 
+    def get_model_version_by_alias(self, name: str, alias: str) -> SimpleNamespace:
+        if not self.champion:
+            raise MlflowException("no such alias")
+        return SimpleNamespace(version=self.champion)
+
     def note(self, experiment_id: str) -> str:
         return self.tags[experiment_id]["mlflow.note.content"]
 
+    def describe(self) -> None:
+        describe_experiments(self, STORE, METHOD_LIST, "reward-model")
 
-STORE = SimpleNamespace(policy_runs="1", models="2", studies="3")
+
+STORE = SimpleNamespace(policy_runs="1", models="2", studies="3", experiments=["1", "2", "3"])
 
 
 def study(run_id: str, experiment_id: str) -> SimpleNamespace:
@@ -37,35 +55,73 @@ def study(run_id: str, experiment_id: str) -> SimpleNamespace:
     return SimpleNamespace(info=SimpleNamespace(**info))
 
 
+def links(text: str) -> dict[str, str]:
+    """Address by text of the links of a description."""
+    return dict(re.findall(r"\[([^\]]+)\]\(([^)]+)\)", text))
+
+
 @pytest.fixture
 def client() -> Client:
     client = Client()
-    describe_experiments(client, STORE, list(METHODS.values()), "reward-model")
+    client.describe()
     return client
 
 
-def test_every_view_is_linked_on_its_runs_and_the_champion_too(client):
-    views = descriptions.install_views(client, STORE.policy_runs, list(METHODS.values()))
-    note = client.note("1")
+def test_every_view_is_linked_on_its_runs(client):
+    views = descriptions.install_views(client, STORE.policy_runs, METHOD_LIST)
+    found = links(client.note("1"))
     assert len(views) > 2
     for name, key in views.items():
-        assert f"- [{name}](/#/experiments/1/runs?viewStateShareKey={key}" in note
-    assert "workflowType=machine_learning" in note and "(/#/models/reward-model)" in note
-    assert "(/#/experiments/3/runs?workflowType=machine_learning)" in client.note("3")
+        assert found[name].startswith(f"#/experiments/1/runs?viewStateShareKey={key}&")
+        assert "workflowType=machine_learning" in found[name]
+    assert links(client.note("3"))["runs"] == "#/experiments/3/runs?workflowType=machine_learning"
+
+
+def test_the_first_line_leads_to_figures_samples_recommendation_report_and_champion(client):
+    client.champion = "7"
+    record_newest_study(client, STORE, study("b", "0"), ["Use 25k."])
+    client.describe()
+    first = client.note("1").split("\n")[0]
+    found = links(first)
+    assert list(found) == [
+        *(method.label for method in METHOD_LIST), "all runs", "search", "samples", "recommendation", "report",
+        "champion",
+    ]  # fmt: skip
+    assert "compareRunsMode=ARTIFACT" in found["samples"] and "overoptimization-ppo" in found["PPO"]
+    assert found["recommendation"] == "#/experiments/0/runs/b?workflowType=machine_learning"
+    assert found["report"] == "#/experiments/0/runs/b/artifacts/report.html?workflowType=machine_learning"
+    assert found["champion"] == "#/models/reward-model/versions/7"
+    shown = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", first)
+    assert len(shown) <= 112, "what MLflow shows of a description in a window of 1500 pixels"
+    assert not first.startswith("["), "MLflow's list of experiments shows the first words as they are written"
+
+
+def test_without_champion_the_model_is_linked(client):
+    assert links(client.note("2"))["champion"] == "#/models/reward-model"
 
 
 def test_the_newest_study_replaces_the_one_before_and_survives_a_new_description(client):
-    describe_newest_study(client, STORE, study("a", "3"), ["Use 3k.", "Stop."])
-    describe_newest_study(client, STORE, study("b", "0"), ["Use 25k."])
-    describe_experiments(client, STORE, list(METHODS.values()), "reward-model")
+    record_newest_study(client, STORE, study("a", "3"), ["Use 3k.", "Stop."])
+    record_newest_study(client, STORE, study("b", "0"), ["Use 25k, *now*."])
+    client.describe()
     for experiment_id in ("1", "3"):
         note = client.note(experiment_id)
-        assert note.endswith("## Newest study\n\n[study b](/#/experiments/0/runs/b): Use 25k.")
+        assert "Newest study: [study b](#/experiments/0/runs/b?workflowType=machine_learning)." in note
+        assert "Use 25k, \\*now\\*." in note, "what a study says is text"
         assert "study a" not in note
     assert "Newest study" not in client.note("2")
 
 
 def test_nothing_is_written_where_nothing_changes(client):
     before = client.written
-    describe_experiments(client, STORE, list(METHODS.values()), "reward-model")
+    client.describe()
     assert client.written == before
+
+
+def test_runs_show_their_figure_from_the_server_and_links_of_their_own(client):
+    note = describe_policy_run("1", "r", "Gold peaks.", "curve.png")
+    assert "![curve.png](get-artifact?path=curve.png&run_uuid=r)" in note and note.startswith("**Gold peaks.**")
+    assert "compareRunsMode=ARTIFACT" in links(note)["samples side by side"]
+    note = describe_study(STORE, study("s", "0"), ["Use 25k.", "Stop."], METHOD_LIST[:2])
+    assert note.startswith("**Use 25k.**") and "get-artifact?path=headline.png&run_uuid=s" in note
+    assert links(note)["report.html"] == "#/experiments/0/runs/s/artifacts/report.html?workflowType=machine_learning"

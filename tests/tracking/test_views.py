@@ -29,13 +29,15 @@ from mlproject.curve import Array
 from mlproject.models.sizes import SIZES
 from mlproject.names import MlflowTag
 from mlproject.optimization import METHODS
+from mlproject.plotting.colours import rm_colours
 from mlproject.tracking.views import (
     FORECASTS,
     HUMAN_AND_STATISTICS,
     RUNS_ONE_BY_ONE,
+    SAMPLES,
+    SEARCH,
     figure_key,
     install_views,
-    run_color,
     view_link,
 )
 
@@ -91,9 +93,9 @@ def _read_like_mlflow_3_17(tag: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("key", "metrics"),
     [
-        (FIGURE_BEST_OF_N, [["curve/gold", "curve/proxy"]]),
-        (FIGURE_PPO, [["curve/gold", "curve/proxy"]]),
-        (RUNS_ONE_BY_ONE, [["curve/gold", "curve/proxy"]]),
+        (FIGURE_BEST_OF_N, [["curve/gold", "curve/proxy", "curve/peak"]]),
+        (FIGURE_PPO, [["curve/gold", "curve/proxy", "curve/peak"]]),
+        (RUNS_ONE_BY_ONE, [["curve/gold", "curve/proxy", "curve/peak"]]),
         (FORECASTS, [["curve/gold", "forecast/peak_gold"], ["forecast/p_past_peak"]]),
         (HUMAN_AND_STATISTICS, [["curve/gold", "curve/human"], ["signs/length"], ["signs/repetition"]]),
     ],
@@ -118,18 +120,33 @@ def test_a_view_decodes_to_lines_over_sqrt_kl_with_every_run_shown(
     )
 
 
-def test_only_best_of_n_is_averaged_because_only_there_runs_share_their_kls(
+def test_runs_are_never_grouped_and_stand_in_the_order_of_their_sizes(client: MlflowClient, experiment: str) -> None:
+    sizes = {"1k": 968, "25k": 25408, "3k": 3024, "100k": 100160}
+    for name, params in sizes.items():
+        client.log_metric(client.create_run(experiment, run_name=name).info.run_id, "rm/params", params)
+    install_views(client, experiment, BOTH)
+    states = {key: _read_like_mlflow_3_17(tag) for key, tag in _tags(client, experiment).items()}
+
+    assert {state["groupBy"] for state in states.values()} == {None}
+    state = states[MlflowTag.SHARED_VIEW_PREFIX + RUNS_ONE_BY_ONE]
+    order = f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
+    listed = client.search_runs([experiment], order_by=[order])
+    assert [run.info.run_name for run in listed] == ["1k", "3k", "25k", "100k"]
+
+
+def test_every_view_has_sections_for_alarms_and_the_other_metrics_of_a_curve(
     client: MlflowClient, experiment: str
 ) -> None:
     install_views(client, experiment, BOTH)
 
-    states = {key: _read_like_mlflow_3_17(tag) for key, tag in _tags(client, experiment).items()}
+    for tag in _tags(client, experiment).values():
+        names = {section["name"] for section in _read_like_mlflow_3_17(tag)["compareRunSections"]}
+        assert {"alarms", "curve", "forecast", "law", "peak", "signs"} <= names
 
-    averaged = [k for k, state in states.items() if state["groupBy"] and state["useGroupedValuesInCharts"]]
-    assert averaged == [MlflowTag.SHARED_VIEW_PREFIX + FIGURE_BEST_OF_N]
-    assert states[averaged[0]]["searchFilter"] == 'params.method = "best-of-n"'
-    assert states[averaged[0]]["groupBy"]["groupByKeys"] == [{"groupByData": "rm_size", "mode": "param"}]
-    assert states[MlflowTag.SHARED_VIEW_PREFIX + RUNS_ONE_BY_ONE]["groupBy"] is None
+
+def test_samples_open_as_tables_and_every_other_view_as_charts() -> None:
+    modes = {key: parse_qs(view_link("", "1", key).split("?")[1])["compareRunsMode"] for key in (SAMPLES, SEARCH)}
+    assert modes == {SAMPLES: ["ARTIFACT"], SEARCH: ["CHART"]}
 
 
 def test_older_interfaces_find_the_state_beside_the_name_within_their_limit(
@@ -151,16 +168,23 @@ def test_figures_have_the_keys_that_links_name_and_only_methods_that_are_asked_f
     assert list(views) == [
         "Over-optimization, best-of-n",
         "Over-optimization, PPO",
-        "Runs one by one",
+        "Runs of all methods",
+        "Search",
+        "Samples side by side",
         "Forecasts",
         "Human judgement and text statistics",
     ]
-    assert list(install_views(client, experiment, BOTH[1:]))[:2] == ["Over-optimization, PPO", "Runs one by one"]
+    assert list(install_views(client, experiment, BOTH[1:]))[:2] == ["Over-optimization, PPO", "Runs of all methods"]
 
 
 @pytest.mark.parametrize(
     ("key", "listed"),
-    [(FIGURE_PPO, {"ppo", "ppo of old"}), (FORECASTS, {"ppo"}), (RUNS_ONE_BY_ONE, {"ppo", "ppo of old", "bon"})],
+    [
+        (FIGURE_PPO, {"ppo", "ppo of old"}),
+        (FORECASTS, {"ppo"}),
+        (SEARCH, {"ppo"}),
+        (RUNS_ONE_BY_ONE, {"ppo", "ppo of old", "bon"}),
+    ],
 )
 def test_the_filter_of_a_view_lists_its_runs(client: MlflowClient, experiment: str, key: str, listed: set[str]) -> None:
     for name, method, p in (("ppo", "ppo", 0.2), ("ppo of old", "ppo", None), ("bon", "best-of-n", None)):
@@ -168,6 +192,7 @@ def test_the_filter_of_a_view_lists_its_runs(client: MlflowClient, experiment: s
         client.log_param(run_id, "method", method)
         if p is not None:
             client.log_metric(run_id, "forecast/p_past_peak", p)
+            client.set_tag(run_id, "optuna.study_name", "a search")
     install_views(client, experiment, BOTH)
     state = _read_like_mlflow_3_17(_tags(client, experiment)[MlflowTag.SHARED_VIEW_PREFIX + key])
     assert {run.info.run_name for run in client.search_runs([experiment], state["searchFilter"])} == listed
@@ -209,13 +234,6 @@ def test_a_link_names_the_view_and_asks_for_runs_as_charts(server: str) -> None:
     }
 
 
-def test_every_size_of_the_ladder_has_a_colour_of_its_own() -> None:
-    colors = [run_color(name) for name in SIZES] + [run_color("7b")]
-
-    assert len(set(colors)) == len(SIZES) + 1
-    assert all(re.fullmatch("#[0-9a-f]{6}", color) for color in colors)
-
-
 def _curve(method: str, rm_size: str, seed: int) -> dict[str, Array]:
     """A hump: best-of-n at the same KLs in every run, PPO at KLs of its own."""
     d = np.linspace(0.0, 2.4, 9) if method == "best-of-n" else np.linspace(0.0, 5.0 + seed / 10, 12)
@@ -233,8 +251,13 @@ def _log_policy_run(client: MlflowClient, experiment: str, method: str, rm_size:
     run_id = client.create_run(experiment, run_name=f"{method} {rm_size} {seed}").info.run_id
     curve = _curve(method, rm_size, seed)
     metrics = [Metric(name, float(y), 1, step) for name, ys in curve.items() for step, y in enumerate(ys)]
+    peak = int(curve["curve/gold"].argmax())
+    metrics += [
+        Metric("curve/peak", float(curve["curve/gold"][peak]), 1, peak),
+        Metric("rm/params", len(rm_size), 1, 0),
+    ]
     params = [Param("method", method), Param("rm_size", rm_size), Param("seed", str(seed))]
-    client.log_batch(run_id, metrics, params, [RunTag(MlflowTag.RUN_COLOR, run_color(rm_size))])
+    client.log_batch(run_id, metrics, params, [RunTag(MlflowTag.RUN_COLOR, rm_colours([rm_size])[rm_size])])
     client.set_terminated(run_id)
 
 
@@ -297,9 +320,9 @@ def _drawn_lines(page: str) -> dict[tuple[str, str], tuple[str, Array]]:
 
     Legend and lines stand in the same order. The paler twin of each line, for smoothing, is left out.
     """
-    legend = re.findall(r">([^<>]+) \((curve/\w+)\)<", page)
+    legend = [entry for entry in re.findall(r">([^<>]+) \((curve/\w+)\)<", page) if entry[1] != "curve/peak"]
     paths = [re.findall(r'\b(?:d|style)="([^"]*)"', path) for path in re.findall(r'<path class="js-line"[^>]*>', page)]
-    opaque = [(style, corners) for corners, style in paths if "stroke-opacity: 1;" in style]
+    opaque = [(style, corners) for corners, style in paths if "stroke-opacity: 1;" in style and "L" in corners]
     corners = [np.array([p.split(",") for p in d.removeprefix("M").split("L")], dtype=float) for _, d in opaque]
     return dict(zip(legend, zip([style for style, _ in opaque], corners, strict=True), strict=True))
 
@@ -317,39 +340,35 @@ _RUNS = {
     for rm_size in ("1k", "100k")
     for seed in (0, 1)
 }
-_MEANS = {
-    size: {
-        name: np.mean([_curve("best-of-n", size, seed)[name] for seed in (0, 1)], axis=0)
-        for name in ("curve/sqrt_kl", "curve/gold", "curve/proxy")
-    }
-    for size in ("1k", "100k")
-}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium to open the views with")
 @pytest.mark.parametrize(
-    ("key", "expected", "dashed", "bands"),
+    ("key", "method", "dashed"),
     [
-        (FIGURE_BEST_OF_N, _MEANS, "curve/proxy", 4),
-        (FIGURE_PPO, {name: run for name, run in _RUNS.items() if name.startswith("ppo")}, "curve/proxy", 0),
-        (RUNS_ONE_BY_ONE, _RUNS, "curve/proxy", 0),
-        (HUMAN_AND_STATISTICS, _RUNS, "curve/human", 0),
+        (FIGURE_BEST_OF_N, "best-of-n", "curve/proxy"),
+        (FIGURE_PPO, "ppo", "curve/proxy"),
+        (RUNS_ONE_BY_ONE, "", "curve/proxy"),
+        (HUMAN_AND_STATISTICS, "", "curve/human"),
     ],
     ids=[FIGURE_BEST_OF_N, FIGURE_PPO, RUNS_ONE_BY_ONE, HUMAN_AND_STATISTICS],
 )
 def test_a_browser_that_follows_the_link_draws_gold_solid_and_its_rival_dashed_over_sqrt_kl(
-    shown: tuple[str, str], tmp_path: Path, key: str, expected: dict[str, Any], dashed: str, bands: int
+    shown: tuple[str, str], tmp_path: Path, key: str, method: str, dashed: str
 ) -> None:
     server, experiment = shown
 
     page = _page(view_link(server, experiment, key), tmp_path / "profile")
 
     assert re.search(r'class="xtitle"[^>]*>curve/sqrt_kl<', page), page[-2000:]
-    lines = _drawn_lines(page)
+    lines, expected = _drawn_lines(page), {name: run for name, run in _RUNS.items() if name.startswith(method)}
     assert set(lines) == {(label, metric) for label in expected for metric in ("curve/gold", dashed)}
     assert {metric for (_, metric), (style, _) in lines.items() if "stroke-dasharray" in style} == {dashed}
-    assert page.count('class="js-fill"') == bands
+    for (label, _), (style, _) in lines.items():
+        red, green, blue = bytes.fromhex(rm_colours(SIZES)[label.split(" ")[-2]][1:])
+        assert f"rgb({red}, {green}, {blue})" in style
+    assert page.count('class="point"') == (len(expected) if dashed == "curve/proxy" else 0), "a dot for each peak"
 
     # Straight stretches lose corners, so the logged curve is read off at the corners that are drawn.
     left = min(corners[:, 0].min() for _, corners in lines.values())

@@ -147,6 +147,7 @@ def promote(command: Command) -> None:
         decision = run_promotion(invocation, gates, context, candidate, dry_run)
         invocation.finish()
         show_decision(invocation, decision)
+        invocation.describe()
         if dry_run:
             invocation.say("dry run: the registry was not changed")
     if not decision.passed:
@@ -159,6 +160,7 @@ def rollback(command: Command) -> None:
     with Invocation(command) as invocation:
         move = run_rollback(invocation, command.arguments["why"])
         invocation.finish()
+        invocation.describe()
         invocation.say(f"{invocation.config.registered_model}@{Alias.CHAMPION}: {move}")
 
 

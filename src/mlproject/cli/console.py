@@ -65,6 +65,7 @@ def show_decision(invocation: Invocation, decision: Decision) -> None:
 
 
 def show_curve_links(invocation: Invocation) -> None:
-    """Print how to open the figures in the MLflow UI."""
+    """Print how to open the figures in the MLflow UI, whose views and descriptions are brought up to date."""
+    invocation.describe()
     for line in invocation.curve_links:
         invocation.say(line)

@@ -50,7 +50,8 @@ class NullRun:
     """The `Run` that a step's function fills in a worker: nothing of it is kept, the main process keeps its own."""
 
     def __init__(self, assignment: Assignment) -> None:
-        self.params, self.execution_options = assignment.step.params, assignment.step.execution_options
+        step = assignment.step
+        self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
         self._inputs = InputArtifacts(assignment.store.client(), assignment.inputs)
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-worker-")
         self.folder = Path(self._scratch.name)
@@ -62,6 +63,8 @@ class NullRun:
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 
     def set_tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def describe(self, result: str, figure: str) -> None: ...
 
     def log_table(self, rows: Any, name: str) -> None: ...
 

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.names import Artifact, Kind, Metric, Tag
 from mlproject.names.quoting import visible
-from mlproject.optimization import METHODS
+from mlproject.optimization import METHODS, Method
 from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step
 from mlproject.strict_json import strict_json
@@ -31,13 +30,16 @@ from mlproject.tracking.descriptions import describe_experiments
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, open_store
-from mlproject.tracking.views import figure_key, view_link
+from mlproject.tracking.views import RUNS_ONE_BY_ONE, SAMPLES, figure_key, view_link
 
 if TYPE_CHECKING:
     from mlproject.cli.parser import Command
 
 LOCAL_UI = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves by default."""
+
+UI_COMMAND = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1"
+"""Starts MLflow's user interface without what training runs do not need: job runners, and further server processes."""
 
 
 class Invocation:
@@ -127,23 +129,33 @@ class Invocation:
         """Location of an artifact of the invocation run."""
         return f"{self.client.get_run(self.run_id).info.artifact_uri}/{name}".removeprefix("file://")
 
-    @cached_property
+    @property
+    def methods(self) -> list[Method]:
+        """Methods whose curves this command knows, in the order in which links are printed; PPO after best-of-n."""
+        optimized = {step.params.get("method") for step in self.scheduler.outcomes} | set(self.config.methods)
+        methods = [method for name, method in METHODS.items() if name in optimized]
+        return sorted(methods, key=lambda method: method.trains_policy)
+
+    def describe(self) -> None:
+        """Bring saved views and descriptions of the experiments up to date."""
+        describe_experiments(self.client, self.store, self.methods, self.config.registered_model)
+
+    def view(self, key: str) -> str:
+        """The address of a saved view."""
+        uri = self.store.tracking_uri
+        return view_link(mask(uri) if uri.startswith("http") else LOCAL_UI, self.store.policy_runs, key)
+
+    @property
     def curve_links(self) -> list[str]:
-        """Lines that say how to open the paper's figures in the MLflow UI, whose saved views are installed by this.
+        """Lines that say how to open the saved views in the MLflow UI.
 
         To be read when all steps have an outcome, since these say which methods have a view.
         """
         uri = self.store.tracking_uri
-        optimized = {step.params.get("method") for step in self.scheduler.outcomes} | set(self.config.methods)
-        methods = [method for name, method in METHODS.items() if name in optimized]
-        describe_experiments(self.client, self.store, methods, self.config.registered_model)
-        lines = []
-        if not uri.startswith("http"):
-            lines.append(f"To see the curves: mlflow ui --backend-store-uri {mask(uri)}")
-            uri = LOCAL_UI
-        for method in sorted(methods, key=lambda method: method.trains_policy):
-            lines.append(view_link(mask(uri), self.store.policy_runs, figure_key(method)))
-        return lines
+        start = [] if uri.startswith("http") else [f"To see the curves: {UI_COMMAND} --backend-store-uri {mask(uri)}"]
+        views = {method.label: figure_key(method) for method in self.methods}
+        views |= {"all runs": RUNS_ONE_BY_ONE, "samples": SAMPLES}
+        return start + [f"  {name}: {self.view(key)}" for name, key in views.items()]
 
     def member_rows(self) -> list[dict[str, Any]]:
         """One row per step so far: its run, whether it was reused, and how long it took."""

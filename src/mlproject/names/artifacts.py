@@ -56,9 +56,15 @@ class Artifact:
         "every prompt's own proxy and gold score at every point (`mlproject.Curve.load`)",
         "policy runs, fits, promotions",
     )
+    CURVE_FIGURE: Final = ARTIFACTS.add(
+        "curve.png",
+        "gold and proxy over sqrt(KL) with the peak, as the run's description shows it",
+        "policy runs",
+        since="0.2.0",
+    )
     SAMPLES: Final = ARTIFACTS.add(
         "samples.json",
-        "a table of responses at start, peak and end, with their scores; the same columns everywhere",
+        "a table of responses at peak, end and start, with their scores; the same columns everywhere",
         "policy runs",
     )
     ROUND_DISTANCE: Final = ARTIFACTS.add(

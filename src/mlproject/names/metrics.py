@@ -35,6 +35,13 @@ class Metric:
         "policy runs of the embedded world: every point",
         _SD,
     )
+    CURVE_PEAK: Final = METRICS.add(
+        "curve/peak",
+        "gold at the curve's highest point, logged at its step alone: charts show it as a dot",
+        "policy runs: at the end",
+        _SD,
+        "0.2.0",
+    )
     FORECAST_PEAK_KL: Final = METRICS.add("forecast/peak_kl", "KL at which gold is expected to peak", _FORECAST, _NATS)
     FORECAST_PEAK_KL_LOW: Final = METRICS.add("forecast/peak_kl_low", "95 % interval, lower end", _FORECAST, _NATS)
     FORECAST_PEAK_KL_HIGH: Final = METRICS.add("forecast/peak_kl_high", "95 % interval, upper end", _FORECAST, _NATS)
@@ -74,6 +81,13 @@ class Metric:
     )
     SFT_LOSS: Final = METRICS.add(
         "sft/loss", "training loss of the last steps", "trained initial policies", "nats per token"
+    )
+    RM_PARAMS: Final = METRICS.add(
+        "rm/params",
+        "parameters of the proxy: the param `rm_params` as a number, which lists of runs can be sorted by",
+        "policy runs, when they are opened",
+        _COUNT,
+        "0.2.0",
     )
     RM_TRAIN_LOSS: Final = METRICS.add(
         "rm/train_loss", "training loss of the last steps", "trained reward models", "nats per comparison"

@@ -51,6 +51,12 @@ class Tag:
         "studies of `main`",
         since="0.2.0",
     )
+    NEWEST_STUDY: Final = TAGS.add(
+        "mlproject.newest_study",
+        "JSON: the newest study of `main`, which the experiments' descriptions lead to: its run, and its sentences",
+        "the experiment `<experiment>/studies`",
+        since="0.2.0",
+    )
     METHOD: Final = TAGS.add("mlproject.method", "`best-of-n`, `ppo`, ...", "policy runs, audits, trainer runs")
     PROXY_RUN_ID: Final = TAGS.add(
         "mlproject.proxy_run_id", "run id of the proxy RM", "runs with an input `proxy-rm`, registered versions"
@@ -138,13 +144,16 @@ class MlflowTag:
 
     NOTE: Final = MLFLOW_TAGS.add(
         "mlflow.note.content",
-        "the description that the interface shows: gate results; recommendation and links; what an experiment holds",
-        "promotions, studies of `main`, experiments",
+        "the description that the interface shows: gate results; recommendation and links; the result of a policy run "
+        "with its figure; what an experiment holds",
+        "promotions, studies of `main`, policy runs, experiments",
     )
     LOGGED_ARTIFACTS: Final = MLFLOW_TAGS.add(
         "mlflow.loggedArtifacts", "which artifacts are tables", "policy runs, promotions"
     )
-    RUN_COLOR: Final = MLFLOW_TAGS.add("mlflow.runColor", "a colour for each RM size", _POLICY)
+    RUN_COLOR: Final = MLFLOW_TAGS.add(
+        "mlflow.runColor", "a colour for each RM size, pale where a search pruned the run", _POLICY
+    )
     SHARED_VIEW_PREFIX: Final = MLFLOW_TAGS.add_family(
         "mlflow.sharedViewState.", "<view>", "the saved views", "the experiment of policy runs"
     )

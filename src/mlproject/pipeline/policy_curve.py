@@ -13,7 +13,18 @@ from mlproject.laws import Prior
 from mlproject.models.collectives import broadcast
 from mlproject.monitoring.metrics import point_metrics, summaries
 from mlproject.monitoring.monitor import OveroptimizationMonitor
-from mlproject.names import Artifact, CheckpointMetric, Diagnostic, Metric, Role, Split, Stage, Tag, TagPrefix
+from mlproject.names import (
+    Artifact,
+    CheckpointMetric,
+    Diagnostic,
+    Metric,
+    MlflowTag,
+    Role,
+    Split,
+    Stage,
+    Tag,
+    TagPrefix,
+)
 from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
 from mlproject.optimization.stopping import (
     Callback,
@@ -31,6 +42,9 @@ from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run
 from mlproject.pipeline.task import load_task
+from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
+from mlproject.plotting.png import png
+from mlproject.recommendation.run_result import run_result
 from mlproject.strict_json import strict_json
 
 
@@ -124,7 +138,12 @@ def save(
     curve = Curve.from_points(points)
     curve.save(run.folder / Artifact.CURVE)
     run.log_metrics(summaries(curve, method.name))
+    peak = curve.peak()
+    run.log_metrics({Metric.CURVE_PEAK: float(curve.gold_S.max())}, step=peak.step)
     run.set_tags({Tag.LAW_FORM: method.law})
+    figure = curve_figure([PlottedCurve(curve, run.tags[MlflowTag.RUN_COLOR])])
+    (run.folder / Artifact.CURVE_FIGURE).write_bytes(png(figure))
+    run.describe(run_result(method.name, curve), Artifact.CURVE_FIGURE)
     run.log_table(recorder.rows(), Artifact.SAMPLES)
     earlier = run.input(Role.EARLIER) if RunParams.from_params(run.params).starts_from_earlier else None
     distance = total_distance(curve, points[-1], earlier)

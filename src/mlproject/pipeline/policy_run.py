@@ -11,11 +11,12 @@ from typing import Any
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
-from mlproject.names import Kind, Role, Tag
+from mlproject.names import Kind, MlflowTag, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
 from mlproject.pipeline.policy_curve import optimize_policy
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
+from mlproject.plotting.colours import rm_colours
 
 _PROXY_PARAMS = (
     "rm_size",
@@ -102,7 +103,11 @@ def policy_run(
             **(auxiliary_rms or {}),
         },
         inherited_params={name: proxy_params[name] for name in _PROXY_PARAMS if name in proxy_params},
-        tags={Tag.METHOD: method, Tag.GOLD: config.gold_source.kind},
+        tags={
+            Tag.METHOD: method,
+            Tag.GOLD: config.gold_source.kind,
+            MlflowTag.RUN_COLOR: rm_colours([*config.rm_sizes, proxy_params["rm_size"]])[proxy_params["rm_size"]],
+        },
         fn=optimize_policy,
         execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
         max_processes=ProcessLimit(*options.process_limit) if METHODS[method].trains_policy else None,

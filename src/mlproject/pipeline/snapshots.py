@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mlproject.curve import CurvePoint
 from mlproject.models.lora import merged_weights
-from mlproject.names import STAGES, Stage
+from mlproject.names import Stage
 from mlproject.optimization.evaluator import Snapshot
 
 if TYPE_CHECKING:
@@ -70,26 +70,27 @@ class SnapshotRecorder:
     def rows(self) -> list[dict[str, Any]]:
         """The sample table: one row per prompt and stage, the same columns for every method.
 
-        MLflow's table view lays runs side by side by the first column and shows the second: hence their order.
+        MLflow's table view lays runs side by side by the first column and shows the second: hence their order. Peak
+        and end of each prompt come first: at the start all runs of a method are alike.
         """
-        rows = []
-        for stage in STAGES:
-            snapshot = self._snapshots[stage]
-            for i, response in enumerate(snapshot.responses):
-                rows.append(
-                    {
-                        "case": f"{stage}: {self._prompts[i]}",
-                        "response": response,
-                        "stage": stage,
-                        "prompt": self._prompts[i],
-                        "step": snapshot.point.step,
-                        "kl": round(snapshot.point.kl, 3),
-                        "proxy": round(float(snapshot.proxy[i]), 3),
-                        "gold": round(float(snapshot.gold[i]), 3),
-                        "human": None if snapshot.human is None else round(float(snapshot.human[i]), 3),
-                    }
-                )
-        return rows
+        prompts = range(len(self._snapshots[Stage.PEAK].responses))
+        order = [(stage, i) for i in prompts for stage in (Stage.PEAK, Stage.END)]
+        return [self._row(stage, i) for stage, i in [*order, *((Stage.START, i) for i in prompts)]]
+
+    def _row(self, stage: str, i: int) -> dict[str, Any]:
+        """The response to the i-th prompt at one stage, with its scores."""
+        snapshot = self._snapshots[stage]
+        return {
+            "case": f"{stage}: {self._prompts[i]}",
+            "response": snapshot.responses[i],
+            "stage": stage,
+            "prompt": self._prompts[i],
+            "step": snapshot.point.step,
+            "kl": round(snapshot.point.kl, 3),
+            "proxy": round(float(snapshot.proxy[i]), 3),
+            "gold": round(float(snapshot.gold[i]), 3),
+            "human": None if snapshot.human is None else round(float(snapshot.human[i]), 3),
+        }
 
     def checkpoints(self, architecture: PreTrainedModel) -> list[Checkpoint]:
         """The policy at its peak and at its end; none where the method trains no policy.

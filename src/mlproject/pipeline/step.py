@@ -110,12 +110,14 @@ class Run(Protocol):
 
     Attributes:
         params: the step's parameters.
+        tags: the step's tags.
         execution_options: the step's options that change no more than the last digits of the result.
         folder: an empty folder; files left in it become the run's artifacts.
         stop_rules: rules from outside the step that may end a policy run before its budget.
     """
 
     params: Mapping[str, Any]
+    tags: Mapping[str, str]
     execution_options: Mapping[str, Any]
     folder: Path
     stop_rules: Sequence[StopRule]
@@ -133,6 +135,10 @@ class Run(Protocol):
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 
     def set_tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def describe(self, result: str, figure: str) -> None:
+        """Say what came of the run: one sentence, and an artifact with a picture."""
+        ...
 
     def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None: ...
 

@@ -15,6 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from mlproject.plotting.colours import rm_colours
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -52,13 +54,12 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def size_colours(sizes: Mapping[str, int]) -> dict[str, str]:
-    """A colour per RM size, from dark for the smallest to light for the largest, in even steps.
+    """A colour per RM size, smallest first; each size has the same everywhere.
 
     Args:
         sizes: number of parameters by name.
     """
-    names = sorted(sizes, key=lambda name: sizes[name])
-    return dict(zip(names, shades(len(names)), strict=True))
+    return rm_colours(sorted(sizes, key=lambda name: sizes[name]))
 
 
 def shades(count: int) -> list[str]:

@@ -23,8 +23,9 @@ from mlproject.report.page import render
 from mlproject.report.recommended import recommendation_of
 from mlproject.strict_json import strict_json
 from mlproject.tracking.artifact_files import fetch
-from mlproject.tracking.descriptions import describe_newest_study
+from mlproject.tracking.descriptions import describe_study, record_newest_study
 from mlproject.tracking.store import all_experiments, all_runs
+from mlproject.tracking.views import figure_key
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -55,10 +56,8 @@ def write_report(invocation: Invocation) -> None:
 def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
     """Describe the run of a study by its recommendation, in the places that the tracking UI shows and sorts by."""
     choice, run = recommendation["choice"] or {}, invocation.client.get_run(invocation.run_id)
-    artifacts = f"Artifacts: `{Artifact.REPORT}`, `{Artifact.RECOMMENDATION}`"
-    note = "\n\n".join([*recommendation["sentences"], artifacts, *invocation.curve_links])
     tags = {
-        MlflowTag.NOTE: note,
+        MlflowTag.NOTE: describe_study(invocation.store, run, recommendation["sentences"], invocation.methods),
         Tag.RECOMMENDED_RM: choice.get("rm", "none"),
         Tag.RECOMMENDED_METHOD: choice.get("method", "none"),
     }
@@ -67,7 +66,7 @@ def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
         Metric.RECOMMENDED_HUMAN: choice.get("human"),
         Metric.RECOMMENDED_KL: choice.get("stop_kl"),
     }
-    describe_newest_study(invocation.client, invocation.store, run, recommendation["sentences"])
+    record_newest_study(invocation.client, invocation.store, run, recommendation["sentences"])
     now = int(time.time() * 1000)
     invocation.client.log_batch(
         invocation.run_id,
@@ -115,7 +114,9 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
     Returns:
         the files by artifact name.
     """
-    report = collect(invocation.client, members, "Over-optimization study", invocation.curve_links[-1])
+    report = collect(
+        invocation.client, members, "Over-optimization study", invocation.view(figure_key(invocation.methods[-1]))
+    )
     figures = save_figures(report, folder)
     page = folder / Artifact.REPORT
     page.write_text(render(report, figures), encoding="utf-8")

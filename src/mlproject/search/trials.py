@@ -13,10 +13,11 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.config.schema import Config
-from mlproject.names import Metric, Tag, TagPrefix, TrialAttribute
+from mlproject.names import Metric, MlflowTag, Tag, TagPrefix, TrialAttribute
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve
+from mlproject.plotting.colours import pale, rm_colours
 from mlproject.search.law_pruner import PrunerDecision
 from mlproject.search.pruning_callback import PruningCallback
 from mlproject.search.space import GRIDS, Space
@@ -202,6 +203,8 @@ def _report_result(invocation: Invocation, study: optuna.Study, trial: Trial, ru
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
     if tags.get(Tag.COMPLETE) == "false" and tags.get(Tag.VERDICT) != PrunerDecision.PAST_PEAK.value:
+        names = [*config.rm_sizes, run.data.params["rm_size"]]
+        invocation.client.set_tag(run.info.run_id, MlflowTag.RUN_COLOR, pale(rm_colours(names)[names[-1]]))
         study.tell(trial, state=TrialState.PRUNED)
     elif config.search_objective == "peak":
         study.tell(trial, metrics[Metric.PEAK_GOLD])

@@ -13,17 +13,18 @@ from typing import Any
 from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
 
 from mlproject.names import Artifact, Kind, MlflowTag, Role, Split, Tag, TagPrefix
+from mlproject.names import Metric as MetricName
 from mlproject.names.escape import fit_key
 from mlproject.optimization.stopping import StopRule
 from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.strict_json import strict_json
 from mlproject.tracking.artifact_files import local_path, log_folder, share_files
+from mlproject.tracking.descriptions import describe_policy_run
 from mlproject.tracking.inputs import InputArtifacts
 from mlproject.tracking.kept_artifacts import artifact_tags
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.store import Store
-from mlproject.tracking.views import run_color
 
 _FLUSH_SECONDS = 2.0
 """Longest time that a metric waits for the next batch."""
@@ -64,7 +65,8 @@ class StepRun:
         on_progress: Callable[[float], None] = lambda share: None,
         stop_rule: StopRule | None = None,
     ) -> None:
-        self.params, self.execution_options, self.progress = step.params, step.execution_options, on_progress
+        self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
+        self.progress = on_progress
         self.tracking_seconds = 0.0
         self.client, self.inputs = store.client(), dict(inputs)
         self._step = step
@@ -81,11 +83,6 @@ class StepRun:
             Tag.MADE_BY: made_by,
             Tag.INPUTS: strict_json(self.inputs),
             **({Tag.PROXY_RUN_ID: inputs[Role.PROXY_RM]} if Role.PROXY_RM in inputs else {}),
-            **(
-                {MlflowTag.RUN_COLOR: run_color(step.inherited_params["rm_size"])}
-                if step.kind == Kind.POLICY_RUN
-                else {}
-            ),
             **step.tags,
             **{f"{TagPrefix.HOW}{name}": str(value) for name, value in step.execution_options.items()},
             **process_tags(),
@@ -101,7 +98,10 @@ class StepRun:
             self.run_id, self._start = run.info.run_id, run.info.start_time
             self._experiment, self._artifacts = run.info.experiment_id, run.info.artifact_uri
         try:
-            self.log_params({**step.inherited_params, **step.params})
+            params = {**step.inherited_params, **step.params}
+            self.log_params(params)
+            if step.kind == Kind.POLICY_RUN:
+                self.log_metrics({MetricName.RM_PARAMS: int(params["rm_params"])})
         except BaseException:
             self.close("FAILED")
             raise
@@ -131,6 +131,15 @@ class StepRun:
         """Set tags at once."""
         with self._timed():
             self.client.log_batch(self.run_id, tags=[RunTag(fit_key(k), mask(str(v))) for k, v in tags.items()])
+
+    def describe(self, result: str, figure: str) -> None:
+        """Say what came of a policy run, where the tracking UI shows it.
+
+        Args:
+            result: one sentence.
+            figure: artifact with its curve.
+        """
+        self.set_tags({MlflowTag.NOTE: describe_policy_run(self._experiment, self.run_id, result, figure)})
 
     def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """Save rows as a table artifact in the form that MLflow's table view reads.

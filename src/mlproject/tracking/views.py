@@ -5,13 +5,12 @@ test opens the views in a browser. The views are a convenience; nothing else dep
 
 How the interface draws a line chart over another metric limits what can be shown:
 
-- With "Group by" it averages values at *bit-equal* x only. Best-of-n has the same KL at the same n in every run
-  (`Method.has_fixed_kl`), so its groups get a mean and a band from the lowest run to the highest. A PPO run has KLs of
-  its own: grouping would join the points of all seeds into one zigzag without a band. So PPO runs are drawn one by one.
-- A group averages all runs that the filter lets through. In an experiment that varies more than the RM size, add to
-  "Group by" in the interface, or to the filter; "Runs one by one" averages nothing.
-- A group's colour is a hash of its name and cannot be chosen; a run's colour is its tag `mlflow.runColor` (see
-  `run_color`).
+- Runs are drawn one by one, never grouped. A group's colour is a hash of its name and cannot be chosen, a group
+  averages at *bit-equal* x only, and the interface lays no tables of a grouped list side by side. A run's colour is its
+  tag `mlflow.runColor`: one for each RM size (`mlproject.plotting.colours`), pale where a search pruned the run.
+- The legend follows the list of runs, so the list is sorted by a metric, the number of parameters: params are sorted as
+  text.
+- A metric that was logged at a single step is drawn as a dot: `curve/peak` marks the peak.
 """
 
 from __future__ import annotations
@@ -25,13 +24,19 @@ from urllib.parse import quote, urlencode
 
 from mlflow import MlflowClient
 
-from mlproject.models.sizes import SIZES
-from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic
+from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic, Tag
 from mlproject.optimization import METHODS, Method
 from mlproject.strict_json import strict_json
+from mlproject.tracking.charts import line_chart, scatter_chart, section
 
 RUNS_ONE_BY_ONE = "overoptimization-runs"
 """Key of the same figure for every policy run of any method."""
+
+SEARCH = "overoptimization-search"
+"""Key of the view of the runs that searches made."""
+
+SAMPLES = "overoptimization-samples"
+"""Key of the view of sample responses, the runs side by side."""
 
 FORECASTS = "overoptimization-forecasts"
 """Key of the view of the forecasts of runs."""
@@ -39,20 +44,19 @@ FORECASTS = "overoptimization-forecasts"
 HUMAN_AND_STATISTICS = "overoptimization-human-signs"
 """Key of the view of human judgement and of text statistics."""
 
-_PREFIXES = ("curve", "forecast", "law", "peak", "signs")
+_PREFIXES = ("alarms", "curve", "forecast", "law", "peak", "signs")
 _HAS_FORECAST = f"metrics.`{Metric.FORECAST_P_PAST_PEAK}` >= 0"
+_IS_TRIAL = f"tags.`{Tag.STUDY_NAME}` != ''"
 _COLUMNS = (
     *(f"params.`{name}`" for name in ("rm_size", "method", "kl_coef", "seed")),
     *(f"metrics.`{name}`" for name in (Metric.PEAK_GOLD, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA)),
 )
-# A rainbow from the smallest to the largest, dark enough for thin lines on white.
-_SIZE_COLORS = (
-    "#5e3c99", "#2b6cb0", "#1793a5", "#2e9e5b", "#8aa31d", "#d99a1c", "#e0611f", "#b3202c", "#7d1128",
-    "#c2407e", "#8f2f8a", "#5b2a4f", "#6b4a2b", "#3d3a36", "#111111",
-)  # fmt: skip
-_NO_SIZE_COLOR = "#5f7281"
+_TRIAL_COLUMNS = tuple(f"tags.`{name}`" for name in (Tag.TRIAL_NUMBER, Tag.VERDICT))
 # The interface lists the newest view first. Fixed, so that installing again changes nothing.
 _CREATED_MS = 1_760_000_000_000
+
+IN_TRAINING_MODE = {"workflowType": "machine_learning"}
+"""What a link asks for, so that a new browser opens runs instead of (empty) traces."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,10 @@ class _View:
         name: as the "Views" menu shows it.
         charts, sections: as the interface stores them.
         filter: which runs are listed, in the interface's filter syntax; empty for all.
-        group_by: param by which the run list is grouped; empty for none.
-        groups_in_charts: draw a mean and a band per group instead of every run.
+        columns: of the list of runs, before the usual ones.
+        order_by, ascending: what the list of runs is sorted by.
+        mode: what the link opens: charts, or tables side by side.
+        hides_list: leave the whole width to charts or tables.
         method: whose figure it is; None for a view of all methods.
     """
 
@@ -74,8 +80,11 @@ class _View:
     charts: Sequence[dict[str, Any]]
     sections: Sequence[dict[str, Any]]
     filter: str = ""
-    group_by: str = ""
-    groups_in_charts: bool = False
+    columns: tuple[str, ...] = ()
+    order_by: str = Metric.RM_PARAMS
+    ascending: bool = True
+    mode: str = "CHART"
+    hides_list: bool = False
     method: Method | None = None
 
 
@@ -111,7 +120,7 @@ def view_link(server: str, experiment_id: str, key: str) -> str:
     """The address that opens a saved view.
 
     Args:
-        server: address of the MLflow user interface, such as http://127.0.0.1:5000.
+        server: address of the MLflow user interface, such as http://127.0.0.1:5000; empty for a link within it.
         experiment_id: id of the experiment that holds the view.
         key: key of the view, from `install_views`.
 
@@ -119,29 +128,19 @@ def view_link(server: str, experiment_id: str, key: str) -> str:
         a link. It contains `workflowType=machine_learning`, because a browser that has never visited the server would
         open the experiment's (empty) traces instead of its runs.
     """
-    query = urlencode(
-        {"viewStateShareKey": key, "compareRunsMode": "CHART", "workflowType": "machine_learning"},
-        quote_via=quote,
-    )
-    return f"{server.rstrip('/')}/#/experiments/{quote(experiment_id, safe='')}/runs?{query}"
+    mode = next((view.mode for view in _views() if view.key == key), "CHART")
+    query = {"viewStateShareKey": key, "compareRunsMode": mode, **IN_TRAINING_MODE}
+    return f"{server.rstrip('/')}/{experiment_page(experiment_id)}?{urlencode(query, quote_via=quote)}".lstrip("/")
 
 
-def run_color(rm_size: str) -> str:
-    """Colour of a policy run in MLflow's charts (tag `mlflow.runColor`), the same for all runs of one RM size.
-
-    Args:
-        rm_size: name of a size, or a checkpoint.
-
-    Returns:
-        "#rrggbb": from violet for the smallest size to red at 1m, then over purple and brown to black; grey for a
-        checkpoint.
-    """
-    return dict(zip(SIZES, _SIZE_COLORS, strict=True)).get(rm_size, _NO_SIZE_COLOR)
+def experiment_page(experiment_id: str) -> str:
+    """The page of an experiment's runs, relative to the server."""
+    return f"#/experiments/{quote(experiment_id, safe='')}/runs"
 
 
 def _views() -> list[_View]:
-    figure = _line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY])
-    figure_section = _section("figure", "Gold (solid), proxy (dashed)", height=500)
+    figure = line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY, Metric.CURVE_PEAK])
+    figure_section = section("figure", "Gold (solid) with its peak (dot), proxy (dashed)", height=560)
     return [
         *(
             _View(
@@ -151,35 +150,53 @@ def _views() -> list[_View]:
                 [figure_section],
                 method=method,
                 filter=f'params.method = "{method.name}"',
-                group_by="rm_size",
-                groups_in_charts=method.has_fixed_kl,
             )
             for method in METHODS.values()
         ),
-        _View(RUNS_ONE_BY_ONE, "Runs one by one", [figure], [figure_section]),
+        _View(RUNS_ONE_BY_ONE, "Runs of all methods", [figure], [figure_section]),
+        _View(
+            SEARCH,
+            "Search",
+            [
+                line_chart("trials", "trials", [Metric.CURVE_GOLD, Metric.CURVE_PEAK]),
+                scatter_chart("peaks", "trials", "kl_coef", Metric.PEAK_GOLD),
+            ],
+            [section("trials", "Trials: gold with its peak (dot); peak gold by KL coefficient; pale: pruned", 2, 480)],
+            filter=_IS_TRIAL,
+            columns=_TRIAL_COLUMNS,
+        ),
+        _View(
+            SAMPLES,
+            "Samples side by side",
+            [figure],
+            [figure_section],
+            order_by=Metric.DROP_GOLD,
+            ascending=False,
+            mode="ARTIFACT",
+            hides_list=True,
+        ),
         _View(
             FORECASTS,
             "Forecasts",
             [
-                _line_chart("gold-and-forecast", "forecast", [Metric.CURVE_GOLD, Metric.FORECAST_PEAK_GOLD]),
-                _line_chart("past-peak", "forecast", [Metric.FORECAST_P_PAST_PEAK]),
+                line_chart("gold-and-forecast", "forecast", [Metric.CURVE_GOLD, Metric.FORECAST_PEAK_GOLD]),
+                line_chart("past-peak", "forecast", [Metric.FORECAST_P_PAST_PEAK]),
             ],
-            [_section("forecast", "Gold (solid), forecast of its peak (dashed); P(past peak)", 2, 400)],
+            [section("forecast", "Gold (solid), forecast of its peak (dashed); P(past peak)", 2, 400)],
             filter=_HAS_FORECAST,
         ),
         _View(
             HUMAN_AND_STATISTICS,
             "Human judgement and text statistics",
             [
-                _line_chart("gold-and-human", "human", [Metric.CURVE_GOLD, Metric.CURVE_HUMAN]),
-                _line_chart("length", "statistics", [MetricPrefix.STATISTICS + Statistic.LENGTH]),
-                _line_chart("repetition", "statistics", [MetricPrefix.STATISTICS + Statistic.REPETITION]),
+                line_chart("gold-and-human", "human", [Metric.CURVE_GOLD, Metric.CURVE_HUMAN]),
+                line_chart("length", "statistics", [MetricPrefix.STATISTICS + Statistic.LENGTH]),
+                line_chart("repetition", "statistics", [MetricPrefix.STATISTICS + Statistic.REPETITION]),
             ],
             [
-                _section("human", "Gold (solid), human (dashed)", height=400),
-                _section("statistics", "Text statistics", columns=2),
+                section("human", "Gold (solid), human (dashed)", height=400),
+                section("statistics", "Text statistics", columns=2),
             ],
-            group_by="method",
         ),
     ]
 
@@ -203,24 +220,17 @@ def _tag_value(view: _View, created_ms: int) -> str:
 
 def _state(view: _View) -> dict[str, Any]:
     """The view as the interface would store it."""
-    # Collapsed groups make the run list a legend. Where runs are drawn one by one they must stay expanded: the
-    # interface draws only runs that the list shows.
-    collapsed = SIZES if view.groups_in_charts else ()
     methods = [view.method] if view.method else [method for method in METHODS.values() if method.trains_policy]
     prefixes = sorted({*_PREFIXES, *(method.name for method in methods)})  # MLflow 3.10 has no room for all methods
-    grouping = {
-        "aggregateFunction": "average",
-        "groupByKeys": [{"groupByData": view.group_by, "mode": "param"}],
-    }
     return {
         "searchFilter": view.filter,
-        "orderByKey": "attributes.start_time",
-        "orderByAsc": False,
+        "orderByKey": f"metrics.`{view.order_by}`",
+        "orderByAsc": view.ascending,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": list(_COLUMNS),
+        "selectedColumns": [*view.columns, *_COLUMNS],
         "columnOrder": [],
         "columnWidths": {},
         "runsExpanded": {},
@@ -232,57 +242,17 @@ def _state(view: _View) -> dict[str, Any]:
         # The interface adds a chart for every other metric; here they go into collapsed sections below.
         "compareRunSections": [
             *view.sections,
-            *(_section(f"all-{p}", p, columns=3, display=False) for p in prefixes),
+            *(section(f"all-{p}", p, columns=3, display=False) for p in prefixes),
         ],
         "viewMaximized": False,
-        "runListHidden": False,
+        "runListHidden": view.hides_list,
         "isAccordionReordered": True,
-        "groupBy": grouping if view.group_by else None,
-        "groupsExpanded": {f"param.{view.group_by}.{name}": False for name in collapsed},
-        "useGroupedValuesInCharts": view.groups_in_charts,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "useGroupedValuesInCharts": False,
         "hideEmptyCharts": True,
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
-    }
-
-
-def _line_chart(uuid: str, section: str, metrics: Sequence[str]) -> dict[str, Any]:
-    """A line chart over sqrt(KL): the first metric solid, the second dashed."""
-    return {
-        "uuid": uuid,
-        "type": "LINE",
-        "runsCountToCompare": 100,
-        "metricSectionId": section,
-        "deleted": False,
-        "isGenerated": False,
-        "metricKey": metrics[0],
-        "selectedMetricKeys": list(metrics),
-        "lineSmoothness": 0,
-        "xAxisScaleType": "linear",
-        "scaleType": "linear",
-        "range": {},
-        "xAxisKey": "metric",
-        "selectedXAxisMetricKey": Metric.CURVE_SQRT_KL,
-        "displayPoints": False,
-        "yAxisKey": "metric",
-        "yAxisExpressions": [],
-        "ignoreOutliers": False,
-        "useGlobalXaxisKey": False,
-        "useGlobalLineSmoothing": False,
-    }
-
-
-def _section(uuid: str, name: str, columns: int = 1, height: int = 360, display: bool = True) -> dict[str, Any]:
-    """A section of charts, each `height` pixels high."""
-    return {
-        "uuid": uuid,
-        "name": name,
-        "display": display,
-        "isReordered": False,
-        "deleted": False,
-        "isGenerated": False,
-        "columns": columns,
-        "cardHeight": height,
     }
 
 
