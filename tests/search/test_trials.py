@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from mlproject.config.schema import load_config
 from mlproject.curve import Curve
 from mlproject.names import Metric, Tag, TagPrefix, TrialAttribute
+from mlproject.plotting.colours import pale, rm_colours
 from mlproject.search import trials
 from mlproject.search.law_pruner import PrunerDecision, points_of
 from mlproject.search.space import Space
@@ -48,7 +49,7 @@ class Scheduler:
     """Answers each step with a given run, or fails at it if there is none."""
 
     def __init__(self, runs):
-        self._runs, self.failed, self.calls = runs, None, []
+        self._runs, self.failed, self.calls, self.tags = runs, None, [], []
 
     def run(self, steps, made_by, stop_rules):
         self.calls.append((steps, made_by, stop_rules))
@@ -73,7 +74,7 @@ def run_batch(config, study, monkeypatch):
         scheduler = Scheduler(runs)
         invocation = SimpleNamespace(
             config=options,
-            client=SimpleNamespace(get_run=by_id.__getitem__),
+            client=SimpleNamespace(get_run=by_id.__getitem__, set_tag=lambda *tag: scheduler.tags.append(tag)),
             store=SimpleNamespace(policy_runs="1"),
             scheduler=scheduler,
         )
@@ -112,9 +113,11 @@ def test_a_complete_run_is_a_complete_trial_with_peak_gold_and_all_points(config
 def test_a_run_that_ended_early_is_pruned_unless_it_was_past_its_peak(reason, state, config, study, run_batch):
     planned = ask(study, config)
     tags = {Tag.COMPLETE: "false", Tag.VERDICT: reason.value, TagPrefix.VERDICT + "predicted_upper": "0.93"}
-    run_batch([planned], {planned.step: policy_run("a", **tags)})
+    scheduler = run_batch([planned], {planned.step: policy_run("a", **tags)})
     [trial] = study.trials
     assert trial.state == state
+    is_pruned, colour = state is TrialState.PRUNED, rm_colours(["1k"])["1k"]
+    assert scheduler.tags == ([("a", "mlflow.runColor", pale(colour))] if is_pruned else []), "pruned runs are pale"
     assert trial.user_attrs[TrialAttribute.VERDICT] == reason.value
     assert trial.user_attrs["predicted_upper"] == "0.93"
 

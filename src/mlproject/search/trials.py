@@ -17,7 +17,7 @@ from mlproject.names import Metric, MlflowTag, Tag, TagPrefix, TrialAttribute
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve
-from mlproject.plotting.colours import pale, rm_colours
+from mlproject.plotting.colours import pale
 from mlproject.search.law_pruner import PrunerDecision
 from mlproject.search.pruning_callback import PruningCallback
 from mlproject.search.space import GRIDS, Space
@@ -116,7 +116,7 @@ def run_trials(
         raise
     for planned in batch:
         run = existing.get(planned.step) or invocation.client.get_run(outcomes[planned.step].run_id)
-        _report_result(invocation, study, planned.trial, run, made_by)
+        _report_result(invocation, study, planned, run, made_by)
 
 
 def trial_rows(study: optuna.Study, config: Config) -> list[dict[str, Any]]:
@@ -177,9 +177,9 @@ def _existing_run(
     return None
 
 
-def _report_result(invocation: Invocation, study: optuna.Study, trial: Trial, run: Run, made_by: str) -> None:
+def _report_result(invocation: Invocation, study: optuna.Study, planned: PlannedTrial, run: Run, made_by: str) -> None:
     """Report the points of a run, its peak, its cost and the reason for which it ended to Optuna, and end the trial."""
-    metrics, tags, config = run.data.metrics, run.data.tags, invocation.config
+    metrics, tags, config, trial = run.data.metrics, run.data.tags, invocation.config, planned.trial
     curve = curve_of(invocation.client, run.info.run_id)
     if config.search_objective == "peak":  # Optuna takes intermediate values for one objective only
         reported = study.get_trials(deepcopy=False)[trial.number].intermediate_values
@@ -203,8 +203,8 @@ def _report_result(invocation: Invocation, study: optuna.Study, trial: Trial, ru
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
     if tags.get(Tag.COMPLETE) == "false" and tags.get(Tag.VERDICT) != PrunerDecision.PAST_PEAK.value:
-        names = [*config.rm_sizes, run.data.params["rm_size"]]
-        invocation.client.set_tag(run.info.run_id, MlflowTag.RUN_COLOR, pale(rm_colours(names)[names[-1]]))
+        colour = pale(planned.step.tags[MlflowTag.RUN_COLOR])
+        invocation.client.set_tag(run.info.run_id, MlflowTag.RUN_COLOR, colour)
         study.tell(trial, state=TrialState.PRUNED)
     elif config.search_objective == "peak":
         study.tell(trial, metrics[Metric.PEAK_GOLD])
