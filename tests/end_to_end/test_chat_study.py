@@ -220,8 +220,9 @@ class Study:
         imported = artifacts_of("/models", kind="initial-policy")
         self.prompts = json.loads((imported / "prompts" / "prompts.json").read_text())["splits"]["curve"][:PROMPTS]
         self.pool = load_file(artifacts_of("/models", kind="pool") / "pool.safetensors")
-        rows = zip(*(self.pool[name].tolist() for name in ("ids", "starts", "ends")), strict=True)
-        self.pool_texts = [self.text(ids[start:end]) for ids, start, end in rows]
+        samples = load_file(artifacts_of("/models", kind="pool-samples") / "samples" / "00000.safetensors")
+        responses = samples["response_ids"].split(samples["response_lengths"].flatten().tolist())
+        self.pool_texts = [self.text(ids.tolist()) for ids in responses]
         self.pool_prompts = [prompt for prompt in self.prompts for _ in range(POOL)]
 
     def text(self, ids: list[int]) -> str:

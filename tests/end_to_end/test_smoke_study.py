@@ -131,7 +131,7 @@ def test_every_step_is_a_finished_run_of_its_kind(client):
     assert kinds["policy-run"] >= 4
     alone = ("initial-policy", "gold-rm", "comparisons", "law", "search", "audit", "promotion")
     assert all(kinds[kind] == 1 for kind in alone)
-    assert kinds["pool"] == 2, "of the curve prompts, and of the audit prompts"
+    assert kinds["pool"] == kinds["pool-samples"] == 2, "of the curve prompts, and of the audit prompts"
 
 
 def test_the_invocation_run_is_a_study_with_report_and_figures(client):

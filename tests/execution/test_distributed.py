@@ -19,7 +19,7 @@ def test_training_and_ppo_are_shared_and_every_other_step_is_executed_by_the_mai
     shared = {step.params.get("method", step.kind) for step in steps if step.max_processes}
     alone = {step.params.get("method", step.kind) for step in steps if not step.max_processes}
     assert shared == {"initial-policy", "gold-rm", "proxy-rm", "ppo"}
-    assert alone == {"comparisons", "pool", "best-of-n", "law"}
+    assert alone == {"comparisons", "pool-samples", "pool", "best-of-n", "law"}
 
 
 @pytest.mark.parametrize(

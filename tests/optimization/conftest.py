@@ -26,30 +26,32 @@ class TokenReward:
 
 
 @pytest.fixture
-def pool_task(tiny_tokenizer, tiny_policy) -> Callable[[MethodConfig], SimpleNamespace]:
+def pool_task(tiny_tokenizer, tiny_policy, tmp_path) -> Callable[[MethodConfig], SimpleNamespace]:
     """Builds a task for a method's options: P prompts with N distinct responses each, their scores drawn at random."""
     import torch
     from accelerate import Accelerator
+    from tests.optimization.pools import stored_pool
 
     from mlproject.models.prompt_format import PromptFormat, Responses
     from mlproject.models.sequences import encode
     from mlproject.optimization.evaluator import Evaluator
-    from mlproject.optimization.sample_pool import Pool
     from mlproject.optimization.task import OptimizationTask
 
     rng = np.random.default_rng(0)
     texts = ["yes", "no", "maybe"]
     every = [" ".join(words) for words in itertools.product(["yes", "no", "maybe"], repeat=3)]
     responses = [response for _ in texts for response in rng.choice(every, N, replace=False)]
-    sequences = encode(tiny_tokenizer, [text for text in texts for _ in range(N)], responses, max_response_tokens=4)
-    pool = Pool(
-        sequences=sequences,
-        log_prob_PN=-rng.random((P, N)),
+    prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
+    prompts = [text for text in texts for _ in range(N)]
+    written = encode(tiny_tokenizer, prompts, responses, max_response_tokens=4)
+    pool = stored_pool(
+        tmp_path / "samples",
+        Responses(prompts, written, prompt_format, -rng.random(P * N)),
+        N,
         gold_PN=rng.normal(size=(P, N)),
         human_PN=rng.normal(size=(P, N)),
-        statistics_PN={"length": rng.random((P, N))},
+        length=rng.random((P, N)),
     )
-    prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
     proxy, gold = TokenReward(1), TokenReward(2)
     evaluator = Evaluator(
         world=SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {}),
@@ -71,15 +73,13 @@ def pool_task(tiny_tokenizer, tiny_policy) -> Callable[[MethodConfig], SimpleNam
             proxy=proxy,
             prompt_format=prompt_format,
             train_texts=[],
-            samples=Responses.of_prompts(texts, sequences, prompt_format),
-            samples_per_prompt=N,
-            log_prob_PN=pool.log_prob_PN,
+            samples=pool.samples,
             evaluator=evaluator,
             config=config,
             accelerator=Accelerator(cpu=True),
             generator=torch.Generator().manual_seed(0),
         )
-        proxy_PN = proxy.rate(task.samples).reshape(P, N)
+        proxy_PN = proxy.rate(Responses(prompts, written, prompt_format)).reshape(P, N)
         return SimpleNamespace(
             task=task, pool=pool, evaluator=evaluator, gold=gold, proxy_PN=proxy_PN, responses=responses
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.optimization.pools import stored_pool
 
 from mlproject.curve import CurvePoint
 from mlproject.estimators import BestOfN, best_of_n_kl_bound
@@ -17,14 +19,13 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import encode_prompts
 from mlproject.optimization.auxiliary_rms import auxiliary_statistics
 from mlproject.optimization.evaluator import Evaluator
-from mlproject.optimization.sample_pool import Pool
 
 P, N, M, SEED = 3, 8, 5, 9
 NAMES = ("test_rm.3k", "member.1", "member.2")
 
 
 @pytest.fixture(scope="module")
-def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
+def measured(tiny_policy, tiny_reward_model, tiny_tokenizer, tmp_path_factory) -> SimpleNamespace:
     """A policy measured with and without auxiliary RMs, and everything needed to do it again by hand."""
     initial, moved = tiny_policy(seed=3), tiny_policy(seed=4)
     texts = ["yes no", "no", "maybe maybe yes"]
@@ -39,7 +40,9 @@ def measured(tiny_policy, tiny_reward_model, tiny_tokenizer) -> SimpleNamespace:
 
     in_pool = drawn(initial, 0, N)
     gold_PN = scorers["gold"].rate(in_pool).reshape(P, N)
-    pool = Pool(in_pool.sequences, np.zeros((P, N)), gold_PN, None)
+    pool = stored_pool(
+        tmp_path_factory.mktemp("pool") / "samples", replace(in_pool, log_prob_B=np.zeros(P * N)), N, gold_PN
+    )
 
     def evaluator(**options: Any) -> Evaluator:
         return Evaluator(

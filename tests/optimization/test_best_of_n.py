@@ -42,14 +42,14 @@ def test_every_point_equals_the_average_over_all_subsets_of_the_pool(setting) ->
             for p in range(P):
                 expected = best_of_every_subset(setting.proxy_PN[p], value_PN[p], n) - value_PN[p].mean()
                 assert gain_P[p] == pytest.approx(expected, abs=1e-9)
-        length_PN = pool.statistics_PN["length"]
+        length_PN = pool.samples.statistic("length")
         expected = np.mean([best_of_every_subset(setting.proxy_PN[p], length_PN[p], n) for p in range(P)])
         assert point.statistics["length"] == pytest.approx(expected)
 
 
 def test_every_point_has_its_effective_samples_and_the_kl_where_responses_repeat(setting) -> None:
     for point in best_of_n.optimize(setting.task):
-        n, log_prob_PN = point.step, setting.pool.log_prob_PN
+        n, log_prob_PN = point.step, setting.pool.samples.log_prob_PN
         kl = [best_of_every_subset(setting.proxy_PN[p], beirami_kl(log_prob_PN[p], n), n) for p in range(P)]
         assert point.diagnostics["kl_true"] == pytest.approx(np.mean(kl), abs=1e-9)
         chance = [math.comb(i, n - 1) / math.comb(N, n) for i in range(N)]

@@ -118,7 +118,7 @@ METHOD = Method("hill-climbing", "hill climbing", HillClimbingConfig, module=__n
 
 
 def optimize(task):
-    proxy_PN = task.proxy.rate(task.samples).reshape(-1, task.samples_per_prompt)
+    proxy_PN = task.rate_samples()
     steps = list(range(1, task.config.hill_steps + 1))
     choice_GP = np.stack([proxy_PN[:, :step].argmax(axis=1) for step in steps])
     pick = lambda values_PN: np.stack([values_PN[np.arange(len(values_PN)), choice_P] for choice_P in choice_GP])

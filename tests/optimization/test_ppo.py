@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from tests.optimization.pools import stored_pool
 from transformers import PreTrainedModel
 
 from mlproject.config.schema import load_config
@@ -23,7 +26,6 @@ from mlproject.models.sequences import encode_prompts
 from mlproject.optimization import ppo
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.ppo_config import PPOConfig
-from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
 
 pytestmark = pytest.mark.trains
@@ -98,8 +100,6 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
         prompt_format=prompt_format,
         train_texts=["yes no"],
         samples=None,
-        samples_per_prompt=0,
-        log_prob_PN=None,
         evaluator=evaluator,
         config=replace(
             SMOKE,
@@ -133,25 +133,27 @@ def test_ppo_reaches_the_exact_kl_regularised_optimum(
 
 
 @pytest.fixture(scope="module")
-def small_world(tiny_policy, tiny_tokenizer) -> SimpleNamespace:
+def small_world(tiny_policy, tiny_tokenizer, tmp_path_factory) -> SimpleNamespace:
     initial_policy = tiny_policy(seed=3)
     texts = ["yes no", "no", "maybe maybe yes"]
     prompts = encode_prompts(tiny_tokenizer, texts)
     generator = torch.Generator().manual_seed(0)
     samples = sample(initial_policy, prompts, max_new_tokens=4, generator=generator, samples_per_prompt=8)
     judge = SimpleNamespace(judge=lambda prompts, responses: None, text_stats=lambda responses: {})
-    return SimpleNamespace(policy=initial_policy, texts=texts, prompts=prompts, samples=samples, judge=judge)
+    return SimpleNamespace(
+        policy=initial_policy, texts=texts, prompts=prompts, samples=samples, judge=judge,
+        folder=tmp_path_factory.mktemp("pools"),
+    )  # fmt: skip
 
 
 def run_ppo(
     world: SimpleNamespace, tokenizer, proxy, gold, seed: int = 1, start=None, **options: Any
 ) -> list[CurvePoint]:
     prompt_format = PromptFormat(tokenizer, max_response_tokens=4)
-    samples = Responses.of_prompts(world.texts, world.samples.sequences, prompt_format)
-    gold_PN = gold.rate(samples).reshape(3, 8)
-    pool = Pool(
-        world.samples.sequences, world.samples.log_probs_BR.sum(1).double().numpy().reshape(3, 8), gold_PN, None
-    )
+    log_prob_B = world.samples.log_probs_BR.sum(1).double().numpy()
+    prompts = [text for text in world.texts for _ in range(8)]
+    samples = Responses(prompts, world.samples.sequences, prompt_format, log_prob_B)
+    pool = stored_pool(Path(mkdtemp(dir=world.folder)) / "samples", samples, 8, gold.rate(samples).reshape(3, 8))
     evaluator = Evaluator(
         world=world.judge,
         prompt_format=prompt_format,
@@ -171,9 +173,7 @@ def run_ppo(
         proxy=proxy,
         prompt_format=prompt_format,
         train_texts=world.texts,
-        samples=samples,
-        samples_per_prompt=8,
-        log_prob_PN=pool.log_prob_PN,
+        samples=pool.samples,
         evaluator=evaluator,
         config=replace(SMOKE, **(OPTIONS | options)),
         accelerator=Accelerator(cpu=True),

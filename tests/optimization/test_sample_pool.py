@@ -1,4 +1,4 @@
-"""The pool: what is drawn into it, and what its file keeps."""
+"""The pool: what is drawn into it, and what its files keep."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.optimization.pools import stored_pool
 
 from mlproject.models.generation import sample
-from mlproject.models.prompt_format import PromptFormat
-from mlproject.models.sequences import decode_responses
-from mlproject.optimization.best_of_n import BestOfNConfig
-from mlproject.optimization.sample_pool import Pool, draw_pool
+from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.sequences import decode_responses, encode
+from mlproject.optimization import pool_samples
+from mlproject.optimization.pool_samples import PoolSamples, draw_samples
+from mlproject.optimization.sample_pool import Pool, score_pool
 
-P, N = 3, 7
-
-
-@pytest.fixture
-def setting(pool_task) -> SimpleNamespace:
-    return pool_task(BestOfNConfig(bon_n_max=N, bon_points=N))
+TEXTS, SAMPLES = ["yes no", "no", "maybe maybe yes", "yes", "no no no no"], 40
 
 
 class CountingJudge:
@@ -29,59 +26,115 @@ class CountingJudge:
         self.judged: list[tuple[str, str]] = []
 
     def judge(self, prompts, responses) -> np.ndarray:
-        self.judged += list(zip(prompts, responses, strict=True))
-        return np.array([len(prompt) + 10.0 * len(response) for prompt, response in self.judged])
+        pairs = list(zip(prompts, responses, strict=True))
+        self.judged += pairs
+        return np.array([len(prompt) + 10.0 * len(response) for prompt, response in pairs])
 
     def text_stats(self, responses) -> dict[str, np.ndarray]:
         return {"length": np.array([float(len(response)) for response in responses])}
 
 
-def test_every_sample_has_its_scores_though_a_response_is_judged_once(tiny_policy, tiny_tokenizer, pool_task) -> None:
-    policy, samples = tiny_policy(seed=3), 40
-    texts = ["yes no", "no", "maybe maybe yes"]
-    prompt_format, judge = PromptFormat(tiny_tokenizer, max_response_tokens=2), CountingJudge()
-    gold = SimpleNamespace(rate=lambda responses: responses.sequences.response_lengths_B.double().numpy())
-    pool = draw_pool(
-        policy,
-        texts,
-        samples,
-        prompt_format=prompt_format,
-        gold=gold,
-        world=judge,
-        human_units=(5.0, 2.0),
-        generator=torch.Generator().manual_seed(0),
-        batch=1000,
+def draw(policy, prompt_format, folder, judge, batch: int = 1000) -> PoolSamples:
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(0)
+    return draw_samples(
+        policy, TEXTS, SAMPLES, folder, prompt_format=prompt_format, world=judge, generator=generator, batch=batch
     )
+
+
+@pytest.fixture
+def prompt_format(tiny_tokenizer) -> PromptFormat:
+    return PromptFormat(tiny_tokenizer, max_response_tokens=2)
+
+
+def test_every_sample_has_its_scores_though_a_response_is_judged_once(tiny_policy, prompt_format, tmp_path) -> None:
+    policy, judge = tiny_policy(seed=3), CountingJudge()
+    gold = SimpleNamespace(rate=lambda responses: responses.sequences.response_lengths_B.double().numpy())
+    pool = score_pool(draw(policy, prompt_format, tmp_path / "samples", judge), gold, human_units=(5.0, 2.0))
     drawn = sample(
         policy,
-        prompt_format.encode_prompts(texts),
+        prompt_format.encode_prompts(TEXTS),
         max_new_tokens=2,
         generator=torch.Generator().manual_seed(0),
-        samples_per_prompt=samples,
+        samples_per_prompt=SAMPLES,
     )
-    responses = decode_responses(tiny_tokenizer, drawn.sequences)
-    assert pool.shape == (len(texts), samples)
-    assert decode_responses(tiny_tokenizer, pool.sequences) == responses
-    np.testing.assert_allclose(pool.log_prob_PN.ravel(), drawn.log_probs_BR.sum(1).numpy(), rtol=1e-6)
+    responses = decode_responses(prompt_format.tokenizer, drawn.sequences)
+    [block] = pool.samples.blocks()
+    assert pool.shape == (len(TEXTS), SAMPLES)
+    assert block.texts == responses
+    assert torch.equal(block.sequences.ids_BT, drawn.sequences.ids_BT)
+    np.testing.assert_allclose(pool.samples.log_prob_PN.ravel(), drawn.log_probs_BR.sum(1).numpy(), rtol=1e-6)
     assert pool.gold_PN.ravel().tolist() == drawn.sequences.response_lengths_B.tolist()
-    prompts = [text for text in texts for _ in range(samples)]
+    prompts = [text for text in TEXTS for _ in range(SAMPLES)]
+    assert block.prompts == prompts
     expected = [(len(p) + 10.0 * len(r) - 5.0) / 2.0 for p, r in zip(prompts, responses, strict=True)]
     np.testing.assert_allclose(pool.human_PN.ravel(), expected)
-    assert pool.statistics_PN["length"].ravel().tolist() == [float(len(response)) for response in responses]
+    assert pool.samples.statistic("length").ravel().tolist() == [float(len(response)) for response in responses]
     rows = zip(drawn.sequences.ids_BT.tolist(), drawn.sequences.ends_B.tolist(), strict=True)
-    assert len(judge.judged) == len({tuple(ids[:end]) for ids, end in rows}) < len(prompts)
+    distinct = len({tuple(ids[:end]) for ids, end in rows})
+    assert len(judge.judged) == distinct < len(prompts)
+    assert pool.samples.distinct == distinct / len(prompts)
+    assert pool.samples.mean_length == drawn.sequences.response_lengths_B.double().mean()
 
 
-def test_a_pool_survives_its_file(setting, tiny_tokenizer, tmp_path) -> None:
-    setting.pool.save(tmp_path / "pool.safetensors")
-    loaded = Pool.load(tmp_path / "pool.safetensors")
-    assert decode_responses(tiny_tokenizer, loaded.sequences) == setting.responses
-    assert loaded.shape == (P, N)
-    for name in ("log_prob_PN", "gold_PN", "human_PN"):
-        np.testing.assert_allclose(getattr(loaded, name), getattr(setting.pool, name), rtol=1e-6)
-    np.testing.assert_allclose(loaded.statistics_PN["length"], setting.pool.statistics_PN["length"], rtol=1e-6)
+@pytest.mark.parametrize("block", [1, 2 * SAMPLES, 3 * SAMPLES + 1])
+def test_where_files_end_changes_no_sample(block, tiny_policy, prompt_format, tmp_path, monkeypatch) -> None:
+    policy, batch = tiny_policy(seed=3), 2 * SAMPLES
+    whole = draw(policy, prompt_format, tmp_path / "whole", CountingJudge(), batch)
+    monkeypatch.setattr(pool_samples, "BLOCK", block)
+    parts = draw(policy, prompt_format, tmp_path / "parts", CountingJudge(), batch)
+    assert len(list(parts.blocks())) > len(list(whole.blocks())) == 1
+    [block_of_all] = whole.blocks()
+    assert [text for each in parts.blocks() for text in each.texts] == block_of_all.texts
+    for name in ("log_prob_PN", "human_PN"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    np.testing.assert_array_equal(parts.statistic("length"), whole.statistic("length"))
+    assert (parts.shape, parts.distinct, parts.mean_length) == (whole.shape, whole.distinct, whole.mean_length)
 
 
-def test_first_takes_the_first_samples_of_every_prompt(setting, tiny_tokenizer) -> None:
-    texts = decode_responses(tiny_tokenizer, setting.pool.first(2))
-    assert texts == [setting.responses[p * N + n] for p in range(P) for n in range(2)]
+@pytest.fixture(params=[1, 2, 5])
+def planted(request, tiny_tokenizer, tmp_path) -> SimpleNamespace:
+    """Five prompts with three responses each in files of one, two or five prompts, and their texts."""
+    prompt_format = PromptFormat(tiny_tokenizer, max_response_tokens=4)
+    texts = [" ".join(["yes", "no", "maybe"][: 1 + (3 * p + n) % 3]) for p in range(5) for n in range(3)]
+    prompts = [text for text in TEXTS for _ in range(3)]
+    written = Responses(prompts, encode(tiny_tokenizer, prompts, texts, 4), prompt_format, np.linspace(-9, -1, 15))
+    gold_PN = np.arange(15.0).reshape(5, 3)
+    pool = stored_pool(tmp_path / "samples", written, 3, gold_PN, -gold_PN, request.param)
+    return SimpleNamespace(pool=pool, written=written, texts=np.array(texts).reshape(5, 3))
+
+
+def test_a_pool_survives_its_files(planted, tmp_path) -> None:
+    pool, written = planted.pool, planted.written
+    pool.save(tmp_path / "pool.safetensors")
+    loaded = Pool.load(tmp_path / "pool.safetensors", pool.samples)
+    np.testing.assert_array_equal(loaded.gold_PN, pool.gold_PN)
+    np.testing.assert_array_equal(loaded.human_PN, pool.human_PN)
+    np.testing.assert_allclose(loaded.samples.log_prob_PN.ravel(), written.log_prob_B, rtol=1e-6)
+    blocks = list(loaded.samples.blocks())
+    assert [text for block in blocks for text in block.texts] == planted.texts.ravel().tolist()
+    assert [prompt for block in blocks for prompt in block.prompts] == written.prompts
+    ids = [row[:end] for block in blocks for row, end in zip(*_rows(block), strict=True)]
+    assert ids == [row[:end] for row, end in zip(*_rows(written), strict=True)]
+
+
+def test_first_takes_the_first_samples_of_every_prompt(planted) -> None:
+    first = planted.pool.samples.first(2)
+    assert first.texts == planted.texts[:, :2].ravel().tolist()
+    assert first.prompts == [text for text in TEXTS for _ in range(2)]
+
+
+def test_any_samples_can_be_chosen(planted) -> None:
+    prompt, sample_of = np.array([0, 2, 2, 4]), np.array([1, 0, 2, 1])
+    chosen = planted.pool.samples.choose(prompt, sample_of)
+    assert chosen.texts == planted.texts[prompt, sample_of].tolist()
+    assert chosen.prompts == [TEXTS[p] for p in prompt]
+
+
+def test_scores_stand_where_their_samples_do(planted) -> None:
+    rated_PN = planted.pool.samples.rate(lambda responses: np.array([len(text) for text in responses.texts]))
+    assert rated_PN.tolist() == [[len(text) for text in row] for row in planted.texts]
+
+
+def _rows(responses: Responses) -> tuple[list[list[int]], list[int]]:
+    return responses.sequences.ids_BT.tolist(), responses.sequences.ends_B.tolist()

@@ -33,7 +33,7 @@ def test_every_point_is_the_expectation_under_probabilities_proportional_to_exp_
             probability = [u / sum(unnormalized) for u in unnormalized]
             kl += sum(q * math.log(q * N) for q in probability if q > 0) / P
             effective += 1 / sum(q * q for q in probability) / P
-            length += sum(q * v for q, v in zip(probability, pool.statistics_PN["length"][p], strict=True)) / P
+            length += sum(q * v for q, v in zip(probability, pool.samples.statistic("length")[p], strict=True)) / P
             for got_P, value_PN in (
                 (point.proxy_P, setting.proxy_PN),
                 (point.gold_P, pool.gold_PN),

@@ -86,8 +86,10 @@ def test_without_auxiliary_rms_no_step_depends_on_them() -> None:
 
 
 def test_fingerprints_of_runs_made_before_there_were_auxiliary_rms_still_hold() -> None:
-    made = {method: plan_curve(configured(), method).fingerprint[:12] for method in ("ppo", "best-of-n")}
-    assert made == {"ppo": "c10f8baae356", "best-of-n": "28a92296e878"}
+    curves = {method: plan_curve(configured(), method) for method in ("ppo", "best-of-n")}
+    made = {method: step.fingerprint[:12] for method, step in curves.items()}
+    assert made == {"ppo": "98ccd09c079f", "best-of-n": "59b9058609ca"}  # 0.2: the samples of a pool are a step
+    assert curves["ppo"].inputs["proxy-rm"].fingerprint[:12] == "22f83ceb94f2"
 
 
 def test_a_test_rm_learns_from_the_half_that_its_proxy_does_not_and_members_from_the_same() -> None:

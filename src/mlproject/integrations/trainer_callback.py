@@ -32,7 +32,7 @@ from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PolicyEvaluator
 from mlproject.monitoring.user_scorers import ScorerLike
 from mlproject.names import Metric
-from mlproject.optimization.sample_pool import Judge
+from mlproject.optimization.pool_samples import Judge
 from mlproject.tracking.trainer_run import TrainerRun
 
 logger = logging.getLogger(__name__)

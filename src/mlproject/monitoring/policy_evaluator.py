@@ -11,6 +11,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
@@ -24,12 +26,13 @@ from mlproject.models.finite import Report
 from mlproject.models.generation import sample_responses
 from mlproject.models.live_policy import WithoutAdapter, measurable
 from mlproject.models.log_probs import measure_kl
-from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import NoGold, Scorer, TextRewardModel, rated
 from mlproject.models.turns import response_ends
 from mlproject.monitoring.user_scorers import ScorerLike, as_scorer, calibrated
 from mlproject.optimization.evaluator import Evaluator
-from mlproject.optimization.sample_pool import Judge, Pool, draw_pool
+from mlproject.optimization.pool_samples import Judge, draw_samples
+from mlproject.optimization.sample_pool import Pool, score_pool
 from mlproject.worlds.text_stats import response_stats
 
 if TYPE_CHECKING:
@@ -149,25 +152,24 @@ class PolicyEvaluator:
         if calibrate:  # from raw units
             self.proxy, self.gold = self.proxy.with_units(0.0, 1.0), self.gold.with_units(0.0, 1.0)
             self.auxiliary_rms = {role: rm.with_units(0.0, 1.0) for role, rm in self.auxiliary_rms.items()}
-        with measurable(initial_policy, prompt_format.tokenizer):
+        with measurable(initial_policy, prompt_format.tokenizer), TemporaryDirectory(prefix="mlproject-") as folder:
             self.prompts = texts
             if max_seconds is not None:
                 count = affordable_prompts(
                     len(texts), max_seconds, lambda n: self._seconds_of(policy, n, samples_per_prompt)
                 )
                 self.prompts = self.prompts[:count]
-            pool = draw_pool(
+            samples = draw_samples(
                 policy,
                 self.prompts,
                 pool_samples,
+                Path(folder),
                 prompt_format=prompt_format,
-                gold=self.gold,
                 world=judge,
-                human_units=(0.0, 1.0),
                 generator=torch.Generator(device=policy.device).manual_seed(seed),
                 batch=_BATCH,
             )
-            pool, human_units = _in_human_units(pool)
+            pool, human_units = _in_human_units(score_pool(samples, self.gold, human_units=(0.0, 1.0)))
             if calibrate:
                 pool = self._calibrate(pool)
             self._evaluator = Evaluator(
@@ -213,7 +215,7 @@ class PolicyEvaluator:
 
     def _calibrate(self, pool: Pool) -> Pool:
         """Fit the units of all scorers; returns the pool with gold in its unit."""
-        responses = Responses.of_prompts(self.prompts, pool.sequences, self._prompt_format)
+        responses = pool.samples.first(pool.shape[1])
         centre, spread = float(pool.gold_PN.mean()), float(pool.gold_PN.std()) or 1.0
         gold_PN = (1 / spread) * (pool.gold_PN - centre)
         self.gold = self.gold.with_units(centre, 1 / spread)

@@ -48,9 +48,13 @@ class Artifact:
         "pairs.parquet", "pairs with gold scores, for the scale of proxies", "imported gold RMs"
     )
     COMPARISONS: Final = ARTIFACTS.add("comparisons.parquet", "one row per comparison", "comparisons")
-    POOL: Final = ARTIFACTS.add(
-        "pool.safetensors", "samples, log-probabilities, gold and human scores, text statistics", "pools"
+    POOL_SAMPLES: Final = ARTIFACTS.add(
+        "samples",
+        "safetensors files of some prompts each: samples, log-probabilities, human judgement, text statistics",
+        "samples of pools",
+        since="0.2.0",
     )
+    POOL: Final = ARTIFACTS.add("pool.safetensors", "gold and human scores of the samples", "pools")
     CURVE: Final = ARTIFACTS.add(
         "curve.npz",
         "every prompt's own proxy and gold score at every point (`mlproject.Curve.load`)",

@@ -34,7 +34,10 @@ class Kind:
     INITIAL_POLICY: Final = KINDS.add("initial-policy", "the policy before optimization", "trained, or imported")
     GOLD_RM: Final = KINDS.add("gold-rm", "what plays gold", "trained, imported, or a test RM")
     COMPARISONS: Final = KINDS.add("comparisons", "labelled pairs of responses", "generated, or imported")
-    POOL: Final = KINDS.add("pool", "samples of the initial policy on one split of the prompts", "one for each split")
+    POOL_SAMPLES: Final = KINDS.add(
+        "pool-samples", "samples of the initial policy on one split of the prompts", "one for each split", since="0.2.0"
+    )
+    POOL: Final = KINDS.add("pool", "gold and human scores of these samples", "one for each split")
     PROXY_RM: Final = KINDS.add("proxy-rm", "a reward model that policies are optimized against", "each size and seed")
     TEST_RM: Final = KINDS.add(
         "test-rm", "a reward model trained on the half of the comparisons that no proxy sees", "`test_rms`, `gold=none`"
@@ -62,7 +65,8 @@ class Role:
     INITIAL_POLICY: Final = ROLES.add("initial-policy", "writes the responses; KL is measured from it")
     GOLD_RM: Final = ROLES.add("gold-rm", "plays gold")
     COMPARISONS: Final = ROLES.add("comparisons", "what a reward model is trained on")
-    POOL: Final = ROLES.add("pool", "samples of the initial policy on the prompts that are measured on")
+    POOL: Final = ROLES.add("pool", "scores of the initial policy's samples on the prompts that are measured on")
+    SAMPLES: Final = ROLES.add("samples", "these samples", since="0.2.0")
     PROXY_RM: Final = ROLES.add("proxy-rm", "the proxy that is optimized, audited or promoted")
     TEST_RM: Final = ROLES.add("test-rm", "the test RM that plays gold where there is nothing better")
     POLICY_RUN: Final = ROLES.add("policy-run", "the curve that is audited, or that a promotion rests on")

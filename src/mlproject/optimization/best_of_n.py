@@ -91,15 +91,16 @@ def optimize(task: OptimizationTask[BestOfNConfig]) -> Iterator[CurvePoint]:
     Each point also has the KL as it is where responses repeat (`kl_true`, Beirami et al. 2024), and on how many samples
     per prompt it rests (`effective_samples`).
     """
-    proxy_PN = task.rate_samples().reshape(-1, task.samples_per_prompt)
+    proxy_PN = task.rate_samples()
+    log_prob_PN = task.samples.log_prob_PN
     task.progress(0.8)
     n_G = n_grid(task.config.bon_n_max, task.config.bon_points)
     best_of_first_n_GP = np.stack([proxy_PN[:, :n].argmax(axis=1) for n in n_G])
     select = BestOfN(proxy_PN, n_G)
     diagnostics_G = [
         {
-            Diagnostic.KL_TRUE: float(select(beirami_kl(task.log_prob_PN, n), index=g).mean()),
-            Diagnostic.EFFECTIVE_SAMPLES: effective_sample_size(task.samples_per_prompt, n),
+            Diagnostic.KL_TRUE: float(select(beirami_kl(log_prob_PN, n), index=g).mean()),
+            Diagnostic.EFFECTIVE_SAMPLES: effective_sample_size(proxy_PN.shape[1], n),
         }
         for g, n in enumerate(n_G.tolist())
     ]

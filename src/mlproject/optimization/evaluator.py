@@ -28,7 +28,8 @@ from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer, rated
 from mlproject.names import Diagnostic, Statistic
 from mlproject.optimization.auxiliary_rms import auxiliary_statistics
-from mlproject.optimization.sample_pool import Judge, Pool
+from mlproject.optimization.pool_samples import Judge
+from mlproject.optimization.sample_pool import Pool
 from mlproject.worlds.text_stats import collective_stats
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Evaluator:
         self._round_start = round_start
         self.snapshot: Snapshot | None = None
         baseline = min(_BASELINE_SAMPLES, pool.shape[1])
-        first = Responses.of_prompts(self._texts, pool.first(baseline), prompt_format)
+        first = pool.samples.first(baseline)
         shape = (pool.shape[0], baseline)
         self._proxy_baseline_P = rated(proxy, first, "proxy").reshape(shape).mean(axis=1)
         self._auxiliary_baselines_P = {
@@ -198,8 +199,7 @@ class Evaluator:
         pool = self._pool
         proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
         human_GP = None if pool.human_PN is None else select(pool.human_PN)
-        statistics_PN = {**pool.statistics_PN, **self._auxiliary_statistics_of_pool(proxy_PN)}
-        statistics_G = {name: select(values_PN).mean(axis=1) for name, values_PN in statistics_PN.items()}
+        statistics_G = {name: select(values_PN).mean(axis=1) for name, values_PN in self._statistics_of_pool(proxy_PN)}
         proxy_mean_P = proxy_PN.mean(axis=1)
         shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
         for g, step in enumerate(steps):
@@ -213,10 +213,9 @@ class Evaluator:
                 diagnostics=diagnostics_G[g],
             )
             chosen = choice_GP[g, shown]
-            rows = pool.sequences.select(torch.from_numpy(shown * pool.shape[1] + chosen))
             self._record(
                 point,
-                self._prompt_format.decode(rows),
+                pool.samples.choose(shown, chosen).texts,
                 proxy_PN[shown, chosen],
                 pool.gold_PN[shown, chosen],
                 None if pool.human_PN is None else pool.human_PN[shown, chosen],
@@ -242,15 +241,16 @@ class Evaluator:
             Statistic.ENTROPY: float(divergence.entropy_B.sum()) / tokens,
         }
 
-    def _auxiliary_statistics_of_pool(self, proxy_PN: Array) -> dict[str, Array]:
-        if not self._auxiliary_rms:
-            return {}
-        samples = Responses.of_prompts(self._texts, self._pool.sequences, self._prompt_format)
+    def _statistics_of_pool(self, proxy_PN: Array) -> Iterator[tuple[str, Array]]:
+        """Names and values, one at a time in memory."""
+        samples = self._pool.samples
+        yield from ((name, samples.statistic(name)) for name in samples.statistics)
         scores_PN = {
-            role: rated(rm, samples, role).reshape(self._pool.shape) for role, rm in self._auxiliary_rms.items()
+            role: samples.rate(lambda responses, rm=rm, role=role: rated(rm, responses, role))  # type: ignore[misc]
+            for role, rm in self._auxiliary_rms.items()
         }
         gains_PN = {role: values_PN - values_PN.mean(axis=1, keepdims=True) for role, values_PN in scores_PN.items()}
-        return auxiliary_statistics(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN)
+        yield from auxiliary_statistics(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN).items()
 
     def _by_prompt(self, scores_B: Array) -> Array:
         return scores_B.reshape(len(self._texts), self._samples)

@@ -66,7 +66,7 @@ def optimize(task: OptimizationTask[SoftBestOfNConfig]) -> Iterator[CurvePoint]:
     A step is 100 lambda. Each point also has the number of samples per prompt that it rests on, 1 / sum of p^2
     (`effective_samples`).
     """
-    proxy_PN = task.rate_samples().reshape(-1, task.samples_per_prompt)
+    proxy_PN = task.rate_samples()
     task.progress(0.8)
     steps = lambda_steps(task.config)
     lambda_G = steps / STEPS_PER_LAMBDA

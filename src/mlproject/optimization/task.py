@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
-from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import Scorer, rated
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.method_config import MethodConfig
+from mlproject.optimization.pool_samples import PoolSamples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,9 +41,7 @@ class OptimizationTask(Generic[ConfigT]):
         proxy: calibrated scorer, gold standard deviations.
         prompt_format: of the policy; it bounds the length of a response.
         train_texts: prompts that a method may sample responses for.
-        samples: the pool, responses of the initial policy to the curve prompts, grouped by prompt. Length P * N.
-        samples_per_prompt: N.
-        log_prob_PN: log-probability of the samples under the initial policy, nats. Shape: (P, N).
+        samples: the pool, N responses of the initial policy to each of the P curve prompts.
         evaluator: turns a policy, or a selection from the pool, into a curve point.
         config: the method's options.
         accelerator: device and precision.
@@ -57,9 +56,7 @@ class OptimizationTask(Generic[ConfigT]):
     proxy: Scorer
     prompt_format: PromptFormat
     train_texts: Sequence[str]
-    samples: Responses
-    samples_per_prompt: int
-    log_prob_PN: NDArray[np.float64]
+    samples: PoolSamples
     evaluator: Evaluator
     config: ConfigT
     accelerator: Accelerator
@@ -68,13 +65,18 @@ class OptimizationTask(Generic[ConfigT]):
     progress: Progress = no_progress
     memory: MemoryOptions = field(default_factory=MemoryOptions)
 
+    @property
+    def samples_per_prompt(self) -> int:
+        """N."""
+        return self.samples.shape[1]
+
     def rate_samples(self) -> NDArray[np.float64]:
-        """The proxy's scores of the pool, gold standard deviations. Shape: (P * N,).
+        """The proxy's scores of the pool, gold standard deviations. Shape: (P, N).
 
         Raises:
             NotFiniteError: for a score of nan or infinity.
         """
-        return rated(self.proxy, self.samples, "proxy")
+        return self.samples.rate(lambda responses: rated(self.proxy, responses, "proxy"))
 
     @cached_property
     def train_prompts(self) -> Prompts:

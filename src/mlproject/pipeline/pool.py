@@ -1,13 +1,16 @@
-"""Kind `pool`: N samples of the initial policy for every prompt of a split, with gold and human scores."""
+"""Kinds `pool-samples` and `pool`: N samples of the initial policy for every prompt of a split, and their scores.
+
+The samples need the initial policy alone, so that they are drawn while the gold RM is trained.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mlproject.config.schema import Config
-from mlproject.models.sequences import unique
 from mlproject.names import Artifact, Kind, Metric, Role, Split
-from mlproject.optimization.sample_pool import draw_pool
+from mlproject.optimization.pool_samples import PoolSamples, draw_samples
+from mlproject.optimization.sample_pool import score_pool
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
     human_units,
@@ -23,48 +26,73 @@ from mlproject.pipeline.step import Run, RunRef, Step
 
 def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str = Split.CURVE) -> Step:
     """Plan the pool of the `curve` prompts, or of those of another split."""
+    samples = pool_samples(config, policy, split)
+    return Step(
+        name=samples.name.replace("samples", "pool"),
+        kind=Kind.POOL,
+        version=2,
+        params=samples.params,
+        inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold, Role.SAMPLES: samples},
+        fn=make_pool,
+    )
+
+
+def pool_samples(config: Config, policy: Step | RunRef, split: str = Split.CURVE) -> Step:
+    """Plan the samples of a pool."""
     prompts = f"{split}_prompts"
     return Step(
-        name=f"{'' if split == Split.CURVE else split + ' '}pool {getattr(config, prompts)} x {config.pool_samples}",
-        kind=Kind.POOL,
+        name=f"{'' if split == Split.CURVE else split + ' '}samples {getattr(config, prompts)} x {config.pool_samples}",
+        kind=Kind.POOL_SAMPLES,
         version=1,
         params={
             **config.select("world", "world_seed", prompts, "pool_samples"),
             **({} if split == Split.CURVE else {"split": split}),
         },
-        inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold},
+        inputs={Role.INITIAL_POLICY: policy},
         fn=sample_pool,
     )
 
 
 def sample_pool(run: Run) -> None:
-    """Sample and score the pool. Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
+    """Sample the pool. Artifacts: `samples/` (see `mlproject.optimization.pool_samples`)."""
     p = run.params
     split = p.get("split", Split.CURVE)
     world = open_world(run)
     device = new_accelerator().device
-    prompt_format = load_prompt_format(run, world)
-    drawn = draw_pool(
+    folder = run.folder / Artifact.POOL_SAMPLES
+    folder.mkdir()
+    draw_samples(
         load_policy(run.input(Role.INITIAL_POLICY), device),
         world.prompts(split, p[f"{split}_prompts"]),
         p["pool_samples"],
-        prompt_format=prompt_format,
-        gold=load_gold(run, prompt_format, device),
+        folder,
+        prompt_format=load_prompt_format(run, world),
         world=world,
-        human_units=human_units(run),
         generator=torch_generator("pool" if split == Split.CURVE else f"{split} pool", p["world_seed"], device=device),
         batch=SAMPLE_BATCH,
         progress=run.progress,
     )
-    drawn.save(run.folder / Artifact.POOL)
+
+
+def make_pool(run: Run) -> None:
+    """Score the samples. Artifacts: `pool.safetensors` (see `mlproject.optimization.sample_pool.Pool`)."""
+    p = run.params
+    split = p.get("split", Split.CURVE)
+    world = open_world(run)
+    prompt_format = load_prompt_format(run, world)
+    samples = PoolSamples(
+        run.input(Role.SAMPLES) / Artifact.POOL_SAMPLES, world.prompts(split, p[f"{split}_prompts"]), prompt_format
+    )
+    pool = score_pool(samples, load_gold(run, prompt_format, new_accelerator().device), human_units(run))
+    pool.save(run.folder / Artifact.POOL)
     metrics = {
-        Metric.POOL_GOLD_MEAN: float(drawn.gold_PN.mean()),
-        Metric.POOL_GOLD_STD: float(drawn.gold_PN.std()),
-        Metric.POOL_DISTINCT: len(unique(drawn.sequences)[0]) / len(drawn.sequences),
-        Metric.POOL_MEAN_LENGTH: float(drawn.sequences.response_lengths_B.double().mean()),
+        Metric.POOL_GOLD_MEAN: float(pool.gold_PN.mean()),
+        Metric.POOL_GOLD_STD: float(pool.gold_PN.std()),
+        Metric.POOL_DISTINCT: samples.distinct,
+        Metric.POOL_MEAN_LENGTH: samples.mean_length,
     }
-    if drawn.human_PN is not None:
+    if pool.human_PN is not None:
         metrics[Metric.POOL_GOLD_HUMAN_CORRELATION] = float(
-            np.corrcoef(drawn.gold_PN.ravel(), drawn.human_PN.ravel())[0, 1]
+            np.corrcoef(pool.gold_PN.ravel(), pool.human_PN.ravel())[0, 1]
         )
     run.log_metrics(metrics)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from mlproject.models.memory import MemoryOptions
-from mlproject.models.prompt_format import Responses
 from mlproject.names import Artifact, Role
 from mlproject.optimization import METHODS
 from mlproject.optimization.evaluator import Evaluator
+from mlproject.optimization.pool_samples import PoolSamples
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import (
@@ -33,8 +33,8 @@ def load_task(run: Run, split: str) -> OptimizationTask:
     """Load policies, reward models and pool, and set up the evaluator.
 
     Args:
-        run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, in a later round `earlier`, and those that
-            its auxiliary reward models name (`RunParams`).
+        run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, `samples`, in a later round `earlier`, and
+            those that its auxiliary reward models name (`RunParams`).
         split: the split whose prompts the evaluator measures on.
     """
     p = run.params
@@ -51,8 +51,9 @@ def load_task(run: Run, split: str) -> OptimizationTask:
     auxiliary_rms = {
         role: load_scorer(run.input(role), prompt_format, accelerator.device) for role in run_params.auxiliary_rms
     }
-    pool = Pool.load(run.input(Role.POOL) / Artifact.POOL)
     prompts = world.prompts(split, p[f"{split}_prompts"])
+    samples = PoolSamples(run.input(Role.SAMPLES) / Artifact.POOL_SAMPLES, prompts, prompt_format)
+    pool = Pool.load(run.input(Role.POOL) / Artifact.POOL, samples)
     evaluator = Evaluator(
         world=world,
         prompt_format=prompt_format,
@@ -73,9 +74,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         proxy=proxy,
         prompt_format=prompt_format,
         train_texts=world.prompts("train", TRAIN_PROMPTS),
-        samples=Responses.of_prompts(prompts, pool.sequences, prompt_format),
-        samples_per_prompt=pool.shape[1],
-        log_prob_PN=pool.log_prob_PN,
+        samples=samples,
         evaluator=evaluator,
         config=config,
         accelerator=accelerator,
