@@ -63,15 +63,27 @@ class Decoder:
         ids_BT: prompts, padded on the left.
         lengths_B: number of tokens of each prompt; all equal unless `how.pads_prompts`. Shape: (B,).
         repeats: how many rows each prompt becomes.
+        keeps_hidden: whether hidden states are kept.
 
     Attributes:
         logits_BV: logits of the token that follows each row.
+        hidden_BH: last hidden states from which it is predicted; the logits again, where they are not kept.
     """
 
     logits_BV: Tensor
+    hidden_BH: Tensor
 
-    def __init__(self, policy: PreTrainedModel, how: Decoding, ids_BT: Tensor, lengths_B: Tensor, repeats: int) -> None:
+    def __init__(
+        self,
+        policy: PreTrainedModel,
+        how: Decoding,
+        ids_BT: Tensor,
+        lengths_B: Tensor,
+        repeats: int,
+        keeps_hidden: bool = False,
+    ) -> None:
         self._policy, self._how = policy, how
+        self._outputs = {"output_hidden_states": True} if keeps_hidden else {}
         columns_T = torch.arange(ids_BT.shape[1], device=ids_BT.device)
         positions_BT = columns_T - (ids_BT.shape[1] - lengths_B)[:, None]
         self._ids_BT, self._mask_BT = ids_BT, (positions_BT >= 0).long()
@@ -81,6 +93,7 @@ class Decoder:
             repeated = torch.arange(len(ids_BT), device=ids_BT.device).repeat_interleave(repeats)
             self.keep(repeated)
             self.logits_BV = self.logits_BV[repeated]
+            self.hidden_BH = self.hidden_BH[repeated] if keeps_hidden else self.logits_BV
 
     def keep(self, index: Tensor) -> None:
         """Continue only these rows; a row may be named repeatedly."""
@@ -99,7 +112,9 @@ class Decoder:
 
     def _read(self, ids_BT: Tensor, positions_BT: Tensor | None) -> None:
         if self._cache is None:
-            self.logits_BV = torch.cat([self._last_logits(part) for part in ids_BT.split(self._rows_that_fit(ids_BT))])
+            parts = [self._run(part, use_cache=False) for part in ids_BT.split(self._rows_that_fit(ids_BT))]
+            self.logits_BV = torch.cat([logits_BV for logits_BV, _ in parts])
+            self.hidden_BH = torch.cat([hidden_BH for _, hidden_BH in parts])
             return
         names = _arguments(self._policy)
         inputs: dict[str, Any] = {str(self._how.cache_argument): self._cache, "use_cache": True}
@@ -107,10 +122,13 @@ class Decoder:
             inputs["attention_mask"] = self._mask_BT
         if "position_ids" in names:
             inputs["position_ids"] = positions_BT
-        self.logits_BV = self._policy(input_ids=ids_BT, **inputs).logits[:, -1]
+        self.logits_BV, self.hidden_BH = self._run(ids_BT, **inputs)
 
-    def _last_logits(self, ids_BT: Tensor) -> Tensor:
-        return self._policy(input_ids=ids_BT, use_cache=False).logits[:, -1]
+    def _run(self, ids_BT: Tensor, **inputs: Any) -> tuple[Tensor, Tensor]:
+        """Logits and last hidden states at the last column."""
+        output = self._policy(input_ids=ids_BT, **inputs, **self._outputs)
+        logits_BV = output.logits[:, -1]
+        return logits_BV, output.hidden_states[-1][:, -1] if self._outputs else logits_BV
 
     def _rows_that_fit(self, ids_BT: Tensor) -> int:
         return max(1, MAX_LOGITS // (ids_BT.shape[1] * self._policy.config.get_text_config().vocab_size))

@@ -9,7 +9,7 @@ V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,9 @@ from mlproject.models.sequences import Prompts, Sequences, concatenate, join
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+ValueOf = Callable[[Tensor], Tensor]
+"""Reads a number from the last hidden states from which a token is predicted; (B, H) -> (B,)."""
+
 _COMPACT_BELOW = 0.8
 """Share of unfinished rows below which finished rows are dropped: copying the cache costs about a fifth of a step."""
 
@@ -39,10 +42,13 @@ class Samples:
         sequences: prompts with responses. Length B.
         log_probs_BR: log-probability (nats) of each sampled token under the sampling policy, at the sampling
             temperature; 0 where there is no token. Shape: (B, R).
+        values_BR: what `value_of` says before each token; 0 where there is no token or nothing was asked for. Shape:
+            (B, R).
     """
 
     sequences: Sequences
     log_probs_BR: Tensor
+    values_BR: Tensor
 
 
 @torch.no_grad()
@@ -54,6 +60,7 @@ def sample(
     generator: torch.Generator,
     samples_per_prompt: int = 1,
     temperature: float = 1.0,
+    value_of: ValueOf | None = None,
 ) -> Samples:
     """Sample responses from the full distribution of a policy.
 
@@ -65,6 +72,7 @@ def sample(
         generator: source of all randomness, on the policy's device.
         samples_per_prompt: N.
         temperature: divides the logits; 1 samples from the policy itself.
+        value_of: asked before each token, for the rollouts of an actor and critic.
 
     Returns:
         P * N samples, those of one prompt side by side.
@@ -74,20 +82,25 @@ def sample(
     """
     how = decoding_of(policy)
     lengths = prompts.lengths_P.unique().tolist()
+    options = _Options(max_new_tokens, generator, samples_per_prompt, temperature, value_of)
     if how.pads_prompts or len(lengths) == 1:
-        return _checked(_sample(policy, prompts, how, max_new_tokens, generator, samples_per_prompt, temperature))
+        return _checked(_sample(policy, prompts, how, options))
     device, pad_id = prompts.ids_PT.device, policy.config.pad_token_id
     offsets_N, rows, parts = torch.arange(samples_per_prompt, device=device), [], []
     for length in lengths:
         index = (prompts.lengths_P == length).nonzero().squeeze(1)
         part = prompts.select(index)
-        parts.append(_sample(policy, part, how, max_new_tokens, generator, samples_per_prompt, temperature))
+        parts.append(_sample(policy, part, how, options))
         rows.append((index[:, None] * samples_per_prompt + offsets_N).flatten())
     order = torch.cat(rows).argsort()
     width = max(part.log_probs_BR.shape[1] for part in parts)
-    padded = [nn.functional.pad(p.log_probs_BR, (0, width - p.log_probs_BR.shape[1])) for p in parts]
+
+    def together(parts_BR: list[Tensor]) -> Tensor:
+        return torch.cat([nn.functional.pad(x_BR, (0, width - x_BR.shape[1])) for x_BR in parts_BR])[order]
+
     sequences = concatenate([part.sequences for part in parts], pad_id).select(order)
-    return _checked(Samples(sequences, torch.cat(padded)[order]))
+    log_probs_BR, values_BR = together([p.log_probs_BR for p in parts]), together([p.values_BR for p in parts])
+    return _checked(Samples(sequences, log_probs_BR, values_BR))
 
 
 def _checked(samples: Samples) -> Samples:
@@ -95,30 +108,38 @@ def _checked(samples: Samples) -> Samples:
     return samples
 
 
-def _sample(
-    policy: PreTrainedModel,
-    prompts: Prompts,
-    how: Decoding,
-    max_new_tokens: int,
-    generator: torch.Generator,
-    samples_per_prompt: int,
-    temperature: float,
-) -> Samples:
+@dataclass(frozen=True)
+class _Options:
+    """The arguments of `sample` that say how."""
+
+    max_new_tokens: int
+    generator: torch.Generator
+    samples_per_prompt: int
+    temperature: float
+    value_of: ValueOf | None
+
+
+def _sample(policy: PreTrainedModel, prompts: Prompts, how: Decoding, options: _Options) -> Samples:
     """`sample` for prompts that the policy reads together."""
     device, pad_id = prompts.ids_PT.device, policy.config.pad_token_id
+    samples_per_prompt, max_new_tokens = options.samples_per_prompt, options.max_new_tokens
     ends = torch.tensor(policy.config.eos_token_id, device=device)
-    decoder = Decoder(policy, how, _padded_on_the_left(prompts, pad_id), prompts.lengths_P, samples_per_prompt)
+    decoder = Decoder(
+        policy, how, _padded_on_the_left(prompts, pad_id), prompts.lengths_P, samples_per_prompt, bool(options.value_of)
+    )
     rows = len(prompts) * samples_per_prompt
     ids_BR = torch.full((rows, max_new_tokens), pad_id, device=device)
-    log_probs_BR = torch.zeros(rows, max_new_tokens, device=device)
+    log_probs_BR, values_BR = (torch.zeros(rows, max_new_tokens, device=device) for _ in range(2))
     row_B = torch.arange(rows, device=device)  # row of ids_BR that each row still in the batch belongs to
     alive_B = torch.ones(rows, dtype=torch.bool, device=device)
     for r in range(max_new_tokens):
-        log_p_BV = torch.log_softmax(decoder.logits_BV.float() / temperature, dim=-1)
-        token_B = _draw(log_p_BV, generator)
+        log_p_BV = torch.log_softmax(decoder.logits_BV.float() / options.temperature, dim=-1)
+        token_B = _draw(log_p_BV, options.generator)
         written_B = row_B[alive_B]
         ids_BR[written_B, r] = token_B[alive_B]
         log_probs_BR[written_B, r] = log_p_BV.gather(1, token_B[:, None]).squeeze(1)[alive_B]
+        if options.value_of is not None:
+            values_BR[written_B, r] = options.value_of(decoder.hidden_BH)[alive_B]
         alive_B = alive_B & ~torch.isin(token_B, ends)
         left = int(alive_B.sum())
         if left == 0 or r == max_new_tokens - 1:
@@ -131,7 +152,8 @@ def _sample(
     ended_BR = torch.isin(ids_BR, ends)
     lengths_B = torch.where(ended_BR.any(1), ended_BR.int().argmax(1) + 1, max_new_tokens)
     repeated = prompts.select(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
-    return Samples(join(repeated, ids_BR, lengths_B, pad_id), log_probs_BR[:, : int(lengths_B.max())])
+    width = int(lengths_B.max())
+    return Samples(join(repeated, ids_BR, lengths_B, pad_id), log_probs_BR[:, :width], values_BR[:, :width])
 
 
 def sample_responses(

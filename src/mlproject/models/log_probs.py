@@ -1,6 +1,6 @@
 """Log-probabilities of responses under a policy, and the exact KL between two policies.
 
-Axis letters: B sequences, T tokens of a sequence, R tokens of a response, V vocabulary, H hidden width.
+Axis letters: B sequences, T tokens of a sequence, R tokens of a response, V vocabulary.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from mlproject.models.response_logits import read_responses
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
 
 if TYPE_CHECKING:
@@ -26,13 +27,7 @@ def response_logits(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
     Returns:
         logits in float32. Shape: (B, R, V).
     """
-    return at_responses(policy(input_ids=sequences.ids_BT, use_cache=False).logits, sequences).float()
-
-
-def at_responses(values_BTH: Tensor, sequences: Sequences) -> Tensor:
-    """The outputs of a causal model (logits or hidden states) that predict response tokens. Shape: (B, R, H)."""
-    index_BR = sequences.response_positions_BR - 1
-    return values_BTH.gather(1, index_BR[..., None].expand(-1, -1, values_BTH.shape[-1]))
+    return read_responses(policy, sequences)[1].float()
 
 
 def token_log_probs(logits_BRV: Tensor, ids_BR: Tensor, mask_BR: Tensor) -> Tensor:

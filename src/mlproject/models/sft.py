@@ -11,8 +11,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from mlproject.models.log_probs import at_responses, token_log_probs
+from mlproject.models.log_probs import token_log_probs
 from mlproject.models.progress import Progress, no_progress
+from mlproject.models.response_logits import at_responses
 from mlproject.models.sequences import Sequences
 from mlproject.models.training import Schedule, train
 

@@ -31,11 +31,12 @@ from mlproject.models.collectives import all_reduce, broadcast
 from mlproject.models.finite import naming_prompts
 from mlproject.models.generation import sample
 from mlproject.models.gradient_checkpointing import checkpointed_layers
-from mlproject.models.log_probs import at_responses, log_probs_of
+from mlproject.models.log_probs import log_probs_of
 from mlproject.models.lora import add_adapters
 from mlproject.models.prompt_format import Responses
+from mlproject.models.response_logits import read_responses
 from mlproject.models.scorers import rated
-from mlproject.models.sequences import Sequences, batches_by_length, inference_batch
+from mlproject.models.sequences import Sequences
 from mlproject.names import Diagnostic
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.rollout_shards import PPOTask, Shard, gather_shards, shards_of_process
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _MAX_GRADIENT_NORM = 1.0
-_VALUE_BATCH = 64
 _LENGTH_GROUPS = 2
 """Parts of similar response length into which a minibatch is divided: the same gradient with less padding."""
 
@@ -68,23 +68,12 @@ class ActorCritic(nn.Module):
 
     def forward(self, sequences: Sequences) -> tuple[Tensor, Tensor]:
         """Logits that predict each response token, and the value before it. Shapes: (B, R, V), (B, R)."""
-        output = self.policy(input_ids=sequences.ids_BT, use_cache=False, output_hidden_states=True)
-        values_BR = self._values_of(output.hidden_states[-1], sequences)
-        return at_responses(output.logits, sequences).float(), values_BR
+        hidden_BRH, logits_BRV = read_responses(self.policy, sequences)
+        return logits_BRV.float(), self.value_of(hidden_BRH)
 
-    def values(self, sequences: Sequences) -> Tensor:
-        """The values without logits and with little padding, for rollouts. 0 where there is no token. Shape: (B, R)."""
-        values_BR = torch.zeros_like(sequences.response_ids_BR, dtype=torch.float32)
-        device = sequences.ids_BT.device
-        size = _VALUE_BATCH if device.type == "cpu" else inference_batch(device)
-        for index, batch in batches_by_length(sequences, size):
-            hidden_BTH = self.policy.base_model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
-            part_BR = self._values_of(hidden_BTH, batch).masked_fill(~batch.response_mask_BR, 0.0)
-            values_BR[index, : part_BR.shape[1]] = part_BR
-        return values_BR
-
-    def _values_of(self, hidden_BTH: Tensor, sequences: Sequences) -> Tensor:
-        return self.value_head(at_responses(hidden_BTH, sequences).detach().float()).squeeze(-1)
+    def value_of(self, hidden: Tensor) -> Tensor:
+        """The value before each token, from the last hidden states that predict it; (..., H) -> (...)."""
+        return self.value_head(hidden.detach().float()).squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -181,6 +170,7 @@ def sample_shard(task: PPOTask, actor_critic: ActorCritic, index: Tensor, genera
             task.train_prompts.select(index),
             max_new_tokens=task.prompt_format.max_response_tokens,
             generator=generator,
+            value_of=actor_critic.value_of,
         )
     sequences = samples.sequences
     responses = Responses(texts, sequences.to("cpu"), task.prompt_format)
@@ -188,7 +178,7 @@ def sample_shard(task: PPOTask, actor_critic: ActorCritic, index: Tensor, genera
     log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
     if task.config.kl_coef > 0:
         log_ratio_BR = samples.log_probs_BR - log_probs_of(task.initial_policy, sequences)
-    return Shard(sequences, samples.log_probs_BR, log_ratio_BR, actor_critic.values(sequences), scores_B)
+    return Shard(sequences, samples.log_probs_BR, log_ratio_BR, samples.values_BR, scores_B)
 
 
 def update_policy(
