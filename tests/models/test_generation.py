@@ -56,6 +56,23 @@ def test_log_probs_of_samples_are_those_of_a_full_forward_pass(tiny_policy, tiny
     torch.testing.assert_close(samples.log_probs_BR, full_BR, atol=1e-4, rtol=0)
 
 
+def test_values_are_read_from_the_hidden_states_before_each_token(tiny_policy, tiny_tokenizer, compaction) -> None:
+    policy, prompts = tiny_policy(), encode_prompts(tiny_tokenizer, TEXTS)
+    weight_H = torch.randn(policy.config.hidden_size, generator=torch.Generator().manual_seed(1))
+    samples = draw(policy, prompts, samples_per_prompt=10, value_of=lambda hidden_BH: hidden_BH @ weight_H)
+    expected_BR = torch.zeros(samples.values_BR.shape)
+    for b, (ids, start, end) in enumerate(
+        zip(samples.sequences.ids_BT, samples.sequences.starts_B, samples.sequences.ends_B, strict=True)
+    ):
+        with torch.no_grad():
+            hidden_TH = policy.base_model(input_ids=ids[None, :end]).last_hidden_state[0]
+        expected_BR[b, : end - start] = (hidden_TH @ weight_H)[start - 1 : end - 1]
+    torch.testing.assert_close(samples.values_BR, expected_BR, atol=1e-4, rtol=1e-4)
+    assert expected_BR.std() > 0.1
+    without = draw(policy, prompts, samples_per_prompt=10)  # asking for values changes no sample
+    assert torch.equal(samples.sequences.ids_BT, without.sequences.ids_BT) and not without.values_BR.any()
+
+
 def test_a_prompt_gets_the_same_distribution_beside_longer_ones_as_alone(
     tiny_policy, tiny_tokenizer, compaction
 ) -> None:
