@@ -1,4 +1,7 @@
 # `make check` is what CI does, in an environment with the extras `test` and `docs`.
+# Bytecode is kept, whatever the environment says: every command that a test starts would compile the package anew.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: check style types site tests numerics slow clean
 
 check: style types site tests numerics

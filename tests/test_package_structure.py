@@ -30,6 +30,8 @@ RE_EXPORTS = {"monitor", "warning"}
 TRACKERS = {"mlflow", "optuna"}
 TRACKING = {"tracking", "execution", "registry", "report", "search"}
 """Packages that may import the trackers."""
+SLOW_LIBRARIES = {"accelerate", "transformers"}
+"""Imported over `models/libraries.py`, so that a command that trains nothing does without them."""
 LARGEST_SHARE = 0.15
 """Of the package's lines, in any one of its packages."""
 LOOSE_MODULES = 5
@@ -133,6 +135,17 @@ def test_no_file_imports_in_a_circle():
 def test_only_the_tracking_packages_know_mlflow_and_optuna(path):
     trackers = {name.split(".")[0] for name in imports(path)} & TRACKERS
     assert not trackers or package_of(path) in TRACKING
+
+
+def test_libraries_that_only_training_needs_are_imported_where_it_begins():
+    direct = {path for path in FILES if {name.split(".")[0] for name in imports(path)} & SLOW_LIBRARIES}
+    of_their_own = {"execution/preload.py", "integrations/trainer_callback.py", "registry/pyfunc_scorer.py"}
+    assert {str(path.relative_to(PACKAGE)) for path in direct} == of_their_own
+    reached, todo = set(), ["mlproject.cli.commands"]
+    while todo:
+        reached |= set(todo)
+        todo = [name for module in todo for name in imports(MODULES[module]) if name in MODULES and name not in reached]
+    assert {module_of(path) for path in direct} & reached == set(), "no command imports them with itself"
 
 
 def test_estimators_curve_and_laws_need_numpy_alone():

@@ -27,11 +27,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from transformers.utils import logging
 
 from mlproject.errors import UserError, first_line
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
 from mlproject.execution.executors import InProcessExecutor
+from mlproject.models.libraries import transformers
 from mlproject.names import Tag
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Run, Step
@@ -173,7 +173,7 @@ def _run_shared(step: Step, run: Run) -> None:
 
 
 def _join() -> None:
-    logging.disable_progress_bar()
+    transformers.logging.disable_progress_bar()
     if torch.cuda.is_available():
         local_rank, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if local_rank >= gpus:

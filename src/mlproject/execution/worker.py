@@ -18,10 +18,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
-from transformers.utils import logging
-
 from mlproject.errors import ENDING_SIGNALS, interrupt, text_of
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
+from mlproject.models.libraries import transformers
 from mlproject.tracking.temporary import use_temporary_folder
 
 Context = ForkServerContext | SpawnContext
@@ -174,7 +173,7 @@ def serve(connection: Connection, temporary: str) -> None:
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         os.environ.pop(name, None)  # a worker joins no process group that a launcher has set up
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    logging.disable_progress_bar()  # the study has one progress display
+    transformers.logging.disable_progress_bar()  # the study has one progress display
     while True:
         try:
             assignment = connection.recv()

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
-from transformers.utils import cached_file
 
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError
 from mlproject.models.chat_template import refusal
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.init import parameter_count
+from mlproject.models.libraries import transformers
 from mlproject.models.model_loading import (
     MAX_REASON,
     can_classify,
@@ -239,7 +238,7 @@ def _digest(source: str) -> str:
 
 def _folder(source: str) -> Path:
     """The folder itself; of a hub name that in the hub's cache, which has one for each commit."""
-    return Path(source) if Path(source).is_dir() else Path(cached_file(source, "config.json")).parent
+    return Path(source) if Path(source).is_dir() else Path(transformers.utils.cached_file(source, "config.json")).parent
 
 
 def __getattr__(name: str) -> Any:

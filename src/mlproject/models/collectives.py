@@ -6,11 +6,13 @@ Objects are pickled and sent with gloo, whatever the device: curve points, rollo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch.distributed as dist
-from accelerate import Accelerator
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 T = TypeVar("T")
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from mlproject.errors import UserError, first_line
+from mlproject.models.libraries import transformers
 from mlproject.models.log_probs import MAX_LOGITS
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import transformers
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from mlproject.models.libraries import transformers
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import transformers
 from torch import nn
 
+from mlproject.models.libraries import transformers
 from mlproject.models.sizes import SIZES
 
 if TYPE_CHECKING:

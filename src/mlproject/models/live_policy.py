@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate.utils import extract_model_from_parallel
 
 from mlproject.errors import UserError
+from mlproject.models.libraries import accelerate
 from mlproject.models.turns import set_ends
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def unwrapped(model: Any) -> PreTrainedModel:
     Raises:
         UserError: if its parameters are sharded over processes (FSDP, DeepSpeed ZeRO-3).
     """
-    inner = extract_model_from_parallel(model, keep_fp32_wrapper=True, keep_torch_compile=False)
+    inner = accelerate.utils.extract_model_from_parallel(model, keep_fp32_wrapper=True, keep_torch_compile=False)
     for name, parameter in inner.named_parameters():
         if hasattr(parameter, "ds_id") or type(parameter).__name__ in ("DTensor", "FlatParameter"):
             raise UserError(

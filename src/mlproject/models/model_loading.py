@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
-from transformers.utils import logging
-from transformers.utils.peft_utils import find_adapter_config_file
 
 from mlproject.errors import UserError, first_line
 from mlproject.models.config_file import config_problem
+from mlproject.models.libraries import transformers
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -198,7 +196,7 @@ def _load(auto: Any, source: str, place: str, device: str, **options: Any) -> tu
 def _has_adapter(source: str) -> bool:
     """Whether transformers would load an adapter, and with it the model that the adapter names."""
     with suppress(Exception):  # no such model: reading its configuration says so
-        return find_adapter_config_file(source) is not None
+        return transformers.utils.peft_utils.find_adapter_config_file(source) is not None
     return False
 
 
@@ -218,15 +216,15 @@ def _refuse_pickles(source: str, place: str) -> None:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Inside, transformers draws no progress, and reports no missing weights, which our messages do."""
-    verbosity, draws = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity, draws = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        transformers.logging.set_verbosity(verbosity)
         if draws:
-            logging.enable_progress_bar()
+            transformers.logging.enable_progress_bar()
 
 
 def _check_complete(report: dict[str, Any], place: str) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import torch
-import transformers
 
 from mlproject.curve import Array
 from mlproject.errors import NotFiniteError, UserError, is_interruption
@@ -20,6 +19,7 @@ from mlproject.models.checkpoints import prompt_format_of
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import Report, check_scores
 from mlproject.models.functions import ScoreFunction, describe
+from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 

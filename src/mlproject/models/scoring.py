@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from mlproject.errors import UserError, first_line
+from mlproject.models.libraries import transformers
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, sequences_from_rows
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.models.log_probs import token_log_probs
@@ -18,6 +17,7 @@ from mlproject.models.sequences import Sequences
 from mlproject.models.training import Schedule, train
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from transformers import PreTrainedModel
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.errors import UserError
@@ -22,6 +22,9 @@ from mlproject.models.collectives import all_reduce
 from mlproject.models.gradient_checkpointing import checkpointed_layers
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 _BATCHES_PER_BUCKET = 16
 _WARM_UP = 0.05

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import torch
-import transformers
 
 from mlproject.curve import Array
 from mlproject.errors import UserError
 from mlproject.models.functions import ScoreFunction
 from mlproject.models.inspection import inspect_reward_model
+from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, as_it_reads, load_reward_model, rated

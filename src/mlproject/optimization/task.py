@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from mlproject.models.memory import MemoryOptions
@@ -23,6 +22,7 @@ from mlproject.optimization.method_config import MethodConfig
 from mlproject.optimization.pool_samples import PoolSamples
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from transformers import PreTrainedModel
 
 ConfigT = TypeVar("ConfigT", bound=MethodConfig)

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import transformers
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from mlproject.errors import UserError, first_line
 from mlproject.models.functions import load_function
+from mlproject.models.libraries import accelerate, transformers
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_reward_model
@@ -46,7 +44,7 @@ def numpy_generator(*names: str | int) -> np.random.Generator:
     return np.random.default_rng(stream_seed(*names))
 
 
-def new_accelerator(mixed_precision: str = "no") -> Accelerator:
+def new_accelerator(mixed_precision: str = "no") -> accelerate.Accelerator:
     """Device and precision of a step. CUDA or the CPU, since Apple's MPS lacks the float64 of scores.
 
     If several processes share the step (see `mlproject.execution.distributed`), it joins their process group; the reset
@@ -55,9 +53,11 @@ def new_accelerator(mixed_precision: str = "no") -> Accelerator:
     Raises:
         UserError: for a precision that the device does not support.
     """
-    AcceleratorState._reset_state(reset_partial_state=True)  # accelerate has one state per process, and steps differ
+    accelerate.state.AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # accelerate has one state per process, and steps differ
     try:
-        return Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
+        return accelerate.Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
     except ValueError as error:
         reason = first_line(error)
         raise UserError(

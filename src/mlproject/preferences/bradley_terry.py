@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.errors import UserError
@@ -23,6 +22,7 @@ from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from transformers import PreTrainedModel
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import transformers
-
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_policy
+from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.pipeline.external.templates import readers_of, refused_by
 from mlproject.worlds.files.snapshot import take_snapshot, train_preferences

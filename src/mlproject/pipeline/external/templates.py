@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import transformers
-
 from mlproject.config.schema import Config
 from mlproject.models.chat_template import refusal
 from mlproject.models.inspection import inspect_checkpoint, inspect_policy
+from mlproject.models.libraries import transformers
 from mlproject.models.sizes import is_checkpoint
 from mlproject.worlds.files.rows import Refuses
 from mlproject.worlds.files.snapshot import path_and_digest, read_file

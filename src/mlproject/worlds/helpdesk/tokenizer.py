@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
+
+from mlproject.models.libraries import transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
