@@ -16,11 +16,12 @@ types:
 site:  ## the documentation, every warning an error; build/site/index.html
 	mkdocs build --strict --quiet
 
-tests:  ## all tests but the slow ones, a file at a time on two cores
-	pytest -n 2 --dist loadfile
+tests:  ## all tests but the slow ones, a file at a time on two cores; folders by name, whole studies among the first
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 numerics:  ## the tests that train, with other last digits: what they claim must hold on any machine
-	ATEN_CPU_CAPABILITY=default pytest -n 2 --dist loadfile -m "trains and not slow"
+	ATEN_CPU_CAPABILITY=default pytest -n 2 --dist loadfile --no-loadscope-reorder -m "trains and not slow" \
+		$$(grep -rl --include='*.py' mark.trains tests)
 
 slow:  ## minutes to hours: kills, races, whole experiments, an installed wheel
 	pytest -m slow
