@@ -82,13 +82,6 @@ def test_the_legend_names_every_size_and_every_line_style(report: Report) -> Non
     assert {"proxy", "fitted law (faint: does not fit)", "measured peak"} <= set(legend)
 
 
-def test_colours_get_lighter_with_size_whatever_the_order_given() -> None:
-    colours = theme.size_colours({"100k": 100160, "1k": 968, "25k": 25408})
-    brightness = [sum(int(colours[size][i : i + 2], 16) for i in (1, 3, 5)) for size in ("1k", "25k", "100k")]
-    assert list(colours) == ["1k", "25k", "100k"]
-    assert brightness == sorted(brightness)
-
-
 def test_a_proxy_that_runs_away_leaves_gold_almost_half_of_the_height(report: Report) -> None:
     run = next(run for run in report.policy_runs if run.method == "ppo")
     wild = replace(report, policy_runs=[replace(run, curve=replace(run.curve, proxy_SP=run.curve.proxy_SP * 50))])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mlproject.errors import UserError
+from mlproject.optimization import METHODS
 from mlproject.report import study_report
 
 RECOMMENDATION = {
@@ -24,11 +25,13 @@ def invocation(tmp_path: Path) -> SimpleNamespace:
     log: list[Any] = []
     return SimpleNamespace(
         client=SimpleNamespace(
-            get_run=lambda run_id: SimpleNamespace(info=SimpleNamespace(run_name="main smoke")),
+            get_run=lambda run_id: SimpleNamespace(
+                info=SimpleNamespace(run_name="main smoke", run_id=run_id, experiment_id="3")
+            ),
             set_tag=lambda *tag: log.append(tag),
             log_batch=lambda run_id, metrics, tags: log.append({each.key: each.value for each in (*metrics, *tags)}),
         ),
-        curve_links=["http://curves"], store=SimpleNamespace(tracking_uri="sqlite://"),
+        methods=[METHODS["ppo"]], store=SimpleNamespace(tracking_uri="sqlite://", policy_runs="1"),
         run_id="this", log=log,
         finish=lambda files: log.append({name: path.read_text() for name, path in files.items()}),
         member_rows=lambda: [
@@ -47,7 +50,7 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
     earlier: list[SimpleNamespace] = []
     queries: list[str] = []
     newest: list[Any] = []
-    monkeypatch.setattr(study_report, "describe_newest_study", lambda client, store, *study: newest.append(study))
+    monkeypatch.setattr(study_report, "record_newest_study", lambda client, store, *study: newest.append(study))
     monkeypatch.setattr(study_report, "render_report", render)
     monkeypatch.setattr(study_report, "all_experiments", lambda client: ["0"])
     monkeypatch.setattr(study_report, "all_runs", lambda client, experiments, query: queries.append(query) or earlier)
@@ -55,8 +58,10 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
     files, tag, published, *lines = invocation.log
     assert files == {"report.html": "new", "recommendation.json": json.dumps(RECOMMENDATION)}
     assert lines == ["steps: 1 executed, 1 reused", "report: link to report.html", "Use 25k.", "Stop."]
+    note = published.pop("mlflow.note.content")
+    assert note.startswith("**Use 25k.**\n\n[report.html](#/experiments/3/runs/this/artifacts/report.html?")
+    assert "Stop." in note and "overoptimization-ppo" in note
     assert published == {
-        "mlflow.note.content": "Use 25k.\n\nStop.\n\nArtifacts: `report.html`, `recommendation.json`\n\nhttp://curves",
         "mlproject.recommended.rm": "25k",
         "mlproject.recommended.method": "ppo",
         "recommendation/gold": 1.3,

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from mlproject.config.schema import load_config
 from mlproject.curve import Curve
+from mlproject.models.sizes import SIZES
 from mlproject.names import Metric, Tag, TagPrefix, TrialAttribute
 from mlproject.plotting.colours import pale, rm_colours
 from mlproject.search import trials
@@ -116,7 +117,7 @@ def test_a_run_that_ended_early_is_pruned_unless_it_was_past_its_peak(reason, st
     scheduler = run_batch([planned], {planned.step: policy_run("a", **tags)})
     [trial] = study.trials
     assert trial.state == state
-    is_pruned, colour = state is TrialState.PRUNED, rm_colours(["1k"])["1k"]
+    is_pruned, colour = state is TrialState.PRUNED, rm_colours(SIZES)[planned.step.inherited_params["rm_size"]]
     assert scheduler.tags == ([("a", "mlflow.runColor", pale(colour))] if is_pruned else []), "pruned runs are pale"
     assert trial.user_attrs[TrialAttribute.VERDICT] == reason.value
     assert trial.user_attrs["predicted_upper"] == "0.93"
