@@ -17,7 +17,7 @@ LAYERS = [  # from the ground up; a package imports from its own layer and from 
     {"worlds", "models", "laws", "plotting"},
     {"preferences", "optimization", "config", "recommendation"},
     {"monitoring"},
-    {"pipeline"},
+    {"pipeline", "samples"},
     {"tracking"},
     {"execution"},
     {"registry", "report", "search"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,10 @@ from mlproject.registry.promote import promote as run_promotion
 from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
 from mlproject.report.fit import FitRequest, fit_curve
+from mlproject.report.samples import make_comparison
 from mlproject.report.study_report import rewrite_report, write_report
+from mlproject.samples.pool import Choice
+from mlproject.samples.steps import SamplesRequest
 from mlproject.search.search import run_search, run_search_worker
 from mlproject.search.storage import open_storage
 from mlproject.tracking.run_data import curve_of, resolve_law
@@ -132,6 +136,19 @@ def fit(command: Command) -> None:
         invocation.say(f"run {invocation.run_id_of(step)}: fit.png, fit.json, points.csv")
 
 
+def compare(command: Command) -> None:
+    """Compare the reward models of a table of scored samples."""
+    request = _samples_request(command)
+    pool = request.pool  # the file is read before a store is opened
+    config = command.config.replace(methods=("best-of-n",))
+    with Invocation(replace(command, config=config)) as invocation:
+        for line in (f"{request.path}: {pool.read_as}; {pool.size}", *pool.notes):
+            invocation.say(line)
+        make_comparison(invocation, request)
+        write_report(invocation)
+        show_curve_links(invocation)
+
+
 def findings(command: Command) -> None:
     """Write the findings page from kept results."""
     for path in write_page(Path(command.arguments["results"]), Path(command.arguments["page"])):
@@ -207,6 +224,18 @@ def _optimize(command: Command, method: str) -> None:
         elif proxy.startswith("models:/"):
             invocation.say(f"  {proxy} has no KL budget for {method}: it had no {method} curve when it was promoted")
         show_curve_links(invocation)
+
+
+def _samples_request(command: Command) -> SamplesRequest:
+    """The table that a command names, with what the user chose about it."""
+    arguments = command.arguments
+    return SamplesRequest(
+        arguments["samples"],
+        arguments["columns"],
+        Choice(arguments["rms"], command.whole_number("min_samples"), arguments["duplicates"]),
+        command.whole_number("n_max"),
+        command.config.bad_lines == "skip",
+    )
 
 
 def _check_n_trials(command: Command) -> None:

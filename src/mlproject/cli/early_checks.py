@@ -25,6 +25,9 @@ def check_arguments(arguments: Mapping[str, str]) -> None:
     curve = arguments.get("curve", "")
     if _FILE.fullmatch(curve) and not Path(curve).exists():
         raise UserError(f"curve={curve}: no such file. Give the path of a log, or an MLflow run id.")
+    samples = arguments.get("samples", "")
+    if samples and not Path(samples).expanduser().exists():
+        raise UserError(f"samples={samples}: no such file. Give the path of a table, or of a folder saved by datasets.")
     proxy = arguments.get("proxy", "")
     if proxy and not (
         proxy in SIZES or is_checkpoint(proxy) or proxy.startswith("models:/") or _RUN_ID.fullmatch(proxy)

@@ -59,6 +59,15 @@ _FORECAST_PRIOR = Parameter(
     "forecast_prior", "law run (its run id, or `latest`) whose curves give the forecast its prior", ""
 )
 
+_SAMPLES = (
+    Parameter("columns", "columns by meaning: prompt=NAME,response=NAME,gold=NAME,logprob=NAME; the rest by name", ""),
+    Parameter("rms", "columns of the reward models, separated by commas; empty: all other columns of scores", ""),
+    Parameter("min_samples", "prompts with fewer responses are left out; empty: half the median", ""),
+    Parameter("n_max", "largest n; empty: the smallest number of responses of a prompt", ""),
+    Parameter("duplicates", "keep or drop responses that repeat another of their prompt", "keep"),
+)
+"""What the user may choose about a table of scored samples."""
+
 _TRACKING = (groups.TrackingOptions,)
 _EXECUTION = (*_TRACKING, groups.ExecutionOptions)
 _TRAINING = (groups.WorldOptions, groups.PolicyOptions, groups.GoldOptions, groups.ProxyOptions)
@@ -145,6 +154,20 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
                 Parameter("kl_unit", "unit of KL, nats or bits; for KL per token give columns=length=NAME", "nats"),
             ),
             _TRACKING,
+        ),
+        EntryPoint(
+            "compare",
+            "compare reward models on responses that they have scored: which, how far to optimize, when to stop",
+            (
+                Parameter(
+                    "samples",
+                    "table of responses with gold and a column for each reward model: JSON Lines, CSV, TSV (.gz too), "
+                    "Parquet, Arrow, a datasets folder; one row for each response, or lists for each prompt",
+                    None,
+                ),
+                *_SAMPLES,
+            ),
+            (METHODS["best-of-n"].config_class, groups.LawOptions, *_EXECUTION),
         ),
         EntryPoint(
             "findings",

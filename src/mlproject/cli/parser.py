@@ -12,6 +12,8 @@ from mlproject.cli.help import entry_point_help, overview
 from mlproject.config.schema import Config, load_config, option_names
 from mlproject.errors import UserError
 
+_LONGEST_NUMBER = 9  # digits
+
 
 @dataclass(frozen=True)
 class Command:
@@ -56,6 +58,17 @@ class Command:
             return float(self.arguments[name])
         except ValueError:
             raise UserError(f"{name}={self.arguments[name]}: must be a number.") from None
+
+    def whole_number(self, name: str) -> int:
+        """The value of a parameter that is a whole number of at least 0, or empty for 0.
+
+        Raises:
+            UserError: for any other value.
+        """
+        text = self.arguments[name] or "0"
+        if not text.isdecimal() or len(text) > _LONGEST_NUMBER:
+            raise UserError(f"{name}={self.arguments[name]}: must be a whole number of at least 0.")
+        return int(text)
 
 
 def parse_command_line(words: Sequence[str]) -> Command | None:

@@ -9,8 +9,8 @@ from mlproject.names.table import NameTable
 ARTIFACTS: Final = NameTable()
 
 
-def _figure(name: str, meaning: str, placeholder: str = "") -> str:
-    ARTIFACTS.add(f"{name}{placeholder}.png", meaning, "studies of `main`")
+def _figure(name: str, meaning: str, placeholder: str = "", studies: str = "`main`, `compare`") -> str:
+    ARTIFACTS.add(f"{name}{placeholder}.png", meaning, f"studies of {studies}")
     return name
 
 
@@ -21,12 +21,12 @@ class Artifact:
         "steps.json", "the runs that answered: step, kind, run id, reused or not, seconds", "studies"
     )
     REPORT: Final = ARTIFACTS.add(
-        "report.html", "the report, one file without scripts from elsewhere", "studies of `main`"
+        "report.html", "the report, one file without scripts from elsewhere", "studies of `main`, `compare`"
     )
     RECOMMENDATION: Final = ARTIFACTS.add(
         "recommendation.json",
         "which reward model, by which method, how far, with intervals; what cannot be told from it; the sentences",
-        "studies of `main`, searches",
+        "studies of `main`, `compare`, searches",
         since="0.2.0",
     )
     MODEL: Final = ARTIFACTS.add(
@@ -46,6 +46,15 @@ class Artifact:
     )
     PAIRS: Final = ARTIFACTS.add(
         "pairs.parquet", "pairs with gold scores, for the scale of proxies", "imported gold RMs"
+    )
+    SCORED_SAMPLES: Final = ARTIFACTS.add(
+        "scored_samples.npz", "gold and scores of every response of a user's table", "scored samples", since="0.2.0"
+    )
+    SCORED_SAMPLES_INFO: Final = ARTIFACTS.add(
+        "scored_samples.json",
+        "how the table was read, what was left out, and the responses that sample tables show",
+        "scored samples",
+        since="0.2.0",
     )
     COMPARISONS: Final = ARTIFACTS.add("comparisons.parquet", "one row per comparison", "comparisons")
     POOL_SAMPLES: Final = ARTIFACTS.add(
@@ -119,4 +128,7 @@ class ReportFigure:
     HUMAN_PREFIX: Final = _figure("human-", "gold beside human judgement, smallest and largest RM", "<method>")
     COEFFICIENTS: Final = _figure("coefficients", "the laws' coefficients over RM size")
     PEAKS: Final = _figure("peaks", "measured and fitted peak gold over RM size")
+    COMPARISON: Final = _figure(
+        "comparison", "peak gold of each reward model of a table, and how far apart they are", studies="`compare`"
+    )
     SEARCH: Final = _figure("search", "peak gold of all trials over the KL coefficient")

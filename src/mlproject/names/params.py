@@ -52,10 +52,18 @@ for _name, _meaning, _when, _unit in (
     ("invocation", "run id of the command", "rollbacks", ""),
     ("points", "digest of the points", "fits", ""),
     ("curve", "file or run id that the points were read from", "fits", ""),
-    ("columns", "which column or metric is what", "fits", ""),
+    ("columns", "which column or metric is what", "fits, scored samples", ""),
     ("gold_sd", "standard deviation of the initial policy's gold, in the curve's units", "fits", "units of the curve"),
     ("gold_start", "mean of the initial policy's gold, in the curve's units", "fits", "units of the curve"),
 ):
     PARAMS.add(_name, _meaning, _when, _unit)
 PARAMS.add("kl_unit", "unit in which the log gives KL", "fits", "", since="0.2.0")
 PARAMS.add("read_as", "kind of a user's file, where 0.1 read it otherwise or not at all", _FILES, since="0.2.0")
+for _name, _meaning, _unit in (
+    ("samples_path", "the table of scored samples", ""),
+    ("samples_sha256", "digest of that file", ""),
+    ("rms", "columns of the reward models, where the user named them", ""),
+    ("min_samples", "responses below which a prompt was left out; 0: half the median", "count"),
+    ("duplicates", "`keep` or `drop`: responses that repeat another of their prompt", ""),
+):
+    PARAMS.add(_name, _meaning, "scored samples", _unit, since="0.2.0")

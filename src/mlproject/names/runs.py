@@ -38,6 +38,9 @@ class Kind:
         "pool-samples", "samples of the initial policy on one split of the prompts", "one for each split", since="0.2.0"
     )
     POOL: Final = KINDS.add("pool", "gold and human scores of these samples", "one for each split")
+    SCORED_SAMPLES: Final = KINDS.add(
+        "scored-samples", "a user's table of scored samples, as it was read", "`compare`", since="0.2.0"
+    )
     PROXY_RM: Final = KINDS.add("proxy-rm", "a reward model that policies are optimized against", "each size and seed")
     TEST_RM: Final = KINDS.add(
         "test-rm", "a reward model trained on the half of the comparisons that no proxy sees", "`test_rms`, `gold=none`"
@@ -67,6 +70,9 @@ class Role:
     COMPARISONS: Final = ROLES.add("comparisons", "what a reward model is trained on")
     POOL: Final = ROLES.add("pool", "scores of the initial policy's samples on the prompts that are measured on")
     SAMPLES: Final = ROLES.add("samples", "these samples", since="0.2.0")
+    SCORED_SAMPLES: Final = ROLES.add(
+        "scored-samples", "the table of scored samples that a best-of-n curve is computed from", since="0.2.0"
+    )
     PROXY_RM: Final = ROLES.add("proxy-rm", "the proxy that is optimized, audited or promoted")
     TEST_RM: Final = ROLES.add("test-rm", "the test RM that plays gold where there is nothing better")
     POLICY_RUN: Final = ROLES.add("policy-run", "the curve that is audited, or that a promotion rests on")
@@ -109,4 +115,5 @@ class GoldKind:
     TRAINED: Final = GOLD_KINDS.add("trained", "a gold RM that the study trains")
     CHECKPOINT: Final = GOLD_KINDS.add("checkpoint", "a user's reward model")
     FUNCTION: Final = GOLD_KINDS.add("function", "a user's Python function")
+    COLUMN: Final = GOLD_KINDS.add("column", "a column of a user's table of scored samples", since="0.2.0")
     TEST_RM: Final = GOLD_KINDS.add("test-rm", "a test RM, where nothing better was to be had")

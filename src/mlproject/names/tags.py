@@ -42,13 +42,13 @@ class Tag:
     RECOMMENDED_RM: Final = TAGS.add(
         "mlproject.recommended.rm",
         "the recommended reward model; none where nothing is recommended",
-        "studies of `main`",
+        "studies of `main`, `compare`",
         since="0.2.0",
     )
     RECOMMENDED_METHOD: Final = TAGS.add(
         "mlproject.recommended.method",
         "the method of the recommendation; none where nothing is recommended",
-        "studies of `main`",
+        "studies of `main`, `compare`",
         since="0.2.0",
     )
     NEWEST_STUDY: Final = TAGS.add(
@@ -146,7 +146,7 @@ class MlflowTag:
         "mlflow.note.content",
         "the description that the interface shows: gate results; recommendation and links; the result of a policy run "
         "with its figure; what an experiment holds",
-        "promotions, studies of `main`, policy runs, experiments",
+        "promotions, studies of `main`, `compare`, policy runs, experiments",
     )
     LOGGED_ARTIFACTS: Final = MLFLOW_TAGS.add(
         "mlflow.loggedArtifacts", "which artifacts are tables", "policy runs, promotions"

@@ -76,12 +76,12 @@ def fit_laws(run: Run) -> None:
     for method in sorted({method for method, _, _ in curves}):
         by_params: dict[int, list[Curve]] = {}
         for key, by_seed in curves.items():
-            if key[0] == method:
+            if key[0] == method and key[1] > 0:  # 0: not known
                 by_params.setdefault(key[1], []).extend(by_seed.values())
         ladder = {size.reward_model_parameters for size in SIZES.values()}
         priors[method] = {
             str(params): Prior.from_curves(find_method(method), by_params, params).to_dict()
-            for params in sorted(ladder | set(by_params))
+            for params in sorted(ladder | set(by_params) if by_params else ())
         }
     (run.folder / Artifact.PRIORS).write_text(strict_json(priors))
     run.log_metrics({f"{MetricPrefix.TREND}{t['method']}_{t['coefficient']}_slope": t["slope"] for t in trends})

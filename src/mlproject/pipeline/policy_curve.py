@@ -135,16 +135,7 @@ def save(
     run: Run, method: Method, task: OptimizationTask, points: Sequence[CurvePoint], recorder: SnapshotRecorder
 ) -> None:
     """Save curve, summary metrics, sample table and checkpoints of a policy run."""
-    curve = Curve.from_points(points)
-    curve.save(run.folder / Artifact.CURVE)
-    run.log_metrics(summaries(curve, method.name))
-    peak = curve.peak()
-    run.log_metrics({Metric.CURVE_PEAK: float(curve.gold_S.max())}, step=peak.step)
-    run.set_tags({Tag.LAW_FORM: method.law})
-    figure = curve_figure([PlottedCurve(curve, run.tags[MlflowTag.RUN_COLOR])])
-    (run.folder / Artifact.CURVE_FIGURE).write_bytes(png(figure))
-    run.describe(run_result(method.name, curve), Artifact.CURVE_FIGURE)
-    run.log_table(recorder.rows(), Artifact.SAMPLES)
+    curve = save_curve(run, method, points, recorder)
     earlier = run.input(Role.EARLIER) if RunParams.from_params(run.params).starts_from_earlier else None
     distance = total_distance(curve, points[-1], earlier)
     run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance})
@@ -160,6 +151,21 @@ def save(
             CheckpointMetric.KL: point.kl,
         }
         run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
+
+
+def save_curve(run: Run, method: Method, points: Sequence[CurvePoint], recorder: SnapshotRecorder) -> Curve:
+    """Save curve, summary metrics, figure and sample table."""
+    curve = Curve.from_points(points)
+    curve.save(run.folder / Artifact.CURVE)
+    run.log_metrics(summaries(curve, method.name))
+    peak = curve.peak()
+    run.log_metrics({Metric.CURVE_PEAK: float(curve.gold_S.max())}, step=peak.step)
+    run.set_tags({Tag.LAW_FORM: method.law})
+    figure = curve_figure([PlottedCurve(curve, run.tags[MlflowTag.RUN_COLOR])])
+    (run.folder / Artifact.CURVE_FIGURE).write_bytes(png(figure))
+    run.describe(run_result(method.name, curve), Artifact.CURVE_FIGURE)
+    run.log_table(recorder.rows(), Artifact.SAMPLES)
+    return curve
 
 
 def load_prior(run: Run, method: Method) -> Prior | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,27 +55,46 @@ class SeedSpread:
         return cls(float(np.sqrt(squares / dof)), dof)
 
 
-def better_than(scores_CP: Array, extra_variance_C: Array | None = None, extra_dof: int = 0) -> NDArray[np.bool_]:
-    """Which means are higher than which others, by more than noise, all statements at once.
+class Differences(NamedTuple):
+    """Differences between the means of rows, each with each.
+
+    Attributes:
+        difference_CC: mean of the row less that of the column. Shape: (C, C).
+        se_CC: its standard error; 0 between rows whose difference has no noise. Shape: (C, C).
+        critical: a difference of more standard errors than this is more than noise, all statements at once.
+    """
+
+    difference_CC: Array
+    se_CC: Array
+    critical: float
+
+    @property
+    def margin_CC(self) -> Array:
+        """Half the width of the simultaneous 95 % intervals. Shape: (C, C)."""
+        return np.where(self.se_CC <= _NO_ERROR, 0.0, self.critical * self.se_CC)
+
+    @property
+    def better_CC(self) -> NDArray[np.bool_]:
+        """Whether the row's mean is higher than the column's, by more than noise. Shape: (C, C)."""
+        return self.difference_CC > np.maximum(self.margin_CC, _NO_ERROR)
+
+
+def differences(scores_CP: Array, extra_variance_C: Array | None = None, extra_dof: int = 0) -> Differences:
+    """Compare all means with each other.
 
     All pairs are compared with one critical value: the 95 % quantile of the largest of all studentized differences, as
     in Tukey's range test, but with the covariance that the shared prompts give (drawn from the normal distribution with
     Student's correction). Wherever nothing differs, at most 5 % of families name any difference.
 
     Args:
-        scores_CP: scores on the same prompts. Shape: (C, P).
+        scores_CP: scores on the same prompts, two at least. Shape: (C, P).
         extra_variance_C: further variance of each row's mean, independent between rows, such as that between seeds; by
             default 0, so that only the noise of the prompts is in the statements. Shape: (C,).
         extra_dof: degrees of freedom behind it; 0: it is taken as exact.
-
-    Returns:
-        whether the row's mean is higher than the column's. Shape: (C, C), bool.
     """
     count, prompts = scores_CP.shape
-    if count < 2 or prompts < 2:
-        return np.zeros((count, count), dtype=bool)
     extra_variance_C = np.zeros(count) if extra_variance_C is None else extra_variance_C
-    prompts_CC = np.cov(scores_CP) / prompts
+    prompts_CC = np.atleast_2d(np.cov(scores_CP)) / prompts
     covariance_CC = prompts_CC + np.diag(extra_variance_C)
     variance_C = covariance_CC.diagonal()
     se_CC = np.sqrt(np.maximum(variance_C[:, None] + variance_C[None, :] - 2 * covariance_CC, 0.0))
@@ -89,8 +109,19 @@ def better_than(scores_CP: Array, extra_variance_C: Array | None = None, extra_d
     if len(rows):
         largest_W = (np.abs(noise_WC[:, rows] - noise_WC[:, columns]) / se_CC[rows, columns]).max(axis=1)
         critical = float(np.quantile(largest_W, LEVEL))
-    certain_CC = se_CC <= _NO_ERROR  # a difference without noise, such as between a point and itself
-    return np.where(certain_CC, difference_CC > _NO_ERROR, difference_CC > critical * np.maximum(se_CC, _NO_ERROR))
+    return Differences(difference_CC, se_CC, critical)
+
+
+def better_than(scores_CP: Array, extra_variance_C: Array | None = None, extra_dof: int = 0) -> NDArray[np.bool_]:
+    """Which means are higher than which others, by more than noise, all statements at once (see `differences`).
+
+    Returns:
+        whether the row's mean is higher than the column's; nowhere for a single row or prompt. Shape: (C, C), bool.
+    """
+    count, prompts = scores_CP.shape
+    if count < 2 or prompts < 2:
+        return np.zeros((count, count), dtype=bool)
+    return differences(scores_CP, extra_variance_C, extra_dof).better_CC
 
 
 def _normal(covariance_CC: Array, rng: np.random.Generator) -> Array:

@@ -15,6 +15,7 @@ from mlproject.curve import Curve
 from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, PromotionResult, Tag
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
+from mlproject.report.samples import samples_facts, stored_facts
 from mlproject.search.trials import read_trials
 from mlproject.tracking.run_data import artifact
 
@@ -40,15 +41,16 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         for run in by_kind[Kind.POLICY_RUN]
         if run.info.run_id not in in_study and run.data.tags.get(Tag.COMPLETE) != "false"
     ]
-    proxies = [
+    samples = by_kind.get(Kind.SCORED_SAMPLES, [])
+    proxies = [  # of a table of samples each policy run knows how well its reward model agrees with gold
         ProxyRecord(run.info.run_id, p["rm_size"], int(p["rm_params"]), int(p["seed"]), run.data.metrics)
-        for run in by_kind[Kind.PROXY_RM]
+        for run in by_kind[Kind.POLICY_RUN if samples else Kind.PROXY_RM]
         for p in [run.data.params]
     ]
     searches, promotions = by_kind.get(Kind.SEARCH, []), by_kind.get(Kind.PROMOTION, [])
     return Report(
         title=title,
-        facts=_facts(by_kind, members),
+        facts=(samples_facts(client, samples[0]) if samples else _facts(by_kind)) | _work(members),
         proxies=sorted(proxies, key=lambda p: (p.rm_params, p.seed)),
         policy_runs=sorted(curves, key=lambda c: (c.method, c.rm_params, c.seed)),
         laws=laws,
@@ -58,7 +60,8 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         link=link,
         search_runs=tried,
         promoted_rm=_promoted(promotions[0]) if promotions else "",
-        gold="test RM" if kind_of_run(by_kind[Kind.GOLD_RM][0].data.tags) == GoldKind.TEST_RM else "gold",
+        gold="gold" if samples or kind_of_run(by_kind[Kind.GOLD_RM][0].data.tags) != GoldKind.TEST_RM else "test RM",
+        samples=stored_facts(client, samples[0]) if samples else {},
     )
 
 
@@ -78,10 +81,9 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
     )
 
 
-def _facts(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _facts(by_kind: Mapping[str, Sequence[Run]]) -> dict[str, str]:
     policy, gold = by_kind[Kind.INITIAL_POLICY][0].data, by_kind[Kind.GOLD_RM][0].data
     samples = next(run.data for run in by_kind[Kind.POOL] if "curve_prompts" in run.data.params)
-    new = [member for member in members if not member["reused"]]
     return {
         "World": f"{policy.params['world']}, world seed {policy.params['world_seed']}",
         **_excluded_prompts(policy),
@@ -89,6 +91,13 @@ def _facts(by_kind: Mapping[str, Sequence[Run]], members: Sequence[Mapping[str, 
         "Gold": _gold(gold, samples.metrics.get(Metric.POOL_GOLD_HUMAN_CORRELATION)),
         "Comparisons": _comparisons(by_kind.get(Kind.COMPARISONS, [])),
         "Curve prompts": f"{samples.params['curve_prompts']}, {samples.params['pool_samples']} pool samples each",
+    }
+
+
+def _work(members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the study took."""
+    new = [member for member in members if not member["reused"]]
+    return {
         "Steps": f"{len(new)} new, {len(members) - len(new)} reused",
         "Compute": f"{sum(m['seconds'] for m in new):.0f} process seconds, "
         f"{sum(m['tracking_seconds'] for m in new):.1f} of them for tracking",

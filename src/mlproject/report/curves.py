@@ -94,7 +94,7 @@ def _curves(report: Report, shown: list[str], width: float, height: float) -> Fi
         theme.legend_entry("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),
         theme.legend_entry("KL of the peak", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
     ]
-    theme.add_legends(figure.add_subplot(grid[1, :]), [("RM size:", keys), ("", styles)])
+    theme.add_legends(figure.add_subplot(grid[1, :]), [("RM size:" if report.knows_sizes else "", keys), ("", styles)])
     return figure
 
 

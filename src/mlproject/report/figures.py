@@ -12,6 +12,8 @@ from mlproject.laws.forms import FORMS
 from mlproject.laws.weighted import LawPeak
 from mlproject.names import ReportFigure
 from mlproject.plotting import theme
+from mlproject.report.comparison import comparison_of
+from mlproject.report.comparison_figure import comparison_figure
 from mlproject.report.curves import curves_figure, headline_figure, human_figure
 from mlproject.report.recommended import laws_of
 from mlproject.report.records import Report
@@ -112,7 +114,7 @@ def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:
     """Functions that draw the figures for which the report has data.
 
     Returns:
-        by name: `headline`, `curves-<method>`, `human-<method>`, `coefficients`, `peaks`, `search`.
+        by name: `headline`, `curves-<method>`, `human-<method>`, `coefficients`, `peaks`, `comparison`, `search`.
     """
     draw: dict[str, Callable[[], Figure]] = {}
     if methods(report):
@@ -122,11 +124,13 @@ def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:
         shown = [run for _, size in extremes(report, method) for run in runs_of(report, method, size)]
         if any(run.curve.human_SP is not None for run in shown):
             draw[ReportFigure.HUMAN_PREFIX + method] = lambda method=method: human_figure(report, method)  # type: ignore[misc]
-    groups = [group for method in methods(report) for group in groups_of(report, method)]
+    groups = [group for method in methods(report) for group in groups_of(report, method) if report.knows_sizes]
     if any(number(group.get("alpha")) is not None for group in groups):
         draw[ReportFigure.COEFFICIENTS] = lambda: coefficients_figure(report)
     if any(number(group.get("measured_peak_gold")) is not None for group in groups):
         draw[ReportFigure.PEAKS] = lambda: peaks_figure(report)
+    if comparison_of(report).pairs:
+        draw[ReportFigure.COMPARISON] = lambda: comparison_figure(report)
     if _scored(report):
         draw[ReportFigure.SEARCH] = lambda: search_figure(report)
     return draw

@@ -14,6 +14,7 @@ from mlproject.names import STAGES
 from mlproject.names.quoting import visible
 from mlproject.optimization import find_method
 from mlproject.recommendation.sentences import answer, exceptions
+from mlproject.report.comparison import comparison_of
 from mlproject.report.recommended import laws_of, recommendation_of
 from mlproject.report.records import PolicyRunRecord, Report
 from mlproject.report.selection import (
@@ -55,6 +56,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         recommendation=answer(recommendation) + exceptions(recommendation),
         summary=summarize(report, recommendation),
         law_peaks=laws_of(report),
+        comparison=comparison_of(report),
         stops={
             (each.setting.method, each.setting.rm): each.stop
             for each in recommendation.evaluated

@@ -61,6 +61,8 @@ class Report:
         link: link to the curves in the tracking UI.
         gold: what serves as gold: `gold`, or `test RM` if the study has no gold.
         search_runs: whole policy runs of the search.
+        samples: how a user's table of scored samples was read (see `mlproject.samples.stored`); empty for studies of
+            other kinds.
         promoted_rm: name of the reward model that passed the gates of the study's promotion; empty without one.
     """
 
@@ -76,3 +78,9 @@ class Report:
     gold: str = "gold"
     search_runs: Sequence[PolicyRunRecord] = field(default_factory=list)
     promoted_rm: str = ""
+    samples: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def knows_sizes(self) -> bool:
+        """Whether the numbers of parameters of the reward models are known."""
+        return all(run.rm_params > 0 for run in self.policy_runs)

@@ -32,10 +32,16 @@ def sizes(report: Report, method: str | None = None) -> dict[str, int]:
 
 
 def extremes(report: Report, method: str) -> list[tuple[str, str]]:
-    """(role, RM size) of a method's smallest and largest RM; a single one if there is one size."""
+    """(role, RM size) of a method's smallest and largest RM; a single one if there is one size.
+
+    Where sizes are not known, those of the highest and of the lowest peak gold.
+    """
     names = list(sizes(report, method))
     if len(names) < 2:
         return [("only", name) for name in names]
+    if not report.knows_sizes:
+        names.sort(key=lambda name: -max(run.curve.peak().gold for run in runs_of(report, method, name)))
+        return [("best", names[0]), ("worst", names[-1])]
     return [("smallest", names[0]), ("largest", names[-1])]
 
 

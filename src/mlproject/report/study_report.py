@@ -16,11 +16,10 @@ from mlflow.exceptions import MlflowException
 from mlproject.errors import UserError
 from mlproject.names import Artifact, Kind, Metric, MlflowTag, Tag
 from mlproject.pipeline.step import fingerprint
-from mlproject.recommendation.record import to_dict
 from mlproject.report.collect import collect
 from mlproject.report.figures import save_figures
 from mlproject.report.page import render
-from mlproject.report.recommended import recommendation_of
+from mlproject.report.record import record_of
 from mlproject.strict_json import strict_json
 from mlproject.tracking.artifact_files import fetch
 from mlproject.tracking.descriptions import describe_study, record_newest_study
@@ -114,14 +113,14 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
     Returns:
         the files by artifact name.
     """
-    report = collect(
-        invocation.client, members, "Over-optimization study", invocation.view(figure_key(invocation.methods[-1]))
-    )
+    has_samples = any(member["kind"] == Kind.SCORED_SAMPLES for member in members)
+    title = "Comparison of reward models" if has_samples else "Over-optimization study"
+    report = collect(invocation.client, members, title, invocation.view(figure_key(invocation.methods[-1])))
     figures = save_figures(report, folder)
     page = folder / Artifact.REPORT
     page.write_text(render(report, figures), encoding="utf-8")
     recommendation = folder / Artifact.RECOMMENDATION
-    recommendation.write_text(strict_json(to_dict(recommendation_of(report)), indent=1), encoding="utf-8")
+    recommendation.write_text(strict_json(record_of(report), indent=1), encoding="utf-8")
     files = {Artifact.REPORT: page, Artifact.RECOMMENDATION: recommendation}
     return files | {path.name: path for path in figures.values()}
 

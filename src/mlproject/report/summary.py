@@ -130,7 +130,7 @@ def _listed(names: list[str]) -> str:
 
 def _cost(report: Report, method: str) -> str:
     groups = groups_of(report, method)
-    errors = drop_in_se(groups[0]) if groups else None
+    errors = drop_in_se(groups[0]) if groups and report.knows_sizes else None
     if errors is None:
         return ""
     group = groups[0]

@@ -33,7 +33,8 @@ _MADE_WITH_ROWS = frozenset({"alembic_version", "workspaces"})
 """Tables into which MLflow puts rows while it makes a database."""
 
 _MODEL_KINDS = (
-    Kind.INITIAL_POLICY, Kind.GOLD_RM, Kind.COMPARISONS, Kind.POOL_SAMPLES, Kind.POOL, Kind.PROXY_RM, Kind.TEST_RM,
+    Kind.INITIAL_POLICY, Kind.GOLD_RM, Kind.COMPARISONS, Kind.POOL_SAMPLES, Kind.POOL, Kind.SCORED_SAMPLES,
+    Kind.PROXY_RM, Kind.TEST_RM,
 )  # fmt: skip
 
 

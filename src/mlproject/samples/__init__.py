@@ -1,0 +1,1 @@
+"""Scored samples: a user's table of responses with gold and the scores of reward models, read and made into curves."""
