@@ -25,7 +25,7 @@ from mlproject.pipeline.law import law
 from mlproject.pipeline.policy_curve import draw_curve, save_curve
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run, Step
-from mlproject.plotting.theme import shades
+from mlproject.plotting.colours import rm_colours
 from mlproject.samples.curves import GoldUnits, Pairs, best_of_k_accuracy, best_of_n_points, pairs_of
 from mlproject.samples.pool import DROP, KEEP, Choice, ScoredPool
 from mlproject.samples.read import read_samples
@@ -122,7 +122,7 @@ def plan_comparison(config: Config, request: SamplesRequest) -> ComparisonPlan:
         request: the table.
     """
     samples, rms = request.step(), list(request.pool.scores)
-    colours = dict(zip(rms, shades(len(rms)), strict=True))
+    colours = rm_colours(rms)
     runs = [_curve_of(config, request, samples, rm, colours[rm]) for rm in rms]
     return ComparisonPlan(samples, runs, law(config, runs))
 
