@@ -14,7 +14,8 @@ _POINT = "policy runs, trainer runs, fits: every point"
 _FORECAST = "PPO runs, trainer runs: every point; fits: once"
 _END = "policy runs, trainer runs: at the end"
 _LAW = "policy runs, trainer runs, fits: at the end"
-_VALIDATED = "proxy RMs, test RMs, policy runs of `compare`"
+_COMPARE = "policy runs of `compare`"
+_VALIDATED = f"proxy RMs, test RMs, {_COMPARE}"
 _MAIN = "studies of `main`, `compare`, where there is a recommendation"
 
 
@@ -114,17 +115,11 @@ class Metric:
     RM_SCALE: Final = METRICS.add(
         "rm/scale", "factor that puts raw scores on gold's scale", _VALIDATED, "standard deviations per raw unit"
     )
-    RM_PAIRS: Final = METRICS.add(
-        "rm/pairs", "pairs of responses that `rm/val_accuracy` is measured on", "policy runs of `compare`", _COUNT,
-        since="0.2.0",
-    )  # fmt: skip
+    RM_PAIRS: Final = METRICS.add("rm/pairs", "pairs that `rm/val_accuracy` is of", _COMPARE, _COUNT, since="0.2.0")
     BEST_OF_K_ACCURACY: Final = METRICS.add(
-        "best_of_k/accuracy",
-        "prompts whose best response by the reward model is right, of all their responses; ties share",
-        "policy runs of `compare`, where gold is 1 and 0",
-        _SHARE,
-        since="0.2.0",
-    )
+        "best_of_k/accuracy", "prompts whose best response by the reward model is right; ties share",
+        f"{_COMPARE}, where gold is 1 and 0", _SHARE, since="0.2.0",
+    )  # fmt: skip
     RM_ACCURACY_BROAD: Final = METRICS.add(
         "rm/accuracy_broad",
         "agreement with human judgement on the held-out part of the training mix",
@@ -149,11 +144,9 @@ class Metric:
     RM_ECE_INITIAL_POLICY: Final = METRICS.add(
         "rm/ece_initial_policy", "expected calibration error there", "trained gold RMs", "probability"
     )
-    SAMPLES_PROMPTS: Final = METRICS.add(
-        "samples/prompts", "prompts that are used", "scored samples", _COUNT, since="0.2.0"
-    )
+    SAMPLES_PROMPTS: Final = METRICS.add("samples/prompts", "prompts in use", "scored samples", _COUNT, since="0.2.0")
     SAMPLES_RESPONSES: Final = METRICS.add(
-        "samples/responses", "scored responses that are used", "scored samples", _COUNT, since="0.2.0"
+        "samples/responses", "scored responses in use", "scored samples", _COUNT, since="0.2.0"
     )
     COMPARISONS_COUNT: Final = METRICS.add("comparisons/count", "comparisons", "comparisons", _COUNT)
     COMPARISONS_HELD_OUT: Final = METRICS.add("comparisons/held_out", "of them held out", "comparisons", _COUNT)
