@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,22 +13,26 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.models.generation import sample
+from mlproject.models.memory import MemoryOptions
 from mlproject.models.sequences import decode_responses, encode, encode_prompts
 from mlproject.models.sft import train_sft
-from mlproject.models.training import Schedule, bucketed_batches, train, training_steps
+from mlproject.models.training import Schedule, train, training_steps
+from mlproject.models.training_state import BucketedBatches
+from mlproject.resume.resumption import Resumption
+from mlproject.resume.state_folder import StateFolder
 
 pytestmark = pytest.mark.trains
 
 
 def one_pass(lengths_B: Tensor, batch_size: int, seed: int = 0) -> list[Tensor]:
-    batches = bucketed_batches(lengths_B, batch_size, torch.Generator().manual_seed(seed))
+    batches = BucketedBatches(lengths_B, batch_size, torch.Generator().manual_seed(seed))
     return list(itertools.islice(batches, len(lengths_B) // batch_size))
 
 
 @pytest.mark.parametrize(("examples", "batch_size"), [(960, 8), (64, 64), (330, 10)])
 def test_every_example_comes_once_per_pass(examples: int, batch_size: int) -> None:
     lengths_B = torch.randint(5, 40, (examples,), generator=torch.Generator().manual_seed(0))
-    batches = bucketed_batches(lengths_B, batch_size, torch.Generator().manual_seed(1))
+    batches = BucketedBatches(lengths_B, batch_size, torch.Generator().manual_seed(1))
     for _ in range(3):
         index = torch.cat(list(itertools.islice(batches, examples // batch_size)))
         assert sorted(index.tolist()) == list(range(examples))
@@ -36,13 +41,13 @@ def test_every_example_comes_once_per_pass(examples: int, batch_size: int) -> No
 def test_a_batch_larger_than_the_examples_holds_them_all() -> None:
     (batch,) = one_pass(torch.tensor([3, 1, 2]), 3)
     assert sorted(batch.tolist()) == [0, 1, 2]
-    batches = bucketed_batches(torch.tensor([3, 1, 2]), 100, torch.Generator().manual_seed(0))
+    batches = BucketedBatches(torch.tensor([3, 1, 2]), 100, torch.Generator().manual_seed(0))
     assert sorted(next(batches).tolist()) == [0, 1, 2]
 
 
 def test_no_example_is_left_out_of_every_pass_where_batches_do_not_fit_evenly() -> None:
     lengths_B = torch.arange(150)
-    batches = bucketed_batches(lengths_B, 100, torch.Generator().manual_seed(0))
+    batches = BucketedBatches(lengths_B, 100, torch.Generator().manual_seed(0))
     drawn = torch.cat(list(itertools.islice(batches, 40)))  # 40 passes; each leaves 50 examples out
     assert set(drawn.tolist()) == set(range(150))
 
@@ -149,6 +154,44 @@ def test_a_training_that_is_stopped_has_taken_the_first_steps_and_hands_its_mode
         assert all(torch.equal(one, other) for one, other in zip(taken, step.model.parameters(), strict=True))
     rate = step.optimizer.param_groups[0]["lr"]
     assert rate == step.lr_scheduler.get_last_lr()[0] == pytest.approx(0.01 * (40 - 5) / (40 - 2))
+
+
+@pytest.mark.parametrize("saved_every", [1, 3])
+@pytest.mark.parametrize("died_in", [1, 2, 9, 10, 11, 25, 38, 39])
+def test_a_training_that_died_goes_on_bit_for_bit(tmp_path, saved_every: int, died_in: int) -> None:
+    """Ten steps are a pass over the examples, and the last four give the loss that is returned."""
+    memory, seconds = MemoryOptions(accumulation=2), itertools.count()
+
+    def task() -> dict[str, Any]:
+        each = dropout_task()
+        return each | {
+            "schedule": replace(each["schedule"], memory=memory),
+            "weights_B": torch.arange(1, 201).float(),
+            "resumption": Resumption(StateFolder(tmp_path, "me"), saved_every, lambda: next(seconds)),
+        }
+
+    undisturbed, died, resumed = dropout_task(), task(), task()
+    loss = train(**undisturbed | {name: died[name] for name in ("schedule", "weights_B")})
+    step_of_death = itertools.count()
+
+    def dying_loss(module: nn.Module, index: Tensor) -> Tensor:
+        if next(step_of_death) == 2 * died_in:
+            raise KeyboardInterrupt
+        return died["loss_of"](module, index)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(**died | {"loss_of": dying_loss})
+    resumed["resumption"] = task()["resumption"]
+    steps_again = itertools.count()
+
+    def counted_loss(module: nn.Module, index: Tensor) -> Tensor:
+        next(steps_again)
+        return resumed["loss_of"](module, index)
+
+    assert train(**resumed | {"loss_of": counted_loss}) == loss
+    assert next(steps_again) // 2 <= 40 - died_in + saved_every
+    pairs = zip(undisturbed["model"].parameters(), resumed["model"].parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_a_supervised_policy_writes_the_responses_of_its_corpus(tiny_policy, tiny_tokenizer) -> None:

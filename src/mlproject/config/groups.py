@@ -225,4 +225,10 @@ class ExecutionOptions(MemoryOptions):
     HEADING: ClassVar[str] = "Execution"
 
     workers: int = option("steps that run side by side; 0: one per core", minimum=0, maximum=256)
+    checkpoint_seconds: float = option(
+        "seconds between two saved states of a running step, from which it goes on after a kill; 0: none is saved",
+        minimum=0,
+        maximum=86400,
+        default=60.0,
+    )
     mixed_precision: str = option("precision of supervised and RM training", choices=("no", "bf16", "fp16"))

@@ -47,6 +47,7 @@ class Assignment:
         resume_run_id: interrupted run of the step, to be filled anew; None opens a new run.
         stop_rule: asked after every curve point; may end the run before its budget.
         ignored_run_ids: finished runs of the step that do not count.
+        checkpoint_seconds: time between two saved states of the step; 0: none is saved.
     """
 
     store: Store
@@ -56,6 +57,7 @@ class Assignment:
     resume_run_id: str | None = None
     stop_rule: StopRule | None = None
     ignored_run_ids: frozenset[str] = frozenset()
+    checkpoint_seconds: float = 0.0
 
     def open_run(self, on_progress: OnProgress = lambda share: None) -> StepRun | None:
         """Open the run of the step, or the interrupted one again.
@@ -71,6 +73,7 @@ class Assignment:
             resume_run_id=self.resume_run_id,
             on_progress=on_progress,
             stop_rule=self.stop_rule,
+            checkpoint_seconds=self.checkpoint_seconds,
         )
         if may_execute(run.client, self.store, self.step.fingerprint, run.run_id, self.ignored_run_ids):
             return run

@@ -35,6 +35,7 @@ from mlproject.models.libraries import transformers
 from mlproject.names import Tag
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Run, Step
+from mlproject.resume.resumption import Resumption
 from mlproject.tracking.inputs import InputArtifacts
 
 _TIMEOUT = timedelta(days=2)
@@ -57,6 +58,7 @@ class NullRun:
         self.folder = Path(self._scratch.name)
         self.input, self.checkpoint = self._inputs.folder, self._inputs.checkpoint
         self.stop_rules: Sequence[StopRule] = ()  # the main process decides
+        self.resumption = Resumption()  # the main process writes, and hands out what it restores
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 

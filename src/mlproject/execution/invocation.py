@@ -69,7 +69,7 @@ class Invocation:
         try:
             self._log_command(tags)
             executor: Executor = TorchrunExecutor() if world_size() > 1 else LocalExecutor(config.workers)
-            self.scheduler = Scheduler(self.store, self.run_id, executor, self.progress)
+            self.scheduler = Scheduler(self.store, self.run_id, executor, self.progress, config.checkpoint_seconds)
         except BaseException as error:
             self._close_run(type(error))
             raise

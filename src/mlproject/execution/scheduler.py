@@ -18,6 +18,7 @@ from mlproject.tracking.kept_artifacts import lost, missing_artifact
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun
+from mlproject.tracking.states import sweep_states
 from mlproject.tracking.store import Store
 
 _POLL_SECONDS = 0.25
@@ -35,16 +36,21 @@ class Scheduler:
         made_by: run id of the study or search that asks for the steps.
         executor: executes them.
         progress: display.
+        checkpoint_seconds: time between two saved states of a running step; 0: none is saved.
 
     Attributes:
         outcomes: of all steps that were executed or reused so far.
         failed: the step that raised, if any did.
     """
 
-    def __init__(self, store: Store, made_by: str, executor: Executor, progress: Progress) -> None:
+    def __init__(
+        self, store: Store, made_by: str, executor: Executor, progress: Progress, checkpoint_seconds: float = 0.0
+    ) -> None:
         self._store, self._made_by, self._executor, self._progress = store, made_by, executor, progress
+        self._checkpoint_seconds = checkpoint_seconds
         client = store.client()
         reap(client, store)
+        sweep_states(client, store)
         self._index = RunIndex(client, store)
         self.outcomes: dict[Step, Outcome] = {}
         self.failed: Step | None = None
@@ -172,7 +178,14 @@ class Scheduler:
         }
         resume_run_id = self._index.interrupted.pop(step.fingerprint, None)
         return Assignment(
-            self._store, step, inputs, made_by, resume_run_id, stop_rule, frozenset(self._index.ignored_run_ids)
+            self._store,
+            step,
+            inputs,
+            made_by,
+            resume_run_id,
+            stop_rule,
+            frozenset(self._index.ignored_run_ids),
+            self._checkpoint_seconds,
         )
 
     def _result(

@@ -15,6 +15,7 @@ from mlproject.models.progress import Progress, no_progress
 from mlproject.models.response_logits import at_responses
 from mlproject.models.sequences import Sequences
 from mlproject.models.training import Schedule, train
+from mlproject.resume.resumption import Resumption
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,6 +30,7 @@ def train_sft(
     accelerator: Accelerator,
     generator: torch.Generator,
     progress: Progress = no_progress,
+    resumption: Resumption | None = None,
 ) -> float:
     """Train a policy on the responses of a corpus, in place; its prompts have no loss.
 
@@ -39,6 +41,7 @@ def train_sft(
         accelerator: device placement, mixed precision, processes.
         generator: order of the responses.
         progress: called with the finished share.
+        resumption: where the training is saved between steps.
 
     Returns:
         cross-entropy per response token over the last tenth of the steps, nats.
@@ -59,4 +62,5 @@ def train_sft(
         generator=generator,
         progress=progress,
         weights_B=corpus.response_lengths_B,
+        resumption=resumption,
     )

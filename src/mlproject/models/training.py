@@ -10,7 +10,7 @@ Axis letters: B examples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,22 @@ import torch
 from torch import Tensor, nn
 
 from mlproject.errors import UserError
-from mlproject.models.collectives import all_reduce
+from mlproject.models.collectives import all_gather, all_reduce
 from mlproject.models.gradient_checkpointing import checkpointed_layers
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
+from mlproject.models.training_state import BucketedBatches, RandomStream, TrainingState
+from mlproject.resume.resumption import Resumption
+from mlproject.resume.state import State
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_BATCHES_PER_BUCKET = 16
 _WARM_UP = 0.05
 _MAX_GRADIENT_NORM = 1.0
+
+_PART, _LOSS = "training", "training loss"
+"""Names of what is saved of a training."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def training_steps(
     accelerator: Accelerator,
     generator: torch.Generator,
     weights_B: Tensor | None = None,
+    resumption: Resumption | None = None,
 ) -> Iterator[TrainingStep]:
     """Minimise a loss over a fixed set of examples, in place, and yield after each gradient step.
 
@@ -99,6 +105,7 @@ def training_steps(
         generator: order of the examples; its initial seed is the seed of dropout.
         weights_B: weight of each example in the mean loss of its batch (its tokens, for example); None: equal weights.
             Shape: (B,).
+        resumption: where the training is saved between steps; one that was interrupted goes on from there.
 
     Raises:
         UserError: for batches of fewer examples than there are processes.
@@ -118,10 +125,15 @@ def training_steps(
         optimizer, lambda step: min((step + 1) / warm_up, max(0.0, (total - step) / max(1, total - warm_up)))
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    batches = bucketed_batches(lengths_B, schedule.batch_size, generator)
-    dropout = _RandomStream(generator.initial_seed(), accelerator.device)
+    batches = BucketedBatches(lengths_B, schedule.batch_size, generator)
+    dropout = RandomStream(generator.initial_seed(), accelerator.device)
+    training = TrainingState(model, optimizer, scheduler, batches, dropout)
+    resumption = resumption or Resumption()
+    if (saved := resumption.restored(_PART, accelerator)) is not None:
+        training.restore(saved, accelerator)
+    resumption.keep(_PART, lambda: training.capture(accelerator))
     try:
-        for index in range(total):
+        for index in range(training.steps, total):
             batch = next(batches)
             parts = batch[rank::processes].chunk(schedule.memory.accumulation)
             loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
@@ -137,7 +149,9 @@ def training_steps(
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
+            training.steps += 1
             yield TrainingStep(index, total, loss_sum, prepared, optimizer, scheduler)
+            resumption.safe_point(accelerator)
     finally:
         vars(model).pop("forward", None)  # accelerate's autocast, if there was one
         model.eval()
@@ -153,6 +167,7 @@ def train(
     generator: torch.Generator,
     progress: Progress = no_progress,
     weights_B: Tensor | None = None,
+    resumption: Resumption | None = None,
 ) -> float:
     """Take all steps of `training_steps`, which explains the arguments.
 
@@ -162,10 +177,23 @@ def train(
     Returns:
         mean loss over the last tenth of the steps.
     """
-    steps = training_steps(
-        model, loss_of, lengths_B, schedule, accelerator=accelerator, generator=generator, weights_B=weights_B
-    )
+    resumption = resumption or Resumption()
     loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    if (saved := resumption.restored(_LOSS, accelerator)) is not None:
+        loss_sum += saved.tensors[str(accelerator.process_index)].to(accelerator.device)
+    resumption.keep(
+        _LOSS, lambda: State({str(rank): each for rank, each in enumerate(all_gather(accelerator, [loss_sum.cpu()]))})
+    )
+    steps = training_steps(
+        model,
+        loss_of,
+        lengths_B,
+        schedule,
+        accelerator=accelerator,
+        generator=generator,
+        weights_B=weights_B,
+        resumption=resumption,
+    )
     last = max(1, schedule.steps(len(lengths_B)) // 10)
     for step in steps:
         if step.index >= step.total - last:
@@ -173,49 +201,3 @@ def train(
         if step.index % 20 == 0:
             progress(step.index / step.total)
     return float(all_reduce(accelerator, loss_sum)) / last
-
-
-class _RandomStream:
-    """A private stream of torch's global random numbers.
-
-    Args:
-        seed: seed of the stream.
-        device: device whose random state it has, beside the CPU's.
-    """
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=self._devices):
-            torch.manual_seed(seed)
-            self._states = self._read()
-
-    @contextmanager
-    def active(self) -> Iterator[None]:
-        """Inside, random numbers come from this stream."""
-        with torch.random.fork_rng(devices=self._devices):
-            torch.set_rng_state(self._states[0])
-            for device, state in zip(self._devices, self._states[1:], strict=True):
-                torch.cuda.set_rng_state(state, device)
-            yield
-            self._states = self._read()
-
-    def _read(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
-
-
-def bucketed_batches(lengths_B: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of example indices, of examples of similar length, each example at most once per pass.
-
-    Each pass is shuffled, split into buckets of 16 batches, sorted by length inside a bucket and split into batches,
-    which are shuffled again: there is little padding, and no order by length over the pass. A pass skips the few random
-    examples that would not fill a batch.
-    """
-    batch_size = min(batch_size, len(lengths_B))
-    while True:
-        order = torch.randperm(len(lengths_B), generator=generator)[: len(lengths_B) // batch_size * batch_size]
-        buckets = [
-            bucket[lengths_B[bucket].argsort(stable=True)] for bucket in order.split(_BATCHES_PER_BUCKET * batch_size)
-        ]
-        batches = [batch for bucket in buckets for batch in bucket.split(batch_size)]
-        for index in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[index]

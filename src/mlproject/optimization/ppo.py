@@ -40,6 +40,16 @@ from mlproject.models.sequences import Sequences
 from mlproject.names import Diagnostic
 from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
 from mlproject.optimization.rollout_shards import PPOTask, Shard, gather_shards, shards_of_process
+from mlproject.resume.state import (
+    State,
+    generator_state,
+    load_generator,
+    load_module,
+    load_optimizer,
+    merge,
+    module_state,
+    optimizer_state,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -126,15 +136,30 @@ def optimize(task: PPOTask) -> Iterator[CurvePoint]:
     def evaluate(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
         return broadcast(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))
 
-    yield evaluate(0)
+    taken = 0
+
+    def state() -> State:
+        parts = {"model": module_state(actor_critic), "optimizer": optimizer_state(optimizer)}
+        return merge({**parts, "random": generator_state(task.generator), "taken": State(values={"updates": taken})})
+
+    if (saved := task.resumption.restored("ppo", accelerator)) is None:
+        yield evaluate(0)
+    else:
+        load_module(actor_critic, saved.within("model"))
+        load_optimizer(optimizer, saved.within("optimizer"))
+        load_generator(task.generator, saved.within("random"))
+        taken = saved.values["taken"]["updates"]
+    task.resumption.keep("ppo", state)
     updates, every = config.ppo_updates, config.ppo_eval_every
-    for update in range(1, updates + 1):
+    for update in range(taken + 1, updates + 1):
+        task.resumption.safe_point(accelerator)
         with located(f"in update {update}"):
             rollouts, rollout_diagnostics = collect_rollouts(task, actor_critic)
         update_diagnostics = update_policy(task, prepared, optimizer, rollouts)
         task.progress(update / updates)
         if update <= config.ppo_eval_first or update % every == 0 or update == updates:
             yield evaluate(update, {**rollout_diagnostics, **update_diagnostics})
+        taken = update
 
 
 @torch.no_grad()

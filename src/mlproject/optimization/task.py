@@ -20,6 +20,7 @@ from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.method_config import MethodConfig
 from mlproject.optimization.pool_samples import PoolSamples
+from mlproject.resume.resumption import Resumption
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -49,6 +50,8 @@ class OptimizationTask(Generic[ConfigT]):
         comparisons: the labelled comparisons, one row each, where the method needs no proxy; None for all others.
         progress: callback for the finished share of the run, 0 to 1.
         memory: how a gradient step saves memory.
+        resumption: where a method saves its state between steps. One that restores it yields no point that was drawn
+            before.
     """
 
     initial_policy: PreTrainedModel
@@ -64,6 +67,7 @@ class OptimizationTask(Generic[ConfigT]):
     comparisons: pd.DataFrame | None = None
     progress: Progress = no_progress
     memory: MemoryOptions = field(default_factory=MemoryOptions)
+    resumption: Resumption = field(default_factory=Resumption)
 
     @property
     def samples_per_prompt(self) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from mlproject.config.schema import Config
-from mlproject.models.collectives import broadcast
 from mlproject.models.generation import sample_responses
 from mlproject.models.init import new_reward_model, parameter_count
 from mlproject.models.memory import MemoryOptions
@@ -33,6 +32,7 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
+from mlproject.resume.state import State, generator_state, load_generator, load_numpy, merge, numpy_state
 from mlproject.strict_json import strict_json
 from mlproject.worlds import load_world
 
@@ -95,7 +95,7 @@ def train_gold_rm(run: Run) -> None:
     count = p["gold_comparisons"]
     texts = world.prompts("train", count)
 
-    def broad_mix() -> pd.DataFrame:
+    def broad_mix() -> State:
         kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
         pair = np.empty((count, 2), dtype=object)
         for side in (0, 1):
@@ -105,11 +105,16 @@ def train_gold_rm(run: Run) -> None:
         rows = np.flatnonzero(kinds[:, 1] == "distorted")
         pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
         a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
-        return label_comparisons(
+        labelled = label_comparisons(
             texts, a, b, human(texts, a), human(texts, b), held_out=HELD_OUT, label_noise=0.0, rng=rng
         )
+        streams = {"torch": generator_state(generator), "numpy": numpy_state(rng)}
+        return merge({**streams, "comparisons": State(values=labelled.to_dict("list"))})
 
-    table = broadcast(accelerator, broad_mix)
+    mix = run.resumption.once("broad-mix", broad_mix, accelerator)
+    load_generator(generator, mix.within("torch"))
+    load_numpy(rng, mix.within("numpy"))
+    table = pd.DataFrame(mix.values["comparisons"])
     run.progress(0.1)
 
     model = new_reward_model(p["gold_size"], prompt_format.tokenizer, stream_seed("gold RM", seed))
@@ -128,6 +133,7 @@ def train_gold_rm(run: Run) -> None:
         accelerator=accelerator,
         generator=torch_generator("gold order", seed),
         progress=lambda share: run.progress(0.1 + 0.85 * share),
+        resumption=run.resumption,
     )
 
     if not accelerator.is_main_process:

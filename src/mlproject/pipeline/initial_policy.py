@@ -58,6 +58,7 @@ def train_initial_policy(run: Run) -> None:
         accelerator=accelerator,
         generator=torch_generator("initial policy order", p["world_seed"]),
         progress=run.progress,
+        resumption=run.resumption,
     )
     if not accelerator.is_main_process:
         return

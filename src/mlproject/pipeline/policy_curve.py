@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -37,6 +38,7 @@ from mlproject.optimization.stopping import (
     follow,
 )
 from mlproject.optimization.task import OptimizationTask
+from mlproject.pipeline.curve_state import points_of, points_state
 from mlproject.pipeline.loading import open_world
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.snapshots import SnapshotRecorder
@@ -45,6 +47,7 @@ from mlproject.pipeline.task import load_task
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.recommendation.run_result import run_result
+from mlproject.resume.state import merge
 from mlproject.strict_json import strict_json
 
 
@@ -57,13 +60,22 @@ def optimize_policy(run: Run) -> None:
     method = METHODS[run.params["method"]]
     recorder = SnapshotRecorder(open_world(run).prompts(Split.CURVE, run.params["curve_prompts"]))
     task = load_task(run, Split.CURVE)
+    saved = run.resumption.restored("curve", task.accelerator)
+    drawn = [] if saved is None else points_of(saved.within("points"))
+    if saved is not None:
+        recorder.restore(saved.within("snapshots"), drawn)
+    points: list[CurvePoint] = []
+    run.resumption.keep("curve", lambda: merge({"points": points_state(points), "snapshots": recorder.state()}))
 
     def record(point: CurvePoint) -> None:
-        assert task.evaluator.snapshot is not None, "a point is measured before it is drawn"
-        recorder.add(task.evaluator.snapshot)
+        points.append(point)
+        if len(points) > len(drawn):
+            assert task.evaluator.snapshot is not None, "a point is measured before it is drawn"
+            recorder.add(task.evaluator.snapshot)
 
     agree = partial(broadcast, task.accelerator)
-    points = draw_curve(run, method, method.optimize(task), load_prior(run, method), [record], agree)
+    stream = itertools.chain(drawn, method.optimize(task))  # what was drawn before is logged and judged once more
+    draw_curve(run, method, stream, load_prior(run, method), [record], agree)
     if task.accelerator.is_main_process:
         save(run, method, task, points, recorder)
 

@@ -136,6 +136,7 @@ def train_proxy_rm(run: Run) -> None:
         accelerator=accelerator,
         generator=torch_generator("proxy order", *stream),
         progress=run.progress,
+        resumption=run.resumption,
     )
     if not accelerator.is_main_process:
         return

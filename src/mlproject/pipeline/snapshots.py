@@ -8,15 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from mlproject.curve import CurvePoint
 from mlproject.models.lora import merged_weights
 from mlproject.names import Stage
 from mlproject.optimization.evaluator import Snapshot
+from mlproject.resume.state import State
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+_SCORES = ("proxy", "gold", "human")
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,35 @@ class SnapshotRecorder:
         if snapshot.policy is not None:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in merged_weights(snapshot.policy).items()}
             self._weights |= dict.fromkeys(stages, weights)
+
+    def state(self) -> State:
+        """All snapshots, for a run that is interrupted."""
+        weights = {id(each): each for each in self._weights.values()}
+        tensors = {f"weights/{key}/{name}": each for key, part in weights.items() for name, each in part.items()}
+        snapshots = {}
+        for stage, snapshot in self._snapshots.items():
+            scores = {name: getattr(snapshot, name) for name in _SCORES if getattr(snapshot, name) is not None}
+            tensors |= {f"scores/{stage}/{name}": torch.from_numpy(values) for name, values in scores.items()}
+            key = id(self._weights[stage]) if stage in self._weights else None
+            snapshots[stage] = {"step": snapshot.point.step, "responses": list(snapshot.responses), "weights": key}
+        return State(tensors, snapshots)
+
+    def restore(self, state: State, points: Sequence[CurvePoint]) -> None:
+        """Take up the snapshots of a state.
+
+        Args:
+            state: that another recorder gave.
+            points: the curve points that had been drawn.
+        """
+        by_step = {point.step: point for point in points}
+        weights: dict[int, Mapping[str, Tensor]] = {}
+        for stage, snapshot in state.values.items():
+            scores = {name: tensor.numpy() for name, tensor in state.within("scores").within(stage).tensors.items()}
+            point, responses = by_step[snapshot["step"]], snapshot["responses"]
+            self._snapshots[stage] = Snapshot(point, responses, **{"human": None, **scores}, policy=None)
+            if (key := snapshot["weights"]) is not None:
+                weights.setdefault(key, state.within("weights").within(str(key)).tensors)
+                self._weights[stage] = weights[key]
 
     def rows(self) -> list[dict[str, Any]]:
         """The sample table: one row per prompt and stage, the same columns for every method.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlproject.models.memory import MemoryOptions
+from mlproject.resume.resumption import Resumption
 from mlproject.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Run(Protocol):
         execution_options: the step's options that change no more than the last digits of the result.
         folder: an empty folder; files left in it become the run's artifacts.
         stop_rules: rules from outside the step that may end a policy run before its budget.
+        resumption: where the state of the step is saved while it runs.
     """
 
     params: Mapping[str, Any]
@@ -121,6 +123,7 @@ class Run(Protocol):
     execution_options: Mapping[str, Any]
     folder: Path
     stop_rules: Sequence[StopRule]
+    resumption: Resumption
 
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input."""

@@ -84,4 +84,5 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         comparisons=None if method.needs_proxy else pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS),
         progress=run.progress,
         memory=MemoryOptions(**run.execution_options),
+        resumption=run.resumption,
     )

@@ -20,6 +20,7 @@ from mlproject.models.scoring import inputs, is_causal, scoring_of
 from mlproject.models.sequences import concatenate
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
+from mlproject.resume.resumption import Resumption
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -46,6 +47,7 @@ def train_reward_model(
     accelerator: Accelerator,
     generator: torch.Generator,
     progress: Progress = no_progress,
+    resumption: Resumption | None = None,
 ) -> float:
     """Fit a sequence classifier with one label to comparisons, in place.
 
@@ -56,6 +58,7 @@ def train_reward_model(
         accelerator: device placement, mixed precision, processes.
         generator: order of the comparisons.
         progress: called with the finished share.
+        resumption: where the training is saved between steps.
 
     Returns:
         mean loss over the last tenth of the steps, nats per comparison.
@@ -78,4 +81,13 @@ def train_reward_model(
         return bradley_terry_loss(reward_a_B, reward_b_B, prefers_a_B[index].to(accelerator.device))
 
     lengths_B = torch.maximum(comparisons.a.ends_B, comparisons.b.ends_B)
-    return train(model, loss_of, lengths_B, schedule, accelerator=accelerator, generator=generator, progress=progress)
+    return train(
+        model,
+        loss_of,
+        lengths_B,
+        schedule,
+        accelerator=accelerator,
+        generator=generator,
+        progress=progress,
+        resumption=resumption,
+    )

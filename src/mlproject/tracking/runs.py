@@ -24,6 +24,7 @@ from mlproject.tracking.descriptions import describe_policy_run
 from mlproject.tracking.inputs import InputArtifacts
 from mlproject.tracking.kept_artifacts import artifact_tags
 from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.states import resumption_of
 from mlproject.tracking.store import Store
 
 _FLUSH_SECONDS = 2.0
@@ -47,6 +48,7 @@ class StepRun:
         resume_run_id: an interrupted run of the same step, to be filled anew; None opens a new run.
         on_progress: called with the finished share, 0 to 1.
         stop_rule: asked after every curve point; may end the run before its budget.
+        checkpoint_seconds: time between two saved states; 0: none is saved.
 
     Attributes:
         run_id: of the run.
@@ -64,6 +66,7 @@ class StepRun:
         resume_run_id: str | None = None,
         on_progress: Callable[[float], None] = lambda share: None,
         stop_rule: StopRule | None = None,
+        checkpoint_seconds: float = 0.0,
     ) -> None:
         self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
         self.progress = on_progress
@@ -97,6 +100,7 @@ class StepRun:
                 self.client.log_batch(resume_run_id, tags=[RunTag(k, v) for k, v in tags.items()])
             self.run_id, self._start = run.info.run_id, run.info.start_time
             self._experiment, self._artifacts = run.info.experiment_id, run.info.artifact_uri
+        self.resumption = resumption_of(store, self.run_id, step.fingerprint, checkpoint_seconds)
         try:
             params = {**step.inherited_params, **step.params}
             self.log_params(params)
@@ -225,6 +229,8 @@ class StepRun:
                 self._flush()
         try:
             self.client.set_terminated(self.run_id, status)
+            if status == "FINISHED":
+                self.resumption.remove()
         finally:
             self._clean_up()
 

@@ -1,0 +1,122 @@
+"""How a step saves its state at safe points, and finds it again: `Resumption`.
+
+resumption = run.resumption
+if (state := resumption.restored("training")) is not None:
+    ...  # take up the work where it was
+resumption.keep("training", lambda: State(...))
+for ... in ...:
+    ...
+    resumption.safe_point()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from accelerate import Accelerator
+
+from mlproject.models.collectives import broadcast
+from mlproject.resume.state import State, merge
+from mlproject.resume.state_folder import StateFolder
+
+Capture = Callable[[], State]
+"""Gives the present state of a part of the work; called at safe points only."""
+
+_RUNNING, _PHASE = "running", "phase-"
+"""Names of the files: the state of what runs, and, with its own name behind, the result of each phase that is over."""
+
+
+class Resumption:
+    """The states of one step.
+
+    A step is made of parts (the optimization and the curve that it has drawn, say), which are saved together, so that
+    they fit each other. Where several processes share a step, the main one writes and reads; all call the same
+    methods in the same order.
+
+    Args:
+        folder: where the states lie; None: nothing is saved or restored.
+        seconds: time between two states; 0: none is saved.
+        clock: gives the time, in seconds.
+    """
+
+    def __init__(
+        self, folder: StateFolder | None = None, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder, self._seconds, self._clock = folder if seconds else None, seconds, clock
+        self._captures: dict[str, Capture] = {}
+        self._unsaved: dict[str, State] = {}
+        self._saved_at = clock()
+        running = None if self._folder is None else self._folder.read(_RUNNING)
+        self._restored: dict[str, State] = {}
+        if running is not None:
+            self._restored = {part: running.within(part) for part in running.values}
+
+    def restored(self, part: str, accelerator: Accelerator | None = None) -> State | None:
+        """The state of a part as it was last saved; None where it begins anew. Given once, to save memory."""
+        if accelerator is None:
+            return self._restored.pop(part, None)
+        return broadcast(accelerator, lambda: self._restored.pop(part, None))
+
+    def keep(self, part: str, capture: Capture) -> None:
+        """From now on, save a part with the others at every state.
+
+        Args:
+            part: its name.
+            capture: gives its state.
+        """
+        self._captures[part] = capture
+
+    def safe_point(self, accelerator: Accelerator | None = None) -> None:
+        """Where the work could be interrupted: saves a state if it is time.
+
+        Args:
+            accelerator: of several processes that share the work; the main process decides and writes.
+        """
+        is_due = self._is_due() if accelerator is None else broadcast(accelerator, self._is_due)
+        if is_due:
+            self.save()
+
+    def save(self) -> None:
+        """Save a state now."""
+        self._save_phases()  # what runs builds on them
+        state = merge({part: capture() for part, capture in self._captures.items()})
+        if self._folder is not None:
+            self._folder.write(_RUNNING, state)
+        self._saved_at = self._clock()
+
+    def once(self, phase: str, make: Callable[[], State], accelerator: Accelerator | None = None) -> State:
+        """The result of a phase: read where the phase was over before, else made, and saved with the next
+        state.
+
+        Args:
+            phase: its name.
+            make: does the work, and gives its result with the state of the random streams that it used.
+            accelerator: of several processes that share the step; the main process makes.
+        """
+
+        def read_or_make() -> State:
+            saved = None if self._folder is None else self._folder.read(_PHASE + phase)
+            if saved is not None:
+                return saved
+            self._unsaved[phase] = state = make()
+            if self._is_due():
+                self._save_phases()
+            return state
+
+        return read_or_make() if accelerator is None else broadcast(accelerator, read_or_make)
+
+    def remove(self) -> None:
+        """Remove all states: the step is finished."""
+        if self._folder is not None:
+            self._folder.remove()
+
+    def _save_phases(self) -> None:
+        for phase, state in self._unsaved.items():
+            if self._folder is not None:
+                self._folder.write(_PHASE + phase, state)
+        self._unsaved.clear()
+        self._saved_at = self._clock()
+
+    def _is_due(self) -> bool:
+        return self._folder is not None and self._clock() - self._saved_at >= self._seconds

@@ -1,0 +1,59 @@
+"""Where the states of unfinished runs lie: beside the store on this machine, one folder per run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mlproject.resume.resumption import Resumption
+from mlproject.resume.state_folder import StateFolder
+from mlproject.tracking.store import Store
+
+_FOLDER = "mlproject-states"
+
+
+def states_folder(store: Store) -> Path:
+    """The folder of all states: beside the SQLite database, or, for a server, in the user's cache.
+
+    `MLPROJECT_STATES` names another one, on a disk that all machines of a cluster see, for example.
+    """
+    if named := os.environ.get("MLPROJECT_STATES"):
+        return Path(named).expanduser().absolute()
+    if store.folder is not None:
+        return store.folder / _FOLDER
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "mlproject" / "states" / hashlib.sha256(store.tracking_uri.encode()).hexdigest()[:16]
+
+
+def resumption_of(store: Store, run_id: str, fingerprint: str, seconds: float) -> Resumption:
+    """The states of a run.
+
+    Args:
+        store: of the run.
+        run_id: of the run.
+        fingerprint: of its step.
+        seconds: time between two states; 0: none is saved or restored.
+    """
+    processes = os.environ.get("WORLD_SIZE", "1")  # each has random streams of its own
+    folder = StateFolder(states_folder(store) / run_id, f"{fingerprint} in {processes} processes")
+    return Resumption(folder, seconds)
+
+
+def sweep_states(client: MlflowClient, store: Store) -> None:
+    """Remove the states of runs that are finished or deleted."""
+    root = states_folder(store)
+    for folder in root.iterdir() if root.is_dir() else ():
+        try:
+            run = client.get_run(folder.name).info
+            is_over = run.status == "FINISHED" or run.lifecycle_stage == "deleted"
+        except MlflowException:
+            is_over = True  # a run of this store that is gone for good
+        if is_over:
+            shutil.rmtree(folder, ignore_errors=True)
+    if root.is_dir() and not any(root.iterdir()):
+        shutil.rmtree(root, ignore_errors=True)
