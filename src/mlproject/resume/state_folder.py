@@ -85,8 +85,10 @@ class StateFolder:
         return None
 
     def remove(self) -> None:
-        """Remove all states."""
+        """Remove all states, and the folder around them where no other step has states there."""
         shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self.path.parent.rmdir()
 
     def _files(self, name: str) -> list[Path]:
         """The files of a name, the newest first."""

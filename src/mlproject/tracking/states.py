@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -47,13 +46,11 @@ def resumption_of(store: Store, run_id: str, fingerprint: str, seconds: float) -
 def sweep_states(client: MlflowClient, store: Store) -> None:
     """Remove the states of runs that are finished or deleted."""
     root = states_folder(store)
-    for folder in root.iterdir() if root.is_dir() else ():
+    for folder in list(root.iterdir()) if root.is_dir() else ():
         try:
             run = client.get_run(folder.name).info
             is_over = run.status == "FINISHED" or run.lifecycle_stage == "deleted"
         except MlflowException:
             is_over = True  # a run of this store that is gone for good
         if is_over:
-            shutil.rmtree(folder, ignore_errors=True)
-    if root.is_dir() and not any(root.iterdir()):
-        shutil.rmtree(root, ignore_errors=True)
+            StateFolder(folder, "").remove()

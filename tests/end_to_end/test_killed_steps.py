@@ -1,0 +1,100 @@
+"""A step that is killed at random moments ends with the same weights, curve and metrics as one that is left alone."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.killed_steps import copy_store, execute_until_done, remains
+
+from mlproject.config.schema import load_config
+from mlproject.execution.executors import LocalExecutor
+from mlproject.execution.progress import Progress
+from mlproject.execution.scheduler import Scheduler
+from mlproject.names import Kind
+from mlproject.pipeline.step import Step, upstream
+from mlproject.pipeline.study import plan_study
+from mlproject.tracking.states import states_folder
+from mlproject.tracking.store import Store, open_store
+
+pytestmark = pytest.mark.trains
+
+OPTIONS = {
+    "sft_examples": 3200, "sft_batch_size": 16, "gold_comparisons": 600, "gold_batch_size": 16,
+    "n_comparisons": 600, "rm_batch_size": 8, "rm_sizes": "1k", "curve_prompts": 16, "pool_samples": 64,
+    "ppo_updates": 10, "ppo_batch_size": 32, "bootstrap": 20,
+}  # fmt: skip
+KINDS = {
+    "initial policy": Kind.INITIAL_POLICY,
+    "gold": Kind.GOLD_RM,
+    "proxy": Kind.PROXY_RM,
+    "ppo": Kind.POLICY_RUN,
+}
+SECONDS = 0.02
+"""Between two states: several in every life."""
+
+
+@pytest.fixture(scope="module")
+def steps() -> dict[str, Step]:
+    plan = upstream(plan_study(load_config("smoke", OPTIONS)).steps)
+    return {
+        name: next(step for step in plan if step.kind == kind and step.params.get("method", "ppo") == "ppo")
+        for name, kind in KINDS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, steps: dict[str, Step]) -> Iterator[tuple[Path, Store]]:
+    """A store in which every step was executed without a disturbance, and without a state."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        store = open_store("overoptimization")
+        scheduler = Scheduler(store, "", LocalExecutor(2), Progress(), 0)
+        scheduler.run(list(steps.values()))
+        scheduler.close()
+        yield folder, store
+
+
+def kill_and_compare(
+    undisturbed: tuple[Path, Store], step: Step, folder: Path, kills: int, dice: random.Random
+) -> tuple[int, float]:
+    """Kill a step at random moments; says how often it was killed, and how long it takes alone."""
+    source, original = undisturbed
+    store = copy_store(source, folder / "alone", step)
+    begun = time.perf_counter()
+    execute_until_done(store, step, SECONDS, [])
+    alone = time.perf_counter() - begun
+    assert remains(store, step).differences(remains(original, step)) == []
+    store = copy_store(source, folder / "killed", step)
+    killed = execute_until_done(store, step, SECONDS, [alone * dice.uniform(0, 1.5 / kills) for _ in range(kills)])
+    left = remains(store, step)
+    assert left.differences(remains(original, step)) == []
+    assert len(left.run_ids) == 1 and left.status == "FINISHED"
+    assert not states_folder(store).exists()
+    return killed, alone
+
+
+@pytest.mark.parametrize("name", ["proxy", "ppo"])
+def test_a_killed_step_goes_on_bit_for_bit(
+    undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path, name: str
+) -> None:
+    assert kill_and_compare(undisturbed, steps[name], tmp_path, 2, random.Random(1))[0] >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_thirty_kills_of_every_kind_of_step(
+    undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path, name: str
+) -> None:
+    dice, killed = random.Random(2), 0
+    for attempt in range(100):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        killed += kill_and_compare(undisturbed, steps[name], folder, dice.randint(1, 4), dice)[0]
+        if killed >= 30:
+            return
+    raise AssertionError(f"only {killed} kills")

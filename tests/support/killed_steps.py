@@ -1,0 +1,158 @@
+"""Executes one step of a study in processes that are killed at random moments, and says what it left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient
+from safetensors.numpy import load_file
+
+from mlproject.execution.executors import InProcessExecutor
+from mlproject.execution.progress import Progress
+from mlproject.execution.scheduler import Scheduler
+from mlproject.pipeline.step import Step
+from mlproject.tracking.store import Store, open_store
+
+MOVES = ("host", "pid", "pid_started", "made_by", "how.")
+"""Parts of the names of tags that differ between processes and stores."""
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What a step left in its store.
+
+    Attributes:
+        run_ids: of all runs of the step.
+        status: of the last one.
+        metrics: every value of every metric, as (name, step, value).
+        artifacts: content of the files by path: arrays, or bytes.
+    """
+
+    run_ids: frozenset[str]
+    status: str
+    metrics: frozenset[tuple[str, int, float]]
+    artifacts: Mapping[str, Any]
+
+    def differences(self, other: Remains) -> list[str]:
+        """What differs from what another execution of the same step left, apart from run ids."""
+        said = [f"status {self.status}, not {other.status}"] if self.status != other.status else []
+        said += [f"metric {each}" for each in self.metrics ^ other.metrics]
+        said += [f"file {path}" for path in self.artifacts.keys() ^ other.artifacts.keys()]
+        for path in self.artifacts.keys() & other.artifacts.keys():
+            one, two = self.artifacts[path], other.artifacts[path]
+            if isinstance(one, bytes):
+                said += [f"content of {path}"] if one != two else []
+            else:
+                said += [
+                    f"{name} in {path}"
+                    for name in one.keys() | two.keys()
+                    if name not in one or name not in two or not np.array_equal(one[name], two[name], equal_nan=True)
+                ]
+        return said
+
+
+def copy_store(source: Path, target: Path, without: Step) -> Store:
+    """A copy of a SQLite store in which a step has no run; it reads the artifacts where they are."""
+    target.mkdir()
+    shutil.copy(source / "mlflow.db", target / "mlflow.db")
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{target}/mlflow.db"
+    store = open_store("overoptimization")
+    client = store.client()
+    for run in runs_of(client, store, without):
+        client.delete_run(run)
+    return store
+
+
+def execute_until_done(store: Store, step: Step, seconds: float, lives: list[float]) -> int:
+    """Execute a step in one process after another.
+
+    Args:
+        store: of the run.
+        step: whose inputs have runs.
+        seconds: between two states.
+        lives: after how many seconds of work each process is killed; the one after the last is left alone.
+
+    Returns:
+        number of processes that were killed.
+    """
+    for killed, life in enumerate([*lives, None]):
+        begun, begins = os.pipe()
+        if (pid := os.fork()) == 0:
+            _execute(store, step, seconds, begins)
+        os.close(begins)
+        os.read(begun, 1)  # the step's function has begun
+        os.close(begun)
+        if life is not None:
+            time.sleep(life)
+            os.kill(pid, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code == 0:
+            return killed
+        assert code == -signal.SIGKILL, f"the process ended with exit code {code}"
+    raise AssertionError("the last process was killed by nobody and did not end")
+
+
+def remains(store: Store, step: Step) -> Remains:
+    """What a step left in a store."""
+    client = store.client()
+    run_ids = runs_of(client, store, step)
+    run = client.get_run(run_ids[0])
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    metrics = {
+        (each.key, each.step, each.value)
+        for name in run.data.metrics
+        for each in client.get_metric_history(run.info.run_id, name)
+    }
+    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    folders = {"": folder, **{f"{each.name}/": Path(each.artifact_location.removeprefix("file://")) for each in models}}
+    files = {
+        prefix + path.relative_to(root).as_posix(): path
+        for prefix, root in folders.items()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+    return Remains(
+        frozenset(run_ids),
+        run.info.status,
+        frozenset(metrics),
+        {name: _content(path) for name, path in files.items() if path.name != "MLmodel"},
+    )
+
+
+def runs_of(client: MlflowClient, store: Store, step: Step) -> list[str]:
+    """Ids of the runs of a step, the newest first."""
+    query = f"tags.`mlproject.fingerprint` = '{step.fingerprint}'"
+    return [run.info.run_id for run in client.search_runs(store.experiments, query)]
+
+
+def _execute(store: Store, step: Step, seconds: float, begins: int) -> None:
+    """Execute a step and end this process: with 0 where it was finished, else with 1."""
+    code = 1
+    try:
+        scheduler = Scheduler(store, "", InProcessExecutor(), Progress(), seconds)
+
+        class Announced(InProcessExecutor):
+            def _execute(self, assignment: Any, on_progress: Any) -> Any:
+                os.write(begins, b".")
+                return super()._execute(assignment, on_progress)
+
+        scheduler._executor = Announced()
+        scheduler.run([step])
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _content(path: Path) -> Any:
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return dict(arrays)
+    return load_file(path) if path.suffix == ".safetensors" and "bf16" not in path.name else path.read_bytes()
