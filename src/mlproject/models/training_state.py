@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mlproject.models.collectives import all_gather
@@ -22,6 +22,9 @@ from mlproject.resume.state import (
     module_state,
     optimizer_state,
 )
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 _BATCHES_PER_BUCKET = 16
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-
-from accelerate import Accelerator
+from typing import TYPE_CHECKING
 
 from mlproject.models.collectives import broadcast
 from mlproject.resume.state import State, merge
 from mlproject.resume.state_folder import StateFolder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Capture = Callable[[], State]
 """Gives the present state of a part of the work; called at safe points only."""
