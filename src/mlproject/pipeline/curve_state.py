@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from mlproject.curve import Array, CurvePoint
+from mlproject.curve import CurvePoint
 from mlproject.resume.state import State
 
 _SCORES = ("proxy_P", "gold_P", "human_P")
@@ -35,11 +36,14 @@ def points_state(points: Sequence[CurvePoint]) -> State:
 
 def points_of(state: State) -> list[CurvePoint]:
     """The curve points of a state."""
-    scores: list[dict[str, Array]] = [{} for _ in state.values["points"]]
-    for key, tensor in state.tensors.items():
-        index, name = key.split("/")
-        scores[int(index)][name] = tensor.numpy()
-    return [CurvePoint(**numbers, **each) for numbers, each in zip(state.values["points"], scores, strict=True)]
+
+    def point(i: int, numbers: Mapping[str, Any]) -> CurvePoint:
+        proxy_P, gold_P, human_P = (state.tensors.get(f"{i}/{name}") for name in _SCORES)
+        assert proxy_P is not None and gold_P is not None
+        human = None if human_P is None else human_P.numpy()
+        return CurvePoint(proxy_P=proxy_P.numpy(), gold_P=gold_P.numpy(), human_P=human, **numbers)
+
+    return [point(i, numbers) for i, numbers in enumerate(state.values["points"])]
 
 
 def _floats(values: Mapping[str, float]) -> dict[str, float]:

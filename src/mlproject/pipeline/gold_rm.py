@@ -109,7 +109,7 @@ def train_gold_rm(run: Run) -> None:
             texts, a, b, human(texts, a), human(texts, b), held_out=HELD_OUT, label_noise=0.0, rng=rng
         )
         streams = {"torch": generator_state(generator), "numpy": numpy_state(rng)}
-        return merge({**streams, "comparisons": State(values=labelled.to_dict("list"))})
+        return merge({**streams, "comparisons": State(values={str(name): column.tolist() for name, column in labelled.items()})})
 
     mix = run.resumption.once("broad-mix", broad_mix, accelerator)
     load_generator(generator, mix.within("torch"))

@@ -94,9 +94,11 @@ class SnapshotRecorder:
         by_step = {point.step: point for point in points}
         weights: dict[int, Mapping[str, Tensor]] = {}
         for stage, snapshot in state.values.items():
-            scores = {name: tensor.numpy() for name, tensor in state.within("scores").within(stage).tensors.items()}
-            point, responses = by_step[snapshot["step"]], snapshot["responses"]
-            self._snapshots[stage] = Snapshot(point, responses, **{"human": None, **scores}, policy=None)
+            tensors = state.within("scores").within(stage).tensors
+            proxy, gold, human = (tensors[name].numpy() if name in tensors else None for name in _SCORES)
+            assert proxy is not None and gold is not None
+            point = by_step[snapshot["step"]]
+            self._snapshots[stage] = Snapshot(point, snapshot["responses"], proxy, gold, human, None)
             if (key := snapshot["weights"]) is not None:
                 weights.setdefault(key, state.within("weights").within(str(key)).tensors)
                 self._weights[stage] = weights[key]
