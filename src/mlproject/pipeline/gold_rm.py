@@ -108,8 +108,8 @@ def train_gold_rm(run: Run) -> None:
         labelled = label_comparisons(
             texts, a, b, human(texts, a), human(texts, b), held_out=HELD_OUT, label_noise=0.0, rng=rng
         )
-        streams = {"torch": generator_state(generator), "numpy": numpy_state(rng)}
-        return merge({**streams, "comparisons": State(values={str(name): column.tolist() for name, column in labelled.items()})})
+        columns = State(values={str(name): column.tolist() for name, column in labelled.items()})
+        return merge({"torch": generator_state(generator), "numpy": numpy_state(rng), "comparisons": columns})
 
     mix = run.resumption.once("broad-mix", broad_mix, accelerator)
     load_generator(generator, mix.within("torch"))
