@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -88,15 +88,52 @@ ENDING_SIGNALS = tuple(
 """Signals that end a command in good order, and its workers."""
 
 
+_GRACE_SECONDS = 3.0
+"""How long work that saves its state may take to come to a point where it can."""
+
+_postpone: Callable[[], None] | None = None
+
+
+def postpone_interruptions(ask: Callable[[], None] | None) -> None:
+    """Let work that saves its state end by itself when a signal comes; it is interrupted after three seconds at most.
+
+    Args:
+        ask: called when the signal comes; whoever is asked calls `interrupt_now` soon. None: interrupt at once again.
+    """
+    global _postpone
+    _postpone = ask
+
+
 def interrupt(*signal_and_frame: object) -> None:
     """The handler of those signals: only the first one counts, so that a second does not keep runs from being closed.
 
     Raises:
-        Interrupted: always.
+        Interrupted: unless that is postponed.
     """
     for ending in ENDING_SIGNALS:
         signal.signal(ending, signal.SIG_IGN)
+    if _postpone is None or not hasattr(signal, "setitimer"):
+        raise Interrupted
+    signal.signal(signal.SIGALRM, interrupt_now)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
+    _postpone()
+
+
+def interrupt_now(*signal_and_frame: object) -> None:
+    """End this process by an interruption that was postponed.
+
+    Raises:
+        Interrupted: always.
+    """
+    forget_interruption()
     raise Interrupted
+
+
+def forget_interruption() -> None:
+    """Call off an interruption that was postponed: the work has ended by itself."""
+    postpone_interruptions(None)
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def is_interruption(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,16 @@ def test_a_killed_step_goes_on_bit_for_bit(
     undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path, name: str
 ) -> None:
     assert kill_and_compare(undisturbed, steps[name], tmp_path, 2, random.Random(1))[0] >= 1
+
+
+def test_a_step_that_is_asked_to_end_saves_its_state_first(
+    undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path
+) -> None:
+    """With a state every hour, nothing is saved but by the signal."""
+    source, original = undisturbed
+    store = copy_store(source, tmp_path / "ended", steps["proxy"])
+    assert execute_until_done(store, steps["proxy"], 3600, [0.0, 0.1], signal.SIGTERM) >= 1
+    assert remains(store, steps["proxy"]).differences(remains(original, steps["proxy"])) == []
 
 
 @pytest.mark.slow

@@ -15,14 +15,15 @@ import numpy as np
 from mlflow import MlflowClient
 from safetensors.numpy import load_file
 
+from mlproject.errors import ENDING_SIGNALS, interrupt
 from mlproject.execution.executors import InProcessExecutor
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.pipeline.step import Step
+from mlproject.tracking.states import states_folder
 from mlproject.tracking.store import Store, open_store
 
-MOVES = ("host", "pid", "pid_started", "made_by", "how.")
-"""Parts of the names of tags that differ between processes and stores."""
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ def copy_store(source: Path, target: Path, without: Step) -> Store:
     return store
 
 
-def execute_until_done(store: Store, step: Step, seconds: float, lives: list[float]) -> int:
+def execute_until_done(
+    store: Store, step: Step, seconds: float, lives: list[float], ending: signal.Signals = signal.SIGKILL
+) -> int:
     """Execute a step in one process after another.
 
     Args:
@@ -79,6 +82,7 @@ def execute_until_done(store: Store, step: Step, seconds: float, lives: list[flo
         step: whose inputs have runs.
         seconds: between two states.
         lives: after how many seconds of work each process is killed; the one after the last is left alone.
+        ending: the signal. One that is not SIGKILL is sent to a step that has begun to train, and must save a state.
 
     Returns:
         number of processes that were killed.
@@ -86,17 +90,19 @@ def execute_until_done(store: Store, step: Step, seconds: float, lives: list[flo
     for killed, life in enumerate([*lives, None]):
         begun, begins = os.pipe()
         if (pid := os.fork()) == 0:
-            _execute(store, step, seconds, begins)
+            _execute(store, step, seconds, begins, waits_for_progress=ending != signal.SIGKILL)
         os.close(begins)
-        os.read(begun, 1)  # the step's function has begun
+        os.read(begun, 1)
         os.close(begun)
         if life is not None:
             time.sleep(life)
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, ending)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code == 0:
             return killed
-        assert code == -signal.SIGKILL, f"the process ended with exit code {code}"
+        assert code == (-signal.SIGKILL if ending == signal.SIGKILL else _INTERRUPTED), f"it ended with code {code}"
+        if ending != signal.SIGKILL:
+            assert list(states_folder(store).glob("*/running.*")), "it saved no state"
     raise AssertionError("the last process was killed by nobody and did not end")
 
 
@@ -133,20 +139,28 @@ def runs_of(client: MlflowClient, store: Store, step: Step) -> list[str]:
     return [run.info.run_id for run in client.search_runs(store.experiments, query)]
 
 
-def _execute(store: Store, step: Step, seconds: float, begins: int) -> None:
-    """Execute a step and end this process: with 0 where it was finished, else with 1."""
+def _execute(store: Store, step: Step, seconds: float, begins: int, waits_for_progress: bool) -> None:
+    """Execute a step and end this process: with 0 where it was finished, 130 where it was interrupted, else with 1."""
     code = 1
+    for each in ENDING_SIGNALS:
+        signal.signal(each, interrupt)
     try:
         scheduler = Scheduler(store, "", InProcessExecutor(), Progress(), seconds)
 
         class Announced(InProcessExecutor):
             def _execute(self, assignment: Any, on_progress: Any) -> Any:
-                os.write(begins, b".")
-                return super()._execute(assignment, on_progress)
+                def announce(share: float) -> None:
+                    os.write(begins, b".")
+
+                if not waits_for_progress:
+                    announce(0)
+                return super()._execute(assignment, announce if waits_for_progress else on_progress)
 
         scheduler._executor = Announced()
         scheduler.run([step])
         code = 0
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
     finally:
         os._exit(code)
 

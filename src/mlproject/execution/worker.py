@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
-from mlproject.errors import ENDING_SIGNALS, interrupt, text_of
+from mlproject.errors import ENDING_SIGNALS, forget_interruption, interrupt, text_of
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
 from mlproject.models.libraries import transformers
 from mlproject.tracking.temporary import use_temporary_folder
@@ -190,6 +190,7 @@ def _answer(assignment: Assignment, on_progress: OnProgress) -> tuple[str, Any]:
         return _ERROR, _picklable(error)
     finally:
         _handle_signals(signal.SIG_IGN)
+        forget_interruption()
 
 
 def _picklable(error: BaseException) -> BaseException:

@@ -11,10 +11,12 @@ for ... in ...:
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mlproject.errors import interrupt_now, postpone_interruptions
 from mlproject.models.collectives import broadcast
 from mlproject.resume.state import State, merge
 from mlproject.resume.state_folder import StateFolder
@@ -49,6 +51,7 @@ class Resumption:
         self._captures: dict[str, Capture] = {}
         self._unsaved: dict[str, State] = {}
         self._saved_at = clock()
+        self._is_ending = False
         running = None if self._folder is None else self._folder.read(_RUNNING)
         self._restored: dict[str, State] = {}
         if running is not None:
@@ -68,16 +71,27 @@ class Resumption:
             capture: gives its state.
         """
         self._captures[part] = capture
+        if self._folder is not None and threading.current_thread() is threading.main_thread():
+            postpone_interruptions(self._ask_to_end)
 
     def safe_point(self, accelerator: Accelerator | None = None) -> None:
-        """Where the work could be interrupted: saves a state if it is time.
+        """Where the work could be interrupted: saves a state if it is time, or if a signal ends this process.
 
         Args:
             accelerator: of several processes that share the work; the main process decides and writes.
+
+        Raises:
+            Interrupted: where a signal came since the last one; the state is saved.
         """
-        is_due = self._is_due() if accelerator is None else broadcast(accelerator, self._is_due)
-        if is_due:
+
+        def plan() -> tuple[bool, bool]:
+            return self._is_ending or self._is_due(), self._is_ending
+
+        saves, ends = plan() if accelerator is None else broadcast(accelerator, plan)
+        if saves:
             self.save()
+        if ends:
+            interrupt_now()
 
     def save(self) -> None:
         """Save a state now."""
@@ -108,10 +122,17 @@ class Resumption:
 
         return read_or_make() if accelerator is None else broadcast(accelerator, read_or_make)
 
+    def close(self) -> None:
+        """Nothing more is saved: a signal interrupts what follows at once."""
+        postpone_interruptions(None)
+
     def remove(self) -> None:
         """Remove all states: the step is finished."""
         if self._folder is not None:
             self._folder.remove()
+
+    def _ask_to_end(self) -> None:
+        self._is_ending = True
 
     def _save_phases(self) -> None:
         for phase, state in self._unsaved.items():

@@ -245,6 +245,7 @@ class StepRun:
         self._clean_up()
 
     def _clean_up(self) -> None:
+        self.resumption.close()
         self._scratch.cleanup()
         self._input_artifacts.cleanup()
 
