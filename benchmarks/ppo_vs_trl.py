@@ -115,7 +115,7 @@ class Ours:
         self.clock.timed("learning", self._ppo.update_policy)(self._task, self._prepared, self._optimizer, rollouts)
 
     def phases(self) -> dict[str, float]:
-        """Seconds of sampling, scoring, rereading (values, advantages) and learning."""
+        """Seconds of sampling (with values), scoring, rereading (advantages) and learning."""
         seconds = Counter(self.clock.seconds)
         seconds["rereading"] = seconds.pop("collect") - seconds["sampling"] - seconds["scoring"]
         return {phase: seconds[phase] for phase in PHASES}

@@ -132,7 +132,7 @@ def load_config(
         >>> from mlproject import load_config
         >>> config = load_config("laptop", {"kl_coef": "0.1", "rm_sizes": "3k,25k"})  # texts, as on the command line
         >>> config.kl_coef, config.rm_sizes, config.ppo_updates
-        (0.1, ('3k', '25k'), 36)
+        (0.1, ('3k', '25k'), 30)
     """
     if preset not in PRESETS:
         raise UserError(f"preset={preset}: must be one of {', '.join(PRESETS)}.")
