@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import time
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
 from tests.support.checkpoints import byte_tokenizer, save_checkpoint
 
 from mlproject.errors import UserError
-from mlproject.models import chat_template
 from mlproject.models.inspection import inspect_policy
 
 
@@ -78,12 +79,48 @@ def test_pipes_and_loops_do_not_hang(whole, tmp_path, name):
     refused(folder)
 
 
-def test_a_chat_template_that_goes_on_and_on_is_interrupted(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(chat_template, "LONGEST_SECONDS", 0.2)
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"])
+def test_files_beside_the_weights_are_regular_and_of_a_sensible_size(whole, tmp_path, name):
     folder = shutil.copytree(whole, tmp_path / "m")
-    (folder / "chat_template.jinja").write_text(
-        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
-    )
-    with pytest.raises(UserError, match=r"its chat template must .*takes longer than 0\.2 seconds"):
-        inspect_policy(str(folder), "policy")
-    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert f"{name} is no regular file" in refused(folder)
+    (folder / name).unlink()
+    with (folder / name).open("wb") as file:
+        file.truncate(300 * 2**20)  # takes no room on the disk
+    assert f"{name} has more than" in refused(folder)
+
+
+@pytest.mark.parametrize("stated", [1, 3])
+def test_a_configuration_with_other_layers_than_the_weights_is_refused(whole, tmp_path, stated):
+    folder = shutil.copytree(whole, tmp_path / "m")
+    config = transformers.AutoConfig.from_pretrained(folder, n_layer=2)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    assert inspect_policy(str(folder), "policy").parameters
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | {"n_layer": stated}))
+    assert f"the weights transformer.h.{min(stated, 2)}.attn" in refused(folder)
+
+
+def test_biases_that_the_configuration_denies_are_not_left_out(tmp_path):
+    tokenizer = byte_tokenizer(300, chat=False)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        attention_bias=True,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attention_bias": False}))
+    assert "no place for the weights model.layers.0.self_attn.k_proj.bias" in refused(tmp_path)
+
+
+def test_buffers_and_other_towers_may_be_left_over(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "m")
+    weights = load_file(folder / "model.safetensors")
+    weights |= {
+        "transformer.h.0.attn.bias": torch.ones(1, 1, 4, 4),
+        "transformer.h.0.attn.masked_bias": torch.tensor(-1e4),
+        "visual.blocks.0.mlp.weight": torch.ones(2, 2),
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert inspect_policy(str(folder), "policy").parameters

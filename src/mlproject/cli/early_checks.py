@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.options.paths import exists
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _FILE = re.compile(r"[^,=]+\.(csv|tsv|txt|json|jsonl|ndjson|log|parquet)(\.gz|\.bz2|\.xz)?")
@@ -23,7 +23,7 @@ def check_arguments(arguments: Mapping[str, str]) -> None:
         UserError: for the first mistake.
     """
     curve = arguments.get("curve", "")
-    if _FILE.fullmatch(curve) and not Path(curve).exists():
+    if _FILE.fullmatch(curve) and not exists(curve):
         raise UserError(f"curve={curve}: no such file. Give the path of a log, or an MLflow run id.")
     samples = arguments.get("samples", "")
     if samples and not Path(samples).expanduser().exists():

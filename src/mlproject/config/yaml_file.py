@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mlproject.errors import UserError, first_line
+from mlproject.options.paths import expanded
 from mlproject.options.secrets import has_secret, remember
 
 LARGEST = 2**20
@@ -98,7 +99,7 @@ def read_options(path: str) -> dict[str, Any]:
         UserError: if it cannot be read, or holds anything but options.
     """
     form = "It must have lines of the form `option: value`."
-    content = read_yaml(Path(path).expanduser(), "config", form)
+    content = read_yaml(expanded(path), "config", form)
     if content is None:
         return {}
     if not isinstance(content, dict):

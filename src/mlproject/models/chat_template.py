@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError
 
 from mlproject.errors import UserError
 from mlproject.models.functions import describe
+from mlproject.models.template_limits import rendered
 from mlproject.models.turns import left_out
 from mlproject.worlds.chat import messages_of
 from mlproject.worlds.files.messages import prompt_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-LONGEST_SECONDS = 5.0
-"""Time that a template may take over one prompt."""
 
 PromptLike: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 """A text, or messages with role and content."""
@@ -42,32 +37,12 @@ def refusal(tokenizer: PreTrainedTokenizerFast, prompt: str) -> str:
         return ""
     messages = messages_of(prompt)
     try:
-        with _time_limit():
-            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            tokenizer.apply_chat_template([*messages, _ANSWER], tokenize=False)
+        rendered(tokenizer, [messages], is_open=True)
+        rendered(tokenizer, [[*messages, _ANSWER]])
     except Exception as error:  # a template is a program of somebody else's
         on_purpose = type(error) is TemplateError and str(error).strip()
         return " ".join(str(error).split()) if on_purpose else describe(error)
     return ""
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    """Inside, a template that goes on and on is interrupted, in the main thread of a system that has timers."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGALRM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGALRM, _end)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-
-def _end(*signal_and_frame: object) -> None:
-    raise TimeoutError(f"it takes longer than {LONGEST_SECONDS:g} seconds")
 
 
 def as_prompts(prompts: Sequence[PromptLike]) -> list[str]:

@@ -10,6 +10,9 @@ from typing import Any
 LARGEST = 16 * 2**20
 """Bytes of a config.json that are read."""
 
+_MOST_BYTES = {".json": 256 * 2**20, ".txt": 256 * 2**20, ".model": 256 * 2**20, ".jinja": 2**20}
+"""Of the other files beside the weights, which transformers reads as a whole, by the ends of their names."""
+
 _MOST = {
     "num_hidden_layers": 2000, "n_layer": 2000, "n_layers": 2000, "num_layers": 2000, "encoder_layers": 2000,
     "decoder_layers": 2000, "num_labels": 100_000,
@@ -21,11 +24,20 @@ _AT_LEAST_ONE = {
 
 
 def config_problem(folder: Path) -> str:
-    """What is wrong with the config.json of a folder, in one clause; empty where nothing is, or there is none.
+    """What is wrong with the config.json of a folder, or with the kinds and sizes of files beside it, in one clause.
 
     Args:
         folder: of the checkpoint.
+
+    Returns:
+        the clause; empty where nothing is wrong, or there is no such folder.
     """
+    for file in sorted(folder.glob("*")):
+        most = _MOST_BYTES.get(file.suffix)
+        if most and file.exists() and not (file.is_file() or file.is_dir()):
+            return f"{file.name} is no regular file"
+        if most and file.is_file() and file.stat().st_size > most:
+            return f"{file.name} has more than {most // 2**20} MB"
     path = folder / "config.json"
     if not path.is_file():
         return ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlproject.errors import UserError, first_line
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.options.paths import exists, expanded, is_folder
 
 if TYPE_CHECKING:
     from mlproject.models.checkpoints import CheckpointInfo
@@ -27,14 +27,14 @@ def inspect_checkpoint(checkpoint: str, option: str) -> CheckpointInfo:
 
 
 def _inspect(checkpoint: str, option: str, is_policy: bool) -> CheckpointInfo:
-    folder = Path(checkpoint).expanduser()
-    is_folder = folder.is_dir()
-    if not is_folder and (checkpoint.startswith((".", "/", "~")) or folder.exists()):
+    folder = expanded(checkpoint)
+    found = is_folder(folder)
+    if not found and (checkpoint.startswith((".", "/", "~")) or exists(folder)):
         raise UserError(
             f"{option}={checkpoint}: must be a folder or OWNER/NAME on the Hugging Face hub. Check the path."
         )
-    source = str(folder.resolve()) if is_folder else checkpoint
-    changed = max((f.stat().st_mtime_ns for f in folder.iterdir() if f.is_file()), default=0) if is_folder else 0
+    source = str(folder.resolve()) if found else checkpoint
+    changed = max((f.stat().st_mtime_ns for f in folder.iterdir() if f.is_file()), default=0) if found else 0
     checkpoints = import_module("mlproject.models.checkpoints")
     try:
         info: CheckpointInfo = checkpoints.read_info(source, checkpoint, option, changed, is_policy)

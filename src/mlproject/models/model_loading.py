@@ -6,6 +6,7 @@ alone, so that they are checked before a study starts (`device="meta"`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ _NOT_CAUSAL = ("cpmant", "flaubert", "prophetnet", "xlm", "xlm-prophetnet", "xln
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 """Endings of files in which torch keeps weights as pickles."""
+
+_LAYER = re.compile(r".*?\.(?=\d+\.)")
+"""What the names of all layers of a stack begin with."""
 
 MAX_REASON = 200
 """Characters of another library's error message that are quoted."""
@@ -127,7 +131,7 @@ def load_causal_lm(
             "Set is_decoder=true in config.json if it was trained as a decoder, or use another model."
         )
     model, report = _load(transformers.AutoModelForCausalLM, source, place, device, dtype=dtype)
-    _check_complete(report, place)
+    _check_complete(model, report, place)
     return model
 
 
@@ -160,7 +164,7 @@ def load_classifier(source: str, place: str, *, device: str = "cpu", new_head: b
         )
     if new_head:
         report = {**report, "missing_keys": [n for n in report["missing_keys"] if _is_body(n, model)]}
-    _check_complete(report, place)
+    _check_complete(model, report, place)
     return model
 
 
@@ -227,7 +231,7 @@ def _quietly() -> Iterator[None]:
             transformers.logging.enable_progress_bar()
 
 
-def _check_complete(report: dict[str, Any], place: str) -> None:
+def _check_complete(model: PreTrainedModel, report: dict[str, Any], place: str) -> None:
     for name, found, expected in sorted(report["mismatched_keys"]):
         raise UserError(
             f"{place}: the weights {name} must have the shape {tuple(expected)}, but have {tuple(found)}. "
@@ -235,10 +239,31 @@ def _check_complete(report: dict[str, Any], place: str) -> None:
         )
     missing = sorted(report["missing_keys"])
     if not missing:
+        if unread := _unread_layers(model, report["unexpected_keys"]):
+            raise UserError(
+                f"{place}: must be described by its config.json, which has no place for the weights "
+                f"{', '.join(unread[:3])}. Correct it (the number of layers, biases), or save the model again."
+            )
         return
     heads = [name for name in sorted(report["unexpected_keys"]) if name.startswith(HEAD_NAMES)]
     others = f", and not {', '.join(heads[:3])}" if heads else ""
     raise UserError(f"{place}: must have the weights {', '.join(missing[:3])}{others}. Save the whole model.")
+
+
+def _unread_layers(model: PreTrainedModel, unexpected: Iterable[str]) -> list[str]:
+    """Weights of the layers that a model has, or of further ones, for which it has no place.
+
+    Other weights may be left over: buffers of older versions (`rotary_emb.inv_freq`), heads, towers for images.
+    """
+    names = list(model.state_dict())
+    stacks = {match[0] for name in names if (match := _LAYER.match(name))}
+    layers = [name for name in unexpected if (match := _LAYER.match(name)) and match[0] in stacks]
+    modules = {name.rpartition(".")[0] for name in names}
+    return sorted(
+        name
+        for name in layers
+        if name.endswith(".weight") or (name.endswith(".bias") and name.rpartition(".")[0] in modules)
+    )
 
 
 def _renaming(report: dict[str, Any]) -> dict[str, str] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import UserError
 from mlproject.models.functions import describe
+from mlproject.models.template_limits import rendered
 from mlproject.worlds.chat import Message
 
 if TYPE_CHECKING:
@@ -117,9 +118,8 @@ def set_ends(policy: Any, tokenizer: PreTrainedTokenizerFast) -> None:
 def _texts(
     tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Sequence[Message]], is_open: bool = False
 ) -> list[str]:
-    messages = list(map(list, conversations))
     try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=is_open)
+        return rendered(tokenizer, conversations, is_open)
     except Exception as error:  # a template is a program of somebody else's
         raise UserError(
             f"chat template: must lay out each conversation, but fails ({describe(error)}). Leave out the prompts that "

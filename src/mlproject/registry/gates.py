@@ -137,7 +137,7 @@ def read_gates(path: Path | None = None) -> Gates:
     Raises:
         UserError: one line that names the gate and the mistake.
     """
-    path = packaged_or_local(FOLDER, Artifact.GATES) if path is None else path.expanduser()
+    path = packaged_or_local(FOLDER, Artifact.GATES) if path is None else expanded(path)
     content = read_yaml(path, "gates", "See model_registry/gates.yaml for the format.")
     if not isinstance(content, dict) or set(content) != _FILE_FIELDS:
         raise UserError(f"gates={path}: must have exactly the fields method and gates. Add or remove fields.")

@@ -249,4 +249,9 @@ def _with_errors(numbers: pd.DataFrame, source: str, method: str, unit: float) -
             f"{source}: column gold_se contains {numbers.gold_se.max():.3g}, {errors.max():.3g} gold_sd; it must "
             f"be at most {PLAUSIBLE_GOLD[1]:g} of them. Give columns=gold_se=COLUMN or correct gold_sd."
         )
+    if errors[numbers.kl > START_KL].min() < PLAUSIBLE_GOLD[0]:
+        raise UserError(
+            f"{source}: column gold_se must be above {PLAUSIBLE_GOLD[0]:g} gold_sd behind the start, but falls to "
+            f"{errors[numbers.kl > START_KL].min():.3g}. Correct it, or rename it: errors are then estimated."
+        )
     return numbers.assign(gold_se=errors), False

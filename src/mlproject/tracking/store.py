@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.errors import UserError, first_line
 from mlproject.names import ExperimentSuffix, Kind
+from mlproject.options.paths import expanded
 from mlproject.options.secrets import mask
 from mlproject.tracking.database import Database, ensure_database, remaining_tables, table_names
 from mlproject.tracking.reachable import check_database
@@ -81,7 +82,7 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
-        return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).expanduser().absolute())
+        return _SQLITE + str(expanded(uri.removeprefix(_SQLITE)).absolute())
     if not uri.startswith(("http://", "https://", "postgresql", "mysql", "mssql", "databricks")):
         raise UserError(
             f"{_setting(uri)}: must be sqlite:///PATH, a database URL or http(s)://SERVER. Set one of these, or unset "

@@ -14,6 +14,7 @@ from typing import IO, Any
 import pandas as pd
 
 from mlproject.errors import UserError, first_line
+from mlproject.options.paths import exists
 from mlproject.report.logs.columns import COLUMNS
 from mlproject.report.logs.delimited import SCALAR_COLUMNS, read_delimited, recognised
 from mlproject.report.logs.json_log import read_json, read_json_lines
@@ -37,14 +38,7 @@ def is_path(curve: str) -> bool:
     """Whether the user's text names files, so that it can be read without a tracking server."""
     if curve.startswith(RUN_URI):
         return False
-    return bool(Path(curve).suffix) or "/" in curve or "," in curve or _exists(curve)
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # a name that is too long, or no name at all
-        return False
+    return bool(Path(curve).suffix) or "/" in curve or "," in curve or exists(curve)
 
 
 def read_logs(curve: str, source: str) -> tuple[list[Log], dict[str, str]]:
@@ -62,12 +56,12 @@ def read_logs(curve: str, source: str) -> tuple[list[Log], dict[str, str]]:
     """
     if re.match(r"\w+://", curve):
         raise UserError("curve: must be a file, a folder or an MLflow run id, not a URL. Download the file.")
-    parts = [curve] if _exists(curve) or "," not in curve else [part.strip() for part in curve.split(",")]
+    parts = [curve] if exists(curve) or "," not in curve else [part.strip() for part in curve.split(",")]
     logs: list[Log] = []
     columns: dict[str, str] = {}
     for part in parts:
         meaning, equals, path = part.partition("=")
-        if not equals or meaning not in COLUMNS or _exists(part):
+        if not equals or meaning not in COLUMNS or exists(part):
             meaning, path = "", part
         log = _read(Path(path), source if len(parts) == 1 else f"curve={path}")
         if meaning:
@@ -87,7 +81,7 @@ def read_logs(curve: str, source: str) -> tuple[list[Log], dict[str, str]]:
 
 
 def _read(path: Path, source: str) -> Log:
-    if not _exists(str(path)):
+    if not exists(path):
         raise UserError(f"{source}: no such file. Give {_KINDS}, or an MLflow run id.")
     if path.is_dir():
         return _read_folder(path, source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from mlproject.errors import UserError
@@ -17,6 +18,12 @@ SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
 
 MISSING = {"", "nan", "null", "none", "na", "n/a", "-", "<na>"}
 """Texts, in lower case, that stand for a cell without a value."""
+
+LONGEST_TEXT = 1_000_000
+"""Characters of a text; some tokenizers need minutes for more."""
+
+_SHOWN_FIELDS = 20
+"""Names of fields that a message lists."""
 
 Refuses = Callable[[str], str]
 """Prompt -> why one of the models' chat templates refuses it; empty where all take it."""
@@ -112,7 +119,8 @@ class Row:
             ValueError: if the field is missing or empty (null, nan).
         """
         if name not in self.values:
-            raise ValueError(f"field {name} is missing; the row has {', '.join(map(str, self.values)) or 'no fields'}")
+            names = [*islice(map(str, self.values), _SHOWN_FIELDS), *(["..."] if len(self.values) > _SHOWN_FIELDS else [])]
+            raise ValueError(f"field {name} is missing; the row has {', '.join(names) or 'no fields'}")
         value = self.values[name]
         if value is None or value != value:
             raise ValueError(f"field {name} must not be empty")
@@ -123,8 +131,11 @@ def checked_text(name: str, text: str) -> str:
     """The text itself.
 
     Raises:
-        ValueError: if it cannot be written as UTF-8 (half a surrogate pair) or contains a null character.
+        ValueError: if it is longer than any model reads, cannot be written as UTF-8 (half a surrogate pair) or contains
+            a null character.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"field {name} must have at most {LONGEST_TEXT:,} characters, not {len(text):,}")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError
 from mlproject.names import Split
+from mlproject.options.paths import expanded, is_there
 from mlproject.worlds.files.preferences import Preference, read_with_counts
 from mlproject.worlds.files.prompts import fit_prompts, read_prompts_with_counts, split_prompts, too_long
 from mlproject.worlds.files.reading import Reading
@@ -47,7 +48,9 @@ def path_and_digest(path: str) -> dict[str, str]:
 
 def _states(path: str) -> tuple[Path, _States]:
     """A file or folder, and its files with their times and sizes."""
-    root = Path(path).expanduser().resolve()
+    if not is_there(path):
+        raise UserError(f"{path}: must be an existing file or folder. Correct the path.")
+    root = expanded(path).resolve()
     files = sorted(file for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file())
     return root, tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 

@@ -8,13 +8,23 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mlproject.errors import UserError, first_line
+from mlproject.options.paths import is_there
 from mlproject.strict_json import repeated_key
 from mlproject.worlds.files.rows import Row, kind_of
-from mlproject.worlds.files.stored_tables import ARROW_ENDINGS, rows_of_table, saved_dataset, stored_table
+from mlproject.worlds.files.stored_tables import (
+    ARROW_ENDINGS,
+    LARGEST,
+    MOST_ROWS,
+    rows_of_table,
+    saved_dataset,
+    stored_table,
+    too_large,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -25,9 +35,6 @@ ROW_KEYS = (
     "comparisons", "preferences", "pairs", "prompts", "results",
 )  # fmt: skip
 """Keys under which a JSON object may hold the rows."""
-
-LARGEST = 4 * 2**30
-"""Bytes of text that are read, after unpacking."""
 
 csv.field_size_limit(1 << 30)
 
@@ -47,11 +54,14 @@ def read_rows(path: Path, option: str) -> list[Row]:
     if read is None:
         raise UserError(f"{option}={path}: must be {FORMATS}. Convert the file or rename it.")
     try:
-        return list(read(path))
+        rows = list(islice(read(path), MOST_ROWS + 1))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{option}={path}: must be a whole gzip file ({error}). Compress the file again.") from None
     except OSError as error:
         raise _unreadable(path, option, error) from None
+    if len(rows) > MOST_ROWS:
+        raise too_large(path)
+    return rows
 
 
 def read_table_or_rows(path: Path, option: str) -> pyarrow.Table | list[Row]:
@@ -76,22 +86,8 @@ def _unreadable(path: Path, option: str, error: OSError) -> UserError:
 
 
 def _check_is_there(path: Path, option: str) -> None:
-    if not _is_there(path):
+    if not is_there(path):
         raise UserError(f"{option}={path}: must be an existing file or folder ({FORMATS}). Correct the path.")
-
-
-def _is_there(path: Path) -> bool:
-    """Whether there is a file or folder of this name, rather than a pipe or device, which may never end."""
-    try:
-        return path.is_file() or path.is_dir()
-    except (OSError, ValueError):  # a name that is too long, or no name at all
-        return False
-
-
-def _too_large(path: Path) -> UserError:
-    return UserError(
-        f"{path}: must hold at most {LARGEST // 2**30} GB of text, after unpacking. Use Parquet, or fewer rows."
-    )
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -117,7 +113,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
         for number, line in enumerate(iter(lambda: file.readline(LARGEST), b""), 1):
             read += len(line)
             if read > LARGEST:
-                raise _too_large(path)
+                raise too_large(path)
             place = f"{path} line {number}"
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -149,7 +145,7 @@ def _decoded(path: Path) -> str:
     with _open(path) as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise _too_large(path)
+        raise too_large(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

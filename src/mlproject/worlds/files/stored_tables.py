@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     import pyarrow
 
 ARROW_ENDINGS = (".arrow", ".feather")
+
+LARGEST, MOST_ROWS = 4 * 2**30, 10_000_000
+"""Bytes and rows of a file that are read, after unpacking: a few kilobytes may stand for many gigabytes."""
+
+_BATCH = 1000
+"""Rows that are unpacked before their size is looked at."""
 
 
 def stored_table(path: Path) -> pyarrow.Table | None:
@@ -37,7 +44,10 @@ def parquet_table(path: Path) -> pyarrow.Table:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_table(path)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return _within_limits(path, file.schema_arrow, file.iter_batches(_BATCH))
+    except UserError:
+        raise
     except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
         raise _not_parquet(path, error) from None
 
@@ -53,12 +63,45 @@ def arrow_table(path: Path) -> pyarrow.Table:
 
     try:
         try:
-            return pyarrow.feather.read_table(path)
+            table = pyarrow.feather.read_table(path)
         except pyarrow.ArrowException:
             with pyarrow.OSFile(str(path)) as file:
-                return pyarrow.ipc.open_stream(file).read_all()
+                table = pyarrow.ipc.open_stream(file).read_all()
+        return _within_limits(path, table.schema, table.to_batches())
+    except UserError:
+        raise
     except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
         raise _not_arrow(path, error) from None
+
+
+def _within_limits(path: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.Table:
+    """The table of batches that are unpacked one after another.
+
+    Raises:
+        ValueError: if two columns have one name.
+        UserError: if it is too large.
+    """
+    import pyarrow
+
+    if len(set(schema.names)) < len(schema.names):
+        twice = next(name for name in schema.names if schema.names.count(name) > 1)
+        raise ValueError(f"it has the column {twice[:40]!r} twice")
+    kept: list[pyarrow.RecordBatch] = []
+    size = rows = 0
+    for batch in batches:
+        size, rows = size + batch.nbytes, rows + batch.num_rows
+        if size > LARGEST or rows > MOST_ROWS:
+            raise too_large(path)
+        kept.append(batch)
+    return pyarrow.Table.from_batches(kept, schema)
+
+
+def too_large(path: Path) -> UserError:
+    """The mistake of a file that holds more than is read."""
+    return UserError(
+        f"{path}: must hold at most {LARGEST // 2**30} GB of text and {MOST_ROWS:,} rows, after unpacking. "
+        "Use a part of it."
+    )
 
 
 def rows_of_table(path: Path, table: pyarrow.Table) -> list[dict]:
@@ -93,7 +136,11 @@ def saved_dataset(path: Path) -> datasets.Dataset:
     if isinstance(saved, datasets.DatasetDict):
         if "train" not in saved and len(saved) > 1:
             raise UserError(f"{path}: must have a split train, not {', '.join(saved)}. Save the one that you mean.")
+        if not saved:
+            raise UserError(f"{path}: must have a split, but has none. Save a dataset with rows.")
         saved = saved["train"] if "train" in saved else next(iter(saved.values()))
+    if len(saved) > MOST_ROWS:
+        raise too_large(path)
     return saved
 
 
