@@ -97,7 +97,9 @@ def test_a_configuration_with_other_layers_than_the_weights_is_refused(whole, tm
     config = transformers.AutoConfig.from_pretrained(folder, n_layer=2)
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     assert inspect_policy(str(folder), "policy").parameters
-    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | {"n_layer": stated}))
+    (folder / "config.json").write_text(
+        json.dumps(json.loads((folder / "config.json").read_text()) | {"n_layer": stated})
+    )
     assert f"the weights transformer.h.{min(stated, 2)}.attn" in refused(folder)
 
 

@@ -6,15 +6,18 @@ import resource
 import signal
 
 import pytest
+from tests.support.checkpoints import CHAT_TEMPLATE, byte_tokenizer
 
 from mlproject.errors import UserError
 from mlproject.models import template_limits
 from mlproject.models.chat_template import refusal
 from mlproject.models.turns import left_out
-from tests.support.checkpoints import CHAT_TEMPLATE, byte_tokenizer
 
 BOMBS = {
-    "nested loops": ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "longer than 0.2"),
+    "nested loops": (
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "longer than 0.2",
+    ),
     "a power": ("{{ 9 ** (9 ** 9) }}", "longer than 0.2"),
     "a text many times": ("{{ 'a' * 10 ** 10 }}", "more than 512 MB"),
     "a list many times": ("{{ (range(99999) | list * 99999) | length }}", "more than 512 MB"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
-from mlproject.options.paths import exists
+from mlproject.options.paths import exists, expanded
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _FILE = re.compile(r"[^,=]+\.(csv|tsv|txt|json|jsonl|ndjson|log|parquet)(\.gz|\.bz2|\.xz)?")
@@ -26,7 +26,7 @@ def check_arguments(arguments: Mapping[str, str]) -> None:
     if _FILE.fullmatch(curve) and not exists(curve):
         raise UserError(f"curve={curve}: no such file. Give the path of a log, or an MLflow run id.")
     samples = arguments.get("samples", "")
-    if samples and not Path(samples).expanduser().exists():
+    if samples and not exists(expanded(samples)):
         raise UserError(f"samples={samples}: no such file. Give the path of a table, or of a folder saved by datasets.")
     proxy = arguments.get("proxy", "")
     if proxy and not (

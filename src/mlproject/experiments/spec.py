@@ -175,7 +175,7 @@ def _grid(path: Path, grid: Any) -> Grid:
             raise UserError(f"{path}: {name}={values!r}: must be a list in a grid, such as {name}: [{values}].")
         name = str(name)
         if name == "method":
-            if unknown := [str(value) for value in values if value not in METHODS]:
+            if unknown := [str(value) for value in values if not isinstance(value, str) or value not in METHODS]:
                 raise UserError(f"{path}: method={', '.join(unknown)}: must be one of {', '.join(METHODS)}.")
             checked[name] = values
         else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlproject.curve import CurvePoint
+from mlproject.curve import Array, CurvePoint
 from mlproject.errors import NotFiniteError
 from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.fits import MIN_POINTS
@@ -23,6 +23,9 @@ from mlproject.laws.prior import Prior, points_of_law
 
 MAX_POINTS = 64
 """The largest number of points that a forecast uses."""
+
+LARGEST = 1e9
+"""KL (nats) and gold (standard deviations) beyond which nothing can be computed with a number, or was measured."""
 
 _NAN = float("nan")
 
@@ -72,6 +75,11 @@ class Prediction:
         return bool(np.isfinite(self.peak_kl))
 
 
+def is_a_number(values: float | Array) -> bool:
+    """Whether KL (nats) or gold scores (standard deviations) are numbers that a forecast can rest on."""
+    return bool((np.abs(values) <= LARGEST).all())  # nan is not
+
+
 class Forecast:
     """Forecast of the peak of one policy run.
 
@@ -106,10 +114,9 @@ class Forecast:
         if prompts < 2 or (self._points and prompts != len(self._points[0].gold_P)):
             raise ValueError(f"got gold on {prompts} prompts; a forecast needs the same 2+ prompts at every point")
         for name, values in (("KL", point.kl), ("gold", point.gold_P)):
-            if not np.isfinite(values).all():
-                raise NotFiniteError(
-                    f"{name} at step {point.step}", "must be finite for a forecast, but is not", "Leave the point out."
-                )
+            if not is_a_number(values):
+                problem = f"must be finite for a forecast, and at most {LARGEST:g}, but is not"
+                raise NotFiniteError(f"{name} at step {point.step}", problem, "Leave the point out.")
         self._points.append(point)
         self._gold_responses += prompts * self._samples_per_prompt
 
@@ -121,7 +128,7 @@ class Forecast:
 
         Raises:
             ValueError: for a single prompt, or a different number of prompts than before.
-            NotFiniteError: for a KL or gold of nan or infinity.
+            NotFiniteError: for a KL or gold of nan or infinity, or beyond `LARGEST`.
         """
         self.add(point)
         points = self._thinned()

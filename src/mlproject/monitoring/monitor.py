@@ -24,6 +24,7 @@ import numpy as np
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
 from mlproject.laws import Forecast, Prediction, Prior
+from mlproject.laws.forecast import is_a_number
 from mlproject.monitoring import DEFAULT_ALARMS, SignalRule
 from mlproject.monitoring.alarms import NOT_A_NUMBER, not_a_number
 from mlproject.monitoring.metrics import forecast_metrics, point_metrics
@@ -230,7 +231,7 @@ class OveroptimizationMonitor:
             ValueError: for a single prompt, or other prompts than before.
         """
         points = [*self.points, point]
-        is_known = np.isfinite(point.kl) and np.isfinite(point.gold_P).all()
+        is_known = is_a_number(point.kl) and is_a_number(point.gold_P)
         prediction = self._forecast.update(point) if is_known else _no_prediction(len(points))
         reasons: list[tuple[str, str | None, bool]] = [
             (PEAK_BEHIND, self._why_behind(point, prediction), True),

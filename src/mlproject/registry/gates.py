@@ -15,6 +15,7 @@ from mlproject.errors import UserError
 from mlproject.laws import Estimate
 from mlproject.names import Artifact
 from mlproject.optimization import METHODS
+from mlproject.options.paths import expanded
 from mlproject.registry.metrics import METRICS, Evidence
 
 FOLDER = "model_registry"
@@ -141,7 +142,7 @@ def read_gates(path: Path | None = None) -> Gates:
     content = read_yaml(path, "gates", "See model_registry/gates.yaml for the format.")
     if not isinstance(content, dict) or set(content) != _FILE_FIELDS:
         raise UserError(f"gates={path}: must have exactly the fields method and gates. Add or remove fields.")
-    if content["method"] not in METHODS:
+    if not isinstance(content["method"], str) or content["method"] not in METHODS:
         raise UserError(f"gates={path}: method={content['method']}: must be one of {', '.join(METHODS)}.")
     if not isinstance(content["gates"], list) or not content["gates"]:
         raise UserError(
@@ -167,7 +168,7 @@ def _gate(content: Any, where: str) -> Gate:
         raise UserError(f"{where}: lacks {missing[0] if missing else 'at_least or at_most'}. Add it.")
     if unknown := sorted(set(map(str, content)) - _FIELDS):
         raise UserError(f"{where}: has an unknown field {unknown[0]}. Use only {', '.join(sorted(_FIELDS))}.")
-    if content["judged_by"] not in BOUNDS:
+    if not isinstance(content["judged_by"], str) or content["judged_by"] not in BOUNDS:
         raise UserError(f"{where}: judged_by={content['judged_by']}: must be one of {', '.join(BOUNDS)}.")
     takes_kl = METRICS[metric].argument == "kl"
     if ("kl" in content) != takes_kl:

@@ -119,7 +119,10 @@ class Row:
             ValueError: if the field is missing or empty (null, nan).
         """
         if name not in self.values:
-            names = [*islice(map(str, self.values), _SHOWN_FIELDS), *(["..."] if len(self.values) > _SHOWN_FIELDS else [])]
+            names = [
+                *islice(map(str, self.values), _SHOWN_FIELDS),
+                *(["..."] if len(self.values) > _SHOWN_FIELDS else []),
+            ]
             raise ValueError(f"field {name} is missing; the row has {', '.join(names) or 'no fields'}")
         value = self.values[name]
         if value is None or value != value:
