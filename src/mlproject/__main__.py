@@ -12,8 +12,9 @@ from mlproject.cli.early_checks import check_arguments
 from mlproject.cli.parser import Command, parse_command_line
 from mlproject.cli.secret_options import guard
 from mlproject.config.rules import warnings_for
-from mlproject.errors import ENDING_SIGNALS, RefusedError, UserError, interrupt
+from mlproject.errors import ENDING_SIGNALS, MachineError, RefusedError, UserError, interrupt
 from mlproject.names.quoting import one_line
+from mlproject.options.machine import machine_error
 from mlproject.options.secrets import mask, mask_output
 from mlproject.pipeline import preflight
 from mlproject.tracking.temporary import temporary_folder
@@ -27,8 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one entry point.
 
     Returns:
-        exit code: 0, 2 for a mistake of the user's (one line on standard error, no traceback), 3 for a promotion that
-        was refused, 130 after Ctrl-C, SIGTERM or SIGHUP. Anything unexpected is raised, which Python turns into 1.
+        exit code: 0, 2 for a mistake of the user's or a failure of the machine (one line on standard error, no
+        traceback), 3 for a promotion that was refused, 130 after Ctrl-C, SIGTERM or SIGHUP. Anything unexpected is
+        raised, which Python turns into 1.
     """
     is_first = int(os.environ.get("RANK", "0")) == 0  # of several processes that a launcher started together
     for ending in ENDING_SIGNALS:
@@ -56,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, UserError):
             if is_first:
                 print(f"mlproject: {_line(error)}", file=sys.stderr)
+            return EXIT_MISTAKE
+        if (failure := error if isinstance(error, MachineError) else machine_error(error)) is not None:
+            print(f"mlproject: {_line(failure)}", file=sys.stderr)
             return EXIT_MISTAKE
         if isinstance(error, RefusedError):
             print(f"mlproject: {_line(error)}", file=sys.stderr)

@@ -66,6 +66,14 @@ def located(place: str, role: str = "") -> Iterator[None]:
         raise error.of(role).at(place) if role else error.at(place) from None
 
 
+class MachineError(Exception):
+    """The machine failed to give what a command needs: memory, room on a disk, a database that can be written.
+
+    The command line prints the line without a traceback and exits with code 2. Runs that were finished are kept, and
+    the same command continues.
+    """
+
+
 class RefusedError(Exception):
     """What was asked for is refused: an answer, not a mistake. Exit code 3.
 

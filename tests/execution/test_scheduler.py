@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import pytest
 from tests.execution.toy_steps import add, diamond, divide_by_zero, give_nan, interrupt, scheduler, total, toy
 
-from mlproject.errors import NotFiniteError, UserError
+from mlproject.errors import MachineError, NotFiniteError, UserError
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
 from mlproject.execution.executors import InProcessExecutor
 from mlproject.execution.scheduler import Scheduler
@@ -203,11 +203,13 @@ def test_a_lost_worker_is_one_line_that_names_all_steps_that_were_running(store:
         def submit(self, assignment: Assignment, on_progress: OnProgress) -> Future[Outcome | None]:
             future: Future[Outcome | None] = Future()
             if assignment.step.name == "lost":
-                future.set_exception(WorkerLostError("exit code -9"))
+                future.set_exception(WorkerLostError("exit code -9", -9))
             return future
 
     steps = scheduler(store, Losing())
-    with pytest.raises(RuntimeError, match=r"killed.* while these steps ran: lost, beside it\. Run the same") as error:
+    with pytest.raises(
+        MachineError, match=r"^lost: its process was ended from outside by SIGKILL \(beside it ran beside it\).* memory"
+    ) as error:
         steps.run([toy("lost", 1, version=14), toy("beside it", 2, version=14)])
     assert "\n" not in str(error.value)
 

@@ -10,10 +10,14 @@ import yaml
 from hypothesis import strategies as st
 
 ODD_TEXTS = (
-    "", " ", "\t", "NaN", "nan", "inf", "-inf", "1e309", "-1", "0", "-0.0", "1_000", "0x10", "٣", "１２", "½", "1e-400", "9" * 400,
-    "true", "yes", "null", "~", "[1,2]", "{a: 1}", "1,2,,3", ",", " 1 , 2 ", "../../etc", "/", "\x00", "a\x00b", "a\nb",
-    "\ud800", "💥", "%s", "{0}", "$HOME", "`id`", "; rm", "'", '"', "--x", "\u200b", "\u202e", "./nope", "/dev/null", "~nobody/x",
-    "models:/x@y", "sqlite:///x", "postgresql://u:p@h/d", "2**70", "18446744073709551616", "1e18", "a" * 5000, "ﬀ", "İ", "\x85", "\u2028",
+    "", " ", "\t", "NaN", "nan", "inf", "-inf", "1e309", "-1", "0", "-0.0", "1_000", "0x10", "٣", "１２", "½",
+    "1e-400", "9" * 400,
+    "true", "yes", "null", "~", "[1,2]", "{a: 1}", "1,2,,3", ",", " 1 , 2 ", "../../etc", "/", "\x00", "a\x00b",
+    "a\nb",
+    "\ud800", "💥", "%s", "{0}", "$HOME", "`id`", "; rm", "'", '"', "--x", "\u200b", "\u202e", "./nope",
+    "/dev/null", "~nobody/x",
+    "models:/x@y", "sqlite:///x", "postgresql://u:p@h/d", "2**70", "18446744073709551616", "1e18", "a" * 5000, "ﬀ",
+    "İ", "\x85", "\u2028",
 )  # fmt: skip
 
 texts = st.one_of(st.sampled_from(ODD_TEXTS), st.text(max_size=20), st.integers().map(str), st.floats().map(repr))
@@ -41,8 +45,10 @@ def json_text(value: Any) -> str:
 def damaged(draw: st.DrawFn, content: bytes, most: int = 3) -> bytes:
     """A file in which something was replaced, inserted, removed or cut off."""
     pieces = (
-        b",", b";", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b":", b"\0", b"\xff", b"\xef\xbb\xbf", b"nan", b"-", b"&a ", b"*a",
-        b"<<: ", b"!!python/object:os.system ", b"9" * 320, b"1e308", b"[" * 2000, b"\\ud800", b"\xc2\x85", b"- ", b"true", b"null", b"\t",
+        b",", b";", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b":", b"\0", b"\xff", b"\xef\xbb\xbf", b"nan",
+        b"-", b"&a ", b"*a",
+        b"<<: ", b"!!python/object:os.system ", b"9" * 320, b"1e308", b"[" * 2000, b"\\ud800", b"\xc2\x85", b"- ",
+        b"true", b"null", b"\t",
     )  # fmt: skip
     for _ in range(draw(st.integers(1, most))):
         at = draw(st.integers(0, len(content)))

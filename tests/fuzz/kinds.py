@@ -44,6 +44,7 @@ from mlproject.worlds.files.spec import ReadOptions
 REFUSED, WORKS = "refused", "works"
 ENTRY_POINTS = ("main", "ppo", "best_of_n", "proxy", "fit", "promote", "report", "history", "search", "config")
 GOOD_CURVE = pd.DataFrame({"kl": [0, 0.5, 1, 2, 4, 6, 8], "gold": [0, 0.5, 0.8, 1, 0.9, 0.7, 0.4]})
+GOOD_TABLE = GOOD_CURVE.to_csv(index=False).encode()
 
 
 @dataclass(frozen=True)
@@ -292,12 +293,16 @@ def altered_yaml(draw: st.DrawFn, content: bytes, inner: str = "") -> bytes:
 
 
 CONFIG_FIELDS = (
-    "n_layer", "n_head", "n_embd", "vocab_size", "n_positions", "architectures", "model_type", "activation_function", "eos_token_id",
-    "pad_token_id", "bos_token_id", "torch_dtype", "dtype", "num_labels", "id2label", "tie_word_embeddings", "quantization_config",
-    "auto_map", "layer_norm_epsilon", "attn_implementation", "_attn_implementation", "is_encoder_decoder", "is_decoder", "text_config",
+    "n_layer", "n_head", "n_embd", "vocab_size", "n_positions", "architectures", "model_type",
+    "activation_function", "eos_token_id",
+    "pad_token_id", "bos_token_id", "torch_dtype", "dtype", "num_labels", "id2label", "tie_word_embeddings",
+    "quantization_config",
+    "auto_map", "layer_norm_epsilon", "attn_implementation", "_attn_implementation", "is_encoder_decoder",
+    "is_decoder", "text_config",
 )  # fmt: skip
 TOKENIZER_FIELDS = (
-    "eos_token", "pad_token", "chat_template", "model_max_length", "tokenizer_class", "added_tokens_decoder", "auto_map",
+    "eos_token", "pad_token", "chat_template", "model_max_length", "tokenizer_class", "added_tokens_decoder",
+    "auto_map",
     "clean_up_tokenization_spaces", "extra_special_tokens", "padding_side",
 )  # fmt: skip
 checkpoints = st.one_of(
@@ -314,15 +319,21 @@ checkpoints = st.one_of(
     ),
 )
 JINJA = (
-    "{% for m in messages %}", "{% endfor %}", "{{ m.content }}", "{{ m['role'] }}", "{% if m.role == 'user' %}", "{% else %}", "{% endif %}",
-    "{{ bos_token }}", "{{ raise_exception('no') }}", "{% set x = 'a' %}", "{{ x }}", "{{ messages[5].content }}", "{{ 1 / 0 }}",
-    "{{ ''.__class__ }}", "{{ 'a' * 10 ** 9 }}", "{% macro f() %}", "{% endmacro %}", "{{ f() }}", "{{ m.content | tojson }}",
-    "{% if add_generation_prompt %}", "<|user|>", "{% generation %}", "{% endgeneration %}", "{{ strftime_now('%d') }}",
-    "{% for i in range(99999) %}", "{% include 'x' %}", "{{ m.content.split('</think>')[-1] | trim }}", "{{", "%}", "{# #}", "{% raw %}",
+    "{% for m in messages %}", "{% endfor %}", "{{ m.content }}", "{{ m['role'] }}", "{% if m.role == 'user' %}",
+    "{% else %}", "{% endif %}",
+    "{{ bos_token }}", "{{ raise_exception('no') }}", "{% set x = 'a' %}", "{{ x }}", "{{ messages[5].content }}",
+    "{{ 1 / 0 }}",
+    "{{ ''.__class__ }}", "{{ 'a' * 10 ** 9 }}", "{% macro f() %}", "{% endmacro %}", "{{ f() }}",
+    "{{ m.content | tojson }}",
+    "{% if add_generation_prompt %}", "<|user|>", "{% generation %}", "{% endgeneration %}",
+    "{{ strftime_now('%d') }}",
+    "{% for i in range(99999) %}", "{% include 'x' %}", "{{ m.content.split('</think>')[-1] | trim }}", "{{", "%}",
+    "{# #}", "{% raw %}",
 )  # fmt: skip
 points = st.lists(
     st.tuples(
-        st.integers(0, 10**9), numbers.filter(lambda n: abs(n) < 1e308 or n != n), st.lists(numbers.map(float), min_size=3, max_size=3),
+        st.integers(0, 10**9), numbers.filter(lambda n: abs(n) < 1e308 or n != n),
+        st.lists(numbers.map(float), min_size=3, max_size=3),
         st.lists(numbers.map(float), min_size=3, max_size=3),
     ),
     min_size=1, max_size=6,
@@ -345,7 +356,7 @@ KINDS = {
     "checkpoints": Kind(checkpoints, claim_checkpoint, 0.5),
     "chat templates": Kind(st.lists(st.sampled_from(JINJA), max_size=9).map("".join), claim_template, 0.5),
     "whole commands": Kind(
-        st.tuples(fit_words, st.one_of(st.just(GOOD_CURVE.to_csv(index=False).encode()), damaged(GOOD_CURVE.to_csv(index=False).encode()))),
+        st.tuples(fit_words, st.one_of(st.just(GOOD_TABLE), damaged(GOOD_TABLE))),
         claim_command,
         0.05,
     ),

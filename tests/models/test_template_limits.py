@@ -59,7 +59,7 @@ def test_a_bomb_is_refused_and_the_process_is_as_it_was(bomb, why, tokenizer):
 def test_a_bomb_for_one_conversation_alone_is_found_there(tokenizer):
     tokenizer.chat_template = "{% if messages[0].content == '0' %}{{ 'a' * 10 ** 10 }}{% endif %}" + CHAT_TEMPLATE
     assert refusal(tokenizer, "Hello") == ""
-    with pytest.raises(UserError, match="chat template: must lay out each conversation, but fails .*512 MB"):
+    with pytest.raises(UserError, match=r"chat template: must lay out each conversation, but fails .*512 MB"):
         left_out(tokenizer)
 
 

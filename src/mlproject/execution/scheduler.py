@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 
-from mlproject.errors import NotFiniteError, UserError
+from mlproject.errors import MachineError, NotFiniteError, UserError
 from mlproject.execution.assignment import Assignment, Outcome
 from mlproject.execution.executors import Executor
 from mlproject.execution.progress import Progress
@@ -199,16 +200,25 @@ class Scheduler:
                     f"{step.name}: its process must not end before its time, but did, with exit code "
                     f"{error.exit_code}. Let the code that it calls raise an error instead of calling os._exit."
                 ) from error
-            names = ", ".join([step.name, *(other.name for other in running.values())])
-            raise RuntimeError(
-                f"A worker process was killed, perhaps for lack of memory, while these steps ran: {names}. Run the "
-                "same command again to continue."
+            beside = f" (beside it ran {', '.join(other.name for other in running.values())})" if running else ""
+            raise MachineError(
+                f"{step.name}: its process was ended from outside{_by_signal(error.exit_code)}{beside}, as Linux ends "
+                "one where memory runs out. Set workers or batch sizes lower, or give the machine more memory, and run "
+                "the same command again: it continues."
             ) from error
         except Exception as error:
             self.failed = step
             if isinstance(error, NotFiniteError):
                 raise error.at(f"in the step {step.name!r}") from None
             raise
+
+
+def _by_signal(exit_code: int | None) -> str:
+    """Which signal ended a process, as far as that is known."""
+    if exit_code is None or exit_code >= 0:
+        return ""
+    names = {each.value: each.name for each in signal.Signals}
+    return f" by {names.get(-exit_code, -exit_code)}"
 
 
 def _next_done(running: Mapping[Future[Outcome | None], Step]) -> set[Future[Outcome | None]]:

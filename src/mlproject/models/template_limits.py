@@ -1,4 +1,4 @@
-"""Runs a chat template within limits: it is a program of somebody else's, whose sandbox limits neither time nor memory."""
+"""Runs a chat template within limits: a program of somebody else's, whose sandbox limits neither time nor memory."""
 
 from __future__ import annotations
 
