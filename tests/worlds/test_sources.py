@@ -16,7 +16,7 @@ import pytest
 from tests.support.preference_files import write
 
 from mlproject.errors import UserError
-from mlproject.worlds.files import sources
+from mlproject.worlds.files import sources, stored_tables
 from mlproject.worlds.files.messages import messages_of_text
 from mlproject.worlds.files.preferences import Preference, read_preferences
 from mlproject.worlds.files.prompts import read_prompts, read_prompts_with_counts
@@ -303,3 +303,22 @@ def test_what_unpacks_to_more_than_can_be_read_is_refused(tmp_path, monkeypatch)
         (tmp_path / name).write_bytes(gzip.compress(b'{"prompt": "' + b"x" * 100_000 + b'"}\n'))
         with pytest.raises(UserError, match=r"must hold at most .* of text, after unpacking"):
             read_rows(tmp_path / name, "prompts")
+
+
+def test_tables_that_unpack_to_more_than_can_be_read_are_refused_before_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored_tables, "LARGEST", 10_000_000)
+    texts = pa.array(["x" * 1000]).dictionary_encode().take(pa.array([0] * 50_000))
+    pyarrow.parquet.write_table(pa.table({"prompt": texts}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    with pytest.raises(UserError, match=r"must hold at most .* of text, after unpacking, and 10,000,000 rows"):
+        read_rows(tmp_path / "a.parquet", "prompts")
+    monkeypatch.setattr(stored_tables, "MOST_ROWS", 1000)
+    pyarrow.feather.write_feather(pa.table({"prompt": pa.nulls(1001)}), tmp_path / "a.arrow")
+    with pytest.raises(UserError, match="and 1,000 rows"):
+        read_rows(tmp_path / "a.arrow", "prompts")
+
+
+def test_a_text_longer_than_any_model_reads_is_an_invalid_row(tmp_path):
+    (tmp_path / "a.txt").write_text("short\n" + "x" * 1_000_001 + "\n")
+    with pytest.raises(UserError, match=r"a\.txt line 2: field prompt must have at most 1,000,000 characters"):
+        read_prompts(tmp_path / "a.txt", "prompt", InvalidRows())

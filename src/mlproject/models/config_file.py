@@ -32,12 +32,12 @@ def config_problem(folder: Path) -> str:
     Returns:
         the clause; empty where nothing is wrong, or there is no such folder.
     """
-    for file in sorted(folder.glob("*")):
-        most = _MOST_BYTES.get(file.suffix)
-        if most and file.exists() and not (file.is_file() or file.is_dir()):
-            return f"{file.name} is no regular file"
-        if most and file.is_file() and file.stat().st_size > most:
-            return f"{file.name} has more than {most // 2**20} MB"
+    for beside in sorted(folder.glob("*")):
+        most = _MOST_BYTES.get(beside.suffix)
+        if most and beside.exists() and not (beside.is_file() or beside.is_dir()):
+            return f"{beside.name} is no regular file"
+        if most and beside.is_file() and beside.stat().st_size > most:
+            return f"{beside.name} has more than {most // 2**20} MB"
     path = folder / "config.json"
     if not path.is_file():
         return ""

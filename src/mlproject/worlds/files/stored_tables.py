@@ -99,7 +99,7 @@ def _within_limits(path: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow
 def too_large(path: Path) -> UserError:
     """The mistake of a file that holds more than is read."""
     return UserError(
-        f"{path}: must hold at most {LARGEST // 2**30} GB of text and {MOST_ROWS:,} rows, after unpacking. "
+        f"{path}: must hold at most {LARGEST // 2**30} GB of text, after unpacking, and {MOST_ROWS:,} rows. "
         "Use a part of it."
     )
 
