@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,11 +24,9 @@ from mlproject.tracking.descriptions import describe_policy_run
 from mlproject.tracking.inputs import InputArtifacts
 from mlproject.tracking.kept_artifacts import artifact_tags
 from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.patience import announced
 from mlproject.tracking.states import resumption_of
 from mlproject.tracking.store import Store
-
-_SILENT_SECONDS = 10.0
-"""Time that a call to the tracking store may take before a line says so."""
 
 _FLUSH_SECONDS = 2.0
 """Longest time that a metric waits for the next batch."""
@@ -261,12 +257,6 @@ class StepRun:
         self._metrics.clear()
         self._last_flush = time.monotonic()
 
-    def _say_waiting(self) -> None:
-        line = (
-            f"mlproject: {self._step.name}: waiting for the tracking store, which is slow, or locked by another process"
-        )
-        print(line, file=sys.stderr, flush=True)
-
     def _delete_checkpoints(self, experiment: str, run_id: str) -> None:
         for model in self.client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
             self.client.delete_logged_model(model.model_id)
@@ -275,13 +265,10 @@ class StepRun:
     def _timed(self) -> Iterator[None]:
         """Add the time of the block to `tracking_seconds`."""
         since = time.perf_counter()
-        waiting = threading.Timer(_SILENT_SECONDS, self._say_waiting)
-        waiting.daemon = True
-        waiting.start()
         try:
-            yield
+            with announced(self._step.name):
+                yield
         finally:
-            waiting.cancel()
             self.tracking_seconds += time.perf_counter() - since
 
 

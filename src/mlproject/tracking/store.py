@@ -17,7 +17,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.errors import UserError, first_line
@@ -38,16 +37,6 @@ _MODEL_KINDS = (
     Kind.INITIAL_POLICY, Kind.GOLD_RM, Kind.COMPARISONS, Kind.POOL_SAMPLES, Kind.POOL, Kind.SCORED_SAMPLES,
     Kind.PROXY_RM, Kind.TEST_RM,
 )  # fmt: skip
-
-
-PATIENCE_SECONDS = 90.0
-"""How long a call waits for a SQLite database that another process keeps locked, once a command has begun."""
-
-
-@event.listens_for(Engine, "connect")
-def _wait_for_others(connection: object, record: object) -> None:
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute(f"PRAGMA busy_timeout = {round(PATIENCE_SECONDS * 1000)}")
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,18 @@ def _within_limits(path: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow
         raise ValueError(f"it has the column {twice[:40]!r} twice")
     kept: list[pyarrow.RecordBatch] = []
     size = rows = 0
-    for batch in batches:
+    for stored in batches:
+        batch = pyarrow.RecordBatch.from_arrays([_decoded(column) for column in stored.columns], schema.names)
         size, rows = size + batch.nbytes, rows + batch.num_rows
         if size > LARGEST or rows > MOST_ROWS:
             raise too_large(path)
         kept.append(batch)
-    return pyarrow.Table.from_batches(kept, schema)
+    return pyarrow.Table.from_batches(kept, kept[0].schema if kept else schema)
+
+
+def _decoded(column: pyarrow.Array) -> pyarrow.Array:
+    """A column with the values themselves, where it holds numbers of entries of a dictionary."""
+    return column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
 
 
 def too_large(path: Path) -> UserError:

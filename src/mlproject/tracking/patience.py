@@ -1,0 +1,40 @@
+"""A tracking store that another process keeps locked is waited for, and the wait is announced."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, event
+
+PATIENCE_SECONDS = 90.0
+"""How long a call waits for a SQLite database that another process keeps locked, once a command has begun."""
+
+_SILENT_SECONDS = 10.0
+"""Time that a call to the tracking store may take before a line says so."""
+
+
+@event.listens_for(Engine, "connect")
+def _wait_for_others(connection: object, record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute(f"PRAGMA busy_timeout = {round(PATIENCE_SECONDS * 1000)}")
+
+
+@contextmanager
+def announced(step: str) -> Iterator[None]:
+    """Inside, what takes long is announced on standard error.
+
+    Args:
+        step: name of the step whose run is read or written.
+    """
+    line = f"mlproject: {step}: waiting for the tracking store, which is slow, or locked by another process"
+    waiting = threading.Timer(_SILENT_SECONDS, print, (line,), {"file": sys.stderr, "flush": True})
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
