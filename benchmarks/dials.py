@@ -3,8 +3,8 @@
     python benchmarks/dials.py     (in a checkout; reads experiments/results, seconds)
 
 Curves of world 0 with 16,000 comparisons: best-of-n with n up to 256 (`rm_data`), PPO with 60 updates, 27 points and
-two responses to each of 256 prompts (`kl_by_size`, no penalty). Fewer prompts, points, updates or a smaller n are parts of
-them. One response per prompt is computed: the variance of a prompt's score is that between prompts, plus that within
+two responses to each of 256 prompts (`kl_by_size`, no penalty). Fewer prompts, points, updates or a smaller n are parts
+of them. One response per prompt is computed: the variance of a prompt's score is that between prompts, plus that within
 one prompt over the number of responses, and the latter is half the variance of the difference of neighbouring points.
 """
 
