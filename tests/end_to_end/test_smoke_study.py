@@ -421,7 +421,7 @@ def test_a_run_stops_at_its_forecast_says_so_and_is_reused_by_the_same_command_a
     [stopped] = runs(client, "overoptimization", "params.stop = 'forecast'")
     at = int(stopped.data.tags["forecast/stopped_at"])
     assert stopped.info.status == "FINISHED" and stopped.data.tags["mlproject.complete"] == "false"
-    assert f"stopped there, at update {at}" in answer.stdout
+    assert f"(update {at}), before its budget" in answer.stdout
     curve = Curve.load(folder(stopped) / "curve.npz")
     assert curve.steps_S[-1] == at < 12
     beyond = {m.step: m.value for m in client.get_metric_history(stopped.info.run_id, "forecast/loses_beyond_kl")}

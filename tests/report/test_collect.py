@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mlproject.curve import Curve
+from mlproject.recommendation.outcome import Outcome
 from mlproject.report import collect as collect_module
 from mlproject.report.collect import collect
 from mlproject.report.records import Report
@@ -115,7 +116,8 @@ def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passe
     runs["promotion"] = run(
         "promotion", {"registered_model": "reward-model", "method": "ppo"}, {"candidate/peak_gold": 1.234},
         {"promotion.verdict": "passed" if passed else "refused", "candidate.version": "8", "candidate.rm_size": "25k",
-         "candidate.seed": "0", "mlflow.note.content": "first gate\n\nsecond gate"},
+         "candidate.seed": "0", "mlflow.note.content": "first gate\n\nsecond gate",
+         "promotion.proposed": "25k has the highest peak.", "mlproject.inputs": '{"proxy-rm": "rm large"}'},
     )  # fmt: skip
     members.append({**members[0], "kind": "promotion", "run_id": "promotion"})
     folder = tmp_path / "promotion"
@@ -125,7 +127,9 @@ def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passe
     report = collected(study)
     promotion = report.promotion
     assert report.gates == [{"gate": "peak_gold", "wanted": "at least 0.5", "holds": passed}]
-    assert promotion["Run"] == "promotion, 2026-09-21 14:13 UTC" and report.promoted_rm == ("25k" if passed else "")
+    assert promotion["Run"] == "promotion, 2026-09-21 14:13 UTC" and report.outcome == Outcome(
+        "promotion", "25k", "0", "8", passed, [] if passed else ["peak_gold"], "", "25k has the highest peak."
+    )
     model = "models:/reward-model@champion" if passed else "reward-model: the candidate was rejected"
     assert (promotion["Model"], promotion["Version"], promotion["RM size"]) == (model, "8", "25k")
     assert promotion["Peak gold"] == "1.23 standard deviations, by ppo"

@@ -82,7 +82,7 @@ def test_a_larger_reward_model_helps_where_peaks_rise(report: Report) -> None:
 
 
 def test_the_laws_are_compared_by_their_error(report: Report) -> None:
-    assert "better than the quadratic law for 4 of 4" in sentence(report, "laws")
+    assert "smaller than the quadratic law's for 4 of 4" in sentence(report, "laws")
     changed = with_group(report, 1, rmse_by_form={"rl": 0.5, "best-of-n": 0.1})
-    assert "better than the quadratic law for 3 of 4" in sentence(changed, "laws")
-    assert "better than the logarithmic law for 4 of 4" in sentence(report, "laws", "Best-of-n")
+    assert "smaller than the quadratic law's for 3 of 4" in sentence(changed, "laws")
+    assert "smaller than the logarithmic law's for 4 of 4" in sentence(report, "laws", "Best-of-n")

@@ -7,7 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlproject.cli.console import show_curve_links, show_decision, show_forecast, show_metrics, show_search
+from mlproject.cli.console import (
+    show_curve_links,
+    show_decision,
+    show_metrics,
+    show_policy_run,
+    show_search,
+    show_stops,
+)
 from mlproject.cli.parser import Command
 from mlproject.errors import RefusedError, UserError
 from mlproject.execution.invocation import Invocation
@@ -54,6 +61,7 @@ def main(command: Command) -> None:
             show_decision(invocation, run_promotion(invocation, gates, context))
         else:
             invocation.say(f"no promotion: the gates evaluate {gates.method}, which is not one of the methods")
+        show_stops(invocation, plan.policy_runs)
         write_report(invocation)
         show_curve_links(invocation)
 
@@ -165,8 +173,6 @@ def promote(command: Command) -> None:
         invocation.finish()
         show_decision(invocation, decision)
         invocation.describe()
-        if dry_run:
-            invocation.say("dry run: the registry was not changed")
     if not decision.passed:
         failed = ", ".join(result.gate.name for result in decision.results if not result.passed)
         raise RefusedError(f"promotion refused by {failed}; run {decision.run_id}")
@@ -213,12 +219,7 @@ def _optimize(command: Command, method: str) -> None:
             step = context.curve(run, method, prior, budget.kl if budget else None)
         invocation.scheduler.run([step], stop_rules={step: KLBudgetWarning(budget)} if budget else None)
         invocation.finish()
-        show_metrics(
-            invocation,
-            step,
-            (Metric.PEAK_GOLD, Metric.PEAK_GOLD_SE, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA),
-        )
-        show_forecast(invocation, step)
+        show_policy_run(invocation, step)
         if budget:
             invocation.say(f"  {budget.summary(curve_of(invocation.client, invocation.run_id_of(step)))}")
         elif proxy.startswith("models:/"):

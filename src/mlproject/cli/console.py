@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from mlproject.curve import Curve
 from mlproject.execution.invocation import Invocation
-from mlproject.names import Artifact, Metric, Tag
+from mlproject.laws import Prediction
+from mlproject.monitoring.metrics import logged_prediction
+from mlproject.names import Alias, Artifact, Metric, Tag
+from mlproject.optimization import BUDGET, FORECAST, KL_BUDGET
 from mlproject.pipeline.step import Step
+from mlproject.recommendation.doubt import SeedSpread
+from mlproject.recommendation.evidence import evidence_on
+from mlproject.recommendation.recommend import Evaluated
+from mlproject.recommendation.setting import Setting
+from mlproject.recommendation.stop import stop_of
+from mlproject.recommendation.words import distance
 from mlproject.registry.promote import Decision
-from mlproject.tracking.run_data import artifact
+from mlproject.tracking.run_data import artifact, curve_of
 
 _TRIALS = (Metric.TRIALS_COMPLETE, Metric.TRIALS_PRUNED)
 
@@ -22,19 +32,50 @@ def show_metrics(invocation: Invocation, step: Step, names: Sequence[str]) -> No
     invocation.say("  " + "  ".join(f"{name} {metrics[name]:.3f}" for name in names if name in metrics))
 
 
-def show_forecast(invocation: Invocation, step: Step) -> None:
-    """Print the last forecast of a policy run, and where it ended the run."""
-    run = invocation.client.get_run(invocation.run_id_of(step)).data
-    if Metric.FORECAST_P_PAST_PEAK not in run.metrics:
-        return
-    metrics = run.metrics
-    invocation.say(
-        f"  forecast: peak {metrics[Metric.FORECAST_PEAK_GOLD]:.2f} at {metrics[Metric.FORECAST_PEAK_KL]:.2g} nats, "
-        f"P(past peak) = {metrics[Metric.FORECAST_P_PAST_PEAK]:.2f}, from "
-        f"{metrics[Metric.FORECAST_GOLD_RESPONSES]:.0f} gold-scored responses"
-    )
-    if Tag.FORECAST_STOPPED_AT in run.tags:
-        invocation.say(f"  stopped there, at update {run.tags[Tag.FORECAST_STOPPED_AT]}")
+def show_policy_run(invocation: Invocation, step: Step) -> None:
+    """Print a policy run: measured peak, law and forecast with their doubt, and whether and where it was stopped."""
+    run_id = invocation.run_id_of(step)
+    run, curve = invocation.client.get_run(run_id).data, curve_of(invocation.client, run_id)
+    method, seed = run.tags[Tag.METHOD], int(run.params["seed"])
+    setting = Setting(method, run.params.get("rm_size", ""), 0, {seed: curve})
+    logged = logged_prediction(run.metrics, len(curve), has_prior="forecast_prior" in run.params)
+    figures = evidence_on(Evaluated(setting, stop_of(setting, SeedSpread())), {}, {seed: logged} if logged else None)
+    invocation.say(f"{step.name}: run {run_id}")
+    for figure in figures:
+        invocation.say(f"  {figure.sentence()}")
+    for line in stop_lines(method, run.params, run.tags, curve, logged):
+        invocation.say(f"  {line}")
+
+
+def show_stops(invocation: Invocation, steps: Sequence[Step]) -> None:
+    """Print, for every run that something may end before its budget, whether and where that happened."""
+    for step in steps:
+        run_id = invocation.run_id_of(step)
+        run = invocation.client.get_run(run_id).data
+        if run.params.get("stop", BUDGET) != BUDGET:
+            curve = curve_of(invocation.client, run_id)
+            logged = logged_prediction(run.metrics, len(curve), has_prior="forecast_prior" in run.params)
+            for line in stop_lines(run.tags[Tag.METHOD], run.params, run.tags, curve, logged):
+                invocation.say(f"{step.name}: {line}")
+
+
+def stop_lines(
+    method: str, params: Mapping[str, str], tags: Mapping[str, str], curve: Curve, forecast: Prediction | None
+) -> list[str]:
+    """Whether and where the option `stop` ended a run, and why not; nothing for a run that had its budget alone."""
+    stop, (*_, last) = params.get("stop", BUDGET), curve
+    end = distance(method, last.kl, last.step)
+    stopped = {FORECAST: Tag.FORECAST_STOPPED_AT, KL_BUDGET: Tag.KL_BUDGET_STOPPED_AT}
+    if stop not in stopped:
+        return []
+    if stopped[stop] in tags:
+        return [f"stop={stop}: ended the run at {end}, before its budget"]
+    if stop == FORECAST and forecast is not None and forecast.is_known:
+        return [
+            f"stop={stop}: did not end the run, which went on to {end}, its budget: the forecast expects gold to be "
+            f"highest at {forecast.loses_beyond_kl:.3g} nats"
+        ]
+    return [f"stop={stop}: did not end the run, which went on to {end}, its budget"]
 
 
 def show_search(invocation: Invocation, step: Step) -> None:
@@ -55,13 +96,30 @@ def show_search(invocation: Invocation, step: Step) -> None:
 
 
 def show_decision(invocation: Invocation, decision: Decision) -> None:
-    """Print the result of a promotion, and that of every gate."""
+    """Print what a promotion did or would have done, why it proposed this reward model, and every gate's result."""
     name = invocation.config.registered_model
     version = f"version {decision.version}, " if decision.version else ""
-    result = "is champion" if decision.is_champion else "passed all gates" if decision.passed else "refused"
-    invocation.say(f"{name}: {version}{decision.candidate.name}: {result} (run {decision.run_id})")
+    invocation.say(f"{name}: {version}{decision.candidate.name}: {outcome(name, decision)} (run {decision.run_id})")
+    invocation.say(f"  proposed: {decision.reason}")
     for gate_result in decision.results:
         invocation.say(f"  {gate_result}")
+
+
+def outcome(name: str, decision: Decision) -> str:
+    """What became of the candidate; a rehearsal is told from a move."""
+    stays = f"version {decision.champion} stays champion" if decision.champion else "there is no champion"
+    if decision.dry_run:
+        said = "passed all gates, and would become champion" if decision.passed else "refused"
+        if decision.passed and decision.is_champion:
+            said = "passed all gates, and is champion already"
+        return f"dry run, nothing was changed: {said}; {stays}"
+    if not decision.passed:
+        return f"refused; {stays}"
+    if not decision.is_champion:
+        return f"passed all gates, but is not champion; {stays}"
+    if not decision.previous:
+        return f"passed all gates and is champion, {name}@{Alias.CHAMPION}"
+    return f"passed all gates and is champion, in place of version {decision.previous}"
 
 
 def show_curve_links(invocation: Invocation) -> None:

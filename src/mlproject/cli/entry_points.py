@@ -111,7 +111,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             "promote",
             "evaluate a proxy RM by the gates; if it passes all, it becomes champion, else exit code 3",
             (
-                Parameter("proxy", f"candidate: {_PROXY_FORMS}; empty: the highest peak that passes", ""),
+                Parameter("proxy", f"candidate: {_PROXY_FORMS}; empty: the recommended one that passes", ""),
                 Parameter("gates", "YAML file of gates; empty: model_registry/gates.yaml", ""),
                 Parameter("dry_run", "true: report the result and leave the registry as it is", "false", True),
             ),

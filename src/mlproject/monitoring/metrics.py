@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mlproject.curve import Curve, CurvePoint
 from mlproject.laws import MIN_D, Fit, Prediction, fit, law_for
 from mlproject.names import Metric, MetricPrefix
@@ -47,6 +49,29 @@ def forecast_metrics(prediction: Prediction) -> dict[str, float]:
         Metric.FORECAST_LOSES_BEYOND_KL: prediction.loses_beyond_kl,
         Metric.FORECAST_GOLD_RESPONSES: prediction.gold_responses,
     }
+
+
+def logged_prediction(metrics: Mapping[str, float], points: int, has_prior: bool) -> Prediction | None:
+    """The last forecast that a run logged; None where it logged none.
+
+    Args:
+        metrics: the latest values, by name.
+        points: number of its curve points.
+        has_prior: whether its forecast started from other reward models' curves.
+    """
+    if Metric.FORECAST_P_PAST_PEAK not in metrics:
+        return None
+    return Prediction(
+        peak_kl=metrics[Metric.FORECAST_PEAK_KL],
+        peak_kl_interval=(metrics[Metric.FORECAST_PEAK_KL_LOW], metrics[Metric.FORECAST_PEAK_KL_HIGH]),
+        peak_gold=metrics[Metric.FORECAST_PEAK_GOLD],
+        peak_gold_interval=(metrics[Metric.FORECAST_PEAK_GOLD_LOW], metrics[Metric.FORECAST_PEAK_GOLD_HIGH]),
+        p_past_peak=metrics[Metric.FORECAST_P_PAST_PEAK],
+        loses_beyond_kl=metrics[Metric.FORECAST_LOSES_BEYOND_KL],
+        gold_responses=int(metrics[Metric.FORECAST_GOLD_RESPONSES]),
+        points=points,
+        has_prior=has_prior,
+    )
 
 
 def summaries(curve: Curve, method: str) -> dict[str, float]:

@@ -101,7 +101,11 @@ class Artifact:
     GATE_RESULTS: Final = ARTIFACTS.add(
         "verdicts.json", "a table: what each gate wants, its estimate, whether it holds", "promotions"
     )
-    CANDIDATES: Final = ARTIFACTS.add("candidates.json", "all candidates, ranked by peak gold", "promotions")
+    CANDIDATES: Final = ARTIFACTS.add(
+        "candidates.json",
+        "all candidates in the order in which they are proposed, and the gates that they failed",
+        "promotions",
+    )
     GATES: Final = ARTIFACTS.add("gates.yaml", "the gates as they were", "promotions")
     EVIDENCE: Final = ARTIFACTS.add("evidence.png", "the candidate's curve beside the champion's", "promotions")
     MODEL_CARD: Final = ARTIFACTS.add(

@@ -106,6 +106,12 @@ class Tag:
     PROMOTION_VERDICT: Final = TAGS.add("promotion.verdict", "`passed` or `refused`: what the gates say", _PROMOTION)
     PROMOTION_OUTCOME: Final = TAGS.add("promotion.outcome", "what became of it, written last", _PROMOTION)
     PROMOTION_WHO: Final = TAGS.add("promotion.who", "`user@host` that asked", _PROMOTION)
+    PROMOTION_PROPOSED: Final = TAGS.add(
+        "promotion.proposed",
+        "why this reward model was proposed, and how that goes together with the recommendation",
+        "promotions",
+        since="0.2.0",
+    )
     PROMOTION_WHY: Final = TAGS.add("promotion.why", "the reason that was given", "rollbacks")
     CANDIDATE_VERSION: Final = TAGS.add("candidate.version", "version of the candidate; empty in a dry run", _PROMOTION)
     CANDIDATE_RM_SIZE: Final = TAGS.add("candidate.rm_size", "RM size of the candidate", _PROMOTION)

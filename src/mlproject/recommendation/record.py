@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+from mlproject.recommendation.evidence import Figure
+from mlproject.recommendation.outcome import Outcome, agrees, promotion_sentence
 from mlproject.recommendation.recommend import Evaluated, Recommendation
-from mlproject.recommendation.sentences import lines_of
+from mlproject.recommendation.sentences import answer, rest
 
-VERSION = 1
+VERSION = 2
 
 
-def to_dict(recommendation: Recommendation) -> dict[str, Any]:
+def to_dict(
+    recommendation: Recommendation, evidence: Sequence[Figure] = (), outcome: Outcome | None = None
+) -> dict[str, Any]:
     """Plain data; KL in nats, gold in standard deviations.
+
+    Args:
+        recommendation: what is recommended.
+        evidence: what speaks for it.
+        outcome: of the study's promotion; None without one.
 
     Returns:
         `version`; `choice` (None without one) and `ties`, each a setting with its stop; `rms`, the names that are as
-        good; `settings`, all of them; `trends`; `seed_spread` by method; `sentences`.
+        good; `evidence`, each figure with its values, whether it agrees, and why not; `promotion` (None without one);
+        `settings`, all of them; `trends`; `seed_spread` by method; `sentences`.
     """
     return {
         "version": VERSION,
         "choice": _evaluated(recommendation.choice) if recommendation.choice else None,
         "ties": [_evaluated(each) for each in recommendation.ties],
         "rms": recommendation.rms,
+        "evidence": [{**asdict(figure), "sentence": figure.sentence()} for figure in evidence],
+        "promotion": {**asdict(outcome), "agrees": agrees(recommendation, outcome)} if outcome else None,
         "settings": [_evaluated(each) for each in recommendation.evaluated],
         "trends": [
             {
@@ -37,8 +51,20 @@ def to_dict(recommendation: Recommendation) -> dict[str, Any]:
             method: {"sd": spread.sd if spread.known else None, "dof": spread.dof}
             for method, spread in recommendation.spreads.items()
         },
-        "sentences": lines_of(recommendation),
+        "sentences": sentences_of(recommendation, evidence, outcome),
     }
+
+
+def sentences_of(
+    recommendation: Recommendation, evidence: Sequence[Figure] = (), outcome: Outcome | None = None
+) -> list[str]:
+    """All that is said on the console and in descriptions: the answer, what the promotion did, what differs, trends."""
+    return [
+        *answer(recommendation),
+        *([promotion_sentence(recommendation, outcome)] if outcome else []),
+        *[figure.sentence() for figure in evidence if figure.agrees is False],
+        *rest(recommendation),
+    ]
 
 
 def _evaluated(evaluated: Evaluated) -> dict[str, Any]:

@@ -19,11 +19,19 @@ MAX_NAMED = 4
 
 def lines_of(recommendation: Recommendation) -> list[str]:
     """All sentences, the answer first."""
-    return [
-        *answer(recommendation),
-        *[trend_sentence(trend) for trend in recommendation.trends],
-        *exceptions(recommendation),
-    ]
+    return [*answer(recommendation), *rest(recommendation)]
+
+
+def rest(recommendation: Recommendation) -> list[str]:
+    """What is said below the answer: trends over size, and settings in which nothing is gained."""
+    trends = [trend_sentence(trend, tied_sizes(recommendation, trend.method) > 1) for trend in recommendation.trends]
+    return [*trends, *exceptions(recommendation)]
+
+
+def tied_sizes(recommendation: Recommendation, method: str) -> int:
+    """Number of sizes, by one method, among the choice and what cannot be told from it."""
+    equal = [recommendation.choice, *recommendation.ties] if recommendation.choice else []
+    return len({each.setting.rm_params for each in equal if each and each.setting.method == method})
 
 
 def answer(recommendation: Recommendation) -> list[str]:
@@ -117,12 +125,18 @@ def further_distance(method: str, stop: Stop) -> str:
     return distance(method, 2 * stop.end_kl)
 
 
-def trend_sentence(trend: SizeTrend) -> str:
-    """Whether a larger reward model helps."""
+def trend_sentence(trend: SizeTrend, with_ties: bool = False) -> str:
+    """Whether a larger reward model helps.
+
+    Args:
+        trend: over all sizes.
+        with_ties: whether some sizes cannot be told apart, which is no contradiction and said so.
+    """
     title, slope = find_method(trend.method).title, f"{trend.slope:+.2f} {interval_text(trend.interval)}"
     if trend.direction is Direction.UNCLEAR:
         return f"{title}: whether peak gold changes with reward-model size is unclear ({slope} per tenfold parameters)."
-    return f"{title}: peak gold {trend.direction} with reward-model size, by {slope} per tenfold parameters."
+    all_sizes = " over all sizes together, which says more than any pair of them" if with_ties else ""
+    return f"{title}: peak gold {trend.direction} with reward-model size, by {slope} per tenfold parameters{all_sizes}."
 
 
 def exceptions(recommendation: Recommendation) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,15 @@ from mlflow.entities import Run
 from mlproject.config.schema import parse
 from mlproject.models.gold_source import GoldSource
 from mlproject.names import Metric, MetricPrefix, Role, Split, Tag
-from mlproject.optimization import METHODS
+from mlproject.optimization import METHODS, find_method
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.pipeline.policy_run import policy_run
 from mlproject.pipeline.pool import pool
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_roots
+from mlproject.recommendation.measured import NAMED_OPTIONS, MeasuredRun, settings_of_runs
+from mlproject.recommendation.recommend import recommend
+from mlproject.recommendation.setting import Setting
 from mlproject.registry.metrics import SIGNS, Evidence
 from mlproject.tracking.run_data import curve_of, values_by_step
 from mlproject.tracking.runs import as_text
@@ -27,6 +30,9 @@ from mlproject.worlds import WORLDS
 
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
+
+_SEARCHED = ("kl_coef", "ppo_lr")
+"""Options of a method that a search varies."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +106,15 @@ class Candidate:
     Attributes:
         proxy: run of the proxy RM.
         curves: by method, the newest policy run with the options of the configuration.
-        best: by method, the policy run with the highest peak gold, whatever its options (KL coefficient, ...); the
-            model card recommends it.
+        best: by method, the policy run that the model card recommends: the one with the options of the configuration,
+            unless another one (KL coefficient, ...) has a higher peak by more than noise.
+        runs: all complete policy runs against it, newest first.
     """
 
     proxy: Run
     curves: dict[str, Run] = field(default_factory=dict)
     best: dict[str, Run] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -136,11 +144,55 @@ def candidates_on_pool(client: MlflowClient, store: Store, config: Config, pool_
         if proxy_run_id not in candidates:
             candidates[proxy_run_id] = Candidate(client.get_run(proxy_run_id))
         candidate = candidates[proxy_run_id]
-        if method not in candidate.best or _peak(run) > _peak(candidate.best[method]):
-            candidate.best[method] = run
+        candidate.runs.append(run)
         if _has_options_of(config, run):
             candidate.curves.setdefault(method, run)
+    for candidate in candidates.values():
+        for method in sorted({run.data.tags[Tag.METHOD] for run in candidate.runs}):
+            candidate.best[method] = _best(client, config, candidate, method)
     return candidates
+
+
+def _best(client: MlflowClient, config: Config, candidate: Candidate, method: str) -> Run:
+    runs = {run.info.run_id: run for run in candidate.runs if run.data.tags[Tag.METHOD] == method}
+    highest = max(runs.values(), key=_peak)
+    if len(runs) == 1:
+        return highest
+    measured = [_measured(client, config, candidate, run) for run in runs.values()]
+    settings = [setting for run in measured for setting in settings_of_runs([run])]
+    choice = recommend(settings).choice
+    return runs[next(iter(choice.setting.run_ids.values()))] if choice else highest
+
+
+def settings_of_candidates(client: MlflowClient, config: Config, candidates: Mapping[str, Candidate]) -> list[Setting]:
+    """All that was measured for the candidates, as the recommendation reads it: runs with the options of the
+    configuration as planned ones, and those that differ in what a search may vary as the search's."""
+    usual = {name: as_text(getattr(config, name)) for name in NAMED_OPTIONS}
+    return settings_of_runs(
+        [
+            _measured(client, config, candidate, run)
+            for candidate in candidates.values()
+            for run in candidate.runs
+            if run is candidate.curves.get(run.data.tags[Tag.METHOD]) or _has_options_of(config, run, but=_SEARCHED)
+        ],
+        usual,
+    )
+
+
+def _measured(client: MlflowClient, config: Config, candidate: Candidate, run: Run) -> MeasuredRun:
+    p, method = run.data.params, find_method(run.data.tags[Tag.METHOD])
+    both = {**candidate.proxy.data.params, **p}
+    return MeasuredRun(
+        method=method.name,
+        rm=candidate.proxy.data.params["rm_size"],
+        rm_params=int(both.get("rm_params", 0)),
+        seed=int(p["seed"]),
+        curve=curve_of(client, run.info.run_id),
+        run_id=run.info.run_id,
+        kl_coef=float(p["kl_coef"]) if method.trains_policy and "kl_coef" in p else None,
+        from_search=not _has_options_of(config, run),
+        options={name: both[name] for name in NAMED_OPTIONS if name in both},
+    )
 
 
 def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evidence:
@@ -168,11 +220,11 @@ def _peak(run: Run) -> float:
     return run.data.metrics[Metric.PEAK_GOLD]
 
 
-def _has_options_of(config: Config, run: Run) -> bool:
-    """Whether a policy run has the options that the configuration gives to its method."""
+def _has_options_of(config: Config, run: Run, but: Collection[str] = ()) -> bool:
+    """Whether a policy run has the options that the configuration gives to its method, but for some of them."""
     method = METHODS.get(run.data.tags.get(Tag.METHOD, ""))
     if method is None:
         return False
     options = {name: as_text(value) for name, value in config.of_method(method.name).params().items()}
     params = {name: run.data.params[name] for name in method.config_class.names() if name in run.data.params}
-    return params == options
+    return all(params.get(name) == options.get(name) for name in {*params, *options}.difference(but))

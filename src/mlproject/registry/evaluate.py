@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from mlproject.curve import Array, Curve
+from mlproject.curve import Array, Curve, mean_and_se
 from mlproject.errors import UserError
+from mlproject.laws.intervals import Z_975, Estimate
 from mlproject.names import Alias, Artifact, Status, Tag, VersionTag
 from mlproject.pipeline.audit import audit
-from mlproject.registry.candidates import Candidate, EvaluationContext, candidates_on_pool, evidence_of, run_ref
+from mlproject.recommendation.proposal import Proposal, propose
+from mlproject.registry.candidates import (
+    Candidate,
+    EvaluationContext,
+    candidates_on_pool,
+    evidence_of,
+    run_ref,
+    settings_of_candidates,
+)
 from mlproject.registry.gates import GateResult, Gates
-from mlproject.registry.metrics import Evidence
-from mlproject.registry.ranking import select_challenger
+from mlproject.registry.metrics import METRICS, Evidence
+from mlproject.registry.ranking import rank_by_proposal, select_challenger
 from mlproject.registry.versions import version_by_alias, versions_by_proxy
 from mlproject.tracking.run_data import artifact, curve_of
 
@@ -37,6 +46,8 @@ class Evaluation:
         evidence: evidence on each candidate that could be selected.
         results: gate results of each candidate that was checked. Those of the selected one are complete, unless it
             failed before the audit.
+        proposal: the order in which reward models are proposed, and why.
+        named: whether the user named the candidate.
         champion_curve: the champion's curve in the same context; None if it was not needed.
     """
 
@@ -47,6 +58,8 @@ class Evaluation:
     candidates: Mapping[str, Candidate]
     evidence: Mapping[str, Evidence]
     results: Mapping[str, Sequence[GateResult]]
+    proposal: Proposal
+    named: bool = False
     champion_curve: Curve | None = None
 
     @property
@@ -58,6 +71,46 @@ class Evaluation:
     def selected_results(self) -> Sequence[GateResult]:
         """The gate results of the selected candidate."""
         return self.results[self.selected]
+
+    @property
+    def order(self) -> list[str]:
+        """The candidates that could be selected, in the order in which they are proposed."""
+        return rank_by_proposal(self.proposal, self.candidates, self.evidence)
+
+    @property
+    def selected_setting(self) -> str:
+        """Name of the selected candidate's reward model, as the recommendation calls it."""
+        return self._setting_of(self.selected)
+
+    @property
+    def reason(self) -> str:
+        """Why the selected candidate is proposed, and how that goes together with the recommendation."""
+        failed = [
+            f"{self.candidates[name].name} failed {', '.join(r.gate.name for r in results if not r.passed)}"
+            for name, results in self.results.items()
+            if name != self.selected and self._setting_of(name) != self.selected_setting
+        ]
+        return self.proposal.reason(self.selected_setting, failed if self.passed_before_audit else (), self.named)
+
+    @property
+    def audits(self) -> dict[str, Estimate]:
+        """The selected candidate's gold on the audit prompts with a 95 % interval, by policy run; empty before it."""
+        audit_P = self.evidence[self.selected].audit_P
+        if audit_P is None:
+            return {}
+        gold, se = mean_and_se(audit_P)
+        run_id = self.candidate.curves[self.gates.method].info.run_id
+        return {run_id: Estimate(gold, gold - Z_975 * se, gold + Z_975 * se)}
+
+    @property
+    def passed_before_audit(self) -> bool:
+        """Whether the selected candidate passed the gates that need no audit."""
+        return all(result.passed for result in self.selected_results if not METRICS[result.gate.metric].needs_audit)
+
+    def _setting_of(self, name: str) -> str:
+        run_ids = {run.info.run_id for run in self.candidates[name].runs}
+        names = (setting.rm for setting in self.proposal.order if run_ids & set(setting.run_ids.values()))
+        return next(names, self.candidates[name].proxy.data.params["rm_size"])
 
     @property
     def is_champion(self) -> bool:
@@ -87,7 +140,7 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
         invocation: runs the steps that are missing.
         gates: the conditions.
         context: policy, gold RM and prompts to measure with.
-        proxy: run of the proxy RM to evaluate; None selects the candidate with the highest peak that passes.
+        proxy: run of the proxy RM to evaluate; None selects the first in the order of the recommendation that passes.
 
     Raises:
         UserError: if no candidate has a curve, or the champion cannot be measured.
@@ -113,9 +166,12 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
             "proxy RM first, or give --proxy."
         )
     evidence = {run_id: evidence_of(client, candidates[run_id], method) for run_id in eligible}
-    challenger, results = select_challenger(gates, evidence)
+    proposal = propose(settings_of_candidates(client, context.config, candidates), method)
+    challenger, results = select_challenger(gates, evidence, rank_by_proposal(proposal, candidates, evidence))
     selected = challenger or next(iter(results))
-    evaluation = Evaluation(gates, context, champion, selected, candidates, evidence, dict(results))
+    evaluation = Evaluation(
+        gates, context, champion, selected, candidates, evidence, dict(results), proposal, named=proxy is not None
+    )
     if challenger is None or evaluation.was_promoted:
         return evaluation
     return _audited(invocation, evaluation)

@@ -12,14 +12,18 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlproject.config.packaged import packaged_or_local
+from mlproject.laws.intervals import Estimate
 from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, Metric, MetricPrefix, Role, Stage, Statistic, Tag
 from mlproject.names.quoting import markdown_quote, markdown_text
 from mlproject.optimization import find_method
 from mlproject.recommendation.doubt import SeedSpread
+from mlproject.recommendation.evidence import evidence_on
+from mlproject.recommendation.recommend import Evaluated
+from mlproject.recommendation.sentences import window_text
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import stop_of
-from mlproject.recommendation.words import interval_text, nats
+from mlproject.recommendation.words import interval_text
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
 from mlproject.tracking.run_data import artifact, curve_of, values_by_step
@@ -38,6 +42,8 @@ def model_card(
     candidate: Candidate,
     results: Sequence[str],
     promotion_run_id: str,
+    proposed: str = "",
+    audits: Mapping[str, Estimate] | None = None,
 ) -> str:
     """The card as Markdown.
 
@@ -48,6 +54,8 @@ def model_card(
         candidate: runs of the reward model.
         results: one line for each gate; empty if the model has not been evaluated.
         promotion_run_id: id of the run that evaluated it; empty if there is none.
+        proposed: why it was proposed for promotion; empty where it was not.
+        audits: gold on the audit prompts at the peak, by policy run.
     """
     proxy = candidate.proxy
     inputs = json.loads(proxy.data.tags[Tag.INPUTS])
@@ -68,8 +76,9 @@ def model_card(
             "kind": kind_of_run(gold.data.tags),
             "run_id": gold.info.run_id,
         },
-        uses=[_use(client, method, run) for method, run in sorted(candidate.best.items())],
+        uses=[_use(client, method, run, audits or {}) for method, run in sorted(candidate.best.items())],
         results=results,
+        proposed=proposed,
         signs=_signs(client, largest_drop),
         samples=_overrated(client, largest_drop),
         lineage=lineage | ({"promotion": promotion_run_id} if promotion_run_id else {}),
@@ -84,25 +93,24 @@ def description(card: str) -> str:
     return card[: MAX_DESCRIPTION - len(ending)].rpartition("\n")[0] + ending
 
 
-def _use(client: MlflowClient, method: str, run: Run) -> Mapping[str, Any]:
+def _use(client: MlflowClient, method: str, run: Run, audits: Mapping[str, Estimate]) -> Mapping[str, Any]:
     m, params = run.data.metrics, run.data.params
     curve = curve_of(client, run.info.run_id)
-    stop = stop_of(Setting(method, params["rm_size"], 0, {0: curve}), SeedSpread())
-    low, high = stop.kl_window
-    law = "none fitted"
-    if Metric.LAW_ALPHA in m:
-        alpha, beta, r2 = m[Metric.LAW_ALPHA], m[Metric.LAW_BETA], m[Metric.LAW_R2]
-        law = f"{run.data.tags[Tag.LAW_FORM]}, alpha {alpha:.3g}, beta {beta:.3g}, R2 {r2:.2f}"
+    seed = int(params["seed"])
+    setting = Setting(method, params["rm_size"], 0, {seed: curve}, run_ids={seed: run.info.run_id})
+    evaluated = Evaluated(setting, stop_of(setting, SeedSpread()))
+    stop, evidence = evaluated.stop, evidence_on(evaluated, audits)
     return {
         "method": method,
         "kl": m[Metric.PEAK_KL],
         "progress": stop.progress,
-        "window": f"{nats(low)} to {nats(high)}" if high > low else "",
+        "window": window_text(method, stop),
         "place": find_method(method).place(stop.step),
         "kl_coef": params.get("kl_coef", "none"),
         "gold": f"{stop.gold:.2f} {interval_text(stop.gold_interval)}",
         "drop": m[Metric.DROP_GOLD],
-        "law": law,
+        "law": next(figure.text for figure in evidence if figure.name == "law"),
+        "evidence": [figure.sentence() for figure in evidence],
         "run_id": run.info.run_id,
     }
 

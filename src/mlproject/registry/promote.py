@@ -41,6 +41,10 @@ class Decision:
         results: results of the gates that were checked.
         passed: whether all of them passed.
         is_champion: whether the candidate is champion now.
+        reason: why it was proposed, and how that goes together with the recommendation.
+        champion: version that is champion now; empty if there is none.
+        previous: version that was champion before; empty if there was none, or the same.
+        dry_run: whether the registry was left as it was.
     """
 
     run_id: str
@@ -49,6 +53,10 @@ class Decision:
     results: Sequence[GateResult]
     passed: bool
     is_champion: bool
+    reason: str = ""
+    champion: str = ""
+    previous: str = ""
+    dry_run: bool = False
 
 
 def promote(
@@ -60,7 +68,7 @@ def promote(
         invocation: the invocation that asks for the promotion.
         gates: the conditions.
         context: policy, gold RM and prompts to measure with.
-        proxy: run of the proxy RM to evaluate; None selects the candidate with the highest peak that passes.
+        proxy: run of the proxy RM to evaluate; None selects the first in the order of the recommendation that passes.
         dry_run: evaluate only; the registry is not changed.
 
     Raises:
@@ -74,13 +82,13 @@ def promote(
             complete_moves(client, name)
             run_id = champion.tags[VersionTag.PROMOTION_RUN_ID]
             scheduler.reuse(step, run_id)
-            return _decision(invocation, evaluation, run_id)
+            return _decision(invocation, evaluation, run_id, dry_run)
         earlier = scheduler.find(step)
         if earlier is not None:
             outcome = client.get_run(earlier).data.tags.get(Tag.PROMOTION_OUTCOME)
             if outcome in (Outcome.REFUSED, Outcome.DRY_RUN):
                 scheduler.reuse(step, earlier)
-                return _decision(invocation, evaluation, earlier)
+                return _decision(invocation, evaluation, earlier, dry_run)
         inputs = {role: source.run_id for role, source in _inputs(evaluation).items()}
         run = StepRun(invocation.store, step, inputs, made_by=invocation.run_id)
         with promotion_lock(name, run):
@@ -91,7 +99,7 @@ def promote(
                 continue
             execute(run, partial(_decide, evaluation=evaluation, name=name, dry_run=dry_run))
         scheduler.finish(step, run)
-        return _decision(invocation, evaluation, run.run_id)
+        return _decision(invocation, evaluation, run.run_id, dry_run)
 
 
 def requester() -> str:
@@ -164,10 +172,10 @@ def move_champion(run: StepRun, name: str, version: str, previous: str, promotio
         set_tags(client, name, previous, {VersionTag.STATUS: Status.RETIRED})
 
 
-def _decision(invocation: Invocation, evaluation: Evaluation, run_id: str) -> Decision:
+def _decision(invocation: Invocation, evaluation: Evaluation, run_id: str, dry_run: bool) -> Decision:
     name = invocation.config.registered_model
     version = versions_by_proxy(invocation.client, name).get(evaluation.selected)
-    champion = version_by_alias(invocation.client, name)
+    champion, before = version_by_alias(invocation.client, name), evaluation.champion
     return Decision(
         run_id=run_id,
         candidate=evaluation.candidate,
@@ -175,4 +183,8 @@ def _decision(invocation: Invocation, evaluation: Evaluation, run_id: str) -> De
         results=evaluation.selected_results,
         passed=evaluation.passed,
         is_champion=bool(version and champion and version.version == champion.version),
+        reason=evaluation.reason,
+        champion=str(champion.version) if champion else "",
+        previous=str(before.version) if before and champion and before.version != champion.version else "",
+        dry_run=dry_run,
     )

@@ -21,7 +21,6 @@ from mlproject.registry.candidates import Candidate
 from mlproject.registry.evaluate import Evaluation
 from mlproject.registry.figure import evidence_figure
 from mlproject.registry.model_card import description, model_card
-from mlproject.registry.ranking import rank_by_peak_gold
 from mlproject.registry.versions import create_registered_model, register, set_tags, versions_by_proxy
 from mlproject.strict_json import strict_json
 from mlproject.tracking.runs import StepRun
@@ -53,7 +52,8 @@ def record_evaluation(run: StepRun, evaluation: Evaluation, versions: Mapping[st
             Tag.CANDIDATE_VERSION: versions.get(selected, ""),
             Tag.CANDIDATE_RM_SIZE: p["rm_size"],
             Tag.CANDIDATE_SEED: p["seed"],
-            MlflowTag.NOTE: "\n\n".join(map(str, results)),
+            Tag.PROMOTION_PROPOSED: evaluation.reason,
+            MlflowTag.NOTE: "\n\n".join([evaluation.reason, *map(str, results)]),
         }
     )
     rows = [
@@ -101,7 +101,10 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
         set_tags(client, name, version, tags)
         if is_new or results:
             lines = [str(result) for result in results]
-            card = model_card(client, name, version, candidate, lines, promotion_run_id if lines else "")
+            proposed = evaluation.reason if proxy_run_id == evaluation.selected else ""
+            promotion = promotion_run_id if lines else ""
+            audits = evaluation.audits if proposed else {}
+            card = model_card(client, name, version, candidate, lines, promotion, proposed, audits)
             client.log_text(proxy_run_id, card, Artifact.MODEL_CARD)
             client.update_model_version(name, version, description(card))
     return versions
@@ -115,8 +118,9 @@ def _ranking(evaluation: Evaluation, versions: Mapping[str, str]) -> list[dict[s
             "seed": evaluation.candidates[run_id].proxy.data.params["seed"],
             "peak_gold": round(evaluation.evidence[run_id].curve.peak().gold, 4),
             "proxy_run_id": run_id,
+            "failed": [result.gate.name for result in evaluation.results.get(run_id, ()) if not result.passed],
         }
-        for run_id in rank_by_peak_gold(evaluation.evidence)
+        for run_id in evaluation.order
     ]
 
 

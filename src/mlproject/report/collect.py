@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +12,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunData
 
 from mlproject.curve import Curve
+from mlproject.laws.intervals import Z_975, Estimate
 from mlproject.models.gold_source import kind_of_run
-from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, PromotionResult, Tag
+from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, PromotionResult, Role, Tag
+from mlproject.recommendation.measured import NAMED_OPTIONS
+from mlproject.recommendation.outcome import Outcome
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
 from mlproject.report.samples import samples_facts, stored_facts
 from mlproject.search.trials import read_trials
@@ -59,7 +62,8 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         gates=_gates(client, promotions[0]) if promotions else [],
         link=link,
         search_runs=tried,
-        promoted_rm=_promoted(promotions[0]) if promotions else "",
+        outcome=_outcome(client, promotions[0], {proxy.run_id for proxy in proxies}) if promotions else None,
+        audits=dict(_audit(run) for run in by_kind.get(Kind.AUDIT, [])),
         gold="gold" if samples or kind_of_run(by_kind[Kind.GOLD_RM][0].data.tags) != GoldKind.TEST_RM else "test RM",
         samples=stored_facts(client, samples[0]) if samples else {},
     )
@@ -78,6 +82,7 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
         curve=Curve.load(folder / Artifact.CURVE),
         metrics=run.data.metrics,
         samples=[dict(zip(table["columns"], row, strict=True)) for row in table["data"]],
+        options={name: p[name] for name in NAMED_OPTIONS if name in p},
     )
 
 
@@ -157,7 +162,30 @@ def _gates(client: MlflowClient, promotion: Run) -> list[dict[str, Any]]:
     return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
 
 
-def _promoted(run: Run) -> str:
-    """Name of the reward model that a promotion made champion, or left as such."""
-    passed = run.data.tags[Tag.PROMOTION_VERDICT] == PromotionResult.PASSED
-    return run.data.tags[Tag.CANDIDATE_RM_SIZE] if passed else ""
+def _outcome(client: MlflowClient, run: Run, proxies: Collection[str]) -> Outcome:
+    """What a promotion proposed, and what became of it.
+
+    Args:
+        client: of the tracking server.
+        run: the promotion.
+        proxies: run ids of the study's own reward models.
+    """
+    p, tags = run.data.params, run.data.tags
+    champion = p.get("champion_before", "none")
+    return Outcome(
+        run_id=run.info.run_id,
+        rm=tags[Tag.CANDIDATE_RM_SIZE],
+        seed=tags[Tag.CANDIDATE_SEED],
+        version=tags[Tag.CANDIDATE_VERSION],
+        passed=tags[Tag.PROMOTION_VERDICT] == PromotionResult.PASSED,
+        failed=[row["gate"] for row in _gates(client, run) if not row["holds"]],
+        champion_before="" if champion == "none" else champion,
+        reason=tags.get(Tag.PROMOTION_PROPOSED, ""),
+        in_study=json.loads(tags.get(Tag.INPUTS, "{}")).get(Role.PROXY_RM) in proxies,
+    )
+
+
+def _audit(run: Run) -> tuple[str, Estimate]:
+    """The policy run that was audited, and its gold on the audit prompts with a 95 % interval."""
+    gold, half = run.data.metrics[Metric.AUDIT_GOLD], Z_975 * run.data.metrics[Metric.AUDIT_GOLD_SE]
+    return json.loads(run.data.tags[Tag.INPUTS])[Role.POLICY_RUN], Estimate(gold, gold - half, gold + half)

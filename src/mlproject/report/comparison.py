@@ -15,7 +15,7 @@ from mlproject.names import Metric
 from mlproject.optimization import find_method
 from mlproject.recommendation.pairs import Pair, pair_sentence, pairs_of_rms
 from mlproject.recommendation.recommend import Evaluated, Recommendation
-from mlproject.recommendation.sentences import interval_text, nats
+from mlproject.recommendation.words import interval_text, nats
 from mlproject.report.recommended import recommendation_of
 from mlproject.report.records import PolicyRunRecord, Report
 

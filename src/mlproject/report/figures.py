@@ -158,10 +158,12 @@ def _coefficient(axes: Axes, report: Report, method: str, coefficient: str, colo
     """One coefficient with intervals over RM parameters, and its trend line."""
     for group in groups_of(report, method):
         value, ends = number(group.get(coefficient)), interval(group.get(f"{coefficient}_ci"))
+        law = laws_of(report).get((method, group["rm_size"]))
+        opacity = theme.FAINT if law is not None and not law.fits else 1.0
         if value is not None:
             if ends:
-                axes.plot([group["rm_params"]] * 2, ends, color=colour, linewidth=1.6, solid_capstyle="butt")
-            axes.plot([group["rm_params"]], [value], color=colour, marker="o", markersize=6)
+                axes.plot([group["rm_params"]] * 2, ends, color=colour, linewidth=1.6, alpha=opacity)
+            axes.plot([group["rm_params"]], [value], color=colour, marker="o", markersize=6, alpha=opacity)
     theme.size_axis(axes, sizes(report, method))
     for trend in report.laws.get("trends") or []:
         slope, intercept = number(trend.get("slope")), number(trend.get("intercept"))

@@ -13,9 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from mlproject.names import STAGES
 from mlproject.names.quoting import visible
 from mlproject.optimization import find_method
+from mlproject.recommendation.outcome import promotion_sentence
 from mlproject.recommendation.sentences import answer, exceptions
 from mlproject.report.comparison import comparison_of
-from mlproject.report.recommended import laws_of, recommendation_of
+from mlproject.report.recommended import evidence_of_report, laws_of, recommendation_of
 from mlproject.report.records import PolicyRunRecord, Report
 from mlproject.report.selection import (
     extremes,
@@ -29,7 +30,6 @@ from mlproject.report.selection import (
 from mlproject.report.summary import (
     DASH,
     drop_in_se,
-    kl_range,
     summarize,
     text,
     with_error,
@@ -53,7 +53,8 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
     return _template().render(
         report=report,
         figures={name: _data_uri(path) for name, path in figures.items()},
-        recommendation=answer(recommendation) + exceptions(recommendation),
+        recommendation=_answer(report),
+        evidence=evidence_of_report(report),
         summary=summarize(report, recommendation),
         law_peaks=laws_of(report),
         comparison=comparison_of(report),
@@ -70,6 +71,13 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         samples=sample_blocks(report),
         link_opens=report.link.startswith(("http://", "https://")),
     )
+
+
+def _answer(report: Report) -> list[str]:
+    """What is said first: the recommendation, what the promotion did with it, and where nothing is gained."""
+    recommendation = recommendation_of(report)
+    promotion = [promotion_sentence(recommendation, report.outcome)] if report.outcome else []
+    return [*answer(recommendation), *promotion, *exceptions(recommendation)]
 
 
 def sample_blocks(report: Report) -> list[dict[str, Any]]:
@@ -176,7 +184,7 @@ def _template() -> Template:
     environment.globals |= {
         "with_error": with_error,
         "drop_in_se": drop_in_se,
-        "kl_range": kl_range,
+        "place": lambda method, step: find_method(method).place(step),
         "dash": DASH,
     }
     return environment.get_template("template.html")

@@ -7,7 +7,9 @@ from functools import lru_cache
 
 from mlproject.laws import law_for
 from mlproject.laws.weighted import LawPeak, quoted_peak
-from mlproject.optimization import METHODS, find_method
+from mlproject.optimization import find_method
+from mlproject.recommendation.evidence import Figure, evidence_of
+from mlproject.recommendation.measured import MeasuredRun, settings_of_runs
 from mlproject.recommendation.recommend import Recommendation, recommend
 from mlproject.recommendation.setting import Setting
 from mlproject.report.records import PolicyRunRecord, Report
@@ -15,16 +17,21 @@ from mlproject.report.records import PolicyRunRecord, Report
 
 @lru_cache(maxsize=1)
 def recommendation_of(report: Report) -> Recommendation:
-    """What to do, by all curves of a study and of its search; a promoted reward model goes before others."""
-    return recommend(settings_of(report), preferred=report.promoted_rm)
+    """What to do, by all curves of a study and of its search; of equal reward models, the one that was proposed."""
+    proposed = report.outcome.rm if report.outcome and report.outcome.in_study else ""
+    return recommend(settings_of(report), preferred=proposed)
+
+
+@lru_cache(maxsize=1)
+def evidence_of_report(report: Report) -> list[Figure]:
+    """What speaks for the recommendation."""
+    return evidence_of(recommendation_of(report), report.audits)
 
 
 @lru_cache(maxsize=1)
 def settings_of(report: Report) -> list[Setting]:
     """The settings of a study: its planned policy runs, seeds together, then those that only its search tried."""
-    planned = _grouped(report.policy_runs, from_search=False)
-    tried = {_key(run) for run in report.policy_runs}
-    return planned + _grouped([run for run in report.search_runs if _key(run) not in tried], from_search=True)
+    return settings_of_runs([*_measured(report.policy_runs, False), *_measured(report.search_runs, True)])
 
 
 def law_of(setting: Setting) -> LawPeak:
@@ -39,23 +46,18 @@ def laws_of(report: Report) -> dict[tuple[str, str], LawPeak]:
     return {(setting.method, setting.rm): law_of(setting) for setting in planned}
 
 
-def _key(run: PolicyRunRecord) -> tuple[str, int, str, float]:
-    return run.method, run.rm_params, run.rm_size, run.kl_coef
-
-
-def _grouped(runs: Sequence[PolicyRunRecord], from_search: bool) -> list[Setting]:
-    groups: dict[tuple[str, int, str, float], dict[int, PolicyRunRecord]] = {}
-    for run in runs:
-        groups.setdefault(_key(run), {})[run.seed] = run
+def _measured(runs: Sequence[PolicyRunRecord], from_search: bool) -> list[MeasuredRun]:
     return [
-        Setting(
-            method=method,
-            rm=rm,
-            rm_params=params,
-            curves={seed: run.curve for seed, run in sorted(seeds.items())},
-            kl_coef=kl_coef if method in METHODS and METHODS[method].trains_policy else None,
+        MeasuredRun(
+            method=run.method,
+            rm=run.rm_size,
+            rm_params=run.rm_params,
+            seed=run.seed,
+            curve=run.curve,
+            run_id=run.run_id,
+            kl_coef=run.kl_coef if find_method(run.method).trains_policy else None,
             from_search=from_search,
-            run_ids={seed: run.run_id for seed, run in sorted(seeds.items())},
+            options=run.options,
         )
-        for (method, params, rm, kl_coef), seeds in sorted(groups.items())
+        for run in runs
     ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlproject.curve import Curve
+from mlproject.laws.intervals import Estimate
+from mlproject.recommendation.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class PolicyRunRecord:
         seed, kl_coef: options of the run; `kl_coef` is 0 if the method has none.
         curve: gold, proxy and human score over KL.
         metrics: summaries by name (`peak/gold`, `law/alpha`, `drop/gold`, `drop/gold_se`, ...).
+        options: options of run and reward model that may tell settings apart, as text by name.
         samples: rows of its sample table: stage (start, peak, end), prompt, response, step, kl, proxy, gold, human.
     """
 
@@ -32,6 +35,7 @@ class PolicyRunRecord:
     curve: Curve
     metrics: Mapping[str, float]
     samples: Sequence[Mapping[str, Any]]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,10 @@ class Report:
         link: link to the curves in the tracking UI.
         gold: what serves as gold: `gold`, or `test RM` if the study has no gold.
         search_runs: whole policy runs of the search.
+        outcome: of the study's promotion; None without one.
+        audits: gold on the audit prompts at the peak of a policy run, by its run id.
         samples: how a user's table of scored samples was read (see `mlproject.samples.stored`); empty for studies of
             other kinds.
-        promoted_rm: name of the reward model that passed the gates of the study's promotion; empty without one.
     """
 
     title: str
@@ -77,7 +82,8 @@ class Report:
     link: str = ""
     gold: str = "gold"
     search_runs: Sequence[PolicyRunRecord] = field(default_factory=list)
-    promoted_rm: str = ""
+    outcome: Outcome | None = None
+    audits: Mapping[str, Estimate] = field(default_factory=dict)
     samples: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -29,7 +29,7 @@ from mlproject.tracking.views import figure_key
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
-_VERSION = 3
+_VERSION = 4
 _COPIED = (Artifact.RECOMMENDATION,)
 
 

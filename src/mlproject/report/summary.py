@@ -10,11 +10,12 @@ import numpy as np
 
 from mlproject.laws.forms import FORMS, rival_of
 from mlproject.recommendation.recommend import Evaluated, Recommendation, undominated
-from mlproject.recommendation.sentences import trend_sentence
+from mlproject.recommendation.sentences import trend_sentence, window_text
 from mlproject.recommendation.setting import spread_of
 from mlproject.recommendation.stop import Progress, Stop
 from mlproject.recommendation.trend import SizeTrend
-from mlproject.recommendation.words import interval_text, nats
+from mlproject.recommendation.words import distance, interval_text
+from mlproject.report.recommended import laws_of
 from mlproject.report.records import Report
 from mlproject.report.selection import Group, groups_of, method_name, methods, number, runs_of
 
@@ -103,19 +104,18 @@ def _stops(evaluated: Sequence[Evaluated]) -> str:
         if not of_kind:
             continue
         if verb:
-            words += [f"{e.setting.rm} {verb} {kl_range(e.stop)}" for e in of_kind]
+            words += [f"{e.setting.rm} {verb} {kl_range(e.setting.method, e.stop)}" for e in of_kind]
         else:
             words.append(f"{_listed([each.setting.rm for each in of_kind])}: {progress}, no recommendation")
-    return ", ".join(words) + "."
+    return "; ".join(words) + "."
 
 
-def kl_range(stop: Stop) -> str:
-    """`8.1 (5.2 to 12) nats`: the peak, and the KL range whose gold cannot be told from it."""
-    low, high = stop.kl_window
+def kl_range(method: str, stop: Stop) -> str:
+    """`8.1 nats (update 40), as good: 5.2 to 12 nats`."""
     if stop.progress is Progress.NOT_REACHED:
-        return f"{nats(stop.end_kl)} nats, the end of the run"
-    window = f" ({nats(low)} to {nats(high)})" if high > low else ""
-    return f"{nats(stop.kl)}{window} nats"
+        return f"{distance(method, stop.end_kl, stop.end_step)}, the end of the run"
+    window = window_text(method, stop)
+    return distance(method, stop.kl, stop.step) + (f", as good: {window}" if window else "")
 
 
 def _trend(trend: SizeTrend) -> tuple[str, str]:
@@ -159,10 +159,15 @@ def _laws(report: Report, method: str) -> str:
     if not fitted:
         return ""
     law = FORMS[fitted[0]["form"]]
-    rival = rival_of(law)
-    worst = min(float(group["r2"]) for group in fitted)
+    rival, peaks = rival_of(law), laws_of(report)
+    fits = [g["rm_size"] for g in fitted if (peak := peaks.get((method, g["rm_size"]))) and peak.fits]
     pairs = [[number((group.get("rmse_by_form") or {}).get(form.name)) for form in (law, rival)] for group in fitted]
     complete = [(rmse, other) for rmse, other in pairs if rmse is not None and other is not None]
     wins = sum(rmse < other for rmse, other in complete)
-    against = f"; it fits better than the {rival.title} law for {wins} of {len(complete)} RMs" if complete else ""
-    return f"the {law.title} law fits gold with R² ≥ {text(worst, 3)} for {len(fitted)} RMs{against}."
+    against = f"; its error is smaller than the {rival.title} law's for {wins} of {len(complete)}" if complete else ""
+    which = f" ({_listed(fits)})" if 0 < len(fits) < len(fitted) else ""
+    faint = " Where it does not, it is drawn faint and no number of it is quoted." if len(fits) < len(fitted) else ""
+    return (
+        f"the {law.title} law fits gold within the errors of the points for {len(fits)} of {len(fitted)} RMs{which}"
+        f"{against}.{faint}"
+    )

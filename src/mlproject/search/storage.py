@@ -17,6 +17,7 @@ from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.options.secrets import STORAGE_VARIABLE, mask
+from mlproject.search.distinct import DistinctSampler
 from mlproject.search.law_pruner import LawPruner
 from mlproject.search.space import Space
 from mlproject.strict_json import strict_json
@@ -87,11 +88,13 @@ def _is_half_made(database: Database) -> bool:
 def new_sampler(config: Config, number: int) -> BaseSampler:
     """The sampler of one trial, seeded by its number, so that a resumed search proposes the same trials.
 
-    The first trial is fixed (see `Space.first`), since a high peak early on lets the pruner end other trials sooner.
+    The first trial is fixed (see `Space.first`), since a high peak early on lets the pruner end other trials sooner. No
+    cell is proposed twice while others are untried.
     """
+    space, sampler = Space.of(config), _sampler(config, number)
     if number == 0:
-        return optuna.samplers.PartialFixedSampler(Space.of(config).first(), _sampler(config, number))
-    return _sampler(config, number)
+        sampler = optuna.samplers.PartialFixedSampler(space.first(), sampler)
+    return DistinctSampler(sampler, space.distributions())
 
 
 def _sampler(config: Config, number: int) -> BaseSampler:

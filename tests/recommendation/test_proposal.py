@@ -1,0 +1,122 @@
+"""A promotion proposes the recommended reward model, or says why it proposes another one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.recommendation.planted import Truth, draw
+
+from mlproject.laws.intervals import Estimate
+from mlproject.recommendation.evidence import evidence_of
+from mlproject.recommendation.measured import MeasuredRun, settings_of_runs
+from mlproject.recommendation.outcome import Outcome, promotion_sentence
+from mlproject.recommendation.proposal import Proposal, propose
+from mlproject.recommendation.recommend import recommend
+from mlproject.recommendation.record import sentences_of, to_dict
+from mlproject.recommendation.setting import Setting
+
+
+def two_methods(peaks: list[float], by_ppo: list[float], seed: int) -> list[Setting]:
+    """The same reward models by best-of-n and by PPO, on the same prompts."""
+    rng = np.random.default_rng(seed)
+    return [*draw(Truth(peaks), rng, "best-of-n"), *draw(Truth(by_ppo), rng, "ppo")]
+
+
+def proposed(proposal: Proposal) -> str:
+    return proposal.order[0].rm
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_of_three_near_equal_reward_models_the_proposed_is_the_recommended_one_and_ties_are_said(seed) -> None:
+    settings = two_methods([1.0, 1.01, 1.02], [0.99, 1.02, 1.0], seed)
+    proposal = propose(settings, "best-of-n")
+    first = proposed(proposal)
+    said = recommend(settings, preferred=first)  # what the report says once it knows the proposal
+    assert said.choice is not None and said.choice.setting.rm == first
+    assert set(said.rms) <= {"rm0", "rm1", "rm2"}
+    others = [each.setting.rm for each in proposal.equal if each.setting.rm != first]
+    reason = proposal.reason(first)
+    assert reason.startswith(f"{first} is the recommended reward model")
+    assert f"cannot be told from that of {', '.join(others)}" in reason or not others
+
+
+def test_a_tie_that_passes_the_gates_where_the_first_fails_becomes_the_recommendation() -> None:
+    settings = two_methods([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], seed=4)
+    proposal = propose(settings, "best-of-n")
+    first, second = (setting.rm for setting in proposal.order[:2])
+    reason = proposal.reason(second, [f"{first} seed 0 failed gamma"])
+    assert reason.startswith(
+        f"{second} is proposed since {first} seed 0 failed gamma; its peak gold by best-of-n cannot"
+    )
+    said = recommend(settings, preferred=second)
+    assert said.choice is not None and said.choice.setting.rm == second
+
+
+def test_where_the_method_of_the_gates_has_another_order_the_difference_is_said_with_its_reason() -> None:
+    settings = two_methods([0.4, 0.4, 0.9], [3.0, 0.5, 0.5], seed=0)
+    proposal = propose(settings, "best-of-n")
+    assert proposal.recommendation.choice is not None and proposal.recommendation.choice.setting.rm == "rm0"
+    assert proposed(proposal) == "rm2"
+    reason = proposal.reason("rm2")
+    assert "rm2 has the highest peak gold by best-of-n, by which the gates evaluate." in reason
+    assert "The curves speak for rm0 with PPO; by best-of-n its peak gold is lower by more than noise." in reason
+    outcome = Outcome("run", "rm2", "1", "3", passed=True, reason=reason)
+    sentence = promotion_sentence(recommend(settings, "rm2"), outcome)
+    assert sentence.startswith(
+        "The promotion proposed another reward model: rm2 seed 1 passed all gates and is champion"
+    )
+    assert "The curves speak for rm0 with PPO" in sentence
+
+
+def test_a_reward_model_that_the_user_named_is_compared_with_the_others() -> None:
+    proposal = propose(two_methods([0.4, 0.6, 0.9], [0.4, 0.6, 0.9], seed=0), "best-of-n")
+    assert proposal.reason("rm0", named=True).startswith(
+        "rm0 was named, not chosen; its peak gold is lower than that of rm2 by more than noise."
+    )
+
+
+def test_dominated_reward_models_come_last_highest_peak_first() -> None:
+    proposal = propose(two_methods([0.9, 0.5, 0.7], [0.9, 0.5, 0.7], seed=1), "best-of-n")
+    assert [setting.rm for setting in proposal.order] == ["rm0", "rm2", "rm1"]
+
+
+def test_the_record_holds_the_promotion_and_the_evidence_and_says_what_differs() -> None:
+    settings = draw(Truth([0.5, 1.0]), np.random.default_rng(0), "best-of-n")
+    said = recommend(settings)
+    assert said.choice is not None
+    outcome = Outcome("run", "rm1", "0", "2", passed=False, failed=["margin"], champion_before="1")
+    figures = evidence_of(said)
+    assert [figure.name for figure in figures] == ["measured peak", "law", "forecast, seed 0", "forecast, seed 1"]
+    record = to_dict(said, figures, outcome)
+    assert record["promotion"]["agrees"] and record["evidence"][0]["name"] == "measured peak"
+    same = "The promotion proposed the same reward model: rm1 seed 0 was refused by margin; version 1 stays champion."
+    assert same in record["sentences"]
+    disagreeing = [replace(figures[1], agrees=False, reason="it is crooked"), *figures[2:]]
+    assert any(line.startswith("Law: ") and "it is crooked." in line for line in sentences_of(said, disagreeing))
+    assert not any(line.startswith("Law: ") for line in sentences_of(said, figures))
+
+
+def test_the_search_and_the_audit_are_evidence_with_their_doubt() -> None:
+    rng = np.random.default_rng(2)
+    planned = draw(Truth([1.0]), rng)
+    searched = [replace(planned[0], kl_coef=0.01, from_search=True)]
+    said = recommend([*planned, *searched])
+    figures = {figure.name: figure for figure in evidence_of(said, {"0-0": Estimate(0.2, 0.15, 0.25)})}
+    assert "KL coefficient 0.01" in figures["search"].text and "cannot be told from" in figures["search"].text
+    assert figures["audit"].agrees is False and "expect what the audit says" in figures["audit"].sentence()
+
+
+def test_settings_name_the_options_in_which_they_differ_from_the_plan() -> None:
+    [one] = draw(Truth([1.0], seeds=1), np.random.default_rng(0))
+    run = MeasuredRun("ppo", "3k", 3328, 0, one.curve, "a", 0.0, options={"ppo_lr": "0.1"})
+    bon = replace(run, method="best-of-n", run_id="b", kl_coef=None, options={})
+    other = replace(run, run_id="c", from_search=True, options={"ppo_lr": "0.2"})
+    again = replace(run, run_id="d", from_search=True)  # the planned setting once more
+    settings = settings_of_runs([other, again, run, bon])
+    assert [(s.method, s.rm, s.from_search, dict(s.run_ids)) for s in settings] == [
+        ("best-of-n", "3k", False, {0: "b"}),
+        ("ppo", "3k", False, {0: "a"}),
+        ("ppo", "3k, ppo_lr=0.2", True, {0: "c"}),
+    ]
