@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from mlflow import MlflowClient
+from tests.execution.toy_steps import toy
 
 from mlproject import __main__ as command_line
 from mlproject.cli.parser import parse_command_line
@@ -104,3 +105,17 @@ def test_an_error_that_is_no_interruption_is_raised(monkeypatch):
     monkeypatch.setattr(command_line, "_execute", fail)
     with pytest.raises(ZeroDivisionError):
         command_line.main(["history", "--preset", "smoke"])
+
+
+def test_a_command_without_steps_does_not_read_the_runs_of_the_store(store, command, monkeypatch):
+    filters, search = [], MlflowClient.search_runs
+    monkeypatch.setattr(
+        MlflowClient, "search_runs", lambda *args, **more: filters.append(args[2:]) or search(*args, **more)
+    )
+    with Invocation(command) as invocation:
+        invocation.finish()
+    assert filters and all(condition and condition[0] for condition in filters), "each search asks for few"
+    filters.clear()
+    with Invocation(command) as invocation:
+        invocation.scheduler.find(toy("nothing", 1, version=3))
+    assert ("",) in filters, "all runs are read once a step is asked for"

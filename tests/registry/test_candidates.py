@@ -1,8 +1,10 @@
 """Candidates are the proxy RMs with a complete curve in one evaluation context."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from mlflow import MlflowClient
 from tests.registry import planted
 
 from mlproject.names import Metric, Role, Statistic, Tag
@@ -44,6 +46,27 @@ def test_each_proxy_rm_is_a_candidate_with_its_curve_unless_the_curve_is_incompl
     assert both["3k"].name == "3k seed 0"
     store.client().set_tag(policy_runs["1k"].info.run_id, Tag.COMPLETE, "false")
     assert set(candidates(store, policy_runs)) == {"3k"}
+
+
+def test_candidates_are_read_in_as_many_requests_however_many_they_are(plant, store, policy_runs, monkeypatch):
+    requests = []
+    for name in ("get_run", "search_runs"):
+        asked = getattr(MlflowClient, name)
+        monkeypatch.setattr(
+            MlflowClient, name, lambda *args, asked=asked, **more: requests.append(asked) or asked(*args, **more)
+        )
+    counts = []
+    for sizes in ((), ("13k", "25k")):
+        plant({(size, 0): 0.5 for size in sizes})
+        requests.clear()
+        assert len(candidates(store, policy_runs)) == 2 + len(sizes)
+        counts.append(len(requests))
+    assert counts[0] == counts[1] <= 2, "policy runs, proxy RMs"
+
+
+def test_a_proxy_rm_of_another_experiment_is_a_candidate_too(store, policy_runs):
+    elsewhere = replace(store, models=store.studies)
+    assert set(candidates(elsewhere, policy_runs)) == {"1k", "3k"}
 
 
 def test_the_best_policy_run_may_have_other_options_but_the_evidence_may_not(plant, store, policy_runs):

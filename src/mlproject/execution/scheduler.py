@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from functools import partial
+from functools import cached_property, partial
 
 from mlproject.errors import MachineError, NotFiniteError, UserError
 from mlproject.execution.assignment import Assignment, Outcome
@@ -52,10 +52,14 @@ class Scheduler:
         client = store.client()
         reap(client, store)
         sweep_states(client, store)
-        self._index = RunIndex(client, store)
         self.outcomes: dict[Step, Outcome] = {}
         self.failed: Step | None = None
         self._recheck_at: dict[Step, float] = {}
+
+    @cached_property
+    def _index(self) -> RunIndex:
+        """Read when the first step is asked for: a command that only reads has none, and the store may be large."""
+        return RunIndex(self._store.client(), self._store)
 
     def close(self, interrupt: bool = False) -> None:
         """Shut the executor down; where interrupted, the running steps end first and close their runs as KILLED."""

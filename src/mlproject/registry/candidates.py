@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from mlproject.config.schema import parse
 from mlproject.models.gold_source import GoldSource
-from mlproject.names import Metric, MetricPrefix, Role, Split, Tag
+from mlproject.names import Kind, Metric, MetricPrefix, Role, Split, Tag
 from mlproject.optimization import METHODS, find_method
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.pipeline.policy_run import policy_run
@@ -136,13 +136,17 @@ def candidates_on_pool(client: MlflowClient, store: Store, config: Config, pool_
         candidates by run id of the proxy RM.
     """
     candidates: dict[str, Candidate] = {}
-    for run in all_runs(client, [store.policy_runs], "attributes.status = 'FINISHED'"):
+    on_pool = f"attributes.status = 'FINISHED' and tags.`{Tag.INPUTS}` LIKE '%{pool_run_id}%'"
+    proxies = {
+        run.info.run_id: run for run in all_runs(client, [store.models], f"tags.`{Tag.KIND}` = '{Kind.PROXY_RM}'")
+    }
+    for run in all_runs(client, [store.policy_runs], on_pool):
         tags = run.data.tags
         if json.loads(tags.get(Tag.INPUTS, "{}")).get(Role.POOL) != pool_run_id or tags.get(Tag.COMPLETE) == "false":
             continue
         proxy_run_id, method = tags[Tag.PROXY_RUN_ID], tags[Tag.METHOD]
         if proxy_run_id not in candidates:
-            candidates[proxy_run_id] = Candidate(client.get_run(proxy_run_id))
+            candidates[proxy_run_id] = Candidate(proxies.get(proxy_run_id) or client.get_run(proxy_run_id))
         candidate = candidates[proxy_run_id]
         candidate.runs.append(run)
         if _has_options_of(config, run):
