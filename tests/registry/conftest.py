@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -38,9 +39,10 @@ def evidence():
 
 
 @pytest.fixture
-def plant(tmp_path, monkeypatch):
+def plant(tmp_path, monkeypatch, empty_database):
     """Plants a store in an empty folder; afterwards working directory and environment are restored."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     yield lambda heights, **more: planted.plant(tmp_path, heights, **more)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
