@@ -15,7 +15,7 @@ from mlproject.errors import UserError
 from mlproject.integrations import trainer_callback
 from mlproject.integrations.trainer_callback import OveroptimizationCallback
 from mlproject.laws import Forecast
-from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.monitoring import policy_evaluator
 from mlproject.monitoring.monitor import AlarmRule, OveroptimizationMonitor
@@ -23,7 +23,8 @@ from mlproject.monitoring.policy_evaluator import PlainTexts
 from mlproject.names import Artifact
 from mlproject.names.escape import fit_key, original_name
 from mlproject.optimization.evaluator import Evaluator
-from mlproject.optimization.sample_pool import draw_pool
+from mlproject.optimization.pool_samples import draw_samples
+from mlproject.optimization.sample_pool import score_pool
 from mlproject.preferences.calibration import calibration_scale
 
 pytestmark = pytest.mark.trains
@@ -68,21 +69,20 @@ def measured_from_checkpoint(setting, checkpoint: Path, step: int) -> CurvePoint
     )
     gold, proxy = RewardModel.load(setting.gold_folder), RewardModel.load(setting.proxy_folder)
 
-    def pool(gold):
-        return draw_pool(
-            initial,
-            setting.curve_prompts,
-            POOL_SAMPLES,
-            prompt_format=prompt_format,
-            gold=gold,
-            world=PlainTexts(),
-            human_units=(0.0, 1.0),
-            generator=torch.Generator().manual_seed(SEED),
-            batch=10_000,
-        )
-
-    raw = pool(gold)
-    proxy_PN = proxy.rate(Responses.of_prompts(setting.curve_prompts, raw.sequences, prompt_format)).reshape(raw.shape)
+    folder = checkpoint / "samples"
+    folder.mkdir(exist_ok=True)
+    samples = draw_samples(
+        initial,
+        setting.curve_prompts,
+        POOL_SAMPLES,
+        folder,
+        prompt_format=prompt_format,
+        world=PlainTexts(),
+        generator=torch.Generator().manual_seed(SEED),
+        batch=10_000,
+    )
+    raw = score_pool(samples, gold, human_units=(0.0, 1.0))
+    proxy_PN = proxy.rate(samples.first(POOL_SAMPLES)).reshape(raw.shape)
     gold = gold.with_units(raw.gold_PN.mean(), 1 / raw.gold_PN.std())
     unit_PN = (raw.gold_PN - raw.gold_PN.mean()) / raw.gold_PN.std()
     proxy_margin_B = np.concatenate([proxy_PN[:, 0] - proxy_PN[:, 1], proxy_PN[:, 2] - proxy_PN[:, 3]])
@@ -96,7 +96,7 @@ def measured_from_checkpoint(setting, checkpoint: Path, step: int) -> CurvePoint
         proxy=proxy,
         gold=gold,
         human_units=(0.0, 1.0),
-        pool=pool(gold),
+        pool=score_pool(samples, gold, human_units=(0.0, 1.0)),
         samples_per_prompt=1,
         seed=SEED + 1,
     )
