@@ -1,6 +1,7 @@
 """The monitor inside TRL's trainers."""
 
 import copy
+import math
 from pathlib import Path
 
 import mlflow
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from mlproject.curve import CurvePoint
 from mlproject.errors import UserError
 from mlproject.integrations import trainer_callback
+from mlproject.integrations.peak_keeper import PeakKeeper
 from mlproject.integrations.trainer_callback import OveroptimizationCallback
 from mlproject.laws import Forecast
 from mlproject.models.prompt_format import PromptFormat
@@ -169,6 +171,69 @@ def test_a_training_with_the_callback_ends_with_the_very_same_weights(setting, t
         assert torch.equal(weights, followed_by.state_dict()[name])
     assert any(not torch.equal(weights, before[name]) for name, weights in alone.state_dict().items())
     assert [m.training for m in alone.modules()] == [m.training for m in followed_by.modules()]
+
+
+class GoldPlan:
+    """A gold function that rises and falls with the evaluations, whatever the policy writes."""
+
+    def __init__(self, values: list[float]) -> None:
+        self.values, self.calls = values, 0
+
+    def __call__(self, prompts, responses):
+        self.calls += 1
+        place = self.calls - 2  # the first call scores the pool
+        return [self.values[max(0, min(place, len(self.values) - 1))]] * len(prompts)
+
+
+@pytest.mark.parametrize("keep_peak", [True, "restore"])
+def test_the_policy_of_the_best_gold_is_kept_and_may_be_restored(setting, trl_trainer, tmp_path, runs, keep_peak):
+    gold = GoldPlan([0.0, 1.0, 3.0, 2.0, 2.5])
+    callback = OveroptimizationCallback(
+        setting.curve_prompts, setting.proxy_folder, gold, every=1, keep_peak=keep_peak, calibrate=False, **FEW
+    )
+    trainer = trl_trainer(
+        "GRPO", tmp_path / "out", callbacks=[callback], max_steps=4, save_strategy="steps", save_steps=1,
+        report_to="mlflow",
+    )  # fmt: skip
+    trainer.train()
+    assert [point.gold for point in callback.points] == [0.0, 1.0, 3.0, 2.0, 2.5]
+    kept = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "overoptimization-peak").state_dict()
+    at_peak = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "checkpoint-2").state_dict()
+    last = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "checkpoint-4").state_dict()
+    assert all(torch.equal(kept[name], weights) for name, weights in at_peak.items())
+    expected = at_peak if keep_peak == "restore" else last
+    assert any(not torch.equal(at_peak[name], weights) for name, weights in last.items())
+    assert all(torch.equal(trainer.model.state_dict()[name], weights) for name, weights in expected.items())
+    [run] = runs()
+    assert run.data.tags["mlproject.peak_step"] == "2"
+    assert run.data.tags["mlproject.peak_folder"] == str(tmp_path / "out" / "overoptimization-peak")
+    assert AutoTokenizer.from_pretrained(run.data.tags["mlproject.peak_folder"]).vocab_size
+
+
+def test_a_resumed_training_keeps_the_peak_of_what_came_before_it(tmp_path, tiny_policy, tiny_tokenizer):
+    def point(step: int, gold: float, rm: float = 0.0) -> CurvePoint:
+        return CurvePoint(step, 1.0, np.zeros(2), np.full(2, gold), statistics={"test_rm.other": rm})
+
+    first = PeakKeeper(tmp_path)
+    assert [first.offer(point(i, g), tiny_policy(i), tiny_tokenizer) for i, g in enumerate([0.0, 2.0, 1.0])] == [
+        True, True, False,
+    ]  # fmt: skip
+    resumed, anew = PeakKeeper(tmp_path), PeakKeeper(tmp_path)
+    resumed.resume(2)
+    assert not resumed.offer(point(2, 1.5), tiny_policy(), tiny_tokenizer)
+    anew.resume(1)  # from before the peak that the folder holds
+    assert anew.offer(point(1, 1.5), tiny_policy(), tiny_tokenizer)
+    nowhere = PeakKeeper(tmp_path, "test_rm.other")
+    assert not nowhere.offer(point(1, 9.0, math.nan), tiny_policy(), tiny_tokenizer)
+    assert nowhere.offer(point(2, math.nan, 1.0), tiny_policy(), tiny_tokenizer)
+    assert [path.name for path in tmp_path.iterdir()] == ["overoptimization-peak"]
+
+
+def test_a_peak_that_nothing_tells_is_refused():
+    with pytest.raises(UserError, match="keep_peak=True: must have something that tells the peak"):
+        OveroptimizationCallback(["yes"], "rm", keep_peak=True)
+    with pytest.raises(UserError, match="keep_peak='yes': must be False, True"):
+        OveroptimizationCallback(["yes"], "rm", "gold", keep_peak="yes")
 
 
 def test_an_alarm_that_stops_ends_the_training_at_its_own_step(setting, trl_trainer, tmp_path, runs):

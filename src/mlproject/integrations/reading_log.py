@@ -84,6 +84,17 @@ class ReadingLog:
         if tags:
             self._run.set_tags(tags)
 
+    def name_peak(self, step: int, folder: Path) -> None:
+        """Tell the log and the run where the policy of the highest score is.
+
+        Args:
+            step: of its point.
+            folder: that holds it.
+        """
+        logger.info("overoptimization: the policy of step %d is the best so far, saved in %s", step, folder)
+        if self._run is not None:
+            self._run.set_tags({Tag.PEAK_STEP: str(step), Tag.PEAK_FOLDER: str(folder.absolute())})
+
     def finish(self, has_gold: bool) -> None:
         """Write peak, drop and law of the whole curve, and both files, to the run.
 

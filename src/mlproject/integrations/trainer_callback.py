@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallba
 
 from mlproject.curve import CurvePoint
 from mlproject.errors import NotFiniteError, UserError, first_line
+from mlproject.integrations.peak_keeper import PeakKeeper
 from mlproject.integrations.reading_log import ReadingLog
 from mlproject.models.chat_template import PromptLike, as_prompts
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
@@ -67,6 +68,9 @@ class OveroptimizationCallback(TrainerCallback):
             forecast is known.
         every: optimizer steps between evaluations, 1 or more. Doubled whenever one took longer than `max_seconds`.
         stop: whether alarms that ask for it end the training.
+        keep_peak: True saves the policy in the output folder (`overoptimization-peak/`) at each new best of gold, or,
+            without gold, of the first of the auxiliary reward models; `"restore"` also gives its weights back to the
+            model when the training ends.
         monitor: forecast, alarms, KL budget.
         tokenizer: of the policy; None: the trainer's.
         max_response_tokens: the longest response; None: the trainer's `max_completion_length`.
@@ -86,7 +90,8 @@ class OveroptimizationCallback(TrainerCallback):
         seconds: spent here so far, on rank zero.
 
     Raises:
-        UserError: for `every` below 1. What is wrong with other arguments is found when training begins.
+        UserError: for `every` below 1, and for `keep_peak` where nothing tells the peak. What is wrong with other
+            arguments is found when training begins.
 
     Examples:
         >>> from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
@@ -112,6 +117,7 @@ class OveroptimizationCallback(TrainerCallback):
         *,
         every: int = 10,
         stop: bool = False,
+        keep_peak: bool | str = False,
         monitor: OveroptimizationMonitor | None = None,
         tokenizer: PreTrainedTokenizerFast | None = None,
         max_response_tokens: int | None = None,
@@ -130,10 +136,19 @@ class OveroptimizationCallback(TrainerCallback):
         if witnesses is not None:
             warnings.warn("witnesses= is now called auxiliary_rms=", DeprecationWarning, stacklevel=2)
             auxiliary_rms = witnesses
+        if keep_peak not in (False, True, "restore"):
+            raise UserError(f'keep_peak={keep_peak!r}: must be False, True or "restore".')
+        if keep_peak and gold is None and not auxiliary_rms:
+            raise UserError(
+                f"keep_peak={keep_peak!r}: must have something that tells the peak. Give gold=, or a held-out reward "
+                "model as auxiliary_rms=."
+            )
         self.monitor = monitor or OveroptimizationMonitor(samples_per_prompt=samples_per_prompt)
         self.seconds = 0.0
         self._prompts, self._proxy, self._gold = as_prompts(prompts), proxy, gold
-        self._every, self._stop = every, stop
+        self._every, self._stop, self._keep_peak = every, stop, keep_peak
+        self._peak_role = "" if gold is not None else next(iter(auxiliary_rms or ()), "")
+        self._peak: PeakKeeper | None = None
         self._tokenizer, self._max_response_tokens = tokenizer, max_response_tokens
         self._initial_policy, self._max_seconds = initial_policy, max_seconds
         self._options = {
@@ -165,8 +180,10 @@ class OveroptimizationCallback(TrainerCallback):
         if state.global_step >= self._next_step or control.should_training_stop:
             self._evaluate(args, state, control, lambda: None, model)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write peak, drop and law of the whole curve to the run."""
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Write peak, drop and law of the whole curve to the run; restore the peak where that was asked for."""
+        if self._keep_peak == "restore":
+            PeakKeeper(Path(args.output_dir)).restore(model)
         if self._log is None or not self.points:
             return
         logger.info("overoptimization: %d evaluations took %.1f s", len(self.points), self.seconds)
@@ -231,6 +248,9 @@ class OveroptimizationCallback(TrainerCallback):
         )
         for point in earlier:
             self.monitor.update(point)
+        if self._keep_peak:
+            self._tokenizer, self._peak = tokenizer, PeakKeeper(Path(args.output_dir), self._peak_role)
+            self._peak.resume(state.global_step)
         if len(self._evaluator.prompts) < len(self._prompts):
             logger.warning(
                 "overoptimization: %d of %d prompts are used, so that an evaluation fits into max_seconds=%g",
@@ -258,6 +278,8 @@ class OveroptimizationCallback(TrainerCallback):
         problems: list[NotFiniteError] = []  # before there is a point, they are errors
         decision = self.monitor(self._evaluator.measure(policy, step, problems.append if self.points else None))
         self._log.save_points()
+        if self._peak is not None and self._peak.offer(self.points[-1], policy, self._tokenizer):
+            self._log.name_peak(self.points[-1].step, self._peak.folder)
         seconds = perf_counter() - start
         if self._next_step > 0:  # the first evaluation includes the set-up
             self._space_out(seconds)

@@ -71,6 +71,15 @@ class Tag:
     COMPLETE: Final = TAGS.add(
         "mlproject.complete", "`false`: ended on purpose before its budget; not reused as a whole curve", _STOPPED
     )
+    PEAK_STEP: Final = TAGS.add(
+        "mlproject.peak_step",
+        "step of the policy that is kept as the peak",
+        "trainer runs with `keep_peak`",
+        since="0.2.0",
+    )
+    PEAK_FOLDER: Final = TAGS.add(
+        "mlproject.peak_folder", "folder that holds it", "trainer runs with `keep_peak`", since="0.2.0"
+    )
     VERDICT: Final = TAGS.add("mlproject.verdict", "why the search ended the run", "policy runs ended by a search")
     STAGE: Final = TAGS.add("mlproject.stage", "`peak` or `end`", "logged models")
     WEIGHTS_SHA256: Final = TAGS.add(
