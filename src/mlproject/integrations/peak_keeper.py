@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,27 @@ PEAK_FOLDER = "overoptimization-peak"
 """Name of the folder in a trainer's output folder."""
 
 _RECORD = "overoptimization.json"
+
+
+def what_tells_the_peak(keep_peak: bool | str, has_gold: bool, auxiliary_rms: Sequence[str]) -> str:
+    """Whose score tells the peak: empty for gold, else the name of an auxiliary reward model.
+
+    Args:
+        keep_peak: as the user gave it.
+        has_gold: whether something plays gold.
+        auxiliary_rms: names of the auxiliary reward models.
+
+    Raises:
+        UserError: for a value that `keep_peak` has not, and where nothing tells the peak.
+    """
+    if keep_peak not in (False, True, "restore"):
+        raise UserError(f'keep_peak={keep_peak!r}: must be False, True or "restore".')
+    if keep_peak and not has_gold and not auxiliary_rms:
+        raise UserError(
+            f"keep_peak={keep_peak!r}: must have something that tells the peak. Give gold=, or a held-out reward model "
+            "as auxiliary_rms=."
+        )
+    return "" if has_gold or not auxiliary_rms else auxiliary_rms[0]
 
 
 class PeakKeeper:

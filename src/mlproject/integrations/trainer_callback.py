@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallba
 
 from mlproject.curve import CurvePoint
 from mlproject.errors import NotFiniteError, UserError, first_line
-from mlproject.integrations.peak_keeper import PeakKeeper
+from mlproject.integrations.peak_keeper import PeakKeeper, what_tells_the_peak
 from mlproject.integrations.reading_log import ReadingLog
 from mlproject.models.chat_template import PromptLike, as_prompts
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
@@ -136,18 +136,11 @@ class OveroptimizationCallback(TrainerCallback):
         if witnesses is not None:
             warnings.warn("witnesses= is now called auxiliary_rms=", DeprecationWarning, stacklevel=2)
             auxiliary_rms = witnesses
-        if keep_peak not in (False, True, "restore"):
-            raise UserError(f'keep_peak={keep_peak!r}: must be False, True or "restore".')
-        if keep_peak and gold is None and not auxiliary_rms:
-            raise UserError(
-                f"keep_peak={keep_peak!r}: must have something that tells the peak. Give gold=, or a held-out reward "
-                "model as auxiliary_rms=."
-            )
         self.monitor = monitor or OveroptimizationMonitor(samples_per_prompt=samples_per_prompt)
         self.seconds = 0.0
         self._prompts, self._proxy, self._gold = as_prompts(prompts), proxy, gold
         self._every, self._stop, self._keep_peak = every, stop, keep_peak
-        self._peak_role = "" if gold is not None else next(iter(auxiliary_rms or ()), "")
+        self._peak_role = what_tells_the_peak(keep_peak, gold is not None, list(auxiliary_rms or ()))
         self._peak: PeakKeeper | None = None
         self._tokenizer, self._max_response_tokens = tokenizer, max_response_tokens
         self._initial_policy, self._max_seconds = initial_policy, max_seconds
