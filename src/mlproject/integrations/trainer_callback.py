@@ -13,17 +13,17 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from mlproject.curve import CurvePoint
 from mlproject.errors import NotFiniteError, UserError, first_line
 from mlproject.integrations.peak_keeper import PeakKeeper, what_tells_the_peak
+from mlproject.integrations.rank_zero import Instruction, from_rank_zero
 from mlproject.integrations.reading_log import ReadingLog
 from mlproject.models.chat_template import PromptLike, as_prompts
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
@@ -37,21 +37,6 @@ from mlproject.optimization.pool_samples import Judge
 from mlproject.tracking.trainer_run import TrainerRun
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Instruction:
-    """What rank zero tells all ranks.
-
-    Attributes:
-        stop: whether the training ends here.
-        next_step: step of the next evaluation.
-        error: what failed on rank zero; empty for nothing.
-    """
-
-    stop: bool
-    next_step: int
-    error: str = ""
 
 
 class OveroptimizationCallback(TrainerCallback):
@@ -188,18 +173,18 @@ class OveroptimizationCallback(TrainerCallback):
         Raises:
             UserError: on all ranks, for what is wrong on rank zero.
         """
-        instruction, failure = _Instruction(False, state.global_step + self._every), None
+        instruction, failure = Instruction(False, state.global_step + self._every), None
         if state.is_world_process_zero:
             start = perf_counter()
             try:
                 prepare()
                 stop = self._measure(state.global_step, unwrapped(model), start)
-                instruction = _Instruction(stop, state.global_step + self._every)
+                instruction = Instruction(stop, state.global_step + self._every)
             except BaseException as error:  # other ranks wait for an answer
                 failure = error
                 instruction = replace(instruction, error=first_line(error))
             self.seconds += perf_counter() - start
-        instruction = _from_rank_zero(instruction)
+        instruction = from_rank_zero(instruction)
         if failure is not None:
             raise failure
         if instruction.error:
@@ -294,13 +279,3 @@ class OveroptimizationCallback(TrainerCallback):
                 "overoptimization: an evaluation took %.1f s, over max_seconds=%g; the next ones come every %d steps",
                 seconds, self._max_seconds, self._every,
             )  # fmt: skip
-
-
-def _from_rank_zero(instruction: _Instruction) -> _Instruction:
-    """Rank zero's instruction, on every rank; all wait for it."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
-        return instruction
-    instructions = [instruction]
-    distributed.broadcast_object_list(instructions, src=0)
-    return instructions[0]
