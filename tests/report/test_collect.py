@@ -66,7 +66,16 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Si
 
 def collected(study: tuple[dict[str, SimpleNamespace], list[dict[str, Any]]]) -> Report:
     runs, members = study
-    return collect(SimpleNamespace(get_run=runs.__getitem__), members, "A study", "http://ui")  # type: ignore[arg-type]
+    tags = {"mlproject.command": "mlproject main --preset=smoke", "mlproject.commit": "abc"}
+    runs = runs | {"study": SimpleNamespace(info=SimpleNamespace(start_time=0), data=SimpleNamespace(tags=tags))}
+    client = SimpleNamespace(get_run=runs.__getitem__)
+    return collect(client, members, "A study", "http://ui", "study")  # type: ignore[arg-type]
+
+
+def test_a_report_says_run_date_command_and_commit(study) -> None:
+    facts = collected(study).facts
+    assert (facts["Run"], facts["Date"]) == ("study", "1970-01-01 00:00 UTC")
+    assert (facts["Command"], facts["Commit"]) == ("mlproject main --preset=smoke", "abc")
 
 
 def test_a_report_has_the_curves_that_the_laws_were_fitted_to_and_no_trial(study) -> None:
@@ -86,7 +95,8 @@ def test_a_report_has_the_curves_that_the_laws_were_fitted_to_and_no_trial(study
 
 
 def test_the_facts_are_those_of_the_runs(study) -> None:
-    assert collected(study).facts == {
+    facts = collected(study).facts
+    assert {label: facts[label] for label in facts if label not in ("Run", "Date", "Command", "Commit")} == {
         "World": "helpdesk, world seed 3",
         "Initial policy": "1m (1,234,567 parameters)",
         "Gold": "RM 300k (300,000 parameters); agrees with the human on 81% of pairs of initial-policy responses; "

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
+from matplotlib.legend import Legend
 
 from mlproject.laws.forms import FORMS
 from mlproject.plotting import theme
@@ -63,8 +64,14 @@ def test_the_law_is_drawn_over_its_range_and_the_peak_where_it_was_measured(repo
     d = np.linspace(group["min_d"], group["max_d"], 200)
     (law,) = lines_like(axes, FORMS["rl"].value(d, [group["alpha"], group["beta"]]))
     np.testing.assert_allclose(law.get_xdata(), d)
-    (peak,) = lines_like(axes, np.array([group["measured_peak_gold"]]))
-    assert peak.get_xdata()[0] == pytest.approx(np.sqrt(group["measured_peak_kl"]))
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    colour = theme.size_colours({"25k": 25408})["25k"]
+    runs = [run for run in report.policy_runs if (run.method, run.rm_size) == ("ppo", "25k")]
+    peaks = [(run.curve.sqrt_kl_S[run.curve.gold_S.argmax()], run.curve.gold_S.max()) for run in runs]
+    drawn = [(d.get_xdata()[0], d.get_ydata()[0]) for d in dots if d.get_color() == colour]
+    np.testing.assert_allclose(drawn, peaks, err_msg="a dot on every curve, at its highest point")
+    triangles = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "^" and line.get_color() == colour]
+    assert triangles == [pytest.approx(np.sqrt(group["measured_peak_kl"]))]
 
 
 def test_the_upper_axis_shows_nats_where_their_square_root_lies(report: Report) -> None:
@@ -79,7 +86,7 @@ def test_the_legend_names_every_size_and_every_line_style(report: Report) -> Non
     legend = texts(curves_figure(report, "ppo").axes[-1])
     assert [label for label in legend if label in ("1k", "3k", "25k", "100k")] == ["1k", "3k", "25k", "100k"]
     assert any(label.startswith("gold") for label in legend)
-    assert {"proxy", "fitted law (faint: does not fit)", "measured peak"} <= set(legend)
+    assert {"proxy", "law (faint: does not fit)", "measured peak"} <= set(legend)
 
 
 def test_a_proxy_that_runs_away_leaves_gold_almost_half_of_the_height(report: Report) -> None:
@@ -152,4 +159,15 @@ def test_curves_are_drawn_without_laws(report: Report) -> None:
     draw = study_figures(replace(report, laws={"groups": groups, "trends": trends}))
     assert set(draw) == ALL - {"coefficients", "peaks"}
     lines = draw["curves-ppo"]().axes[0].lines
-    assert len(lines) == 2 * 8 + 1  # gold and proxy of each run, and the zero line: neither laws nor peaks
+    assert len(lines) == 3 * 8 + 1  # gold, its peak and proxy of each run, and the zero line: no laws
+
+
+@pytest.mark.parametrize("gold", ["gold", "a test RM of another laboratory"])
+def test_no_legend_is_cut_off(report: Report, gold: str) -> None:
+    for name, draw in study_figures(replace(report, gold=gold)).items():
+        figure = draw()
+        figure.canvas.draw()
+        legends = [each for axes in figure.axes for each in axes.get_children() if isinstance(each, Legend)]
+        for legend in legends:
+            box = legend.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, (name, [text.get_text() for text in legend.get_texts()])

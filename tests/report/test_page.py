@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from mlproject.recommendation.record import to_dict
-from mlproject.report.page import render, sample_blocks
+from mlproject.report.page import render
 from mlproject.report.recommended import laws_of, recommendation_of
 from mlproject.report.records import Report
+from mlproject.report.sample_cards import chosen_prompts, sample_blocks
 
 
 class PageParser(HTMLParser):
@@ -147,6 +148,22 @@ def test_samples_show_start_peak_and_end_for_the_smallest_and_the_largest_rm(rep
         assert len(block["prompts"]) == 3
         for prompt in block["prompts"]:
             assert [card["stage"] for card in prompt["cards"]] == ["start", "peak", "end"]
+
+
+def test_prompts_are_chosen_by_their_change_of_gold_from_start_to_peak_and_the_page_says_so() -> None:
+    changes = {"a": 0.5, "b": -0.2, "c": 0.1, "d": 1.5, "e": 0.3}
+    rows = {(p, stage): {"gold": 0.0} for p in changes for stage in ("start", "end")}
+    rows |= {(prompt, "peak"): {"gold": change} for prompt, change in changes.items()}
+    assert chosen_prompts(rows) == {
+        "e": "median change of gold from start to peak, +0.30",
+        "d": "largest rise of gold from start to peak, +1.50",
+        "b": "largest fall of gold from start to peak, −0.20",
+    }
+    rows["b", "peak"] = {"gold": 0.05}
+    assert chosen_prompts(rows)["b"] == "smallest rise of gold from start to peak, +0.05"
+    assert list(chosen_prompts({("a", s): {"gold": None} for s in ("start", "peak", "end")})) == ["a"]
+    assert list(chosen_prompts({key: row for key, row in rows.items() if key[0] == "c"})) == ["c"]
+    assert chosen_prompts({}) == {}
 
 
 def test_a_card_marks_a_fooled_proxy(report: Report, page: str) -> None:

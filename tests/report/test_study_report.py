@@ -42,7 +42,7 @@ def invocation(tmp_path: Path) -> SimpleNamespace:
 
 
 def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monkeypatch, tmp_path: Path) -> None:
-    def render(invocation, members, folder: Path) -> dict[str, Path]:
+    def render(invocation, members, folder: Path, study_run: str) -> dict[str, Path]:
         (folder / "report.html").write_text("new")
         (folder / "recommendation.json").write_text(json.dumps(RECOMMENDATION))
         return {name: folder / name for name in ("report.html", "recommendation.json")}
@@ -109,7 +109,7 @@ def test_a_report_that_is_written_again_takes_the_place_of_the_studys_own(
     steps.write_text(json.dumps([{"kind": "law", "run_id": "a"}]))
     page = tmp_path / "report.html"
     monkeypatch.setattr(study_report, "fetch", lambda client, run_id, name: steps)
-    monkeypatch.setattr(study_report, "render_report", lambda invocation, members, folder: {"report.html": page})
+    monkeypatch.setattr(study_report, "render_report", lambda invocation, members, folder, study: {"report.html": page})
     invocation.client.log_artifact = lambda run_id, path: logged.append((run_id, path))
     assert study_report.rewrite_report(invocation, "abc", tmp_path) == "abc"
     assert logged == [("abc", str(page))]

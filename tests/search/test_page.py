@@ -9,11 +9,13 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from plotly.offline import get_plotlyjs
 
 from mlproject.config.schema import load_config
 from mlproject.curve import Curve
-from mlproject.search.page import render_page, with_option_values
+from mlproject.names import TrialAttribute
+from mlproject.plotting.colours import pale, rm_colours
+from mlproject.search.figures import curves_figure, history_figure, peaks_figure
+from mlproject.search.page import render_page
 from mlproject.search.space import Space
 
 GRID = {"search_kl_coefs": "0,0.01,0.1", "search_rm_sizes": "1k,3k"}
@@ -36,7 +38,11 @@ def study(config):
                 params={"kl_coef_index": kl_coef, "rm_size_index": rm_size},
                 distributions=Space.of(config).distributions(),
                 value=None if number == 1 else 1.0 + number / 10,
-                intermediate_values={0: 0.0, 1: 0.5},
+                intermediate_values={0: 0.0, 1: 0.5, 2: 0.4},
+                user_attrs={
+                    TrialAttribute.RM_PARAMS: (968, 3024)[rm_size],
+                    TrialAttribute.CURVE_KL: {"0": 0.0, "1": 1.0, "2": 4.0},
+                },
             )
         )
     return study
@@ -53,7 +59,7 @@ def row(number, **changes):
     values = {
         "number": number, "state": "COMPLETE", "rm_size": "3k", "kl_coef": 0.01, "peak_gold": 1.25,
         "peak_gold_se": 0.02, "peak_kl": 4.5, "updates": 60, "run_id": f"run{number}", "reused": False, "verdict": "",
-        "predicted_peak_gold": "", "predicted_upper": "", "best_peak_gold": "",
+        "predicted_peak_gold": "", "predicted_upper": "", "best_peak_gold": "", "cost": "",
     }  # fmt: skip
     return values | changes
 
@@ -72,9 +78,15 @@ def test_the_page_has_the_command_the_curve_and_a_row_for_every_trial(study, con
     assert "<td>cannot win</td><td>3k</td><td>0.01</td><td>60</td><td>0.710</td><td>0.930</td><td>1.250</td>" in html
     for cell in ("run0</td>", "run1</td>", "run2 (reused)</td>"):
         assert cell in html
-    own = html.replace(get_plotlyjs(), "")
-    assert len(own) < len(html)
-    assert not re.findall(r'(?:src|href)="http', own)
+    assert "<script" not in html and not re.findall(r'(?:src|href)="http', html)
+    assert len(html) < 1_000_000
+
+
+def test_the_page_says_run_date_command_and_commit(study, config, curve):
+    facts = {"Run": "abc", "Date": "2026-11-26 08:00 UTC", "Command": "mlproject search --study=<x>", "Commit": "f00"}
+    html = render_page(study, config, [row(0)], curve, "", ["Use <25k>."], facts)
+    for text in ("<dd>abc</dd>", "<dd>2026-11-26 08:00 UTC</dd>", "--study=&lt;x&gt;</dd>", "<dd>f00</dd>"):
+        assert text in html
 
 
 def test_without_a_complete_trial_the_page_says_so(config):
@@ -84,12 +96,49 @@ def test_without_a_complete_trial_the_page_says_so(config):
     assert "<p>None.</p>" in html
 
 
-def test_plots_show_the_values_of_the_options(study, config):
-    copy = with_option_values(study, config)
-    assert [trial.params for trial in copy.trials] == [
-        {"kl_coef": config.search_kl_coefs[i], "rm_size": config.search_rm_sizes[j]} for i, j in CELLS
+@pytest.fixture
+def rows():
+    """Of the trials of the study, which lie in an order of their own; numbers as `read_trials` gives them."""
+    sizes = ["3k", "1k", "3k", "1k", "3k"]
+    states = ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE", "COMPLETE"]
+    return [
+        row(float(i), rm_size=size, state=state, kl_coef=0.1 * (i % 2), peak_gold=1.0 + i / 10)
+        for i, (size, state) in enumerate(zip(sizes, states, strict=True))
     ]
-    assert [trial.value for trial in copy.trials] == [trial.value for trial in study.trials]
+
+
+COLOURS = rm_colours(["1k", "3k"])
+
+
+def crosses(figure):
+    """Colour and height of every cross."""
+    lines = [line for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
+    return [(line.get_color(), float(y)) for line in lines for y in line.get_ydata()]
+
+
+def test_pruned_trials_are_crosses_in_the_colour_of_their_size(rows):
+    for figure in (peaks_figure(rows, COLOURS), history_figure(rows, COLOURS)):
+        assert crosses(figure) == [(COLOURS["1k"], pytest.approx(1.1))]
+        texts = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+        assert texts[:4] == ["RM size:", "1k", "3k", "pruned"]
+
+
+def test_the_best_so_far_is_that_of_whole_trials(rows):
+    rows[1]["peak_gold"] = 9.0
+    steps = [line for line in history_figure(rows, COLOURS).axes[0].get_lines() if line.get_drawstyle() == "steps-post"]
+    assert [line.get_ydata().tolist() for line in steps] == [pytest.approx([1.0, 1.2, 1.3, 1.4])]
+
+
+def test_curves_of_trials_lie_over_sqrt_kl_with_their_peak_and_pruned_ones_are_pale(study, rows):
+    figure = curves_figure(list(zip(study.trials, rows, strict=True)), COLOURS)
+    lines = figure.axes[0].get_lines()
+    whole = [line for line in lines if line.get_color() in COLOURS.values() and len(line.get_xdata()) == 3]
+    assert [line.get_xdata().tolist() for line in whole] == [[0.0, 1.0, 2.0]] * 4
+    assert [line.get_ydata().tolist() for line in whole] == [[0.0, 0.5, 0.4]] * 4
+    peaks = [(float(each.get_xdata()[0]), float(each.get_ydata()[0])) for each in lines if each.get_marker() == "o"]
+    assert peaks == [(1.0, 0.5)] * 4
+    assert [line.get_color() for line in lines if line.get_linestyle() == "--"] == [pale(COLOURS["1k"])]
+    assert crosses(figure) == [(COLOURS["1k"], 0.4)]
 
 
 def test_two_objectives_are_shown_as_a_pareto_front(config, curve):
@@ -102,9 +151,9 @@ def test_two_objectives_are_shown_as_a_pareto_front(config, curve):
             values=[1.0, 20.0],
         )
     )
-    html = render_page(study, two, [row(0)], curve, "", ["Use <25k>.", "Stop."])
-    assert "<h2>Pareto front: peak gold against its cost</h2>" in html
-    assert "Optimization history" not in html
+    html = render_page(study, two, [row(0, cost=20.0)], curve, "", ["Use <25k>.", "Stop."])
+    assert "<h2>Peak gold against its cost</h2>" in html
+    assert "Peak gold by trial" not in html
 
 
 def test_what_the_search_found_comes_first_and_is_escaped(study, config, curve):

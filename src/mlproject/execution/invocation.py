@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ from mlproject.pipeline.step import Step
 from mlproject.strict_json import strict_json
 from mlproject.tracking.descriptions import describe_experiments
 from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.provenance import commit
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, open_store
 from mlproject.tracking.views import RUNS_ONE_BY_ONE, SAMPLES, figure_key, view_link
@@ -64,7 +66,9 @@ class Invocation:
         self._since = time.perf_counter()
         mlflow_run_id = os.environ.get("MLFLOW_RUN_ID")
         self._owns_run = not mlflow_run_id
-        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, **process_tags()}
+        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, Tag.COMMAND: mask(_typed(command)), **process_tags()}
+        if code := commit():
+            tags[Tag.COMMIT] = code
         self.run_id: str = mlflow_run_id or self.client.create_run(self.store.studies, tags=tags).info.run_id
         try:
             self._log_command(tags)
@@ -198,3 +202,9 @@ class Invocation:
     def say(self, line: str) -> None:
         """Print a result on standard output."""
         print(mask(visible(line)), file=sys.stdout, flush=True)
+
+
+def _typed(command: Command) -> str:
+    """A command line that does the same."""
+    options = {name: value for name, value in (command.arguments | command.options).items() if value != ""}
+    return shlex.join(["mlproject", command.entry_point.name, *(f"--{k}={v}" for k, v in options.items())])

@@ -90,7 +90,9 @@ class Artifact:
     PRIORS: Final = ARTIFACTS.add("priors.json", "what the curves say of the peak at every RM size, by method", "laws")
     TRIALS: Final = ARTIFACTS.add("trials.csv", "one row per finished trial", "searches")
     SEARCH_PAGE: Final = ARTIFACTS.add(
-        "search.html", "Optuna's plots, the best curve, what was ended early", "searches"
+        "search.html",
+        "what was found, curves and peaks of all trials, what was ended early",
+        "searches",
     )
     CELLS: Final = ARTIFACTS.add("cells.csv", "the policy runs of the grid: name, run id, reused or not", "experiments")
     RESULTS: Final = ARTIFACTS.add(

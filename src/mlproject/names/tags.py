@@ -34,6 +34,15 @@ class Tag:
     )
     MADE_BY: Final = TAGS.add("mlproject.made_by", "run id of the study or search that first asked for the run", _STEP)
     ENTRY_POINT: Final = TAGS.add("mlproject.entry_point", "the command", "studies")
+    COMMAND: Final = TAGS.add(
+        "mlproject.command", "the command line, as it can be given again", "studies", since="0.2.0"
+    )
+    COMMIT: Final = TAGS.add(
+        "mlproject.commit",
+        "commit of the code, with `-dirty` where files differ; missing where it is no git checkout",
+        "studies",
+        since="0.2.0",
+    )
     STUDY_FINGERPRINT: Final = TAGS.add(
         "mlproject.study_fingerprint",
         "hash of the report's version and all members: equal studies share a report",

@@ -19,6 +19,7 @@ from mlproject.plotting.colours import rm_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
 
 Style = dict[str, Any]
 
@@ -40,6 +41,7 @@ WIDTH = 8.4
 """Width of a figure on a page, inches."""
 SQRT_KL_LABEL = "distance from the initial policy, $\\sqrt{\\mathrm{KL}}$ (square-root nats)"
 
+_LEGEND_SIZE = 9.5
 _SHADES = (0.0, 0.82)  # range of viridis: lighter shades are illegible on white
 _NEAR_TICKS = (0, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8)
 _FAR_TICKS = (0, 1, 3, 5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 600, 1000, 1500, 2000, 3000)
@@ -111,24 +113,35 @@ def legend_entry(label: str, **style: Any) -> Line2D:
 
 
 def add_legends(axes: Axes, rows: Sequence[tuple[str, Sequence[Line2D]]]) -> None:
-    """Legend rows (heading or empty, entries) in axes that contain nothing else."""
+    """Legend rows (heading or empty, entries) in axes that contain nothing else; smaller where they would be cut off."""
     axes.set_axis_off()
     for index, (heading, entries) in enumerate(rows):
         head = [Line2D([], [], linestyle="none", label=heading)] if heading else []
-        legend = axes.legend(
-            handles=[*head, *entries],
-            ncols=len(entries) + len(head),
-            loc="center",
-            bbox_to_anchor=(0.5, 1 - (index + 0.5) / len(rows)),
-            frameon=False,
-            fontsize=9.5,
-            handlelength=2.6,
-            columnspacing=1.5,
-            handletextpad=0.6,
-            labelcolor=INK,
-        )
-        legend.set_in_layout(False)
+        place = (0.5, 1 - (index + 0.5) / len(rows))
+        legend = _legend_row(axes, [*head, *entries], place, _LEGEND_SIZE)
+        room, width = axes.get_figure(root=True).bbox.width * 0.97, legend.get_window_extent().width  # type: ignore[union-attr]
+        if width > room:
+            legend.remove()
+            legend = _legend_row(axes, [*head, *entries], place, _LEGEND_SIZE * room / width)
         for label in legend.get_texts()[: len(head)]:
             label.set_color(MUTED)
         if index + 1 < len(rows):  # axes keep only their last legend
             axes.add_artist(legend)
+
+
+def _legend_row(axes: Axes, handles: Sequence[Line2D], place: tuple[float, float], size: float) -> Legend:
+    """A legend of one row around a place in axes coordinates; all its lengths are in font sizes."""
+    legend = axes.legend(
+        handles=handles,
+        ncols=len(handles),
+        loc="center",
+        bbox_to_anchor=place,
+        frameon=False,
+        fontsize=size,
+        handlelength=2.6,
+        columnspacing=1.5,
+        handletextpad=0.6,
+        labelcolor=INK,
+    )
+    legend.set_in_layout(False)
+    return legend

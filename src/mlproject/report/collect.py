@@ -20,10 +20,13 @@ from mlproject.recommendation.outcome import Outcome
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
 from mlproject.report.samples import samples_facts, stored_facts
 from mlproject.search.trials import read_trials
+from mlproject.tracking.provenance import provenance
 from mlproject.tracking.run_data import artifact
 
 
-def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: str, link: str) -> Report:
+def collect(
+    client: MlflowClient, members: Sequence[Mapping[str, Any]], title: str, link: str, study_run: str
+) -> Report:
     """Collect everything about a study.
 
     Args:
@@ -31,6 +34,7 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         members: rows of the study's `steps.json`.
         title: title of the report.
         link: link to the curves in the tracking UI.
+        study_run: run id of the study.
     """
     by_kind: dict[str, list[Run]] = {}
     for member in members:
@@ -51,9 +55,10 @@ def collect(client: MlflowClient, members: Sequence[Mapping[str, Any]], title: s
         for p in [run.data.params]
     ]
     searches, promotions = by_kind.get(Kind.SEARCH, []), by_kind.get(Kind.PROMOTION, [])
+    facts = samples_facts(client, samples[0]) if samples else _facts(by_kind)
     return Report(
         title=title,
-        facts=(samples_facts(client, samples[0]) if samples else _facts(by_kind)) | _work(members),
+        facts=facts | _work(members) | provenance(client, study_run),
         proxies=sorted(proxies, key=lambda p: (p.rm_params, p.seed)),
         policy_runs=sorted(curves, key=lambda c: (c.method, c.rm_params, c.seed)),
         laws=laws,

@@ -36,6 +36,9 @@ _HUMAN_LINE: Mapping[str, Any] = {
 }
 
 
+_DOT: theme.Style = {"markeredgecolor": "white", "zorder": 5, "clip_on": False, "linestyle": "none"}
+
+
 def curves_figure(report: Report, method: str) -> Figure:
     """Gold, proxy and fitted law of a method over sqrt(KL), a colour per RM size."""
     return _curves(report, [method], theme.WIDTH, 5.9)
@@ -87,12 +90,13 @@ def _curves(report: Report, shown: list[str], width: float, height: float) -> Fi
         theme.kl_axis(axes)
     drawn = {size for method in shown for size in sizes(report, method)}
     keys = [theme.legend_entry(name, color=colour, linewidth=4) for name, colour in colours.items() if name in drawn]
+    dot: theme.Style = {"markeredgecolor": "white", "linestyle": "none"}
     styles = [
-        theme.legend_entry(f"{report.gold} ±1 SE, one line per seed", **theme.GOLD_LINE),
+        theme.legend_entry(f"{report.gold} ±1 SE, per seed", **theme.GOLD_LINE),
         theme.legend_entry("proxy", **theme.PROXY_LINE),
-        theme.legend_entry("fitted law (faint: does not fit)", **theme.LAW_LINE),
-        theme.legend_entry("measured peak", marker="o", markersize=8, markeredgecolor="white", linestyle="none"),
-        theme.legend_entry("KL of the peak", marker="^", markersize=7, markeredgecolor="white", linestyle="none"),
+        theme.legend_entry("law (faint: does not fit)", **theme.LAW_LINE),
+        theme.legend_entry("measured peak", marker="o", markersize=8, **dot),
+        theme.legend_entry("its KL", marker="^", markersize=7, **dot),
     ]
     theme.add_legends(figure.add_subplot(grid[1, :]), [("RM size:" if report.knows_sizes else "", keys), ("", styles)])
     return figure
@@ -106,6 +110,8 @@ def _curve_panel(axes: Axes, report: Report, method: str, colours: Mapping[str, 
         axes.plot(d_S, run.curve.proxy_S, color=colour, **theme.PROXY_LINE)
         plot_gold_band(axes, run.curve, d_S, colour)
         axes.plot(d_S, gold_S, color=colour, **theme.GOLD_LINE)
+        best = int(gold_S.argmax())
+        axes.plot(d_S[best], gold_S[best], color=colour, marker="o", markersize=8, **_DOT)
     low, high = score_limits([run.curve.gold_S for run in runs], [run.curve.proxy_S for run in runs])
     axes.set_ylim(low, high)
     axes.set_xlim(0, 1.03 * max(float(run.curve.sqrt_kl_S.max()) for run in runs) or 1.0)
@@ -116,7 +122,7 @@ def _curve_panel(axes: Axes, report: Report, method: str, colours: Mapping[str, 
 
 
 def _law_and_peak(axes: Axes, group: Mapping[str, Any], colour: str, floor: float, fits: bool) -> None:
-    """The law over the range it was fitted on, faint where it does not fit; the measured peak, also on the x axis."""
+    """The law over the range it was fitted on, faint where it does not fit; the measured peak's KL on the x axis."""
     coef = [number(group.get("alpha")), number(group.get("beta"))]
     low, high = number(group.get("min_d")), number(group.get("max_d"))
     form = FORMS[group["form"]]
@@ -124,17 +130,8 @@ def _law_and_peak(axes: Axes, group: Mapping[str, Any], colour: str, floor: floa
     if None not in coef and high is not None:
         d = np.linspace(low or 0.0, high, 200)
         axes.plot(d, form.value(d, np.array(coef)), **theme.LAW_LINE | {"alpha": 1.0 if fits else theme.FAINT})
-    kl, gold = number(group.get("measured_peak_kl")), number(group.get("measured_peak_gold"))
-    if kl is None or gold is None:
-        return
-    dot: theme.Style = {
-        "color": colour,
-        "markeredgecolor": "white",
-        "zorder": 5,
-        "clip_on": False,
-        "linestyle": "none",
-    }
-    d_peak = np.sqrt(max(kl, 0.0))
-    axes.plot([d_peak, d_peak], [floor, gold], color=colour, linewidth=0.7, alpha=0.6, zorder=1)
-    axes.plot([d_peak], [gold], marker="o", markersize=9, **dot)
-    axes.plot([d_peak], [floor], marker="^", markersize=8, **dot)
+    kl = number(group.get("measured_peak_kl"))
+    if kl is not None:
+        d_peak = np.sqrt(max(kl, 0.0))
+        axes.plot([d_peak, d_peak], [floor, 0.0], color=colour, linewidth=0.7, alpha=0.6, zorder=1)
+        axes.plot([d_peak], [floor], color=colour, marker="^", markersize=8, **_DOT)

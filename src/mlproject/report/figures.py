@@ -27,6 +27,7 @@ from mlproject.report.selection import (
     runs_of,
     sizes,
 )
+from mlproject.search.figures import peaks_figure as trial_peaks_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,26 +89,11 @@ def peaks_figure(report: Report) -> Figure:
 
 
 def search_figure(report: Report) -> Figure:
-    """Peak gold of the search's trials by KL coefficient, a colour per RM size."""
+    """Peak gold of the search's trials by KL coefficient, a colour per RM size; pruned trials as crosses."""
     trials = _scored(report)
     tried = {trial["rm_size"]: 0 for trial in trials}
     colours = {name: colour for name, colour in theme.size_colours(tried | sizes(report)).items() if name in tried}
-    coefficients = sorted({float(trial["kl_coef"]) for trial in trials})
-    figure = theme.new_figure(theme.WIDTH, 4.3)
-    grid = figure.add_gridspec(2, 1, height_ratios=[1, 0.09])
-    axes = figure.add_subplot(grid[0])
-    for index, (rm_size, colour) in enumerate(colours.items()):
-        points = sorted((t for t in trials if t["rm_size"] == rm_size), key=lambda t: float(t["kl_coef"]))
-        x = [coefficients.index(float(t["kl_coef"])) + 0.06 * (index - (len(colours) - 1) / 2) for t in points]
-        y = [float(t["peak_gold"]) for t in points]
-        se = [number(t.get("peak_gold_se")) or 0.0 for t in points]
-        axes.errorbar(x, y, yerr=se, color=colour, marker="o", markersize=6, linewidth=1.1, capsize=3)
-    theme.style_axes(axes, "", "KL coefficient (gold standard deviations per nat)", "peak gold ±1 SE")
-    axes.set_xticks(range(len(coefficients)), [f"{value:g}" for value in coefficients])
-    axes.set_xlim(-0.4, len(coefficients) - 0.6)
-    keys = [theme.legend_entry(name, color=colour, marker="o") for name, colour in colours.items()]
-    theme.add_legends(figure.add_subplot(grid[1]), [("RM size:", keys)])
-    return figure
+    return trial_peaks_figure(trials, colours)
 
 
 def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:

@@ -10,22 +10,19 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from mlproject.names import STAGES
-from mlproject.names.quoting import visible
 from mlproject.optimization import find_method
 from mlproject.recommendation.outcome import promotion_sentence
 from mlproject.recommendation.sentences import answer, exceptions
 from mlproject.report.comparison import comparison_of
 from mlproject.report.recommended import evidence_of_report, laws_of, recommendation_of
-from mlproject.report.records import PolicyRunRecord, Report
+from mlproject.report.records import Report
+from mlproject.report.sample_cards import sample_blocks
 from mlproject.report.selection import (
-    extremes,
     groups_of,
     interval,
     method_name,
     methods,
     number,
-    runs_of,
 )
 from mlproject.report.summary import (
     DASH,
@@ -34,9 +31,6 @@ from mlproject.report.summary import (
     text,
     with_error,
 )
-
-SCORES = ("proxy", "gold", "human")
-PROMPTS_SHOWN = 3
 
 
 def render(report: Report, figures: Mapping[str, Path]) -> str:
@@ -78,78 +72,6 @@ def _answer(report: Report) -> list[str]:
     recommendation = recommendation_of(report)
     promotion = [promotion_sentence(recommendation, report.outcome)] if report.outcome else []
     return [*answer(recommendation), *promotion, *exceptions(recommendation)]
-
-
-def sample_blocks(report: Report) -> list[dict[str, Any]]:
-    """Sample responses of every method with the smallest and the largest RM, first seed; trained policies first.
-
-    Returns:
-        one block per run: title, stages with step and KL, and prompts with their cards.
-    """
-    blocks = []
-    for method in sorted(methods(report), key=lambda name: not find_method(name).trains_policy):
-        for role, rm_size in extremes(report, method):
-            run = runs_of(report, method, rm_size)[0]
-            if run.samples:
-                blocks.append(_block(run, role))
-    return blocks
-
-
-def _block(run: PolicyRunRecord, role: str) -> dict[str, Any]:
-    """The samples of one run by prompt; all score bars have the same scale."""
-    rows = {(row["prompt"], row["stage"]): row for row in run.samples}
-    prompts = [
-        prompt
-        for prompt in dict.fromkeys(row["prompt"] for row in run.samples)
-        if all((prompt, stage) in rows for stage in STAGES)
-    ][:PROMPTS_SHOWN]
-    values = [number(rows[prompt, stage].get(score)) for prompt in prompts for stage in STAGES for score in SCORES]
-    scale = max((abs(value) for value in values if value is not None), default=0.0) or 1.0
-    place = find_method(run.method).place
-    return {
-        "title": f"{method_name(run.method)}, {role} RM ({run.rm_size}), seed {run.seed}",
-        "stages": [
-            {"name": stage, "where": f"{place(row['step'])}, {text(row.get('kl'), 1)} nats"}
-            for stage in STAGES
-            for row in (rows[prompts[0], stage],)
-        ]
-        if prompts
-        else [],
-        "prompts": [
-            {"prompt": visible(prompt), "cards": _cards([rows[prompt, stage] for stage in STAGES], scale)}
-            for prompt in prompts
-        ],
-    }
-
-
-def _cards(rows: list[Mapping[str, Any]], scale: float) -> list[dict[str, Any]]:
-    """Start, peak and end of one prompt: text, score bars in percent of the track, change since the last stage."""
-    cards: list[dict[str, Any]] = []
-    for index, row in enumerate(rows):
-        before = rows[index - 1] if index else None
-        scores = []
-        for name in SCORES:
-            value, change = number(row.get(name)), _change(before, row, name)
-            bar = 50 * abs(value or 0.0) / scale
-            left = 50 - bar if (value or 0.0) < 0 else 50.0
-            scores.append({"name": name, "value": value, "bar": bar, "left": left, "change": change})
-        gold, proxy = _change(before, row, "gold"), _change(before, row, "proxy")
-        cards.append(
-            {
-                "stage": row["stage"],
-                "response": visible(row["response"]),
-                "scores": scores,
-                "trend": "flat" if not gold else "rise" if gold > 0 else "fall",
-                "fooled": gold is not None and proxy is not None and gold < 0 < proxy,
-            }
-        )
-    return cards
-
-
-def _change(before: Mapping[str, Any] | None, row: Mapping[str, Any], name: str) -> float | None:
-    """Change of a score since the stage before; None if either is unknown."""
-    now, then = number(row.get(name)), number(before.get(name)) if before else None
-    return None if now is None or then is None else now - then
 
 
 def _by_peak(trial: Mapping[str, Any]) -> tuple[bool, float]:

@@ -40,7 +40,7 @@ def write_report(invocation: Invocation) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         earlier = _same_study(invocation, study_fingerprint)
-        files = _copy(invocation, earlier) if earlier else render_report(invocation, members, folder)
+        files = _copy(invocation, earlier) if earlier else render_report(invocation, members, folder, invocation.run_id)
         invocation.finish(files)
         recommendation = json.loads(files[Artifact.RECOMMENDATION].read_text(encoding="utf-8"))
     invocation.client.set_tag(invocation.run_id, Tag.STUDY_FINGERPRINT, study_fingerprint)
@@ -101,13 +101,13 @@ def rewrite_report(invocation: Invocation, study_run: str, folder: Path) -> str:
         raise UserError(f"study_run={study_run}: has no steps.json. Give the run id of a study.") from None
     if not any(row["kind"] == "law" for row in members):
         raise UserError(f"study_run={study_run}: is not a complete study. Give the run id of a run of `main`.")
-    files = render_report(invocation, members, folder)
+    files = render_report(invocation, members, folder, study_run)
     for path in files.values():
         invocation.client.log_artifact(study_run, str(path))
     return study_run
 
 
-def render_report(invocation: Invocation, members: list[dict], folder: Path) -> dict[str, Path]:
+def render_report(invocation: Invocation, members: list[dict], folder: Path, study_run: str) -> dict[str, Path]:
     """Draw the figures and write the page.
 
     Returns:
@@ -115,7 +115,8 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path) -> 
     """
     has_samples = any(member["kind"] == Kind.SCORED_SAMPLES for member in members)
     title = "Comparison of reward models" if has_samples else "Over-optimization study"
-    report = collect(invocation.client, members, title, invocation.view(figure_key(invocation.methods[-1])))
+    link = invocation.view(figure_key(invocation.methods[-1]))
+    report = collect(invocation.client, members, title, link, study_run)
     figures = save_figures(report, folder)
     page = folder / Artifact.REPORT
     page.write_text(render(report, figures), encoding="utf-8")

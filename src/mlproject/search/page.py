@@ -1,4 +1,4 @@
-"""The page of a search: the final command, the best curve, Optuna's plots and all trials in one self-contained file."""
+"""The page of a search: what was found, the final command, figures and all trials in one self-contained file."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-import optuna.visualization as plots
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from optuna.distributions import CategoricalDistribution
+from optuna.importance import get_param_importances
 from optuna.trial import TrialState
-from plotly.offline import get_plotlyjs
 
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, fit
-from mlproject.laws.weighted import quoted_peak
+from mlproject.names import TrialAttribute
 from mlproject.optimization import METHODS, Method
-from mlproject.plotting import theme
+from mlproject.plotting.colours import rm_colours
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
+from mlproject.search.figures import curves_figure, history_figure, pareto_figure, peaks_figure
 from mlproject.search.space import Space
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mlproject.config.schema import Config
 
 _MIN_TRIALS_FOR_IMPORTANCE = 4
 """Complete trials that importances of the options need."""
-
-TARGET = "peak gold (standard deviations)"
 
 
 def render_page(
@@ -39,8 +38,9 @@ def render_page(
     best: Curve | None,
     command: str,
     sentences: Sequence[str],
+    facts: Mapping[str, str] | None = None,
 ) -> str:
-    """The page as HTML, with all scripts inline.
+    """The page as HTML, without scripts.
 
     Args:
         study: the Optuna study with its finished trials.
@@ -49,71 +49,76 @@ def render_page(
         best: curve of the best trial; None if no trial is complete.
         command: command that trains the final policy.
         sentences: what the search found, with its doubt.
+        facts: about the search (run, date, commit, command), as text by label.
     """
+    sizes = _sizes(study, rows)
+    colours = rm_colours([*config.rm_sizes, *sizes])
+    colours = {name: colours[name] for name in sizes}
+    best_row = max((row for row in rows if row["state"] == "COMPLETE"), key=lambda row: row["peak_gold"], default=None)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=select_autoescape()
     )
     return environment.get_template("page.html").render(
         name=study.study_name,
         rows=rows,
-        plots=[
-            (title, figure.to_html(full_html=False, include_plotlyjs=False)) for title, figure in _plots(study, config)
-        ],
-        plotly=get_plotlyjs() if rows else "",
-        best=None if best is None else base64.b64encode(_best_curve(best, METHODS[config.search_method])).decode(),
+        plots=[(title, _data_uri(figure)) for title, figure in _figures(study, config, rows, colours)],
+        importances=_importances(study, config),
+        best=""
+        if best is None or best_row is None
+        else _data_uri(_best_curve(best, METHODS[config.search_method], colours[best_row["rm_size"]])),
         command=command,
         sentences=sentences,
         early=[row for row in rows if row["verdict"]],
+        facts=facts or {},
     )
 
 
-def with_option_values(study: optuna.Study, config: Config) -> optuna.Study:
-    """A copy of the study, for plots, whose parameters are the values of the options instead of their indices."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space = Space.of(config)
-    copy = optuna.create_study(directions=[direction.name.lower() for direction in study.directions])
-    distributions = {name: CategoricalDistribution(list(values)) for name, values in space.grids.items()}
-    for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        copy.add_trial(
-            optuna.create_trial(
-                state=trial.state,
-                params=space.cell(trial.params),
-                distributions=dict(distributions),
-                values=trial.values,
-                intermediate_values=trial.intermediate_values,
-            )
-        )
-    return copy
+def _sizes(study: optuna.Study, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Number of parameters by RM size, smallest first."""
+    params = {trial.number: trial.user_attrs.get(TrialAttribute.RM_PARAMS, 0) for trial in study.trials}
+    sizes = {row["rm_size"]: int(params.get(int(row["number"]), 0)) for row in rows}
+    return dict(sorted(sizes.items(), key=lambda item: item[1]))
 
 
-def _plots(study: optuna.Study, config: Config) -> list[tuple[str, Any]]:
-    """Optuna's figures with their titles."""
-    readable = with_option_values(study, config)
-    complete = readable.get_trials(states=(TrialState.COMPLETE,))
-    if not complete:
+def _figures(
+    study: optuna.Study, config: Config, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]
+) -> list[tuple[str, Figure]]:
+    """Figures with their titles."""
+    scored = [row for row in rows if row["peak_gold"] is not None]
+    if not any(row["state"] == "COMPLETE" for row in scored):
         return []
     if config.search_objective != "peak":
-        names = [TARGET, config.search_objective.removeprefix("peak-and-")]
-        return [("Pareto front: peak gold against its cost", plots.plot_pareto_front(readable, target_names=names))]
-    unit = METHODS[config.search_method].step_unit
-    figures = [
-        ("Optimization history", plots.plot_optimization_history(readable, target_name=TARGET)),
-        ("Parallel coordinates", plots.plot_parallel_coordinate(readable, target_name=TARGET)),
-        (f"Gold during the runs (intermediate values by {unit})", plots.plot_intermediate_values(readable)),
+        cost = config.search_objective.removeprefix("peak-and-")
+        whole = [row for row in scored if row["state"] == "COMPLETE"]
+        return [("Peak gold against its cost", pareto_figure(whole, cost, colours))]
+    trials = {trial.number: trial for trial in study.trials}
+    drawn = [(trials[int(row["number"])], row) for row in scored if int(row["number"]) in trials]
+    drawn = [(trial, row) for trial, row in drawn if trial.user_attrs.get(TrialAttribute.CURVE_KL)]
+    return [
+        *([("Gold during the trials", curves_figure(drawn, colours))] if drawn else []),
+        ("Peak gold by KL coefficient and RM size", peaks_figure(scored, colours)),
+        ("Peak gold by trial", history_figure(scored, colours)),
     ]
-    values = {trial.value for trial in complete}
-    if len(complete) >= _MIN_TRIALS_FOR_IMPORTANCE and len(values) > 1 and len(Space.of(config).grids) > 1:
-        figures.append(("Importance of the options", plots.plot_param_importances(readable, target_name=TARGET)))
-    return figures
 
 
-def _best_curve(curve: Curve, method: Method) -> bytes:
-    """Gold, proxy and the law of the best trial, as a PNG."""
+def _importances(study: optuna.Study, config: Config) -> dict[str, float]:
+    """Share of each option in the variance of peak gold; empty where too few trials say anything about it."""
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    few = len(complete) < _MIN_TRIALS_FOR_IMPORTANCE or len(Space.of(config).grids) < 2
+    if few or config.search_objective != "peak" or len({trial.value for trial in complete}) < 2:
+        return {}
+    return {name.removesuffix("_index"): share for name, share in get_param_importances(study).items()}
+
+
+def _best_curve(curve: Curve, method: Method, colour: str) -> Figure:
+    """Gold, proxy and the law of the best trial."""
     form = FORMS[method.law]
     try:
         law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         law = None
-    return png(
-        curve_figure([PlottedCurve(curve, theme.METHOD_COLOURS[1])], law, law_fits=quoted_peak(form, curve).fits)
-    )
+    return curve_figure([PlottedCurve(curve, colour)], law)
+
+
+def _data_uri(figure: Figure) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(figure)).decode()

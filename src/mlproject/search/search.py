@@ -21,6 +21,7 @@ from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.strict_json import strict_json
 from mlproject.tracking.liveness import reap
+from mlproject.tracking.provenance import provenance
 from mlproject.tracking.run_data import curve_of
 from mlproject.tracking.runs import StepRun, execute
 
@@ -66,7 +67,7 @@ def run_search(invocation: Invocation, plan: Plan) -> Step:
             finished = [trial for trial in study.get_trials(states=_FINISHED) if trial.number < first]
             run_trials(invocation, study, planned, run.run_id, finished)
             run.progress(len(study.trials) / max(1, config.n_trials))
-        _summarize(run, study, config)
+        _summarize(run, study, config, provenance(invocation.client, invocation.run_id))
 
     execute(run, fill)
     scheduler.finish(step, run)
@@ -98,7 +99,7 @@ def _run_queue(invocation: Invocation, study: optuna.Study) -> None:
             run_trials(invocation, study, [planned], invocation.run_id, finished)
 
 
-def _summarize(run: StepRun, study: optuna.Study, config: Config) -> None:
+def _summarize(run: StepRun, study: optuna.Study, config: Config, facts: Mapping[str, str]) -> None:
     """Write the artifacts, metrics and tags of the search run."""
     rows = trial_rows(study, config)
     write_trials(rows, run.folder / Artifact.TRIALS)
@@ -119,7 +120,7 @@ def _summarize(run: StepRun, study: optuna.Study, config: Config) -> None:
         curve, command = curve_of(run.client, best["run_id"]), final_command(config, best)
     recommendation = to_dict(recommendation_of_trials(run.client, config, rows))
     (run.folder / Artifact.RECOMMENDATION).write_text(strict_json(recommendation, indent=1))
-    page = render_page(study, config, rows, curve, command, recommendation["sentences"])
+    page = render_page(study, config, rows, curve, command, recommendation["sentences"], facts)
     (run.folder / Artifact.SEARCH_PAGE).write_text(page)
 
 

@@ -140,7 +140,7 @@ def experiment_page(experiment_id: str) -> str:
 
 def _views() -> list[_View]:
     figure = line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY, Metric.CURVE_PEAK])
-    figure_section = section("figure", "Gold (solid) with its peak (dot), proxy (dashed)", height=560)
+    figure_section = section("figure", "Gold —, proxy - -, peak ●", height=560)
     return [
         *(
             _View(
@@ -161,7 +161,7 @@ def _views() -> list[_View]:
                 line_chart("trials", "trials", [Metric.CURVE_GOLD, Metric.CURVE_PEAK]),
                 scatter_chart("peaks", "trials", "kl_coef", Metric.PEAK_GOLD),
             ],
-            [section("trials", "Trials: gold with its peak (dot); peak gold by KL coefficient; pale: pruned", 2, 480)],
+            [section("trials", "Trials (pale: pruned)", 2, 480)],
             filter=_IS_TRIAL,
             columns=_TRIAL_COLUMNS,
         ),
