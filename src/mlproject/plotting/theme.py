@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import blended_transform_factory
 
 from mlproject.plotting.colours import rm_colours
 
@@ -113,29 +114,30 @@ def legend_entry(label: str, **style: Any) -> Line2D:
 
 
 def add_legends(axes: Axes, rows: Sequence[tuple[str, Sequence[Line2D]]]) -> None:
-    """Legend rows (heading or empty, entries) in axes that contain nothing else; smaller where they would be cut off."""
+    """Legend rows (heading or empty, entries) in axes that contain nothing else; smaller where one would be cut off."""
     axes.set_axis_off()
     for index, (heading, entries) in enumerate(rows):
         head = [Line2D([], [], linestyle="none", label=heading)] if heading else []
-        place = (0.5, 1 - (index + 0.5) / len(rows))
-        legend = _legend_row(axes, [*head, *entries], place, _LEGEND_SIZE)
-        room, width = axes.get_figure(root=True).bbox.width * 0.97, legend.get_window_extent().width  # type: ignore[union-attr]
+        height = 1 - (index + 0.5) / len(rows)
+        legend = _legend_row(axes, [*head, *entries], height, _LEGEND_SIZE)
+        room, width = axes.get_figure(root=True).bbox.width * 0.94, legend.get_window_extent().width  # type: ignore[union-attr]
         if width > room:
             legend.remove()
-            legend = _legend_row(axes, [*head, *entries], place, _LEGEND_SIZE * room / width)
+            legend = _legend_row(axes, [*head, *entries], height, _LEGEND_SIZE * room / width)
         for label in legend.get_texts()[: len(head)]:
             label.set_color(MUTED)
         if index + 1 < len(rows):  # axes keep only their last legend
             axes.add_artist(legend)
 
 
-def _legend_row(axes: Axes, handles: Sequence[Line2D], place: tuple[float, float], size: float) -> Legend:
-    """A legend of one row around a place in axes coordinates; all its lengths are in font sizes."""
+def _legend_row(axes: Axes, handles: Sequence[Line2D], height: float, size: float) -> Legend:
+    """A legend of one row in the middle of the figure, at a share of the axes' height; lengths are in font sizes."""
     legend = axes.legend(
         handles=handles,
         ncols=len(handles),
         loc="center",
-        bbox_to_anchor=place,
+        bbox_to_anchor=(0.5, height),
+        bbox_transform=blended_transform_factory(axes.get_figure(root=True).transFigure, axes.transAxes),  # type: ignore[union-attr]
         frameon=False,
         fontsize=size,
         handlelength=2.6,
