@@ -41,7 +41,7 @@ def answer(recommendation: Recommendation) -> list[str]:
         return ["No recommendation: in no setting does gold rise above the initial policy's by more than noise."]
     return [
         f"Use {setting_text(choice.setting)}, and {stop_text(choice)}.",
-        gold_sentence(choice.stop),
+        gold_sentence(choice),
         *ties_sentence(recommendation),
         further(choice),
         look_again(choice),
@@ -76,8 +76,11 @@ def window_text(method: str, stop: Stop) -> str:
     return f"{nats(low)} to {nats(high)} nats{steps}"
 
 
-def gold_sentence(stop: Stop) -> str:
-    noise = "prompts and seeds" if stop.seeds_known else "prompts only, since no setting has two seeds"
+def gold_sentence(evaluated: Evaluated) -> str:
+    """What gold to expect, and over what the interval is."""
+    stop, noise = evaluated.stop, "prompts only, since no setting has two seeds"
+    if stop.seeds_known or evaluated.setting.rm_is_given:
+        noise = "prompts and seeds" if stop.seeds_known else "prompts"
     return (
         f"Expected gold of a run that stops there: {stop.gold:.2f} {interval_text(stop.gold_interval)} standard "
         f"deviations above the initial policy (95 %, over {noise})."

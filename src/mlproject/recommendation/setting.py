@@ -30,6 +30,7 @@ class Setting:
         kl_coef: coefficient of the KL penalty; None for a method without one.
         from_search: whether a search proposed it, rather than the study's plan.
         run_ids: the run of each seed.
+        rm_is_given: whether the reward model is one that exists, so that there are no others of it by other seeds.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Setting:
     kl_coef: float | None = None
     from_search: bool = False
     run_ids: Mapping[int, str] = field(default_factory=dict)
+    rm_is_given: bool = False
 
     @cached_property
     def curve(self) -> Curve:

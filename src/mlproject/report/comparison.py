@@ -24,6 +24,9 @@ MAX_NAMED = 6
 """Pairs that the console names; the report has all."""
 
 
+_COIN = 0.5
+
+
 @dataclass(frozen=True)
 class ComparedRM:
     """One reward model of a table.
@@ -124,6 +127,8 @@ def _rm_sentence(compared: ComparedRM, chance: float | None) -> str:
     )
     if compared.accuracy is not None:
         text += f"; its best response is right for {_percent(compared.accuracy)} of prompts (by chance {chance:.1%})"
+    if compared.pairs_right.high < _COIN:
+        return text + ", worse than a coin: does a higher score mean a worse response?"
     return text + "."
 
 

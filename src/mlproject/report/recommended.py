@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from mlproject.laws import law_for
@@ -31,7 +32,8 @@ def evidence_of_report(report: Report) -> list[Figure]:
 @lru_cache(maxsize=1)
 def settings_of(report: Report) -> list[Setting]:
     """The settings of a study: its planned policy runs, seeds together, then those that only its search tried."""
-    return settings_of_runs([*_measured(report.policy_runs, False), *_measured(report.search_runs, True)])
+    settings = settings_of_runs([*_measured(report.policy_runs, False), *_measured(report.search_runs, True)])
+    return [replace(setting, rm_is_given=True) for setting in settings] if report.samples else settings
 
 
 def law_of(setting: Setting) -> LawPeak:

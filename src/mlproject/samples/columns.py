@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from mlproject.curve import Array
 from mlproject.errors import UserError
+from mlproject.samples.numbered import pack
 from mlproject.worlds.files.messages import list_or_object
 from mlproject.worlds.files.rows import MISSING, InvalidRows, Row
 from mlproject.worlds.files.sources import read_table_or_rows
@@ -123,6 +124,7 @@ def read_table(path: Path, invalid: InvalidRows) -> Table:
         count, place = len(rows), lambda index: rows[index].place
     if not count:
         raise UserError(f"{source}: has no rows. Give a table with one row for each response, or for each prompt.")
+    stored = pack(stored)
     columns = {each.name: each for name, array in stored.items() for each in _columns_of(name, array)}
     return Table(source, columns, count, place, len(invalid.skipped))
 

@@ -28,9 +28,11 @@ from mlproject.samples.roles import (
     response_beside,
     texts_by_repetition,
 )
-from mlproject.samples.texts import keys_of, responses_of, split_conversations
+from mlproject.samples.texts import keys_of, responses_of, split_conversations, with_input
 
 CHOSEN, REJECTED = "chosen", "rejected"
+_MOST = 0.5
+"""Share of rows with other lengths from which on lists are no scores; in fewer rows it is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _long(table: Table, finder: Finder, gold: Column) -> Samples:
     if prompt.kind is Kind.MESSAGES and response is None:
         prompts, prompt_B, responses = split_conversations(table, prompt)
     else:
-        prompts, prompt_B = keys_of(table, prompt)
+        prompts, prompt_B = keys_of(table, with_input(table, prompt))
         response = response or response_beside(finder, prompt)
         responses = None if response is None else responses_of(table, response)
     logprob = find_logprob(finder, lambda each: each.kind is Kind.NUMBER)
@@ -125,7 +127,7 @@ def _wide(table: Table, finder: Finder, gold: Column) -> Samples:
     prompt = prompt or finder.by_kind(lambda each: each.kind in (Kind.TEXT, Kind.MESSAGES))
     lengths_B = gold.lengths_B
     row_B = np.repeat(np.arange(table.rows), lengths_B)
-    prompts, key_B = _rows(table.rows) if prompt is None else keys_of(table, prompt)
+    prompts, key_B = _rows(table.rows) if prompt is None else keys_of(table, with_input(table, prompt))
     logprob = find_logprob(finder, lambda each: each.kind is Kind.NUMBERS)
     scores, left_out = _list_scores(table, finder, lengths_B, "gold's")
     responses = None if response is None else _response_lists(table, response, lengths_B)
@@ -162,7 +164,7 @@ def _best_of_k(table: Table, finder: Finder, chosen: Column, rejected: Column) -
             scores[name.replace(CHOSEN, "").strip(" _-./") or "score"] = np.concatenate(pair)[order_B]
             finder.taken |= {name, other}
     lists, left_out = _list_scores(table, finder, lengths_B, "chosen and rejected together")
-    prompts, key_B = _rows(table.rows) if prompt is None else keys_of(table, prompt)
+    prompts, key_B = _rows(table.rows) if prompt is None else keys_of(table, with_input(table, prompt))
     return Samples(
         form="best-of-k",
         says={**_says(prompt, None, None, None), "gold": f"1 for {chosen.name}, 0 for {rejected.name}"},
@@ -215,11 +217,10 @@ def _list_scores(
     for column in finder.free(lambda each: each.is_scores):
         if column.kind is not Kind.NUMBERS:
             left_out[column.name] = "one value for each prompt"
-        elif (row := _mismatch(column, lengths_B)) is not None:
-            left_out[column.name] = (
-                f"{table.place(row)} has a list of {column.lengths_B[row]}, not of {lengths_B[row]} as {whose}"
-            )
+        elif (column.lengths_B != lengths_B).mean() > _MOST:
+            left_out[column.name] = f"its lists are not as long as {whose}"
         else:
+            column = _as_long(table, column, lengths_B)
             scores[column.name] = _filled(column, lengths_B)
     return scores, left_out
 

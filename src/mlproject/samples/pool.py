@@ -28,6 +28,7 @@ MIN_PROMPTS = 2
 _ENOUGH = 0.5
 """Share of the median number of responses below which a prompt is left out, without `min_samples`."""
 _INFINITE = 1e300
+_INDEX_OF_PANDAS = ("__index_level_", "Unnamed: ")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def make_pool(table: Table, samples: Samples, choice: Choice) -> ScoredPool:
     Raises:
         UserError: in one line, for what cannot be used and must not be passed over.
     """
-    notes: list[str] = []
+    notes = [f"{table.skipped:,} rows that cannot be read are skipped"] if table.skipped else []
     whole_B = (samples.prompt_B >= 0) & ~np.isnan(samples.gold_B)
     _refuse_infinite(table, samples, "gold", samples.gold_B)
     missing = int((~whole_B).sum())
@@ -114,7 +115,13 @@ def make_pool(table: Table, samples: Samples, choice: Choice) -> ScoredPool:
     if not whole_B.any():
         gold = samples.says["gold"]
         raise UserError(f"{table.source}: has no response with prompt and gold ({gold}). Give columns=gold=COLUMN.")
+    if np.bincount(samples.prompt_B[whole_B]).max() < 2:
+        raise UserError(
+            f"{table.source}: must have several responses to each prompt, to choose among, but every prompt has one "
+            f"(prompt = {samples.says.get('prompt', 'the row')}). Add responses, or give columns=prompt=COLUMN."
+        )
     names, left_out = _reward_models(table, samples, whole_B, choice.rms)
+    left_out = {name: reason for name, reason in left_out.items() if not name.startswith(_INDEX_OF_PANDAS)}
     if left_out:
         notes.append("no reward models: " + ", ".join(f"{name} ({reason})" for name, reason in left_out.items()))
     for name in names:
@@ -278,7 +285,7 @@ def _enough(
         raise UserError(
             f"{table.source}: must have {MIN_PROMPTS} prompts with at least {least} scored responses each, since every "
             f"interval is over prompts, but has {int(kept.sum())} (prompt = {samples.says.get('prompt', 'the row')}, "
-            f"{len(keys):,} prompts with {int(counts.min())} to {int(counts.max())} responses). Add responses, or give "
+            f"{len(keys):,} prompts with at most {int(counts.max())} responses). Add responses, or give "
             "columns=prompt=COLUMN."
         )
     return rows[kept[inverse]], keys[kept], counts[kept]

@@ -114,7 +114,7 @@ def _is_constant_within(values_B: Array, prompt_B: np.ndarray) -> bool:
 
 def _runs_through(values_B: Array, prompt_B: np.ndarray) -> bool:
     """Whether the values are 0, 1, 2, ... or 1, 2, 3, ..., through the table or through each prompt."""
-    if np.isnan(values_B).any() or (values_B % 1).any():
+    if not np.isfinite(values_B).all() or (values_B % 1).any():
         return False
     if (np.diff(values_B) == 1).all():
         return True

@@ -37,6 +37,17 @@ def keys_of(table: Table, column: Column) -> tuple[list[str], np.ndarray]:
     return _encoded(texts)
 
 
+def with_input(table: Table, column: Column) -> Column:
+    """An instruction with its `input` after a blank line, where the table has both (as Alpaca's); else the column."""
+    given = table.columns.get("input")
+    if column.name != "instruction" or given is None or given.text_kind is not Kind.TEXT:
+        return column
+    text, after = (each.stored.cast(pa.large_string()).fill_null("") for each in (column, given))
+    has_input = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(after)), 0)
+    joined = pc.binary_join_element_wise(text, after, pa.scalar("\n\n", pa.large_string()))
+    return Column(column.name, Kind.TEXT, pc.if_else(has_input, joined, text), column.values_B, column.lengths_B)
+
+
 def responses_of(table: Table, column: Column) -> pa.Array:
     """The texts of responses, or of the items of a list of responses. Shape: (B,).
 
