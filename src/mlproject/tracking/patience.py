@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
+import logging
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Engine, event
 
@@ -17,10 +18,19 @@ _SILENT_SECONDS = 10.0
 """Time that a call to the tracking store may take before a line says so."""
 
 
-@event.listens_for(Engine, "connect")
-def _wait_for_others(connection: object, record: object) -> None:
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute(f"PRAGMA busy_timeout = {round(PATIENCE_SECONDS * 1000)}")
+_MLFLOWS_PATIENCE = "PRAGMA busy_timeout = 20000;"
+"""What MLflow begins each of its sessions with."""
+
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tables it makes, errors it raises
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def _wait_longer(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+) -> tuple[str, Any]:
+    if statement == _MLFLOWS_PATIENCE:
+        statement = f"PRAGMA busy_timeout = {round(PATIENCE_SECONDS * 1000)}"
+    return statement, parameters
 
 
 @contextmanager

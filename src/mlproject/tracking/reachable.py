@@ -32,7 +32,6 @@ def check_database(uri: str, setting: str) -> None:
             engine = create_engine(uri, connect_args={waits: 10})
         with engine.connect() as database:
             if engine.dialect.name == "sqlite":
-                database.exec_driver_sql(f"PRAGMA busy_timeout = {round(LOCKED_SECONDS * 1000)}")
                 database.execute(text("PRAGMA schema_version"))
                 database.exec_driver_sql("BEGIN IMMEDIATE")
                 database.rollback()

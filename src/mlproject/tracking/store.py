@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
@@ -106,7 +105,6 @@ def open_store(experiment: str) -> Store:
     uri = tracking_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the study has a display of its own
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it reports that it creates tables
     if uri.startswith("http"):
         _check_server(uri)
     folder = _folder_of(uri)
