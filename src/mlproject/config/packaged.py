@@ -10,6 +10,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from mlproject.options.paths import is_there
+
 DEFAULTS = Path(__file__).parent / "defaults"
 _CHECKOUT = Path(__file__).parents[3]
 
@@ -40,7 +42,7 @@ def packaged_or_local(folder_name: str, file_name: str) -> Path:
     packaged = DEFAULTS / folder_name / file_name
     for folder in folders(folder_name):
         path = folder / file_name
-        if path.is_file():
+        if is_there(path):
             if not packaged.is_file() or path.read_bytes() != packaged.read_bytes():
                 _announce(path)
             return path

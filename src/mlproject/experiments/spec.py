@@ -25,6 +25,7 @@ from mlproject.config.schema import parse
 from mlproject.config.yaml_file import read_yaml
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
+from mlproject.options.paths import is_there
 from mlproject.pipeline.study import plan_curve
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def plan_cells(experiment: Experiment, config: Config, user_options: Collection[
 
 def _find(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
-        if not Path(name).is_file():
+        if not is_there(name):
             raise UserError(f"name={name}: there is no such file. Give the path of a YAML file, or a name.")
         return Path(name)
     try:

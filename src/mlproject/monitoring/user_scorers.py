@@ -22,6 +22,7 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, as_it_reads, load_reward_model, rated
 from mlproject.models.scorers import NoGold as NoGold
 from mlproject.models.scoring import scoring_of
+from mlproject.options.paths import is_there
 from mlproject.preferences.calibration import calibration_scale
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
         UserError: for anything else.
     """
     if isinstance(scorer, str | Path):
-        if not any((Path(scorer) / name).is_file() for name in ("config.json", "adapter_config.json")):
+        if not any(is_there(Path(scorer) / name) for name in ("config.json", "adapter_config.json")):
             raise UserError(f"{role}={scorer}: must be the folder of a model. Give one with a config.json.")
         inspect_reward_model(str(Path(scorer).resolve()), role)
         return load_reward_model(Path(scorer), prompt_format, policy.device)

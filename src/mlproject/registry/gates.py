@@ -23,6 +23,7 @@ FOLDER = "model_registry"
 
 BOUNDS = ("value", "low", "high")
 _LARGEST = 1e15
+_SENTENCES = "otherwise", "remedy"
 _FILE_FIELDS, _FIELDS, _REQUIRED = (
     {"method", "gates"},
     {"metric", "at_least", "at_most", "judged_by", "kl", "otherwise", "remedy"},
@@ -182,9 +183,9 @@ def _gate(content: Any, where: str) -> Gate:
     kl = _number(content["kl"], where, "kl") if takes_kl else None
     if kl is not None and not 0 < kl < math.inf:
         raise UserError(f"{where}: kl={kl:g}: must be a number of nats above 0.")
-    otherwise, remedy = (str(content[name]).strip() for name in ("otherwise", "remedy"))
+    otherwise, remedy = (text.strip() if isinstance(text := content[name], str) else "" for name in _SENTENCES)
     if not otherwise or not remedy:
-        raise UserError(f"{where}: otherwise and remedy must not be empty, since people read them. Write a sentence.")
+        raise UserError(f"{where}: otherwise and remedy must be texts, since people read them. Write a sentence.")
     return Gate(metric, low, high, content["judged_by"], otherwise, remedy, kl)
 
 

@@ -21,10 +21,14 @@ _SILENT_SECONDS = 10.0
 _MLFLOWS_PATIENCE = "PRAGMA busy_timeout = 20000;"
 """What MLflow begins each of its sessions with."""
 
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tables it makes, errors it raises
+
+def lengthen() -> None:
+    """Let MLflow wait longer, in this process, and not print the tracebacks of what it raises anyway."""
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    if not event.contains(Engine, "before_cursor_execute", _wait_longer):
+        event.listen(Engine, "before_cursor_execute", _wait_longer, retval=True)
 
 
-@event.listens_for(Engine, "before_cursor_execute", retval=True)
 def _wait_longer(
     connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
 ) -> tuple[str, Any]:

@@ -23,6 +23,7 @@ from mlproject.names import ExperimentSuffix, Kind
 from mlproject.options.paths import expanded
 from mlproject.options.secrets import mask
 from mlproject.tracking.database import Database, ensure_database, remaining_tables, table_names
+from mlproject.tracking.patience import lengthen
 from mlproject.tracking.reachable import check_database
 
 _SQLITE = "sqlite:///"
@@ -54,6 +55,7 @@ class Store:
 
     def client(self) -> MlflowClient:
         """A new client of the server."""
+        lengthen()
         return MlflowClient(self.tracking_uri)
 
     @property
@@ -81,6 +83,8 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
+        if "?" in uri:
+            raise UserError(f"{_setting(uri)}: must be sqlite:///PATH, without options. Leave out what follows the ?.")
         return _SQLITE + str(expanded(uri.removeprefix(_SQLITE)).absolute())
     if not uri.startswith(("http://", "https://", "postgresql", "mysql", "mssql", "databricks")):
         raise UserError(
@@ -105,6 +109,7 @@ def open_store(experiment: str) -> Store:
     uri = tracking_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the study has a display of its own
+    lengthen()
     if uri.startswith("http"):
         _check_server(uri)
     folder = _folder_of(uri)
