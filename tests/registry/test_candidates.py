@@ -7,6 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from tests.registry import planted
 
+from mlproject.curve import Curve
 from mlproject.names import Metric, Role, Statistic, Tag
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.registry.candidates import (
@@ -14,6 +15,7 @@ from mlproject.registry.candidates import (
     evaluation_context,
     evaluation_context_of_proxy,
     evidence_of,
+    settings_of_candidates,
 )
 
 METHOD = planted.METHOD
@@ -48,20 +50,28 @@ def test_each_proxy_rm_is_a_candidate_with_its_curve_unless_the_curve_is_incompl
     assert set(candidates(store, policy_runs)) == {"3k"}
 
 
-def test_candidates_are_read_in_as_many_requests_however_many_they_are(plant, store, policy_runs, monkeypatch):
-    requests = []
+def test_candidates_are_read_in_as_many_requests_however_many_they_are_and_each_curve_once(
+    plant, store, policy_runs, monkeypatch
+):
+    requests, curves, load = [], [], Curve.load
     for name in ("get_run", "search_runs"):
         asked = getattr(MlflowClient, name)
         monkeypatch.setattr(
             MlflowClient, name, lambda *args, asked=asked, **more: requests.append(asked) or asked(*args, **more)
         )
-    counts = []
-    for sizes in ((), ("13k", "25k")):
-        plant({(size, 0): 0.5 for size in sizes})
+    monkeypatch.setattr(Curve, "load", lambda path: curves.append(path) or load(path))
+    pool = json.loads(policy_runs["3k"].data.tags[Tag.INPUTS])[Role.POOL]
+    for runs, further in ((2, {}), (4, {("13k", 0): 0.5}), (8, {("25k", 0): 0.5, ("1k", 0): 0.6, ("3k", 0): 0.7})):
+        plant(further)
+        plant(further, options={"bon_points": "5"})
         requests.clear()
-        assert len(candidates(store, policy_runs)) == 2 + len(sizes)
-        counts.append(len(requests))
-    assert counts[0] == counts[1] <= 2, "policy runs, proxy RMs"
+        curves.clear()
+        client, by_id = store.client(), candidates_on_pool(store.client(), store, planted.config(), pool)
+        settings_of_candidates(client, planted.config(), by_id)
+        assert sum(len(each.runs) for each in by_id.values()) == runs
+        assert len(requests) == 2, "policy runs, proxy RMs"
+        assert len(set(curves)) == len(curves) <= runs
+    assert len(curves) == runs
 
 
 def test_a_proxy_rm_of_another_experiment_is_a_candidate_too(store, policy_runs):

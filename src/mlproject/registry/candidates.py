@@ -109,12 +109,14 @@ class Candidate:
         best: by method, the policy run that the model card recommends: the one with the options of the configuration,
             unless another one (KL coefficient, ...) has a higher peak by more than noise.
         runs: all complete policy runs against it, newest first.
+        measured: those of them whose curves have been read, by run id; a curve is read once.
     """
 
     proxy: Run
     curves: dict[str, Run] = field(default_factory=dict)
     best: dict[str, Run] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    measured: dict[str, MeasuredRun] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -184,6 +186,12 @@ def settings_of_candidates(client: MlflowClient, config: Config, candidates: Map
 
 
 def _measured(client: MlflowClient, config: Config, candidate: Candidate, run: Run) -> MeasuredRun:
+    if run.info.run_id not in candidate.measured:
+        candidate.measured[run.info.run_id] = _measure(client, config, candidate, run)
+    return candidate.measured[run.info.run_id]
+
+
+def _measure(client: MlflowClient, config: Config, candidate: Candidate, run: Run) -> MeasuredRun:
     p, method = run.data.params, find_method(run.data.tags[Tag.METHOD])
     both = {**candidate.proxy.data.params, **p}
     return MeasuredRun(
@@ -191,7 +199,7 @@ def _measured(client: MlflowClient, config: Config, candidate: Candidate, run: R
         rm=candidate.proxy.data.params["rm_size"],
         rm_params=int(both.get("rm_params", 0)),
         seed=int(p["seed"]),
-        curve=curve_of(client, run.info.run_id),
+        curve=curve_of(client, run),
         run_id=run.info.run_id,
         kl_coef=float(p["kl_coef"]) if method.trains_policy and "kl_coef" in p else None,
         from_search=not _has_options_of(config, run),
@@ -202,7 +210,8 @@ def _measured(client: MlflowClient, config: Config, candidate: Candidate, run: R
 def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evidence:
     """Evidence on a candidate that has a curve by the method, without the audit."""
     run, proxy = candidate.curves[method], candidate.proxy.data
-    curve = curve_of(client, run.info.run_id)
+    known = candidate.measured.get(run.info.run_id)
+    curve = known.curve if known else curve_of(client, run)
     start, peak = int(curve.steps_S[0]), curve.peak().step
     signs = {name: values_by_step(client, run.info.run_id, MetricPrefix.STATISTICS + name) for name in SIGNS}
     return Evidence(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mlflow.artifacts
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
@@ -22,12 +23,12 @@ def local_path(uri: str) -> Path | None:
     return Path(local_file_uri_to_path(uri)) if is_local_uri(uri) else None
 
 
-def fetch(client: MlflowClient, run_id: str, name: str = "", into: Path | None = None) -> Path:
+def fetch(client: MlflowClient, run: Run | str, name: str = "", into: Path | None = None) -> Path:
     """A file or folder among the artifacts of a run.
 
     Args:
         client: client of the store.
-        run_id: of the run.
+        run: the run, or its id, which costs a request.
         name: of the artifact; empty for the folder with all of them.
         into: where it is downloaded if it has to be; None: a new temporary folder.
 
@@ -35,7 +36,8 @@ def fetch(client: MlflowClient, run_id: str, name: str = "", into: Path | None =
         OSError: if there is none of that name in a local store.
         MlflowException: if a remote store does not give it.
     """
-    folder = local_path(client.get_run(run_id).info.artifact_uri)
+    run_id, found = (run, client.get_run(run)) if isinstance(run, str) else (run.info.run_id, run)
+    folder = local_path(found.info.artifact_uri)
     if folder is not None:
         return _existing(folder / name)
     downloads = into or Path(tempfile.mkdtemp(prefix="mlproject-download-"))

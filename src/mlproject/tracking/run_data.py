@@ -23,23 +23,29 @@ def full_name_tags(names: Iterable[str]) -> list[RunTag]:
     return [RunTag(TagPrefix.FULL_NAME + digest, name) for digest, name in full_names(names).items()]
 
 
-def artifact(client: MlflowClient, run_id: str, name: str = "") -> Path:
+def artifact(client: MlflowClient, run: Run | str, name: str = "") -> Path:
     """A file or folder among the artifacts of a run, or the folder with all of them; downloaded if the store is remote.
+
+    Args:
+        client: client of the store.
+        run: the run, or its id, which costs a request.
+        name: of the artifact; empty for the folder.
 
     Raises:
         UserError: if the run has lost it.
     """
     try:
-        return fetch(client, run_id, name)
+        return fetch(client, run, name)
     except (MlflowException, OSError):
+        run_id = run if isinstance(run, str) else run.info.run_id
         if not missing_artifact(client, run_id):
             raise
         raise lost(run_id, name or "the folder") from None
 
 
-def curve_of(client: MlflowClient, run_id: str) -> Curve:
-    """The curve of a policy run."""
-    return Curve.load(artifact(client, run_id, Artifact.CURVE))
+def curve_of(client: MlflowClient, run: Run | str) -> Curve:
+    """The curve of a policy run: of the run itself, or by its id, which costs a request."""
+    return Curve.load(artifact(client, run, Artifact.CURVE))
 
 
 def values_by_step(client: MlflowClient, run_id: str, metric: str) -> Mapping[int, float]:
