@@ -53,7 +53,7 @@ def test_a_bomb_is_refused_and_the_process_is_as_it_was(bomb, why, tokenizer):
     problem = refusal(tokenizer, "Hello")
     assert why in problem and "\n" not in problem
     assert resource.getrlimit(resource.RLIMIT_AS) == before
-    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGPROF) == signal.SIG_DFL and signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
 def test_a_bomb_for_one_conversation_alone_is_found_there(tokenizer):

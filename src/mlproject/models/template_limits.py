@@ -25,7 +25,8 @@ LONGEST_LAYOUT = 1_000_000
 """Characters that a template may add to one conversation."""
 
 _LOOK_SECONDS = 0.1
-"""How often time and memory are looked at where the system limits neither."""
+"""How often time and memory are looked at, in processor time: on a busy machine, a clock on the wall would strike again
+before the exception that it raised has left the template."""
 
 
 def rendered(
@@ -74,8 +75,8 @@ def _limits(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _clock(seconds: float, process: psutil.Process) -> Iterator[None]:
-    """Inside, time and memory are looked at, in the main thread of a process that uses the alarm for nothing else."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGALRM) != signal.SIG_DFL:
+    """Inside, time and memory are looked at, in the main thread of a process that is not profiled."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGPROF) != signal.SIG_DFL:
         yield
         return
     most = process.memory_info().rss + MOST_MEMORY
@@ -87,10 +88,10 @@ def _clock(seconds: float, process: psutil.Process) -> Iterator[None]:
         if process.memory_info().rss > most:
             raise MemoryError
 
-    signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, _LOOK_SECONDS, _LOOK_SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
