@@ -40,6 +40,7 @@ def test_the_latest_law_is_the_newest_one_that_is_finished(store, leave_run):
     older = leave_run("law 1", tags=LAW, start_time=1000)
     newest = leave_run("law 2", tags=LAW, start_time=2000)
     leave_run("law 3", "FAILED", tags=LAW, start_time=3000)
+    leave_run("laws of a table, which know no sizes", tags={**LAW, "mlproject.gold": "column"}, start_time=4000)
     assert resolve_law(store.client(), store, "latest").info.run_id == newest
     assert resolve_law(store.client(), store, older).info.run_id == older
 

@@ -76,7 +76,9 @@ class Tag:
         "imported initial policies and comparisons",
         since="0.2.0",
     )
-    GOLD: Final = TAGS.add("mlproject.gold", "what plays gold, see below", "gold RMs, policy runs")
+    GOLD: Final = TAGS.add(
+        "mlproject.gold", "what plays gold, see below", "gold RMs, policy runs, scored samples and their laws"
+    )
     COMPLETE: Final = TAGS.add(
         "mlproject.complete", "`false`: ended on purpose before its budget; not reused as a whole curve", _STOPPED
     )

@@ -5,7 +5,7 @@ Axis letters: P prompts, B responses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,8 @@ def plan_comparison(config: Config, request: SamplesRequest) -> ComparisonPlan:
     samples, rms = request.step(), list(request.pool.scores)
     colours = rm_colours(rms)
     runs = [_curve_of(config, request, samples, rm, colours[rm]) for rm in rms]
-    return ComparisonPlan(samples, runs, law(config, runs))
+    laws = replace(law(config, runs), tags={Tag.GOLD: GoldKind.COLUMN})
+    return ComparisonPlan(samples, runs, laws)
 
 
 def _curve_of(config: Config, request: SamplesRequest, samples: Step, rm: str, colour: str) -> Step:

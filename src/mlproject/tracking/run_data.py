@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.curve import Curve
 from mlproject.errors import UserError, first_line
-from mlproject.names import Artifact, Kind, Tag, TagPrefix
+from mlproject.names import Artifact, GoldKind, Kind, Tag, TagPrefix
 from mlproject.names.escape import full_names
 from mlproject.tracking.artifact_files import fetch
 from mlproject.tracking.kept_artifacts import lost, missing_artifact
@@ -66,6 +66,7 @@ def resolve_law(client: MlflowClient, store: Store, law: str) -> Run:
     """
     if law == "latest":
         laws = all_runs(client, [store.studies], f"attributes.status = 'FINISHED' and tags.`{Tag.KIND}` = '{Kind.LAW}'")
+        laws = [run for run in laws if run.data.tags.get(Tag.GOLD) != GoldKind.COLUMN]  # which know no sizes
         if not laws:
             raise UserError("forecast_prior=latest: this store has no finished law run. Run `main` first.")
         return laws[0]

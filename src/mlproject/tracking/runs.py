@@ -105,8 +105,8 @@ class StepRun:
         try:
             params = {**step.inherited_params, **step.params}
             self.log_params(params)
-            if step.kind == Kind.POLICY_RUN:
-                self.log_metrics({MetricName.RM_PARAMS: int(params["rm_params"])})
+            if step.kind == Kind.POLICY_RUN and (rm_params := int(params["rm_params"])):  # 0: not known
+                self.log_metrics({MetricName.RM_PARAMS: rm_params})
         except BaseException:
             self.close("FAILED")
             raise
