@@ -20,6 +20,7 @@ def test_the_card_has_data_budget_gate_results_exploits_and_lineage(plant, tmp_p
     card = version.description
     for text in (
         f"# {NAME}, version {version.version}",
+        "**best-of-n:** Gold peaks at ",
         "| comparisons | 1500, hard labels by the gold RM",
         "| best-of-n | **2.56** (",  # law d = 1.6 at the peak; drop height / 16
         "passed  margin",

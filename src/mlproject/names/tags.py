@@ -61,8 +61,9 @@ class Tag:
         since="0.2.0",
     )
     NEWEST_STUDY: Final = TAGS.add(
-        "mlproject.newest_study",
-        "JSON: the newest study of `main`, which the experiments' descriptions lead to: its run, and its sentences",
+        "mlflow.mlproject.newestStudy",
+        "JSON: the newest study of `main`, which the experiments' descriptions lead to: its run, and its sentences; "
+        "so named because MLflow's list of experiments hides tags that begin with `mlflow.`",
         "the experiment `<experiment>/studies`",
         since="0.2.0",
     )

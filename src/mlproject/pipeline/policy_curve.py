@@ -50,6 +50,9 @@ from mlproject.recommendation.run_result import run_result
 from mlproject.resume.state import merge
 from mlproject.strict_json import strict_json
 
+_DESCRIPTION_DPI = 100
+"""MLflow shows pictures of a description as they are, and cuts off what is wider than its page (some 800 pixels)."""
+
 
 def optimize_policy(run: Run) -> None:
     """Execute a policy run.
@@ -174,7 +177,7 @@ def save_curve(run: Run, method: Method, points: Sequence[CurvePoint], recorder:
     run.log_metrics({Metric.CURVE_PEAK: float(curve.gold_S.max())}, step=peak.step)
     run.set_tags({Tag.LAW_FORM: method.law})
     figure = curve_figure([PlottedCurve(curve, run.tags[MlflowTag.RUN_COLOR])])
-    (run.folder / Artifact.CURVE_FIGURE).write_bytes(png(figure))
+    (run.folder / Artifact.CURVE_FIGURE).write_bytes(png(figure, _DESCRIPTION_DPI))
     run.describe(run_result(method.name, curve), Artifact.CURVE_FIGURE)
     run.log_table(recorder.rows(), Artifact.SAMPLES)
     return curve

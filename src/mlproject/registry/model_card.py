@@ -20,6 +20,7 @@ from mlproject.optimization import find_method
 from mlproject.recommendation.doubt import SeedSpread
 from mlproject.recommendation.evidence import evidence_on
 from mlproject.recommendation.recommend import Evaluated
+from mlproject.recommendation.run_result import run_result
 from mlproject.recommendation.sentences import window_text
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import stop_of
@@ -102,6 +103,7 @@ def _use(client: MlflowClient, method: str, run: Run, audits: Mapping[str, Estim
     stop, evidence = evaluated.stop, evidence_on(evaluated, audits)
     return {
         "method": method,
+        "result": run_result(method, curve),
         "kl": m[Metric.PEAK_KL],
         "progress": stop.progress,
         "window": window_text(method, stop),

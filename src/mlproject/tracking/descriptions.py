@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mlproject.names import Alias, Artifact, MlflowTag, ReportFigure, Tag
+from mlproject.names import Alias, Artifact, MlflowTag, Tag
 from mlproject.names.quoting import markdown_quote, markdown_text
 from mlproject.optimization import METHODS, Method
 from mlproject.strict_json import strict_json
@@ -93,7 +93,7 @@ def record_newest_study(client: MlflowClient, store: Store, run: Run, sentences:
 
 
 def describe_study(store: Store, run: Run, sentences: Sequence[str], methods: Sequence[Method]) -> str:
-    """Description of the run of a study: its recommendation, links, and the paper's figure.
+    """Description of the run of a study: its recommendation, and links.
 
     Args:
         store: names the experiments.
@@ -107,7 +107,7 @@ def describe_study(store: Store, run: Run, sentences: Sequence[str], methods: Se
     curves = [_link(name, _view(store, key)) for name, key in views.items()]
     first, *others = map(markdown_quote, sentences)
     parts = [f"**{first}**", _row(files + curves), *others]
-    return "\n\n".join([*parts, artifact_image(run.info.run_id, f"{ReportFigure.HEADLINE}.png")])
+    return "\n\n".join(parts)
 
 
 def describe_policy_run(experiment_id: str, run_id: str, result: str, figure: str) -> str:

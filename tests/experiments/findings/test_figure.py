@@ -20,6 +20,7 @@ from mlproject.errors import UserError
 from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.results import Cell, Result
 from mlproject.plotting import theme
+from mlproject.plotting.colours import rm_colours
 from mlproject.plotting.png import png
 
 CURVES = {"x": "sqrt_kl", "y": ["gold", "proxy"], "colour": "rm_size", "panels": "method"}
@@ -55,7 +56,7 @@ def cells_of(result: Result, **settings: Any) -> list[Cell]:
 def test_seeds_are_a_mean_line_over_thin_lines_of_the_runs(result: Result) -> None:
     by_title = panels(draw(result, CURVES))
     assert list(by_title) == ["best-of-n", "PPO"]
-    colours = dict(zip(SIZES, theme.shades(3), strict=True))
+    colours = rm_colours(SIZES)
     for method, axes in zip(("best-of-n", "ppo"), by_title.values(), strict=True):
         for size in SIZES:
             curves = [cell.curve for cell in cells_of(result, method=method, rm_size=size)]

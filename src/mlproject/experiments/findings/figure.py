@@ -27,6 +27,7 @@ from mlproject.experiments.results import Result
 from mlproject.experiments.spec import CURVE_AXES
 from mlproject.models.sizes import SIZES
 from mlproject.plotting import theme
+from mlproject.plotting.colours import rm_colours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,8 +120,10 @@ def _layout(titles: Sequence[str]) -> tuple[int, int]:
 
 
 def _colours(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Colour by key: shades for ordered values, distinct colours for a few unordered names."""
+    """Colour by key: of RM sizes their own, shades for other ordered values, distinct colours for a few names."""
     values = [value for key in keys for value in key.values()]
+    if len(values) == len(keys) and set(values) <= set(SIZES):
+        return dict(zip([labels.key(key) for key in keys], rm_colours(values).values(), strict=True))
     unordered = all(isinstance(value, str) and value not in SIZES for value in values)
     few = 1 < len(keys) <= len(theme.METHOD_COLOURS) and len(values) == len(keys)
     colours = theme.METHOD_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
