@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from mlproject.tracking.temporary import temporary_folder
 _LONGEST_MESSAGE = 2000
 
 EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
+EXIT_NO_READER = 141
+"""What a shell gives a program that SIGPIPE ended: whoever read its output has gone, as `head` does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         exit code: 0, 2 for a mistake of the user's or a failure of the machine (one line on standard error, no
-        traceback), 3 for a promotion that was refused, 130 after Ctrl-C, SIGTERM or SIGHUP. Anything unexpected is
-        raised, which Python turns into 1.
+        traceback), 3 for a promotion that was refused, 130 after Ctrl-C, SIGTERM or SIGHUP, 141 where nobody reads
+        the output any more. Anything unexpected is raised, which Python turns into 1.
     """
+    try:
+        code = _main(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        return EXIT_NO_READER
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     is_first = int(os.environ.get("RANK", "0")) == 0  # of several processes that a launcher started together
     for ending in ENDING_SIGNALS:
         if ending in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(ending) != signal.SIG_IGN:  # by nohup
@@ -55,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, KeyboardInterrupt) or _was_interrupted():
             print("mlproject: interrupted. Run the same command to continue.", file=sys.stderr)
             return EXIT_INTERRUPTED
+        if isinstance(error, BrokenPipeError):
+            raise
         if isinstance(error, UserError):
             if is_first:
                 print(f"mlproject: {_line(error)}", file=sys.stderr)
@@ -83,6 +99,21 @@ def _execute(command: Command, is_first: bool) -> int:
     with distributed.main_process():
         entry_point(command)
     return EXIT_OK
+
+
+def _reader_is_gone() -> bool:
+    """Whether the reader of a standard stream has gone; what is still to be written there is then thrown away, since
+    Python would complain about it at its end."""
+    poll = select.poll()
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            poll.register(stream.fileno(), 0)  # asks for nothing but errors, such as a pipe without a reader
+    gone = [number for number, event in poll.poll(0) if event & (select.POLLERR | select.POLLHUP)]
+    for number in gone:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+    return bool(gone)
 
 
 def _line(error: BaseException) -> str:

@@ -70,8 +70,9 @@ def test_a_method_declares_its_options_without_a_change_of_the_command_line(tmp_
         command = [sys.executable, "-m", "mlproject", *words]
         return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path).stdout
 
-    assert "\nTempered sampling:\n  --temperature         of the softmax [a number of at least 0]\n" in run(
-        "main", "--help"
+    assert (
+        "\nTempered sampling:\n  --temperature         of the softmax [a number of at least 0] (default: 2.0)\n"
+        in run("main", "--help")
     )
     assert "--temperature " not in run("ppo", "--help")
     assert "temperature: 1.5\n" in run("config", "--temperature", "1.5")
@@ -134,3 +135,16 @@ def test_printing_the_configuration_touches_no_store_and_needs_no_files(capsys, 
     assert main(["config", *options]) == 0
     assert "policy: ./not-there\n" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_the_values_of_the_preset_that_is_named(capsys) -> None:
+    texts = {}
+    for preset, words in {"laptop": [], "smoke": ["--preset", "smoke"], "gpu": ["--preset=gpu"]}.items():
+        assert main(["ppo", "--help", *words]) == 0
+        texts[preset] = " ".join(capsys.readouterr().out.split())
+        value = load_config(preset, {}).ppo_updates
+        assert "--ppo_updates" in texts[preset] and f"(default: {value})" in texts[preset].partition("--ppo_updates")[2]
+        assert f"Defaults are those of preset {preset};" in texts[preset]
+    assert len(set(texts.values())) == 3
+    assert main(["ppo", "--help", "--preset", "smok"]) == 2
+    assert "preset=smok: must be one of" in capsys.readouterr().err

@@ -6,8 +6,9 @@ import dataclasses
 import textwrap
 
 from mlproject.cli.entry_points import CONFIG, ENTRY_POINTS, PRESET, EntryPoint, Parameter
-from mlproject.config.schema import Config, option_help
+from mlproject.config.schema import Config, load_config, option_help
 from mlproject.options.declaration import options_by_heading
+from mlproject.options.values import to_text
 
 _INDENT = 24
 
@@ -28,8 +29,17 @@ def overview() -> str:
     )
 
 
-def entry_point_help(entry_point: EntryPoint) -> str:
-    """Help on one entry point: its parameters, then the options that make a difference to it, in groups."""
+def entry_point_help(entry_point: EntryPoint, preset: str) -> str:
+    """Help on one entry point: its parameters, then the options that make a difference to it, in groups.
+
+    Args:
+        entry_point: the entry point.
+        preset: whose values of the options are shown.
+
+    Raises:
+        UserError: for an unknown preset.
+    """
+    config = load_config(preset, {})
     lines = [
         f"usage: python -m mlproject {entry_point.name} [--option value ...]",
         "",
@@ -42,11 +52,17 @@ def entry_point_help(entry_point: EntryPoint) -> str:
     shown = {heading: fields for heading, fields in everything.items() if any(field.name in names for field in fields)}
     for heading, fields in shown.items():
         lines += ["", f"{heading}:"]
-        lines += [line for field in fields for line in _item(field.name, option_help(field.name))]
-    lines += ["", "The preset gives every option a value; `python -m mlproject config --preset NAME` prints them all."]
+        lines += [line for field in fields for line in _item(field.name, _option(config, field.name))]
+    if shown:
+        lines += ["", f"Defaults are those of preset {preset}; --help --preset NAME shows another's."]
     if len(shown) < len(everything):
         lines.append("Options not listed here are accepted and make no difference; `main --help` lists them.")
     return "\n".join(lines)
+
+
+def _option(config: Config, name: str) -> str:
+    """What an option does, what its value must be, and its value in a preset."""
+    return f"{option_help(name)} (default: {to_text(getattr(config, name)) or 'none'})"
 
 
 def _parameter(parameter: Parameter) -> list[str]:

@@ -90,7 +90,7 @@ def parse_command_line(words: Sequence[str]) -> Command | None:
         raise UserError(f"entry point {name!r}: must be one of {', '.join(ENTRY_POINTS)}.{hint}")
     entry_point = ENTRY_POINTS[name]
     if "-h" in rest or "--help" in rest:
-        print(entry_point_help(entry_point))
+        print(entry_point_help(entry_point, _preset_among(rest)))
         return None
     parameters = (PRESET, CONFIG, *entry_point.parameters)
     options = _pairs(rest, {parameter.name for parameter in parameters if parameter.is_switch})
@@ -109,6 +109,15 @@ def parse_command_line(words: Sequence[str]) -> Command | None:
             raise UserError(f"--{name}: is not an option. Did you mean --{close[0]}?")
     preset = arguments["preset"]
     return Command(entry_point, load_config(preset, options, arguments["config"] or None), arguments, preset, options)
+
+
+def _preset_among(words: Sequence[str]) -> str:
+    """The preset that a command line with `--help` names, or else the default one."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == f"--{PRESET.name}" and (equals or (following and not following.startswith("-"))):
+            return value if equals else following
+    return PRESET.default or ""
 
 
 def _pairs(words: Sequence[str], switches: set[str]) -> dict[str, str]:
