@@ -56,7 +56,7 @@ def main(command: Command) -> None:
         is_promoting = gates.method in invocation.config.methods
         invocation.make(*plan.steps, *([context.audit_pool] if is_promoting else []))
         if invocation.config.n_trials:
-            run_search(invocation, plan)
+            show_search(invocation, run_search(invocation, plan), with_result=False)
         if is_promoting:
             show_decision(invocation, run_promotion(invocation, gates, context))
         else:

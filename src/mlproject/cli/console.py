@@ -78,19 +78,21 @@ def stop_lines(
     return [f"stop={stop}: did not end the run, which went on to {end}, its budget"]
 
 
-def show_search(invocation: Invocation, step: Step) -> None:
-    """Print what a search did, where its page is, and what it found."""
+def show_search(invocation: Invocation, step: Step, with_result: bool = True) -> None:
+    """Print what a search did, where its page is, and, unless a study weighs it with more, what it found."""
     run_id = invocation.run_id_of(step)
     run = invocation.client.get_run(run_id)
     counts = {name: run.data.metrics.get(name, 0.0) for name in (*_TRIALS, Metric.TRIALS_REUSED)}
     executed = sum(counts[name] for name in _TRIALS) - counts[Metric.TRIALS_REUSED]
     invocation.say(
         f"{step.name}: {counts[Metric.TRIALS_COMPLETE]:.0f} trials whole, {counts[Metric.TRIALS_PRUNED]:.0f} pruned; "
-        f"{executed:.0f} executed, {counts[Metric.TRIALS_REUSED]:.0f} reused"
+        f"{executed:.0f} new, {counts[Metric.TRIALS_REUSED]:.0f} reused"
     )
     invocation.say(f"page: {run.info.artifact_uri}/{Artifact.SEARCH_PAGE}".replace("file://", ""))
-    if any(each.path == Artifact.RECOMMENDATION for each in invocation.client.list_artifacts(run_id)):  # since 0.2
+    artifacts = {each.path for each in invocation.client.list_artifacts(run_id)} if with_result else set()
+    if Artifact.RECOMMENDATION in artifacts:  # since 0.2
         recommendation = json.loads(artifact(invocation.client, run_id, Artifact.RECOMMENDATION).read_text())
+        invocation.say("among the whole trials of this search alone:")
         for sentence in recommendation["sentences"]:
             invocation.say(sentence)
 

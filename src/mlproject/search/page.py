@@ -14,11 +14,13 @@ from optuna.trial import TrialState
 
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, fit
+from mlproject.laws.weighted import quoted_peak
 from mlproject.names import TrialAttribute
 from mlproject.optimization import METHODS, Method
 from mlproject.plotting.colours import rm_colours
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
+from mlproject.recommendation.words import place_of_kl
 from mlproject.search.figures import curves_figure, history_figure, pareto_figure, peaks_figure
 from mlproject.search.space import Space
 
@@ -46,7 +48,7 @@ def render_page(
         study: the Optuna study with its finished trials.
         config: configuration of the search.
         rows: rows of `trials.csv`.
-        best: curve of the best trial; None if no trial is complete.
+        best: curve of the recommended trial, or else of the highest; None if no trial is complete.
         command: command that trains the final policy.
         sentences: what the search found, with its doubt.
         facts: about the search (run, date, commit, command), as text by label.
@@ -67,6 +69,7 @@ def render_page(
         if best is None or best_row is None
         else _data_uri(_best_curve(best, METHODS[config.search_method], colours[best_row["rm_size"]])),
         command=command,
+        place=lambda kl: f" ({place})" if (place := place_of_kl(config.search_method, kl)) else "",
         sentences=sentences,
         early=[row for row in rows if row["verdict"]],
         facts=facts or {},
@@ -117,7 +120,7 @@ def _best_curve(curve: Curve, method: Method, colour: str) -> Figure:
         law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         law = None
-    return curve_figure([PlottedCurve(curve, colour)], law)
+    return curve_figure([PlottedCurve(curve, colour)], law, law_fits=quoted_peak(form, curve).fits)
 
 
 def _data_uri(figure: Figure) -> str:

@@ -12,6 +12,7 @@ from mlproject.config.schema import Config
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Step
+from mlproject.recommendation.evidence import evidence_of
 from mlproject.recommendation.record import to_dict
 from mlproject.search.page import render_page
 from mlproject.search.queue import heartbeat, is_queue, next_trial, repair_queue
@@ -112,13 +113,17 @@ def _summarize(run: StepRun, study: optuna.Study, config: Config, facts: Mapping
             Metric.TRIALS_UPDATES: sum(row["updates"] for row in rows if row["updates"] and not row["reused"]),
         }
     )
+    found = recommendation_of_trials(run.client, config, rows)
     curve, command = None, ""
     if complete:
         best = max(complete, key=lambda row: row["peak_gold"])
         run.log_metrics({Metric.BEST_PEAK_GOLD: best["peak_gold"], Metric.BEST_KL_COEF: best["kl_coef"]})
         run.set_tags({Tag.BEST_RM_SIZE: best["rm_size"], Tag.BEST_RUN_ID: best["run_id"]})
+        if found.choice is not None:  # the page shows what is recommended, as the sentences say it
+            run_ids = set(found.choice.setting.run_ids.values())
+            best = next(row for row in complete if row["run_id"] in run_ids)
         curve, command = curve_of(run.client, best["run_id"]), final_command(config, best)
-    recommendation = to_dict(recommendation_of_trials(run.client, config, rows))
+    recommendation = to_dict(found, evidence_of(found))
     (run.folder / Artifact.RECOMMENDATION).write_text(strict_json(recommendation, indent=1))
     page = render_page(study, config, rows, curve, command, recommendation["sentences"], facts)
     (run.folder / Artifact.SEARCH_PAGE).write_text(page)
