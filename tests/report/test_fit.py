@@ -178,3 +178,33 @@ def test_an_invalid_file_or_option_is_refused_in_one_line_before_a_store_is_open
     assert len(lines) == 1
     assert message in lines[0]
     assert list(store.iterdir()) == []
+
+
+def test_raw_gold_gets_no_forecast_until_its_unit_is_given_and_its_start_is_said():
+    raw = pd.DataFrame({"kl": D**2, "gold": 12.3 + 4.1 * D * (1.2 - 0.3 * D), "gold_se": 0.05})
+    logged = read(raw)
+    assert logged.unit_is_unknown and "gold less 12.3, its value at the start, in units of 1" in logged.read_as
+    assert analyse(logged, "best-of-n").lines()[-1].endswith("gold in standard deviations; give gold_sd=SD")
+    joined = join([Log("mine", "a table", raw)], {}, "mine")
+    scaled = logged_curve(joined, "mine", "best-of-n", gold_sd=4.1)
+    assert not scaled.unit_is_unknown and "P(past peak) = " in analyse(scaled, "best-of-n").lines()[-1]
+
+
+def test_gold_that_hardly_moves_is_asked_for_its_unit():
+    [note] = read(pd.DataFrame({"kl": D**2, "gold": 0.01 * D, "gold_se": 0.0001})).notes
+    assert note.startswith("gold moves by 0.03 in all, which is little if it is in standard deviations; if it is in")
+
+
+def test_errors_that_were_estimated_from_the_scatter_test_no_law():
+    rng, d = np.random.default_rng(3), np.linspace(0, 3, 60)
+    gold = d * (1.2 - 0.3 * d) + rng.normal(0, 0.03, 60) * (d > 0)
+    guessed = read(pd.DataFrame({"kl": d**2, "gold": gold}))
+    peak = analyse(guessed, "best-of-n").peak
+    assert guessed.se_is_guessed and peak.fits and np.isnan(peak.p_fit) and peak.kl.low < 4 < peak.kl.high
+    given = read(guessed.table)
+    assert not given.se_is_guessed and np.isfinite(analyse(given, "best-of-n").peak.p_fit)
+
+
+def test_a_column_that_carries_the_name_is_suggested():
+    with pytest.raises(UserError, match=r"has no column kl for kl \(did you mean kl_bits\?\)"):
+        read(pd.DataFrame({"kl_bits": D**2, "gold": D}))

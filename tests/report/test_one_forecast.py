@@ -15,12 +15,16 @@ from mlproject.config.schema import load_config
 from mlproject.curve import Curve, CurvePoint
 from mlproject.integrations.reading_log import ReadingLog
 from mlproject.laws import Prediction, forecast_of
-from mlproject.monitoring.metrics import forecast_metrics
+from mlproject.monitoring.metrics import forecast_metrics, logged_prediction
 from mlproject.monitoring.monitor import OveroptimizationMonitor
 from mlproject.names import Artifact
 from mlproject.optimization import METHODS
 from mlproject.pipeline.policy_curve import draw_curve
+from mlproject.recommendation.words import forecast_text
 from mlproject.report.fit import MEANS_ONLY, FitRequest, analyse
+from mlproject.report.page import render
+from mlproject.report.recommended import evidence_of_report
+from mlproject.report.records import PolicyRunRecord, Report
 
 PPO = METHODS["ppo"]
 
@@ -113,3 +117,16 @@ def test_the_last_point_of_a_forecast_is_the_last_in_time_and_not_the_farthest(p
     by_kl = sorted(wandering(), key=lambda point: point.kl)
     assert by_kl[-1].step != wandering()[-1].step
     assert forecast_of(PPO, by_kl) == prediction
+
+
+def test_the_report_says_what_the_run_logged(prediction) -> None:
+    curve = Curve.from_points(wandering())
+    run = PolicyRunRecord("a", "ppo", "3k", 3328, 0, 0.0, curve, {}, [])
+    report = Report("A study", {}, [], [run], {})
+    [figure] = [each for each in evidence_of_report(report) if each.name == "forecast"]
+    assert figure.values is not None and figure.text == forecast_text("ppo", prediction)
+    assert figure.values["p_past_peak"] == prediction.p_past_peak
+    assert figure.values["peak_kl"] == prediction.peak_kl and figure.values["prior"] == "a weak prior"
+    page = " ".join(render(report, {}).split())
+    assert f"P(past peak) = {prediction.p_past_peak:.2f}" in page
+    assert logged_prediction(forecast_metrics(prediction), len(curve), has_prior=False) == prediction

@@ -9,7 +9,7 @@ Axis letters: A coefficients, P prompts, S curve points, W bootstrap resamples.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -132,10 +132,18 @@ def weighted_fit(form: Form, curve: Curve) -> WeightedFit:
     )
 
 
-def quoted_peak(form: Form, curve: Curve) -> LawPeak:
-    """The peak that a law may be quoted for, of a curve of any length."""
+def quoted_peak(form: Form, curve: Curve, is_tested: bool = True) -> LawPeak:
+    """The peak that a law may be quoted for, of a curve of any length.
+
+    Args:
+        form: the law.
+        curve: gold per prompt.
+        is_tested: whether lack of fit withholds it; False where the errors of the points were estimated from their
+            scatter about this very law, with which nothing can be tested.
+    """
     try:
-        return weighted_fit(form, curve).peak()
+        fitted = weighted_fit(form, curve)
+        return (fitted if is_tested else replace(fitted, p_fit=math.nan)).peak()
     except ValueError as error:
         return LawPeak(_UNKNOWN, _UNKNOWN, str(error))
 

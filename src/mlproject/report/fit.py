@@ -106,6 +106,7 @@ class CurveAnalysis:
         peak: of the law fitted with the errors of the points, or why it may not be quoted.
         stop: what the points alone say of the peak.
         has_prompts: whether every prompt's own scores are known.
+        unit_is_unknown: whether gold seems to be in another unit than the forecast's.
     """
 
     method: str
@@ -116,6 +117,7 @@ class CurveAnalysis:
     peak: LawPeak
     stop: Stop
     has_prompts: bool
+    unit_is_unknown: bool = False
 
     def lines(self) -> list[str]:
         """The analysis as lines of text: what was measured comes first, then the law, then the forecast."""
@@ -152,6 +154,8 @@ class CurveAnalysis:
     def _forecast(self) -> str:
         if not self.stop.is_recommended:
             return "forecast: withheld, since gold rises nowhere above the start by more than noise"
+        if self.unit_is_unknown:
+            return "forecast: withheld, since it must know gold in standard deviations; give gold_sd=SD"
         means = "" if self.has_prompts else f"; {MEANS_ONLY}"
         return f"forecast: {forecast_text(self.method, self.prediction)}{means}"
 
@@ -169,8 +173,10 @@ def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     rmse_by_form = {each.name: fit(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for each in compared}
     prediction = forecast_of(find_method(method), logged.points)
     stop = stop_of(Setting(method, "", 0, {0: curve}), SeedSpread())
-    peak = quoted_peak(form, curve)
-    return CurveAnalysis(method, law, interval, rmse_by_form, prediction, peak, stop, logged.has_prompts)
+    peak = quoted_peak(form, curve, is_tested=not logged.se_is_guessed)
+    return CurveAnalysis(
+        method, law, interval, rmse_by_form, prediction, peak, stop, logged.has_prompts, logged.unit_is_unknown
+    )
 
 
 def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) -> tuple[Step, CurveAnalysis]:

@@ -16,7 +16,7 @@ from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
 from mlproject.laws.summaries import CORRELATION
 from mlproject.optimization import find_method
 from mlproject.report.logs.join import JoinedLog
-from mlproject.report.logs.notices import LOWEST_KL, notices
+from mlproject.report.logs.notices import LOWEST_KL, is_own_unit, notices
 from mlproject.report.own_curve import points_like
 
 START_KL = 0.002
@@ -54,6 +54,7 @@ class LoggedCurve:
             `step`.
         gold_start: the initial policy's gold, which was subtracted.
         se_is_guessed: whether the standard error was estimated from the scatter.
+        unit_is_unknown: whether gold seems to be in its scorer's own unit, which nothing says in standard deviations.
         has_prompts: whether every prompt's own scores are known; otherwise pseudo-prompts stand for them.
         read_as: what the source was recognised as, and which columns were read; one line.
         notes: what was noticed, and which option to give; one line each.
@@ -66,6 +67,7 @@ class LoggedCurve:
     read_as: str
     notes: tuple[str, ...]
     has_prompts: bool = False
+    unit_is_unknown: bool = False
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused as implausible
@@ -133,6 +135,7 @@ def logged_curve(
     notes += notices(described, gold_start, gold_sd, kl_unit, method_kl_n=not trains_policy)
     numbers["gold"] = gold_S
     measured = points_like(own, numbers)
+    unit_is_unknown = measured is None and gold_sd is None and is_own_unit(gold_start, farthest)
     if measured is not None:
         gold_start = 0.0
         numbers["gold"], numbers["gold_se"] = [p.gold for p in measured], [p.gold_se for p in measured]
@@ -155,10 +158,11 @@ def logged_curve(
     columns = ", ".join(f"{meaning} from {column}" for meaning, column in joined.columns.items() if meaning != column)
     per = "token times length" if "length" in joined.columns else "response"
     assumed = "" if "length" in joined.columns or kl_unit != "nats" else _OTHER_UNITS
-    units = f"KL in {kl_unit} per {per}{assumed}, gold in units of {unit:g}"
+    less = f" less {gold_start:.3g}, its value at the start," if gold_start else ""
+    units = f"KL in {kl_unit} per {per}{assumed}, gold{less} in units of {unit:g}"
     scores = "; with every prompt's own scores, which lie beside it" if measured else ""
     read_as = f"read as {joined.kind}: {columns + '; ' if columns else ''}{units}{scores}"
-    return LoggedCurve(points, table, gold_start, guessed, read_as, tuple(notes), has_prompts=measured is not None)
+    return LoggedCurve(points, table, gold_start, guessed, read_as, tuple(notes), measured is not None, unit_is_unknown)
 
 
 _OTHER_UNITS = " (otherwise kl_unit=bits, or columns=length=COLUMN for KL per token)"

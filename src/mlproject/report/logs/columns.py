@@ -76,8 +76,10 @@ def choose(meaning: str, names: Sequence[str], columns: Mapping[str, str], sourc
             return found[0]
     if asked or meaning in REQUIRED:
         wanted = asked or meaning
+        parts = [name for name in names if plain(wanted) in plain(name).split("_")]  # such as kl_bits, for kl
+        meant = hint(wanted, names) or (f" (did you mean {parts[0]}?)" if len(parts) == 1 else "")
         raise UserError(
-            f"{source}: has no column {wanted} for {meaning}{hint(wanted, names)}; its columns are {listed(names)}. "
+            f"{source}: has no column {wanted} for {meaning}{meant}; its columns are {listed(names)}. "
             f"Give columns={meaning}=COLUMN."
         )
     return None

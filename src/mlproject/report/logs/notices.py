@@ -19,6 +19,9 @@ START_GOLD = 0.5
 HIGHEST_RISE = 6.0
 """Gold standard deviations that no policy is expected to gain: Gao et al. 2022 measured up to 2."""
 
+LOWEST_RISE = 0.05
+"""Gold standard deviations, of a whole run, below which gold may be in another unit."""
+
 LOWEST_KL = 0.5
 """Nats at the end of a run below which KL may be per token: a response has tens to thousands of tokens."""
 
@@ -88,10 +91,15 @@ def notices(
             yield "KL is 1.44 times log n - (n - 1)/n at every n, so it seems to be in bits; if so, give kl_unit=bits"
     unit = 1.0 if gold_sd is None else gold_sd
     rise = np.abs(rows.gold - gold_start).max() / unit
-    if gold_sd is None and (abs(gold_start) > START_GOLD or rise > HIGHEST_RISE):
+    if gold_sd is None and is_own_unit(gold_start, rise):
         yield (
             f"gold starts at {gold_start:.3g} and moves by {rise:.3g}, so it seems to be in the scorer's own unit, and "
-            f"so are law, peak and forecast; {_spread_hint(joined)}"
+            f"so are law and peak; {_spread_hint(joined)}"
+        )
+    elif gold_sd is None and 0 < rise < LOWEST_RISE:
+        yield (
+            f"gold moves by {rise:.3g} in all, which is little if it is in standard deviations; if it is in the "
+            f"scorer's own unit, {_spread_hint(joined)}"
         )
     elif rise > HIGHEST_RISE:
         yield f"gold moves by {rise:.3g} standard deviations, which is much; gold_sd may be too small"
@@ -101,6 +109,11 @@ def notices(
             f"{gold_name} only falls from its start; if less is better, give columns=gold={_turned(gold_name)}; "
             "otherwise there is no peak, and any optimization loses gold"
         )
+
+
+def is_own_unit(gold_start: float, rise: float) -> bool:
+    """Whether gold seems to be in its scorer's own unit and not in standard deviations above the initial policy's."""
+    return abs(gold_start) > START_GOLD or rise > HIGHEST_RISE
 
 
 def only_falls(rise_S: np.ndarray, kl_S: np.ndarray) -> bool:
