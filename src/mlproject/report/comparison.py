@@ -121,8 +121,8 @@ def _compared(evaluated: Evaluated, run: PolicyRunRecord, prompts: int) -> Compa
 def _rm_sentence(compared: ComparedRM, chance: float | None) -> str:
     stop = compared.evaluated.stop
     text = (
-        f"{compared.evaluated.setting.rm}: highest gold {stop.gold:.2f} {interval_text(stop.gold_interval)} at "
-        f"{nats(stop.kl)} nats (n = {stop.step}), {stop.gold - stop.drop:.2f} at n = {stop.end_step}; gamma "
+        f"{compared.evaluated.setting.rm}: highest gold {_gold(stop.gold)} {interval_text(stop.gold_interval)} at "
+        f"{nats(stop.kl)} nats (n = {stop.step}), {_gold(stop.gold - stop.drop)} at n = {stop.end_step}; gamma "
         f"{compared.gamma}; orders {_percent(compared.pairs_right)} of pairs as gold does"
     )
     if compared.accuracy is not None:
@@ -130,6 +130,10 @@ def _rm_sentence(compared: ComparedRM, chance: float | None) -> str:
     if compared.pairs_right.high < _COIN:
         return text + ", worse than a coin: does a higher score mean a worse response?"
     return text + "."
+
+
+def _gold(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # without the sign of a negative 0
 
 
 def _percent(share: Estimate) -> str:
