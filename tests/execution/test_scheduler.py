@@ -14,7 +14,8 @@ from mlproject.execution.executors import InProcessExecutor
 from mlproject.execution.scheduler import Scheduler
 from mlproject.execution.worker import WorkerLostError
 from mlproject.pipeline.step import RunRef, Step
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.closing import execute
+from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
 
@@ -55,9 +56,9 @@ def test_inputs_are_executed_first_and_every_step_once(store: Store) -> None:
 
 def test_steps_that_could_start_do_so_in_the_order_in_which_they_are_listed(store: Store) -> None:
     steps, executor = recorded(store)
-    listed = [toy(f"step {value}", value, version=2) for value in (3, 1, 2)]
+    listed = [toy(f"step {value}", value, version=2) for value in (303, 301, 302)]
     steps.run(listed)
-    assert executor.names == ["step 3", "step 1", "step 2"]
+    assert executor.names == ["step 303", "step 301", "step 302"]
 
 
 def test_a_finished_study_is_reused_and_a_changed_option_executes_what_depends_on_it(store: Store) -> None:
@@ -188,7 +189,7 @@ def test_a_step_that_the_executor_refuses_is_refused_before_anything_is_executed
 
 
 def test_stop_rules_and_the_one_who_asks_reach_the_run(store: Store) -> None:
-    ruled, free = toy("ruled", 1, version=13), toy("free", 2, version=13)
+    ruled, free = toy("ruled", 313, version=13), toy("free", 314, version=13)
     rule = lambda point: None  # noqa: E731
     steps, executor = recorded(store)
     outcomes = steps.run([ruled, free], made_by="a search", stop_rules={ruled: rule})

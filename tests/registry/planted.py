@@ -24,8 +24,9 @@ from mlproject.pipeline.audit import audit
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve
 from mlproject.registry.candidates import evaluation_context, run_ref
+from mlproject.tracking.closing import execute
 from mlproject.tracking.run_index import RunIndex
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store, open_store
 from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
 

@@ -37,12 +37,14 @@ def invocation(tmp_path: Path) -> SimpleNamespace:
         member_rows=lambda: [
             {"run_id": "b", "kind": "law", "reused": False}, {"run_id": "a", "kind": "pool", "reused": True},
         ],
+        timeline=lambda: {"seconds": 3}, say_timeline=lambda: log.append("cores: busy"),
         say=log.append, artifact=lambda name: f"link to {name}",
     )  # fmt: skip
 
 
 def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monkeypatch, tmp_path: Path) -> None:
-    def render(invocation, members, folder: Path, study_run: str) -> dict[str, Path]:
+    def render(invocation, members, timeline, folder: Path, study_run: str) -> dict[str, Path]:
+        assert timeline == {"seconds": 3}
         (folder / "report.html").write_text("new")
         (folder / "recommendation.json").write_text(json.dumps(RECOMMENDATION))
         return {name: folder / name for name in ("report.html", "recommendation.json")}
@@ -57,7 +59,7 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
     study_report.write_report(invocation)
     files, tag, published, *lines = invocation.log
     assert files == {"report.html": "new", "recommendation.json": json.dumps(RECOMMENDATION)}
-    assert lines == ["steps: 1 executed, 1 reused", "report: link to report.html", "Use 25k.", "Stop."]
+    assert lines == ["steps: 1 executed, 1 reused", "report: link to report.html", "Use 25k.", "Stop.", "cores: busy"]
     note = published.pop("mlflow.note.content")
     assert note.startswith("**Use 25k.**\n\n[report.html](#/experiments/3/runs/this/artifacts/report.html?")
     assert "Stop." in note and "overoptimization-ppo" in note
@@ -105,11 +107,20 @@ def test_the_report_of_an_unknown_or_incomplete_study_is_refused(invocation, mon
 def test_a_report_that_is_written_again_takes_the_place_of_the_studys_own(
     invocation, monkeypatch, tmp_path: Path
 ) -> None:
-    steps, logged = tmp_path / "steps.json", []
-    steps.write_text(json.dumps([{"kind": "law", "run_id": "a"}]))
+    logged, timelines = [], []
+    (tmp_path / "steps.json").write_text(json.dumps([{"kind": "law", "run_id": "a"}]))
     page = tmp_path / "report.html"
-    monkeypatch.setattr(study_report, "fetch", lambda client, run_id, name: steps)
-    monkeypatch.setattr(study_report, "render_report", lambda invocation, members, folder, study: {"report.html": page})
+
+    def render(invocation, members, timeline, folder: Path, study_run: str) -> dict[str, Path]:
+        timelines.append(timeline)
+        return {"report.html": page}
+
+    monkeypatch.setattr(study_report, "fetch", lambda client, run_id, name: tmp_path / name)
+    monkeypatch.setattr(study_report, "render_report", render)
     invocation.client.log_artifact = lambda run_id, path: logged.append((run_id, path))
+    invocation.client.list_artifacts = lambda run_id: [SimpleNamespace(path=path.name) for path in tmp_path.iterdir()]
     assert study_report.rewrite_report(invocation, "abc", tmp_path) == "abc"
     assert logged == [("abc", str(page))]
+    (tmp_path / "timeline.json").write_text(json.dumps({"seconds": 4}))
+    study_report.rewrite_report(invocation, "abc", tmp_path)
+    assert timelines == [{}, {"seconds": 4}], "a study of 0.1 has none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,13 +53,16 @@ class Scheduler:
     def __init__(self, runs):
         self._runs, self.failed, self.calls, self.tags = runs, None, [], []
 
-    def run(self, steps, made_by, stop_rules):
-        self.calls.append((steps, made_by, stop_rules))
-        for step in steps:
-            if step not in self._runs:
-                self.failed = step
-                raise RuntimeError("the work failed")
-        return {step: SimpleNamespace(run_id=self._runs[step].info.run_id) for step in steps}
+    def run_job(self, job):
+        """Run a job that needs steps once, or not at all."""
+        for request in job:
+            self.calls.append((request.steps, request.made_by, request.stop_rules))
+            for step in request.steps:
+                if step not in self._runs:
+                    self.failed = step
+                    job.throw(RuntimeError("the work failed"))
+            with suppress(StopIteration):
+                job.send({step: SimpleNamespace(run_id=self._runs[step].info.run_id) for step in request.steps})
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def run_batch(config, study, monkeypatch):
             store=SimpleNamespace(policy_runs="1"),
             scheduler=scheduler,
         )
-        run_trials(invocation, on, batch, SEARCH, finished)
+        scheduler.run_job(run_trials(invocation, on, batch, SEARCH, finished))
         return scheduler
 
     return run

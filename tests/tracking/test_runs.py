@@ -12,10 +12,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from mlproject.pipeline.step import Step
+from mlproject.tracking.closing import execute
 from mlproject.tracking.liveness import process_tags
 from mlproject.tracking.run_data import artifact
 from mlproject.tracking.run_index import RunIndex
-from mlproject.tracking.runs import StepRun, as_text, execute
+from mlproject.tracking.runs import StepRun, as_text
 
 
 def step_named(name, kind="law", **params):

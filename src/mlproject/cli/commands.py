@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlproject.cli.console import (
     show_curve_links,
@@ -18,6 +18,7 @@ from mlproject.cli.console import (
 from mlproject.cli.parser import Command
 from mlproject.errors import RefusedError, UserError
 from mlproject.execution.invocation import Invocation
+from mlproject.execution.jobs import Job, Request, one_request
 from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.run import run_experiment
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
@@ -27,6 +28,7 @@ from mlproject.optimization import METHODS
 from mlproject.pipeline.step import RunRef
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
 from mlproject.registry.candidates import EvaluationContext, evaluation_context, evaluation_context_of_proxy
+from mlproject.registry.evaluate import audit_early
 from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history as moves_of
 from mlproject.registry.kl_budget import KLBudget, KLBudgetWarning, kl_budget_of
@@ -38,7 +40,7 @@ from mlproject.report.samples import make_comparison
 from mlproject.report.study_report import rewrite_report, write_report
 from mlproject.samples.pool import Choice
 from mlproject.samples.steps import SamplesRequest
-from mlproject.search.search import run_search, run_search_worker
+from mlproject.search.search import run_search, run_search_worker, search_job
 from mlproject.search.storage import open_storage
 from mlproject.tracking.run_data import curve_of, resolve_law
 
@@ -54,9 +56,15 @@ def main(command: Command) -> None:
             open_storage(invocation.config, invocation.store)
         plan, context = plan_study(invocation.config), evaluation_context(invocation.config)
         is_promoting = gates.method in invocation.config.methods
-        invocation.make(*plan.steps, *([context.audit_pool] if is_promoting else []))
+        steps = [*plan.steps, *([context.audit_pool] if is_promoting else [])]
+        jobs: list[Job[Any]] = [one_request(Request(steps))]
         if invocation.config.n_trials:
-            show_search(invocation, run_search(invocation, plan), with_result=False)
+            jobs.append(search_job(invocation, plan))
+        if is_promoting:
+            jobs.append(audit_early(invocation, gates, context, plan.policy_runs))
+        results = invocation.scheduler.run_jobs(*jobs)
+        if invocation.config.n_trials:
+            show_search(invocation, results[1], with_result=False)
         if is_promoting:
             show_decision(invocation, run_promotion(invocation, gates, context))
         else:
@@ -94,6 +102,7 @@ def search(command: Command) -> None:
         step = run_search(invocation, plan_study(invocation.config))
         invocation.finish()
         show_search(invocation, step)
+        invocation.say_timeline()
         show_curve_links(invocation)
 
 
@@ -119,6 +128,7 @@ def experiment(command: Command) -> None:
             step = run_experiment(invocation, each, cells, {"preset": preset, "quick": quick}, results)
             invocation.say(f"{each.name}: {len(cells)} policy runs, run {invocation.run_id_of(step)}")
         invocation.finish()
+        invocation.say_timeline()
         show_curve_links(invocation)
 
 

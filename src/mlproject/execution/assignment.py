@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
+from mlproject.execution.usage import Meter, Usage
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
+from mlproject.tracking.closing import execute
 from mlproject.tracking.run_index import may_execute
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
 OnProgress = Callable[[float], None]
@@ -27,12 +29,14 @@ class Outcome:
         reused: whether the run existed already.
         seconds: wall time of the step; 0 for a reused run.
         tracking_seconds: part of `seconds` that was spent on the tracking server.
+        usage: what the process that executed it used; None for a reused run.
     """
 
     run_id: str
     reused: bool
     seconds: float = 0.0
     tracking_seconds: float = 0.0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,10 @@ class Assignment:
         Returns:
             the outcome; None where another process executes the step, or has finished it.
         """
-        since = time.perf_counter()
+        meter, since = Meter(), time.perf_counter()
         torch.set_num_threads(self.step.threads)
         run = self.open_run(on_progress)
         if run is None:
             return None
         execute(run, fn or self.step.execute)
-        return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds)
+        return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds, meter.usage())

@@ -95,7 +95,7 @@ class LocalExecutor:
     """
 
     def __init__(self, workers: int = 0) -> None:
-        self.slots = workers or _cores()
+        self.slots = workers or available_cores()
         self._context = process_context()
         self._threads = ThreadPoolExecutor(self.slots, "mlproject-worker")  # each waits for one process
         self._workers: list[WorkerProcess] = []
@@ -151,6 +151,6 @@ class LocalExecutor:
         return worker
 
 
-def _cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,14 +18,17 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
 from mlproject.execution.distributed import TorchrunExecutor, world_size
-from mlproject.execution.executors import Executor, LocalExecutor
+from mlproject.execution.executors import Executor, LocalExecutor, available_cores
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
-from mlproject.names import Artifact, Kind, Metric, Tag
+from mlproject.execution.timeline import summary_line, timeline_of
+from mlproject.names import Artifact, Kind, StudyMetric, Tag
 from mlproject.names.quoting import visible
 from mlproject.optimization import METHODS, Method
 from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step
+from mlproject.plotting.png import png
+from mlproject.plotting.timeline_figure import timeline_figure
 from mlproject.strict_json import strict_json
 from mlproject.tracking.descriptions import describe_experiments
 from mlproject.tracking.liveness import process_tags
@@ -63,7 +66,7 @@ class Invocation:
         self.store: Store = open_store(config.experiment)
         self.client = self.store.client()
         self.progress = Progress()
-        self._since = time.perf_counter()
+        self._since, self._cpu_before = time.time(), time.process_time()
         mlflow_run_id = os.environ.get("MLFLOW_RUN_ID")
         self._owns_run = not mlflow_run_id
         tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, Tag.COMMAND: mask(_typed(command)), **process_tags()}
@@ -175,15 +178,30 @@ class Invocation:
             for step, outcome in self.scheduler.outcomes.items()
         ]
 
+    def timeline(self) -> dict[str, Any]:
+        """The timeline of the steps so far, see `timeline_of`."""
+        return timeline_of(
+            self.scheduler.outcomes,
+            self.scheduler.requested_at,
+            start=self._since,
+            end=time.time(),
+            own_cpu_seconds=time.process_time() - self._cpu_before,
+            cores=available_cores(),
+        )
+
     def finish(self, files: Mapping[str, Path] | None = None) -> None:
-        """Write `steps.json`, further artifacts, and metrics of the time that the steps took.
+        """Write `steps.json`, the timeline, further artifacts, and metrics of the time that the steps took.
 
         Args:
             files: further artifacts, by name.
         """
+        timeline = self.timeline()
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / Artifact.STEPS).write_text(strict_json(self.member_rows(), indent=1))
+            (folder / Artifact.TIMELINE).write_text(strict_json(timeline, indent=1))
+            if summary_line(timeline) and Artifact.TIMELINE_FIGURE not in (files or {}):
+                (folder / Artifact.TIMELINE_FIGURE).write_bytes(png(timeline_figure(timeline)))
             for name, path in (files or {}).items():
                 (folder / name).write_bytes(path.read_bytes())
             self.client.log_artifacts(self.run_id, scratch)
@@ -191,13 +209,21 @@ class Invocation:
         executed = [outcome for outcome in outcomes if not outcome.reused]
         now = int(time.time() * 1000)
         metrics: dict[str, float] = {
-            Metric.STUDY_SECONDS: time.perf_counter() - self._since,
-            Metric.STUDY_STEPS_MADE: len(executed),
-            Metric.STUDY_STEPS_REUSED: len(outcomes) - len(executed),
-            Metric.STUDY_STEP_SECONDS: sum(outcome.seconds for outcome in executed),
-            Metric.STUDY_TRACKING_SECONDS: sum(outcome.tracking_seconds for outcome in executed),
+            StudyMetric.SECONDS: time.time() - self._since,
+            StudyMetric.CPU_SECONDS: timeline["cpu_seconds"],
+            StudyMetric.UTILISATION: timeline["utilisation"],
+            StudyMetric.LONGEST_CHAIN: timeline["longest_chain"]["seconds"],
+            StudyMetric.STEPS_MADE: len(executed),
+            StudyMetric.STEPS_REUSED: len(outcomes) - len(executed),
+            StudyMetric.STEP_SECONDS: sum(outcome.seconds for outcome in executed),
+            StudyMetric.TRACKING_SECONDS: sum(outcome.tracking_seconds for outcome in executed),
         }
         self.client.log_batch(self.run_id, metrics=[MlflowMetric(k, float(v), now, 0) for k, v in metrics.items()])
+
+    def say_timeline(self) -> None:
+        """Print how busy the cores were, and the longest chain of steps, if any was executed."""
+        if line := summary_line(self.timeline()):
+            self.say(line)
 
     def say(self, line: str) -> None:
         """Print a result on standard output."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from functools import cached_property, partial
+from typing import Any
 
-from mlproject.errors import MachineError, NotFiniteError, UserError
 from mlproject.execution.assignment import Assignment, Outcome
 from mlproject.execution.executors import Executor
+from mlproject.execution.failures import outcome_of
+from mlproject.execution.jobs import Job, OpenJob, Request, one_request
+from mlproject.execution.priorities import Durations, longest_ways
 from mlproject.execution.progress import Progress
+from mlproject.execution.usage import Usage
 from mlproject.execution.worker import WorkerLostError
 from mlproject.optimization.stopping import StopRule
-from mlproject.pipeline.step import RunRef, Step, upstream
+from mlproject.pipeline.step import RunRef, Step
 from mlproject.tracking.kept_artifacts import lost, missing_artifact
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_index import RunIndex
@@ -23,8 +28,6 @@ from mlproject.tracking.states import sweep_states
 from mlproject.tracking.store import Store
 
 _POLL_SECONDS = 0.25
-_UNKNOWN_EXIT_CODE = 255
-"""What multiprocessing says where it does not know how a process ended."""
 _RECHECK_SECONDS = 1.0
 """How often a step that another process is executing is looked up again."""
 
@@ -41,6 +44,7 @@ class Scheduler:
 
     Attributes:
         outcomes: of all steps that were executed or reused so far.
+        requested_at: when each of them was asked for, seconds since the epoch.
         failed: the step that raised, if any did.
     """
 
@@ -52,7 +56,9 @@ class Scheduler:
         client = store.client()
         reap(client, store)
         sweep_states(client, store)
+        self._longest_ways: Mapping[Step, float] | None = None
         self.outcomes: dict[Step, Outcome] = {}
+        self.requested_at: dict[Step, float] = {}
         self.failed: Step | None = None
         self._recheck_at: dict[Step, float] = {}
 
@@ -60,6 +66,11 @@ class Scheduler:
     def _index(self) -> RunIndex:
         """Read when the first step is asked for: a command that only reads has none, and the store may be large."""
         return RunIndex(self._store.client(), self._store)
+
+    @cached_property
+    def _durations(self) -> Durations:
+        """Needed where several steps could start."""
+        return Durations(self._index.runs)
 
     def close(self, interrupt: bool = False) -> None:
         """Shut the executor down; where interrupted, the running steps end first and close their runs as KILLED."""
@@ -75,7 +86,7 @@ class Scheduler:
         """Execute or reuse every step and what it reads.
 
         Args:
-            steps: what is needed; of several that could start, those listed first do.
+            steps: what is needed.
             made_by: run id of the study or search that asks, where it is not the scheduler's own.
             stop_rules: for some of the steps; each may end its step's run before its budget.
 
@@ -85,34 +96,79 @@ class Scheduler:
         Raises:
             Exception: the first one that a step raised. Running steps go on until `close`.
         """
-        plan = upstream(steps)
-        waiting = [step for step in plan if not self._is_done(step)]
-        for step in waiting:
-            self._executor.check(step)
-        self._progress.expect(len(waiting))
+        [outcomes] = self.run_jobs(one_request(Request(steps, made_by, stop_rules or {})))
+        return outcomes
+
+    def run_jobs(self, *jobs: Job[Any]) -> list[Any]:
+        """Run jobs side by side, each until it has its result. Of the steps that could start, the one with the longest
+        way to the end does.
+
+        Returns:
+            their results.
+
+        Raises:
+            Exception: the first one that a step or a job raised. Running steps go on until `close`.
+        """
+        open_jobs = [OpenJob(job) for job in jobs]
         running: dict[Future[Outcome | None], Step] = {}
-        while waiting or running:
-            for step in [step for step in waiting if self._is_ready(step)]:
-                if len(running) == self._executor.slots:
-                    break
-                if self._is_executed_elsewhere(step):
-                    continue
-                waiting.remove(step)
-                if self._is_done(step):
-                    self._progress.finish(step.name, 0.0)
-                    continue
-                self._progress.start(step.name)
-                assignment = self._assign(step, made_by or self._made_by, (stop_rules or {}).get(step))
-                running[self._executor.submit(assignment, partial(self._progress.update, step.name))] = step
-            for future in _next_done(running):
-                step = running.pop(future)
-                outcome = self._result(future, step, running)
-                if outcome is None:
-                    waiting.append(step)
-                    continue
-                self._record(step, outcome)
-                self._progress.finish(step.name, outcome.seconds)
-        return {step: self.outcomes[step] for step in plan}
+        try:
+            for job in open_jobs:
+                self._advance(job)
+            while not all(job.is_finished for job in open_jobs):
+                self._submit(open_jobs, running)
+                for future in _next_done(running):
+                    step = running.pop(future)
+                    outcome = self._result(future, step, running, open_jobs)
+                    if outcome is not None:
+                        self._record(step, outcome)
+                        self._progress.finish(step.name, outcome.seconds)
+                self._submit(open_jobs, running)  # before jobs take their time over what they got
+                for job in open_jobs:
+                    if not job.is_finished and all(step in self.outcomes for step in job.plan):
+                        self._advance(job)
+        finally:
+            for job in open_jobs:
+                job.close()
+        return [job.result for job in open_jobs]
+
+    def _advance(self, job: OpenJob[Any]) -> None:
+        """Let a job go on until it waits for steps that have no outcome yet, or for the next look."""
+        while True:
+            job.advance(self.outcomes)
+            missing = [step for step in job.plan if not self._is_done(step)]
+            for step in missing:
+                self._executor.check(step)
+                self.requested_at.setdefault(step, time.time())
+            self._progress.expect(len(missing))
+            if job.is_finished or missing or not job.plan:
+                break
+        self._longest_ways = None
+
+    def _submit(self, jobs: Sequence[OpenJob[Any]], running: dict[Future[Outcome | None], Step]) -> None:
+        """Fill the executor's slots with steps whose inputs are there."""
+        started = set(running.values())
+        waiting = dict.fromkeys(step for job in jobs for step in job.plan)
+        ready = [step for step in waiting if step not in started and step not in self.outcomes and self._is_ready(step)]
+        if len(ready) > 1:
+            if self._longest_ways is None:
+                plans = [
+                    ([step for step in job.plan if step not in self.outcomes], job.request.further) for job in jobs
+                ]
+                self._longest_ways = longest_ways(plans, self._durations)
+            ready.sort(key=self._longest_ways.__getitem__, reverse=True)
+        for step in ready:
+            if len(running) == self._executor.slots:
+                break
+            if self._is_executed_elsewhere(step):
+                continue
+            if self._is_done(step):
+                self._progress.finish(step.name, 0.0)
+                continue
+            self._progress.start(step.name)
+            requests = [job.request for job in jobs if step in job.plan]
+            rules = [request.stop_rules.get(step) for request in requests]
+            assignment = self._assign(step, requests[0].made_by or self._made_by, None if None in rules else rules[0])
+            running[self._executor.submit(assignment, partial(self._progress.update, step.name))] = step
 
     def find(self, step: Step) -> str | None:
         """Run id of a step that has a finished run; None where it has none."""
@@ -129,10 +185,16 @@ class Scheduler:
         Returns:
             the run, to be passed to `finish` once filled; None where the step has a run already (see `outcomes`).
         """
-        self.run([source for source in step.inputs.values() if isinstance(source, Step)])
+        [run] = self.run_jobs(self.opened(step))
+        return run
+
+    def opened(self, step: Step) -> Job[StepRun | None]:
+        """The job that does what `start` does."""
+        if sources := [source for source in step.inputs.values() if isinstance(source, Step)]:
+            yield Request(sources)
         while True:
-            while self._index.is_running(step.fingerprint):
-                time.sleep(_RECHECK_SECONDS)
+            while self._is_executed_elsewhere(step):
+                yield Request()
             if self._is_done(step):
                 return None
             if (run := self._assign(step, self._made_by).open_run()) is not None:
@@ -140,7 +202,8 @@ class Scheduler:
 
     def finish(self, step: Step, run: StepRun) -> None:
         """Record the finished run of a step that the caller filled."""
-        self._record(step, Outcome(run.run_id, False, 0.0, run.tracking_seconds))
+        usage = Usage(os.getpid(), run.opened_at, time.time())
+        self._record(step, Outcome(run.run_id, False, 0.0, run.tracking_seconds, usage))
 
     def reuse(self, step: Step, run_id: str) -> None:
         """Record a run that answers a step, although its fingerprint may be another."""
@@ -194,35 +257,21 @@ class Scheduler:
         )
 
     def _result(
-        self, future: Future[Outcome | None], step: Step, running: Mapping[Future[Outcome | None], Step]
+        self,
+        future: Future[Outcome | None],
+        step: Step,
+        running: Mapping[Future[Outcome | None], Step],
+        jobs: Sequence[OpenJob[Any]],
     ) -> Outcome | None:
         try:
-            return future.result()
-        except WorkerLostError as error:
-            if error.exit_code is not None and 0 <= error.exit_code < _UNKNOWN_EXIT_CODE:
-                raise UserError(
-                    f"{step.name}: its process must not end before its time, but did, with exit code "
-                    f"{error.exit_code}. Let the code that it calls raise an error instead of calling os._exit."
-                ) from error
-            beside = f" (beside it ran {', '.join(other.name for other in running.values())})" if running else ""
-            raise MachineError(
-                f"{step.name}: its process was ended from outside{_by_signal(error.exit_code)}{beside}, as Linux ends "
-                "one where memory runs out. Set workers or batch sizes lower, or give the machine more memory, and run "
-                "the same command again: it continues."
-            ) from error
+            return outcome_of(future, step, list(running.values()))
         except Exception as error:
-            self.failed = step
-            if isinstance(error, NotFiniteError):
-                raise error.at(f"in the step {step.name!r}") from None
+            if not isinstance(error.__cause__, WorkerLostError):
+                self.failed = step
+            for job in jobs:
+                with suppress(type(error)):  # most jobs raise it again
+                    job.fail(step, error)
             raise
-
-
-def _by_signal(exit_code: int | None) -> str:
-    """Which signal ended a process, as far as that is known."""
-    if exit_code is None or exit_code >= 0:
-        return ""
-    names = {each.value: each.name for each in signal.Signals}
-    return f" by {names.get(-exit_code, -exit_code)}"
 
 
 def _next_done(running: Mapping[Future[Outcome | None], Step]) -> set[Future[Outcome | None]]:

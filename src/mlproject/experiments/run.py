@@ -16,8 +16,9 @@ from mlproject.names import Artifact, Kind, Role, Tag
 from mlproject.pipeline.step import Step, fingerprint
 from mlproject.plotting.png import png
 from mlproject.strict_json import strict_json
+from mlproject.tracking.closing import execute
 from mlproject.tracking.run_data import curve_of
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.runs import StepRun
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

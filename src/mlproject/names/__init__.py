@@ -9,6 +9,7 @@ from mlproject.names.registry import Action, Alias, Outcome, PromotionResult, St
 from mlproject.names.runs import STAGES, ExperimentSuffix, GoldKind, Kind, Role, RolePrefix, Split, Stage
 from mlproject.names.search import TrialAttribute
 from mlproject.names.statistics import Diagnostic, Statistic, StatisticPrefix
+from mlproject.names.study import StudyMetric
 from mlproject.names.tags import MlflowTag, Tag, TagPrefix
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Statistic",
     "StatisticPrefix",
     "Status",
+    "StudyMetric",
     "Tag",
     "TagPrefix",
     "TrialAttribute",

@@ -20,6 +20,16 @@ class Artifact:
     STEPS: Final = ARTIFACTS.add(
         "steps.json", "the runs that answered: step, kind, run id, reused or not, seconds", "studies"
     )
+    TIMELINE: Final = ARTIFACTS.add(
+        "timeline.json",
+        "when each step ran, in which process, what it waited for, its CPU seconds and peak memory; utilisation of the "
+        "cores; the longest chain",
+        "studies",
+        since="0.2.0",
+    )
+    TIMELINE_FIGURE: Final = ARTIFACTS.add(
+        "timeline.png", "the same as a Gantt chart", "studies that executed a step", since="0.2.0"
+    )
     REPORT: Final = ARTIFACTS.add(
         "report.html", "the report, one file without scripts from elsewhere", "studies of `main`, `compare`"
     )
@@ -138,3 +148,4 @@ class ReportFigure:
         "comparison", "peak gold of each reward model of a table, and how far apart they are", studies="`compare`"
     )
     SEARCH: Final = _figure("search", "peak gold of all trials over the KL coefficient")
+    TIMELINE: Final = Artifact.TIMELINE_FIGURE.removesuffix(".png")

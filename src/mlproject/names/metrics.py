@@ -207,15 +207,6 @@ class Metric:
     GATES_PASSED: Final = METRICS.add("gates/passed", "1 if all gates hold, else 0", "promotions", "0 or 1")
     CANDIDATES: Final = METRICS.add("candidates", "candidates that were compared", "promotions", _COUNT)
     CANDIDATE_PEAK_GOLD: Final = METRICS.add("candidate/peak_gold", "peak gold of the candidate", "promotions", _SD)
-    STUDY_SECONDS: Final = METRICS.add("study/seconds", "wall time of the command", "studies", _SECONDS)
-    STUDY_STEP_SECONDS: Final = METRICS.add(
-        "study/step_seconds", "process time of all steps it made", "studies", _SECONDS
-    )
-    STUDY_TRACKING_SECONDS: Final = METRICS.add(
-        "study/tracking_seconds", "of these, on the tracking server", "studies", _SECONDS
-    )
-    STUDY_STEPS_MADE: Final = METRICS.add("study/steps_made", "steps that it executed", "studies", _COUNT)
-    STUDY_STEPS_REUSED: Final = METRICS.add("study/steps_reused", "finished steps that it reused", "studies", _COUNT)
     RECOMMENDED_GOLD: Final = METRICS.add(
         "recommendation/gold",
         "gold that a run of the recommended setting is expected to reach",

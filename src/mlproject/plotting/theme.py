@@ -27,6 +27,11 @@ Style = dict[str, Any]
 INK, MUTED, GRID = "#1f2430", "#5d6473", "#e4e6eb"
 METHOD_COLOURS = ("#2166ac", "#c1501b", "#4d7f39", "#7a4fa3")
 HUMAN_COLOUR = "#b3257a"
+CATEGORY_COLOURS = (
+    "#2166ac", "#c1501b", "#4d7f39", "#7a4fa3", "#b3257a", "#c98a06", "#2a8c8c", "#7b5a3a", "#5d6473", "#b5483a",
+)  # fmt: skip
+"""Colours of things without an order, such as the kinds of steps."""
+WAITING = "#9aa0ac"
 MARKERS = ("o", "s", "D", "^")
 GOLD_LINE: Style = {"linestyle": "-", "linewidth": 1.7}
 PROXY_LINE: Style = {"linestyle": (0, (5, 2.5)), "linewidth": 1.2, "alpha": 0.75}

@@ -11,9 +11,11 @@ from mlflow.entities.model_registry import ModelVersion
 
 from mlproject.curve import Array, Curve, mean_and_se
 from mlproject.errors import UserError
+from mlproject.execution.jobs import Job, Request
 from mlproject.laws.intervals import Z_975, Estimate
 from mlproject.names import Alias, Artifact, Status, Tag, VersionTag
 from mlproject.pipeline.audit import audit
+from mlproject.pipeline.step import Step
 from mlproject.recommendation.proposal import Proposal, propose
 from mlproject.registry.candidates import (
     Candidate,
@@ -133,8 +135,8 @@ class Evaluation:
         return [result.gate.metric for result in self.selected_results if not result.passed] == ["margin"]
 
 
-def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, proxy: Run | None) -> Evaluation:
-    """Measure what is missing and check the gates.
+def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, proxy: Run | None) -> Job[Evaluation]:
+    """The job that measures what is missing and checks the gates.
 
     Args:
         invocation: runs the steps that are missing.
@@ -147,7 +149,7 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
     """
     client, name, method = invocation.client, invocation.config.registered_model, gates.method
     champion = version_by_alias(client, name)
-    invocation.make(context.pool, *([context.curve(proxy, method)] if proxy else []))
+    yield Request([context.pool, *([context.curve(proxy, method)] if proxy else [])])
     candidates = candidates_on_pool(client, invocation.store, context.config, invocation.run_id_of(context.pool))
     if proxy is not None:
         eligible = [proxy.info.run_id]
@@ -174,21 +176,33 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
     )
     if challenger is None or evaluation.was_promoted:
         return evaluation
-    return _audited(invocation, evaluation)
+    return (yield from _audited(invocation, evaluation))
 
 
-def _audited(invocation: Invocation, evaluation: Evaluation) -> Evaluation:
+def audit_early(invocation: Invocation, gates: Gates, context: EvaluationContext, curves: Sequence[Step]) -> Job[None]:
+    """The job that evaluates, and so audits, the likely challenger while a study still does other things.
+
+    Args:
+        invocation, gates, context: as `evaluate` has them.
+        curves: policy runs of the study, of which those by the gates' method are waited for.
+    """
+    outcomes = yield Request([step for step in curves if step.params["method"] == gates.method], further=1)
+    if not all(outcome.reused for outcome in outcomes.values()):
+        yield from evaluate(invocation, gates, context, None)
+
+
+def _audited(invocation: Invocation, evaluation: Evaluation) -> Job[Evaluation]:
     """The evaluation with all gates checked, with candidate and champion measured on the same audit prompts."""
     client, selected = invocation.client, evaluation.selected
     audited = [evaluation.candidate]
     if evaluation.champion is not None and not evaluation.is_champion:
-        audited.append(_champion(invocation, evaluation, evaluation.champion))
+        audited.append((yield from _champion(invocation, evaluation, evaluation.champion)))
     method, context = evaluation.gates.method, evaluation.context
     audits = [
         audit(context.config, run_ref(each.curves[method]), run_ref(each.proxy), context.audit_pool, method)
         for each in audited
     ]
-    invocation.make(*audits)
+    yield Request(audits)
     gold: list[Array] = [
         Curve.load(artifact(client, invocation.run_id_of(step), Artifact.AUDIT)).gold_SP[0] for step in audits
     ]
@@ -203,7 +217,7 @@ def _audited(invocation: Invocation, evaluation: Evaluation) -> Evaluation:
     )
 
 
-def _champion(invocation: Invocation, evaluation: Evaluation, champion: ModelVersion) -> Candidate:
+def _champion(invocation: Invocation, evaluation: Evaluation, champion: ModelVersion) -> Job[Candidate]:
     """The champion with its curve in this context, which is measured if it is missing."""
     proxy_run_id, method = champion.tags.get(Tag.PROXY_RUN_ID), evaluation.gates.method
     if proxy_run_id is None:
@@ -216,5 +230,5 @@ def _champion(invocation: Invocation, evaluation: Evaluation, champion: ModelVer
         return candidate
     proxy = invocation.client.get_run(proxy_run_id)
     curve = evaluation.context.curve(proxy, method)
-    invocation.make(curve)
+    yield Request([curve])
     return Candidate(proxy, {method: invocation.client.get_run(invocation.run_id_of(curve))})

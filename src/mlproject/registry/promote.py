@@ -24,7 +24,8 @@ from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.lock import complete_moves, promotion_lock
 from mlproject.registry.record import record_evaluation, record_versions
 from mlproject.registry.versions import set_tags, verify, version_by_alias, versions_by_proxy
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.closing import execute
+from mlproject.tracking.runs import StepRun
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -76,7 +77,7 @@ def promote(
     """
     client, scheduler, name = invocation.client, invocation.scheduler, invocation.config.registered_model
     while True:
-        evaluation = evaluate(invocation, gates, context, proxy)
+        [evaluation] = scheduler.run_jobs(evaluate(invocation, gates, context, proxy))
         step, champion = _step(invocation, evaluation, dry_run), evaluation.champion
         if champion is not None and evaluation.was_promoted:
             complete_moves(client, name)

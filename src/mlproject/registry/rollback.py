@@ -11,7 +11,8 @@ from mlproject.registry.history import Move, history, previous_champion
 from mlproject.registry.lock import promotion_lock
 from mlproject.registry.promote import move_champion, requester
 from mlproject.registry.versions import verify, version_by_alias
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.closing import execute
+from mlproject.tracking.runs import StepRun
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

@@ -12,6 +12,7 @@ from mlproject.laws.forms import FORMS
 from mlproject.laws.weighted import LawPeak
 from mlproject.names import ReportFigure
 from mlproject.plotting import theme
+from mlproject.plotting.timeline_figure import timeline_figure
 from mlproject.report.comparison import comparison_of
 from mlproject.report.comparison_figure import comparison_figure
 from mlproject.report.curves import curves_figure, headline_figure, human_figure
@@ -100,7 +101,8 @@ def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:
     """Functions that draw the figures for which the report has data.
 
     Returns:
-        by name: `headline`, `curves-<method>`, `human-<method>`, `coefficients`, `peaks`, `comparison`, `search`.
+        by name: `headline`, `curves-<method>`, `human-<method>`, `coefficients`, `peaks`, `comparison`, `search`,
+            `timeline`.
     """
     draw: dict[str, Callable[[], Figure]] = {}
     if methods(report):
@@ -119,6 +121,8 @@ def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:
         draw[ReportFigure.COMPARISON] = lambda: comparison_figure(report)
     if _scored(report):
         draw[ReportFigure.SEARCH] = lambda: search_figure(report)
+    if report.timeline and report.timeline["longest_chain"]["steps"]:
+        draw[ReportFigure.TIMELINE] = lambda: timeline_figure(report.timeline)
     return draw
 
 

@@ -33,7 +33,8 @@ from mlproject.report.logs.mlflow_run import read_run
 from mlproject.report.logs.read import RUN_URI, is_path, read_logs
 from mlproject.report.own_curve import curve_beside, curve_of_run
 from mlproject.strict_json import strict_json
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.closing import execute
+from mlproject.tracking.runs import StepRun
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mlproject.optimization import find_method
+from mlproject.plotting.timeline_figure import by_group
 from mlproject.recommendation.outcome import promotion_sentence
 from mlproject.recommendation.sentences import answer, exceptions
 from mlproject.report.comparison import comparison_of
@@ -63,6 +64,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         proxies=sorted(report.proxies, key=lambda proxy: (proxy.rm_params, proxy.seed)),
         trials=sorted(report.trials, key=_by_peak),
         samples=sample_blocks(report),
+        time=by_group(report.timeline) if report.timeline else [],
         link_opens=report.link.startswith(("http://", "https://")),
     )
 

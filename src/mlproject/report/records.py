@@ -69,6 +69,7 @@ class Report:
         audits: gold on the audit prompts at the peak of a policy run, by its run id.
         samples: how a user's table of scored samples was read (see `mlproject.samples.stored`); empty for studies of
             other kinds.
+        timeline: content of the study's `timeline.json`; empty where it has none.
     """
 
     title: str
@@ -85,6 +86,7 @@ class Report:
     outcome: Outcome | None = None
     audits: Mapping[str, Estimate] = field(default_factory=dict)
     samples: Mapping[str, Any] = field(default_factory=dict)
+    timeline: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def knows_sizes(self) -> bool:

@@ -11,8 +11,8 @@ from mlflow.entities import Run
 
 from mlproject.names import Artifact
 from mlproject.samples.steps import SamplesRequest, keep_samples, plan_comparison
+from mlproject.tracking.closing import execute
 from mlproject.tracking.run_data import artifact
-from mlproject.tracking.runs import execute
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation

@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,12 @@ def write_report(invocation: Invocation) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         earlier = _same_study(invocation, study_fingerprint)
-        files = _copy(invocation, earlier) if earlier else render_report(invocation, members, folder, invocation.run_id)
+        timeline = invocation.timeline()
+        files = (
+            _copy(invocation, earlier)
+            if earlier
+            else render_report(invocation, members, timeline, folder, invocation.run_id)
+        )
         invocation.finish(files)
         recommendation = json.loads(files[Artifact.RECOMMENDATION].read_text(encoding="utf-8"))
     invocation.client.set_tag(invocation.run_id, Tag.STUDY_FINGERPRINT, study_fingerprint)
@@ -50,6 +56,7 @@ def write_report(invocation: Invocation) -> None:
     invocation.say(f"report: {invocation.artifact(Artifact.REPORT)}")
     for sentence in recommendation["sentences"]:
         invocation.say(sentence)
+    invocation.say_timeline()
 
 
 def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
@@ -101,13 +108,22 @@ def rewrite_report(invocation: Invocation, study_run: str, folder: Path) -> str:
         raise UserError(f"study_run={study_run}: has no steps.json. Give the run id of a study.") from None
     if not any(row["kind"] == "law" for row in members):
         raise UserError(f"study_run={study_run}: is not a complete study. Give the run id of a run of `main`.")
-    files = render_report(invocation, members, folder, study_run)
+    files = render_report(invocation, members, _timeline_of(invocation, study_run), folder, study_run)
     for path in files.values():
         invocation.client.log_artifact(study_run, str(path))
     return study_run
 
 
-def render_report(invocation: Invocation, members: list[dict], folder: Path, study_run: str) -> dict[str, Path]:
+def _timeline_of(invocation: Invocation, study_run: str) -> Mapping[str, Any]:
+    """The timeline of an earlier study; empty where it left none, as before 0.2."""
+    if not any(each.path == Artifact.TIMELINE for each in invocation.client.list_artifacts(study_run)):
+        return {}
+    return json.loads(fetch(invocation.client, study_run, Artifact.TIMELINE).read_text())
+
+
+def render_report(
+    invocation: Invocation, members: list[dict], timeline: Mapping[str, Any], folder: Path, study_run: str
+) -> dict[str, Path]:
     """Draw the figures and write the page.
 
     Returns:
@@ -117,6 +133,7 @@ def render_report(invocation: Invocation, members: list[dict], folder: Path, stu
     title = "Comparison of reward models" if has_samples else "Over-optimization study"
     link = invocation.view(figure_key(invocation.methods[-1]))
     report = collect(invocation.client, members, title, link, study_run)
+    report = replace(report, timeline=timeline)
     figures = save_figures(report, folder)
     page = folder / Artifact.REPORT
     page.write_text(render(report, figures), encoding="utf-8")

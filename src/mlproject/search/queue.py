@@ -9,7 +9,6 @@ it was killed, the next one repairs: an empty slot gets a trial, and of two tria
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,7 +21,6 @@ from mlproject.search.space import Space
 from mlproject.search.storage import HEARTBEAT_SECONDS, new_sampler
 
 _MAX_ATTEMPTS = 2
-_POLL_SECONDS = 1.0
 
 
 def is_queue(study: optuna.Study) -> bool:
@@ -52,25 +50,23 @@ def repair_queue(study: optuna.Study, n_trials: int) -> None:
 
 
 def next_trial(study: optuna.Study, config: Config) -> Trial | None:
-    """The next waiting trial, with parameters. Waits while other workers run trials, since these may be queued again.
-
-    Returns:
-        None once every slot has a finished trial or has failed twice.
-    """
+    """The next waiting trial, with parameters; None where none waits now."""
     space = Space.of(config).distributions()
-    while True:
-        repair_queue(study, config.n_trials)
-        for frozen in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            if TrialAttribute.QUEUE_SLOT not in frozen.user_attrs or not _claim(study, frozen):
-                continue
-            study.sampler = new_sampler(config, frozen.number)
-            trial = Trial(study, frozen._trial_id)
-            for name, distribution in space.items():
-                trial.suggest_int(name, distribution.low, distribution.high)
-            return trial
-        if not study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-            return None
-        time.sleep(_POLL_SECONDS)
+    repair_queue(study, config.n_trials)
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if TrialAttribute.QUEUE_SLOT not in frozen.user_attrs or not _claim(study, frozen):
+            continue
+        study.sampler = new_sampler(config, frozen.number)
+        trial = Trial(study, frozen._trial_id)
+        for name, distribution in space.items():
+            trial.suggest_int(name, distribution.low, distribution.high)
+        return trial
+    return None
+
+
+def is_over(study: optuna.Study) -> bool:
+    """Whether no trial waits or runs: every slot has a finished trial or has failed twice."""
+    return not study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
 
 
 @contextmanager

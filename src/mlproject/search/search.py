@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,27 +11,32 @@ import optuna
 from optuna.trial import TrialState
 
 from mlproject.config.schema import Config
+from mlproject.execution.jobs import Job, Request
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import Step
 from mlproject.recommendation.evidence import evidence_of
 from mlproject.recommendation.record import to_dict
 from mlproject.search.page import render_page
-from mlproject.search.queue import heartbeat, is_queue, next_trial, repair_queue
+from mlproject.search.queue import heartbeat, is_over, is_queue, next_trial, repair_queue
 from mlproject.search.recommended import recommendation_of_trials
 from mlproject.search.space import GRIDS, Space
 from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.strict_json import strict_json
+from mlproject.tracking.closing import closing
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.provenance import provenance
 from mlproject.tracking.run_data import curve_of
-from mlproject.tracking.runs import StepRun, execute
+from mlproject.tracking.runs import StepRun
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
     from mlproject.pipeline.study import Plan
     from mlproject.tracking.store import Store
+
+_LOOK_SECONDS = 1.0
+"""How often the trials of other workers are looked at."""
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -51,26 +58,30 @@ def run_search(invocation: Invocation, plan: Plan) -> Step:
     Returns:
         the step; its run has the artifacts `trials.csv` and `search.html`.
     """
+    [step] = invocation.scheduler.run_jobs(search_job(invocation, plan))
+    return step
+
+
+def search_job(invocation: Invocation, plan: Plan) -> Job[Step]:
+    """The job that does what `run_search` does."""
     config, scheduler = invocation.config, invocation.scheduler
     step = search_step(config, plan)
-    run = scheduler.start(step)
+    run = yield from scheduler.opened(step)
     if run is None:
         return step
-
-    def fill(run: StepRun) -> None:
+    with closing(run):
         study = open_study(config, step, invocation.store)
         run.set_tags({Tag.STUDY_NAME: study.study_name})
         if is_queue(study):
-            _run_queue(invocation, study)
+            yield from _run_queue(invocation, study)
         for batch in next_batches(study, config):
             planned = [plan_trial(config, trial, study.study_name) for trial in batch]
-            first = min(trial.number for trial in batch)
+            first, last = min(trial.number for trial in batch), max(trial.number for trial in batch)
             finished = [trial for trial in study.get_trials(states=_FINISHED) if trial.number < first]
-            run_trials(invocation, study, planned, run.run_id, finished)
+            further = math.ceil((config.n_trials - 1 - last) / config.search_batch)
+            yield from run_trials(invocation, study, planned, run.run_id, finished, further)
             run.progress(len(study.trials) / max(1, config.n_trials))
         _summarize(run, study, config, provenance(invocation.client, invocation.run_id))
-
-    execute(run, fill)
     scheduler.finish(step, run)
     return step
 
@@ -85,19 +96,28 @@ def run_search_worker(invocation: Invocation, plan: Plan) -> Step:
     invocation.make(plan.comparisons, plan.pool)
     study = open_study(invocation.config, step, invocation.store)
     repair_queue(study, invocation.config.n_trials)
-    _run_queue(invocation, study)
+    invocation.scheduler.run_jobs(_run_queue(invocation, study))
     reap(invocation.client, invocation.store)
     return run_search(invocation, plan)
 
 
-def _run_queue(invocation: Invocation, study: optuna.Study) -> None:
-    """Run trials of the queue until every slot is finished."""
+def _run_queue(invocation: Invocation, study: optuna.Study) -> Job[None]:
+    """The job that runs trials of the queue until every slot is finished. While other workers run trials it looks on,
+    since these may be queued again."""
     config = invocation.config
-    while (trial := next_trial(study, config)) is not None:
+    while True:
+        trial = next_trial(study, config)
+        if trial is None and is_over(study):
+            return
+        if trial is None:
+            look_at = time.monotonic() + _LOOK_SECONDS
+            while time.monotonic() < look_at:
+                yield Request()
+            continue
         with heartbeat(study, trial):
             finished = study.get_trials(states=_FINISHED)
             planned = plan_trial(config, trial, study.study_name)
-            run_trials(invocation, study, [planned], invocation.run_id, finished)
+            yield from run_trials(invocation, study, [planned], invocation.run_id, finished)
 
 
 def _summarize(run: StepRun, study: optuna.Study, config: Config, facts: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.config.schema import Config
+from mlproject.execution.jobs import Job, Request
 from mlproject.names import Metric, MlflowTag, Tag, TagPrefix, TrialAttribute
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
@@ -89,8 +90,9 @@ def run_trials(
     batch: Sequence[PlannedTrial],
     made_by: str,
     finished: Sequence[FrozenTrial],
-) -> None:
-    """Run a batch of trials and report the results to Optuna.
+    further: int = 0,
+) -> Job[None]:
+    """The job that runs a batch of trials and reports the results to Optuna.
 
     Args:
         invocation: the invocation that runs the search.
@@ -98,6 +100,7 @@ def run_trials(
         batch: trials to run side by side.
         made_by: run id of the search.
         finished: finished trials that the pruner may learn from.
+        further: batches that will follow.
     """
     existing: dict[Step, Run] = {}
     stop_rules: dict[Step, StopRule] = {}
@@ -108,7 +111,7 @@ def run_trials(
             stop_rules[planned.step] = rule
     missing = [planned.step for planned in batch if planned.step not in existing]
     try:
-        outcomes = invocation.scheduler.run(missing, made_by=made_by, stop_rules=stop_rules) if missing else {}
+        outcomes = (yield Request(missing, made_by, stop_rules, further)) if missing else {}
     except Exception:  # only the trial whose run failed has failed; the others of the batch are resumed next time
         for planned in batch:
             if planned.step == invocation.scheduler.failed:

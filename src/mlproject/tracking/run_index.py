@@ -26,6 +26,7 @@ class RunIndex:
     Attributes:
         finished, interrupted: run ids by fingerprint.
         ignored_run_ids: ids of finished runs that do not count, because their steps are to be executed again.
+        runs: of the store, as they were when the index was made, newest first.
         lost_run_ids: ids of finished runs that have lost artifacts, and are filled anew.
     """
 
@@ -35,7 +36,8 @@ class RunIndex:
         self.interrupted: dict[str, str] = {}
         self.ignored_run_ids: set[str] = set()
         self.lost_run_ids: set[str] = set()
-        self._add(all_runs(client, store.experiments))
+        self.runs = all_runs(client, store.experiments)
+        self._add(self.runs)
 
     def ignore(self, fingerprint: str) -> None:
         """Ignore all finished runs of a step, so that it is executed again."""

@@ -54,6 +54,7 @@ class StepRun:
     Attributes:
         run_id: of the run.
         client, inputs: for steps that use the tracking server themselves (search, registry).
+        opened_at: when it was opened or resumed, seconds since the epoch.
         tracking_seconds: time spent on the tracking server so far.
     """
 
@@ -71,7 +72,7 @@ class StepRun:
     ) -> None:
         self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
         self.progress = on_progress
-        self.tracking_seconds = 0.0
+        self.opened_at, self.tracking_seconds = time.time(), 0.0
         self.client, self.inputs = store.client(), dict(inputs)
         self._step = step
         self.stop_rules: Sequence[StopRule] = () if stop_rule is None else (stop_rule,)
@@ -270,27 +271,6 @@ class StepRun:
                 yield
         finally:
             self.tracking_seconds += time.perf_counter() - since
-
-
-def execute(run: StepRun, fn: Callable[[StepRun], None]) -> None:
-    """Fill a run and close it, as FINISHED, FAILED (for any exception) or KILLED (for Ctrl-C).
-
-    Args:
-        run: an open run.
-        fn: fills it.
-
-    Raises:
-        BaseException: what `fn` raises.
-    """
-    try:
-        fn(run)
-        run.close("FINISHED")
-    except KeyboardInterrupt:
-        run.close("KILLED")
-        raise
-    except BaseException:
-        run.close("FAILED")
-        raise
 
 
 def as_text(value: Any) -> str:
