@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from mlproject.curve import Array
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_sample_size, n_grid
 from mlproject.names import Diagnostic
 from mlproject.optimization.method import Method
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from mlproject.curve import CurvePoint
     from mlproject.optimization.task import OptimizationTask
     from mlproject.options.study import StudyOptions
+
+
+_BLOCK = 2**20
+"""Samples at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +104,21 @@ def optimize(task: OptimizationTask[BestOfNConfig]) -> Iterator[CurvePoint]:
     select = BestOfN(proxy_PN, n_G)
     diagnostics_G = [
         {
-            Diagnostic.KL_TRUE: float(select(beirami_kl(log_prob_PN, n), index=g).mean()),
+            Diagnostic.KL_TRUE: float(select(_true_kl_PN(log_prob_PN, n), index=g).mean()),
             Diagnostic.EFFECTIVE_SAMPLES: effective_sample_size(proxy_PN.shape[1], n),
         }
         for g, n in enumerate(n_G.tolist())
     ]
+    del log_prob_PN  # as large as the pool
     yield from task.evaluator.evaluate_selection(
         n_G.tolist(), best_of_n_kl_bound(n_G), proxy_PN, select, best_of_first_n_GP, diagnostics_G
     )
+
+
+def _true_kl_PN(log_prob_PN: Array, n: int) -> Array:
+    """`beirami_kl` for some prompts at a time: it makes several arrays of the size of what it is given."""
+    kl_PN = np.empty(log_prob_PN.shape)
+    rows = max(1, _BLOCK // log_prob_PN.shape[1])
+    for start in range(0, len(kl_PN), rows):
+        kl_PN[start : start + rows] = beirami_kl(log_prob_PN[start : start + rows], n)
+    return kl_PN

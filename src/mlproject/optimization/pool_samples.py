@@ -151,7 +151,12 @@ class PoolSamples:
             return list(file.keys())
 
     def _values(self, name: str) -> Array:
-        return np.concatenate([self._read(file, name) for file in self._files]).astype(np.float64)
+        values_PN, start = np.empty(self.shape), 0
+        for file in self._files:
+            part_bN = self._read(file, name)
+            values_PN[start : start + len(part_bN)] = part_bN
+            start += len(part_bN)
+        return values_PN
 
     def _responses(self, file: Path, prompts: Sequence[str], rows: NDArray[np.int64] | None = None) -> Responses:
         """The samples of a file, or those in some of its rows."""
