@@ -93,8 +93,6 @@ class Ours:
             prompt_format=PromptFormat(setting.tokenizer, setting.max_response_tokens),
             train_texts=setting.prompts,
             samples=None,  # type: ignore[arg-type]
-            samples_per_prompt=0,
-            log_prob_PN=None,  # type: ignore[arg-type]
             evaluator=None,  # type: ignore[arg-type]
             config=replace(load_config("laptop", {}).of(PPOConfig), **OPTIONS),
             accelerator=Accelerator(cpu=True),
