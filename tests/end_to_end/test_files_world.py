@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import torch
 import yaml
 from mlflow import MlflowClient
 from tests.support.checkpoints import write_all
+from tests.support.commands import run_here
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.curve import Curve
@@ -27,12 +26,6 @@ SMALL = {
     "ppo_epochs": 1, "ppo_minibatches": 1, "bootstrap": 20, "search_kl_coefs": [0.0], "seeds": [0],
 }  # fmt: skip
 RMS = ["1k", "./neox-rm", "./llama-rm"]
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "mlproject", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def user_folder(folder: Path, **options) -> Path:
@@ -66,7 +59,7 @@ def rows_of_last_study(client: MlflowClient, entry_point: str = "main") -> list[
 def study(tmp_path_factory) -> Path:
     sizes = {"rm_sizes": RMS, "rm_size": "./neox-rm", "search_rm_sizes": RMS[1:], "n_trials": 2}
     folder = user_folder(tmp_path_factory.mktemp("study"), gold="./gold", **sizes)
-    answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
+    answer = run_here(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
     return folder
 
@@ -147,7 +140,7 @@ def test_proxy_and_gold_scores_of_recorded_samples_are_those_of_transformers_alo
 def test_the_same_command_again_makes_nothing_even_when_files_were_touched(study):
     for path in (study / "prompts.jsonl", study / "policy" / "model.safetensors"):
         os.utime(path)
-    answer = run(study, "main", "--preset", "smoke", "--config", "mine.yaml")
+    answer = run_here(study, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
     made = {row["kind"] for row in rows_of_last_study(client_of(study)) if not row["reused"]}
     assert made <= {"promotion"}, "a promotion is always evaluated again"
@@ -157,7 +150,7 @@ def test_the_same_command_again_makes_nothing_even_when_files_were_touched(study
 def no_gold(tmp_path_factory) -> Path:
     sizes = {"rm_sizes": ["1k"], "rm_size": "1k", "gold_size": "./llama-base", "search_rm_sizes": ["1k"], "n_trials": 0}
     folder = user_folder(tmp_path_factory.mktemp("no-gold"), gold="none", preferences="./preferences.jsonl", **sizes)
-    answer = run(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
+    answer = run_here(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
     assert answer.returncode == 0, answer.stderr
     assert "gold=none: a test RM (./llama-base) plays gold" in answer.stderr
     return folder
@@ -192,7 +185,7 @@ def test_test_rm_and_proxy_learn_from_disjoint_comparisons_and_none_is_held_out_
 @pytest.mark.slow
 @pytest.mark.parametrize("entry_point", ["best_of_n", "ppo"])
 def test_a_users_reward_model_is_a_proxy_by_its_path(study, entry_point):
-    answer = run(study, entry_point, "--preset", "smoke", "--config", "mine.yaml", "--proxy", "./llama-rm")
+    answer = run_here(study, entry_point, "--preset", "smoke", "--config", "mine.yaml", "--proxy", "./llama-rm")
     assert answer.returncode == 0, answer.stderr
     rows = rows_of_last_study(client_of(study), entry_point)
     assert all(row["reused"] for row in rows), "the curve exists"
@@ -201,7 +194,7 @@ def test_a_users_reward_model_is_a_proxy_by_its_path(study, entry_point):
 
 @pytest.mark.slow
 def test_a_promotion_can_be_tried_dry(study):
-    answer = run(study, "promote", "--preset", "smoke", "--config", "mine.yaml", "--dry_run", "true")
+    answer = run_here(study, "promote", "--preset", "smoke", "--config", "mine.yaml", "--dry_run", "true")
     assert answer.returncode in (0, 3), answer.stderr
     assert "Traceback" not in answer.stderr
     assert rows_of_last_study(client_of(study), "promote")
@@ -214,13 +207,13 @@ def test_a_proxy_by_its_run_brings_its_world_with_it_and_one_of_another_world_re
         rm_run for rm_run in runs(client, "/models", kind="proxy-rm") if rm_run.data.params["rm_size"] == "./neox-rm"
     )
     small = ("--preset", "smoke", "--bon_n_max", "8", "--pool_samples", "16", "--n_trials", "0")
-    answer = run(study, "best_of_n", *small, "--proxy", proxy.info.run_id)  # without the options of its world
+    answer = run_here(study, "best_of_n", *small, "--proxy", proxy.info.run_id)  # without the options of its world
     assert answer.returncode == 0, answer.stderr
     newest = max(runs(client, kind="policy-run"), key=lambda rm_run: rm_run.info.start_time)
     assert newest.data.params["world"] == "files"
     assert newest.data.tags["mlproject.gold"] == "checkpoint"
 
-    answer = run(study, "promote", *small, "--proxy", "1k")  # of the help desk
+    answer = run_here(study, "promote", *small, "--proxy", "1k")  # of the help desk
     assert answer.returncode in (0, 3), answer.stderr
     helpdesk = next(
         rm_run for rm_run in runs(client, "/models", kind="proxy-rm") if rm_run.data.params["world"] == "helpdesk"
@@ -231,7 +224,7 @@ def test_a_proxy_by_its_run_brings_its_world_with_it_and_one_of_another_world_re
     gates.write_text(
         "method: best-of-n\ngates: [{metric: margin, at_least: -100, judged_by: low, otherwise: a, remedy: b}]\n"
     )
-    answer = run(
+    answer = run_here(
         study, "promote", "--preset", "smoke", "--config", "mine.yaml", "--proxy", "./neox-rm", "--gates", str(gates)
     )
     assert answer.returncode in (0, 3), answer.stderr
