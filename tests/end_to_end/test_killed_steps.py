@@ -71,7 +71,7 @@ def kill_and_compare(
     alone = time.perf_counter() - begun
     assert remains(store, step).differences(remains(original, step)) == []
     store = copy_store(source, folder / "killed", step)
-    killed = execute_until_done(store, step, SECONDS, [alone * dice.uniform(0, 1.5 / kills) for _ in range(kills)])
+    killed = execute_until_done(store, step, SECONDS, [alone * dice.uniform(0, 0.8 / kills) for _ in range(kills)])
     left = remains(store, step)
     assert left.differences(remains(original, step)) == []
     assert len(left.run_ids) == 1 and left.status == "FINISHED"
@@ -79,11 +79,10 @@ def kill_and_compare(
     return killed, alone
 
 
-@pytest.mark.parametrize("name", ["proxy", "ppo"])
 def test_a_killed_step_goes_on_bit_for_bit(
-    undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path, name: str
+    undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path
 ) -> None:
-    assert kill_and_compare(undisturbed, steps[name], tmp_path, 2, random.Random(1))[0] >= 1
+    assert kill_and_compare(undisturbed, steps["ppo"], tmp_path, 2, random.Random(1))[0] >= 1
 
 
 def test_a_step_that_is_asked_to_end_saves_its_state_first(
@@ -91,9 +90,9 @@ def test_a_step_that_is_asked_to_end_saves_its_state_first(
 ) -> None:
     """With a state every hour, nothing is saved but by the signal."""
     source, original = undisturbed
-    store = copy_store(source, tmp_path / "ended", steps["proxy"])
-    assert execute_until_done(store, steps["proxy"], 3600, [0.0, 0.1], signal.SIGTERM) >= 1
-    assert remains(store, steps["proxy"]).differences(remains(original, steps["proxy"])) == []
+    store = copy_store(source, tmp_path / "ended", steps["ppo"])
+    assert execute_until_done(store, steps["ppo"], 3600, [0.0, 0.0], signal.SIGTERM) >= 1
+    assert remains(store, steps["ppo"]).differences(remains(original, steps["ppo"])) == []
 
 
 @pytest.mark.slow

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
+import sqlite3
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from mlproject.errors import ENDING_SIGNALS, interrupt
 from mlproject.execution.executors import InProcessExecutor
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
+from mlproject.execution.worker import process_context
 from mlproject.pipeline.step import Step
 from mlproject.tracking.states import states_folder
 from mlproject.tracking.store import Store, open_store
@@ -63,7 +67,11 @@ class Remains:
 def copy_store(source: Path, target: Path, without: Step) -> Store:
     """A copy of a SQLite store in which a step has no run; it reads the artifacts where they are."""
     target.mkdir()
-    shutil.copy(source / "mlflow.db", target / "mlflow.db")
+    with (
+        closing(sqlite3.connect(source / "mlflow.db")) as original,
+        closing(sqlite3.connect(target / "mlflow.db")) as copy,
+    ):
+        original.backup(copy)  # with what is still in the journal
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{target}/mlflow.db"
     store = open_store("overoptimization")
     client = store.client()
@@ -87,21 +95,25 @@ def execute_until_done(
     Returns:
         number of processes that were killed.
     """
+    context = process_context()
     for killed, life in enumerate([*lives, None]):
-        begun, begins = os.pipe()
-        if (pid := os.fork()) == 0:
-            _execute(store, step, seconds, begins, waits_for_progress=ending != signal.SIGKILL)
-        os.close(begins)
-        os.read(begun, 1)
-        os.close(begun)
+        begun, begins = context.Pipe(duplex=False)
+        waits = ending != signal.SIGKILL
+        process = context.Process(target=_execute, args=(store, step, seconds, begins, waits))
+        process.start()
+        begins.close()
+        with suppress(EOFError):
+            begun.recv()
         if life is not None:
             time.sleep(life)
-            os.kill(pid, ending)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code == 0:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(process.pid, ending)
+        process.join()
+        if process.exitcode == 0:
             return killed
-        assert code == (-signal.SIGKILL if ending == signal.SIGKILL else _INTERRUPTED), f"it ended with code {code}"
-        if ending != signal.SIGKILL:
+        expected = -signal.SIGKILL if ending == signal.SIGKILL else _INTERRUPTED
+        assert process.exitcode == expected, f"it ended with code {process.exitcode}"
+        if waits:
             assert list(states_folder(store).glob("*/running.*")), "it saved no state"
     raise AssertionError("the last process was killed by nobody and did not end")
 
@@ -139,30 +151,25 @@ def runs_of(client: MlflowClient, store: Store, step: Step) -> list[str]:
     return [run.info.run_id for run in client.search_runs(store.experiments, query)]
 
 
-def _execute(store: Store, step: Step, seconds: float, begins: int, waits_for_progress: bool) -> None:
+def _execute(store: Store, step: Step, seconds: float, begins: Connection, waits_for_progress: bool) -> None:
     """Execute a step and end this process: with 0 where it was finished, 130 where it was interrupted, else with 1."""
-    code = 1
     for each in ENDING_SIGNALS:
         signal.signal(each, interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)  # the server that this process comes from blocks them
+
+    class Announced(InProcessExecutor):
+        def _execute(self, assignment: Any, on_progress: Any) -> Any:
+            def announce(share: float) -> None:
+                begins.send(share)
+
+            if not waits_for_progress:
+                announce(0)
+            return super()._execute(assignment, announce if waits_for_progress else on_progress)
+
     try:
-        scheduler = Scheduler(store, "", InProcessExecutor(), Progress(), seconds)
-
-        class Announced(InProcessExecutor):
-            def _execute(self, assignment: Any, on_progress: Any) -> Any:
-                def announce(share: float) -> None:
-                    os.write(begins, b".")
-
-                if not waits_for_progress:
-                    announce(0)
-                return super()._execute(assignment, announce if waits_for_progress else on_progress)
-
-        scheduler._executor = Announced()
-        scheduler.run([step])
-        code = 0
+        Scheduler(store, "", Announced(), Progress(), seconds).run([step])
     except KeyboardInterrupt:
-        code = _INTERRUPTED
-    finally:
-        os._exit(code)
+        sys.exit(_INTERRUPTED)
 
 
 def _content(path: Path) -> Any:
