@@ -166,7 +166,7 @@ def _laws(report: Report, method: str) -> str:
     wins = sum(rmse < other for rmse, other in complete)
     against = f"; its error is smaller than the {rival.title} law's for {wins} of {len(complete)}" if complete else ""
     which = f" ({_listed(fits)})" if 0 < len(fits) < len(fitted) else ""
-    faint = " Where it does not, it is drawn faint and no number of it is quoted." if len(fits) < len(fitted) else ""
+    faint = " Where it does not, it is drawn faint and its peak is not quoted." if len(fits) < len(fitted) else ""
     return (
         f"the {law.title} law fits gold within the errors of the points for {len(fits)} of {len(fitted)} RMs{which}"
         f"{against}.{faint}"
