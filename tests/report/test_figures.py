@@ -86,7 +86,7 @@ def test_the_legend_names_every_size_and_every_line_style(report: Report) -> Non
     legend = texts(curves_figure(report, "ppo").axes[-1])
     assert [label for label in legend if label in ("1k", "3k", "25k", "100k")] == ["1k", "3k", "25k", "100k"]
     assert any(label.startswith("gold") for label in legend)
-    assert {"proxy", "law (faint: does not fit)", "measured peak", "mean peak KL"} <= set(legend)
+    assert {"proxy", "law (faint: does not fit)", "measured peak", "its KL"} <= set(legend)
 
 
 def test_a_proxy_that_runs_away_leaves_gold_almost_half_of_the_height(report: Report) -> None:

@@ -96,7 +96,7 @@ def _curves(report: Report, shown: list[str], width: float, height: float) -> Fi
         theme.legend_entry("proxy", **theme.PROXY_LINE),
         theme.legend_entry("law (faint: does not fit)", **theme.LAW_LINE),
         theme.legend_entry("measured peak", marker="o", markersize=8, **dot),
-        theme.legend_entry("mean peak KL", marker="^", markersize=7, **dot),
+        theme.legend_entry("its KL", marker="^", markersize=7, **dot),
     ]
     theme.add_legends(figure.add_subplot(grid[1, :]), [("RM size:" if report.knows_sizes else "", keys), ("", styles)])
     return figure
