@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from hypothesis import strategies as st
+from tests.fuzz.command_lines import command_lines
 from tests.fuzz.invented import altered, damaged, json_text, numbers, scalars, texts, values, yaml_text
 from tests.support.checkpoints import byte_tokenizer, save_checkpoint
 
@@ -28,7 +29,7 @@ import mlproject.report.fit as fit_module
 from mlproject.__main__ import main
 from mlproject.cli.parser import parse_command_line
 from mlproject.config.packaged import folders
-from mlproject.config.schema import PRESETS, Config, load_config, option_names
+from mlproject.config.schema import Config, load_config
 from mlproject.curve import CurvePoint
 from mlproject.errors import RefusedError, UserError
 from mlproject.experiments.spec import load_experiment
@@ -42,7 +43,6 @@ from mlproject.worlds.files.snapshot import take_snapshot, train_preferences
 from mlproject.worlds.files.spec import ReadOptions
 
 REFUSED, WORKS = "refused", "works"
-ENTRY_POINTS = ("main", "ppo", "best_of_n", "proxy", "fit", "promote", "report", "history", "search", "config")
 GOOD_CURVE = pd.DataFrame({"kl": [0, 0.5, 1, 2, 4, 6, 8], "gold": [0, 0.5, 0.8, 1, 0.9, 0.7, 0.4]})
 GOOD_TABLE = GOOD_CURVE.to_csv(index=False).encode()
 
@@ -226,15 +226,6 @@ def outcome(kind: Kind, case: Any, folder: Path) -> str:
     except (UserError, RefusedError) as error:
         assert str(error).strip()
         return REFUSED
-
-
-@st.composite
-def command_lines(draw: st.DrawFn) -> list[str]:
-    words = [draw(st.sampled_from(ENTRY_POINTS)), "--preset", draw(st.sampled_from(PRESETS))]
-    for _ in range(draw(st.integers(1, 3))):
-        name = draw(st.one_of(st.sampled_from(option_names()), texts))
-        words += [f"--{name}={draw(texts)}"] if draw(st.booleans()) else [f"--{name}", draw(texts)]
-    return words
 
 
 @st.composite
