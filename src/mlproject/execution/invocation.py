@@ -32,6 +32,7 @@ from mlproject.plotting.timeline_figure import timeline_figure
 from mlproject.strict_json import strict_json
 from mlproject.tracking.descriptions import describe_experiments
 from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.patience import announced
 from mlproject.tracking.provenance import commit
 from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, open_store
@@ -72,9 +73,11 @@ class Invocation:
         tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, Tag.COMMAND: mask(_typed(command)), **process_tags()}
         if code := commit():
             tags[Tag.COMMIT] = code
-        self.run_id: str = mlflow_run_id or self.client.create_run(self.store.studies, tags=tags).info.run_id
+        with announced(entry):
+            self.run_id: str = mlflow_run_id or self.client.create_run(self.store.studies, tags=tags).info.run_id
         try:
-            self._log_command(tags)
+            with announced(entry):
+                self._log_command(tags)
             executor: Executor = TorchrunExecutor() if world_size() > 1 else LocalExecutor(config.workers)
             self.scheduler = Scheduler(self.store, self.run_id, executor, self.progress, config.checkpoint_seconds)
         except BaseException as error:
@@ -120,7 +123,8 @@ class Invocation:
         if not self._owns_run:
             return
         killed = kind is not None and issubclass(kind, KeyboardInterrupt)
-        self.client.set_terminated(self.run_id, "FINISHED" if kind is None else "KILLED" if killed else "FAILED")
+        with announced(self.command.entry_point.name):
+            self.client.set_terminated(self.run_id, "FINISHED" if kind is None else "KILLED" if killed else "FAILED")
         if kind is not None and issubclass(kind, UserError):
             self.client.delete_run(self.run_id)  # a mistake leaves nothing behind
 
