@@ -13,7 +13,7 @@ from mlproject.recommendation.words import distance, interval_text, nats
 FURTHER_N = 4
 """Where gold of best-of-n still rises at the largest n, the next run goes to this multiple of it."""
 
-MAX_NAMED = 4
+MAX_NAMED = 6
 """Ties that a sentence names; the rest is counted."""
 
 
@@ -88,7 +88,7 @@ def gold_sentence(evaluated: Evaluated) -> str:
 
 
 def ties_sentence(recommendation: Recommendation) -> list[str]:
-    """Which settings cannot be told from the choice; empty where there is none."""
+    """Which settings cannot be told from the choice, and how much lower they are; empty where there is none."""
     choice = recommendation.choice
     if choice is None or not recommendation.ties:
         return []
@@ -97,7 +97,9 @@ def ties_sentence(recommendation: Recommendation) -> list[str]:
     listed = ", ".join(named) + (f" and {more} more" if more else "")
     smallest = min([choice, *recommendation.ties], key=lambda each: each.setting.rm_params).setting
     cheaper = f" The smallest of them is {smallest.rm}." if smallest.rm_params < choice.setting.rm_params else ""
-    return [f"Peak gold cannot be told from it for {listed}.{cheaper}"]
+    gap = max(choice.stop.gold - tie.stop.gold for tie in recommendation.ties)
+    lower = f"; measured up to {gap:.2f} lower, which is within the noise" if gap >= 0.005 else ""
+    return [f"The same peak gold, as far as can be told, is reached by {listed}{lower}.{cheaper}"]
 
 
 def further(evaluated: Evaluated) -> str:
