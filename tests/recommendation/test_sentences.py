@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -31,8 +32,12 @@ def test_the_answer_names_what_to_use_how_far_with_which_doubt_and_what_going_on
 
 def test_ties_are_named_with_the_smallest_and_a_trend_that_is_not_sure_is_called_unclear():
     lines = lines_of(recommend(draw(Truth([1.0] * 5), np.random.default_rng(3)), preferred="rm4"))
-    tie = next(line for line in lines if line.startswith("Peak gold cannot be told"))
+    tie = next(line for line in lines if line.startswith("The same peak gold, as far as can be told, is reached by "))
     assert "The smallest of them is rm0." in tie
+    gap = re.search(r"measured up to (\d\.\d\d) lower", tie)
+    golds = [float(gold) for gold in re.findall(r"\((\d\.\d\d)\)", tie)]
+    chosen = float(re.search(r"stops there: (\d\.\d\d)", lines[1])[1])
+    assert (abs(chosen - min(golds) - float(gap[1])) < 0.011) if gap else chosen - min(golds) < 0.011
     assert any("unclear" in line for line in lines) and not any(" falls " in line for line in lines)
 
 
