@@ -159,7 +159,7 @@ def test_a_pool_too_small_for_its_largest_n_gives_a_warning_with_its_effective_s
     assert warnings_for(load_config("laptop", {})) == []
     [line] = warnings_for(load_config("laptop", {"bon_n_max": "512"}))
     assert "bon_n_max=512" in line
-    assert "only 1.0 effective samples" in line
+    assert "only 3.0 effective samples" in line
     assert warnings_for(load_config("laptop", {"bon_n_max": "1024", "pool_samples": "4096"})) == []
 
 

@@ -112,4 +112,4 @@ def test_the_first_process_alone_writes_to_the_store(story) -> None:
     shared = {run.data.tags["mlproject.kind"] for run in made if run.data.tags.get("mlproject.how.processes") == "2"}
     assert shared == {"initial-policy", "gold-rm", "proxy-rm"}
     assert len(story.runs("study")) == 3  # one invocation for each of the three commands
-    assert story.done.stdout.count("peak/gold ") == 1
+    assert story.done.stdout.count("Measured peak: gold ") == 1

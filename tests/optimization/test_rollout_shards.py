@@ -22,6 +22,7 @@ from mlproject.optimization import ppo
 from mlproject.optimization import rollout_shards as shards
 from mlproject.optimization.ppo import ActorCritic, Rollouts, collect_rollouts, ppo_loss, update_policy
 from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.resume.resumption import Resumption
 
 SMOKE = load_config("smoke", {}).of(PPOConfig)
 OPTIONS = {"ppo_batch_size": 22, "kl_coef": 0.1, "ppo_gae_lambda": 0.9, "ppo_epochs": 1, "ppo_clip": 0.2}
@@ -59,6 +60,7 @@ def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
             config=replace(SMOKE, **(OPTIONS | options)),
             memory=MemoryOptions(accumulation=accumulation, gradient_checkpointing=gradient_checkpointing),
             accelerator=accelerator,
+            resumption=Resumption(),
             generator=torch.Generator().manual_seed(5),
             prompt_format=prompt_format,
             train_texts=texts,

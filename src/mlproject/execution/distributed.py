@@ -58,7 +58,8 @@ class NullRun:
         self.folder = Path(self._scratch.name)
         self.input, self.checkpoint = self._inputs.folder, self._inputs.checkpoint
         self.stop_rules: Sequence[StopRule] = ()  # the main process decides
-        self.resumption = Resumption()  # the main process writes, and hands out what it restores
+        # the main process writes, and hands out what it restores
+        self.resumption = Resumption(seconds=assignment.checkpoint_seconds)
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 

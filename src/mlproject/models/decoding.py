@@ -5,7 +5,7 @@ MiniMax, RecurrentGemma); some predict otherwise when prompts of different lengt
 state the padding enters; models that count positions from the first column). Readings are compared with that of each
 sequence alone, without padding and cache.
 
-Axis letters: B sequences, T tokens of a sequence, V vocabulary.
+Axis letters: B sequences, T tokens of a sequence, V vocabulary, H hidden width.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Works with any causal model of transformers. Where its cache allows (`decoding`)
 responses, prompts of different lengths are read together, and finished rows leave the batch.
 
 Axis letters: P prompts, N samples per prompt, B sequences (P * N), T tokens of a sequence, R tokens of a response,
-V vocabulary.
+V vocabulary, H hidden width.
 """
 
 from __future__ import annotations

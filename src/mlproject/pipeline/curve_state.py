@@ -25,9 +25,9 @@ def points_state(points: Sequence[CurvePoint]) -> State:
     numbers = [
         {
             "step": int(point.step),
-            "kl": float(point.kl),
-            "statistics": _floats(point.statistics),
-            "diagnostics": _floats(point.diagnostics),
+            "kl": repr(float(point.kl)),
+            "statistics": _as_texts(point.statistics),
+            "diagnostics": _as_texts(point.diagnostics),
         }
         for point in points
     ]
@@ -41,10 +41,19 @@ def points_of(state: State) -> list[CurvePoint]:
         proxy_P, gold_P, human_P = (state.tensors.get(f"{i}/{name}") for name in _SCORES)
         assert proxy_P is not None and gold_P is not None
         human = None if human_P is None else human_P.numpy()
-        return CurvePoint(proxy_P=proxy_P.numpy(), gold_P=gold_P.numpy(), human_P=human, **numbers)
+        return CurvePoint(
+            step=numbers["step"],
+            kl=float(numbers["kl"]),
+            proxy_P=proxy_P.numpy(),
+            gold_P=gold_P.numpy(),
+            human_P=human,
+            statistics={name: float(value) for name, value in numbers["statistics"].items()},
+            diagnostics={name: float(value) for name, value in numbers["diagnostics"].items()},
+        )
 
     return [point(i, numbers) for i, numbers in enumerate(state.values["points"])]
 
 
-def _floats(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items()}
+def _as_texts(values: Mapping[str, float]) -> dict[str, str]:
+    """Numbers as texts that give back the same number, nan and infinity among them."""
+    return {name: repr(float(value)) for name, value in values.items()}

@@ -39,8 +39,8 @@ class Resumption:
     methods in the same order.
 
     Args:
-        folder: where the states lie; None: nothing is saved or restored.
-        seconds: time between two states; 0: none is saved.
+        folder: where the states lie; None in a process that is not the main one.
+        seconds: time between two states; 0: nothing is saved or restored, in no process.
         clock: gives the time, in seconds.
     """
 
@@ -59,7 +59,7 @@ class Resumption:
 
     def restored(self, part: str, accelerator: Accelerator | None = None) -> State | None:
         """The state of a part as it was last saved; None where it begins anew. Given once, to save memory."""
-        if accelerator is None:
+        if accelerator is None or not self._seconds:
             return self._restored.pop(part, None)
         return broadcast(accelerator, lambda: self._restored.pop(part, None))
 
@@ -87,7 +87,7 @@ class Resumption:
         def plan() -> tuple[bool, bool]:
             return self._is_ending or self._is_due(), self._is_ending
 
-        saves, ends = plan() if accelerator is None else broadcast(accelerator, plan)
+        saves, ends = plan() if accelerator is None or not self._seconds else broadcast(accelerator, plan)
         if saves:
             self.save()
         if ends:

@@ -19,7 +19,7 @@ class State:
 
     Attributes:
         tensors: by name; they may be those of a model itself, since a state is written at once.
-        values: all else, in the forms that JSON has; nan and infinity are kept.
+        values: all else, in the forms that JSON has (RFC 8259: without nan and infinity).
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mlproject.resume.state import State
+from mlproject.strict_json import strict_json
 
 _FORMAT = "1"
 """Changed when states of an earlier release can no longer be read."""
@@ -62,7 +63,7 @@ class StateFolder:
         before = self._files(name)
         number = max((int(_parsed(path)["number"]) for path in before), default=0) + 1
         unfinished = self.path / f"{name}{_UNFINISHED}"
-        header = {"format": _FORMAT, "owner": self._owner, "values": json.dumps(state.values)}
+        header = {"format": _FORMAT, "owner": self._owner, "values": strict_json(state.values)}
         try:
             save_file({key: _plain(tensor) for key, tensor in state.tensors.items()}, unfinished, header)
             _flush(unfinished)

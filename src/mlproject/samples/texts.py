@@ -5,7 +5,6 @@ Axis letters: B rows of a table, or items of its lists.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 
 from mlproject.errors import UserError
 from mlproject.samples.columns import Column, Kind, Table
+from mlproject.strict_json import strict_json
 from mlproject.worlds.files.messages import checked_messages, turns_of
 from mlproject.worlds.files.schemas.schema import conversation_prompt, response_of
 
@@ -103,7 +103,7 @@ def _each(
     converted: dict[str, str | None] = {}
     texts: list[str | None] = []
     for index, value in enumerate((column.stored if values is None else values).to_pylist()):
-        key = json.dumps(value, default=str)
+        key = strict_json(value, default=str)
         if value is not None and key not in converted:
             try:
                 converted[key] = convert(value)
