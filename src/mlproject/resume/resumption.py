@@ -95,15 +95,14 @@ class Resumption:
 
     def save(self) -> None:
         """Save a state now."""
-        self._save_phases()  # what runs builds on them
-        state = merge({part: capture() for part, capture in self._captures.items()})
+        state = merge({part: capture() for part, capture in self._captures.items()})  # in every process
         if self._folder is not None:
+            self._save_phases(self._folder)  # what runs builds on them
             self._folder.write(_RUNNING, state)
-        self._saved_at = self._clock()
+            self._saved_at = self._clock()
 
     def once(self, phase: str, make: Callable[[], State], accelerator: Accelerator | None = None) -> State:
-        """The result of a phase: read where the phase was over before, else made, and saved with the next
-        state.
+        """The result of a phase: read where the phase was over before, else made, and saved with the next state.
 
         Args:
             phase: its name.
@@ -112,12 +111,13 @@ class Resumption:
         """
 
         def read_or_make() -> State:
-            saved = None if self._folder is None else self._folder.read(_PHASE + phase)
-            if saved is not None:
+            if self._folder is None:
+                return make()
+            if (saved := self._folder.read(_PHASE + phase)) is not None:
                 return saved
             self._unsaved[phase] = state = make()
             if self._is_due():
-                self._save_phases()
+                self._save_phases(self._folder)
             return state
 
         return read_or_make() if accelerator is None else broadcast(accelerator, read_or_make)
@@ -134,10 +134,9 @@ class Resumption:
     def _ask_to_end(self) -> None:
         self._is_ending = True
 
-    def _save_phases(self) -> None:
+    def _save_phases(self, folder: StateFolder) -> None:
         for phase, state in self._unsaved.items():
-            if self._folder is not None:
-                self._folder.write(_PHASE + phase, state)
+            folder.write(_PHASE + phase, state)
         self._unsaved.clear()
         self._saved_at = self._clock()
 

@@ -31,8 +31,6 @@ _UNFINISHED = ".unfinished"
 _KEPT = 2
 """States of one name that are kept: the newest, and the one before it in case that is damaged."""
 
-_BLOCK = 2**20
-
 
 class StateFolder:
     """The states of one step, by name; of each name the newest counts.
@@ -147,8 +145,5 @@ def _flush(path: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from mlproject.errors import UserError
 from mlproject.samples.columns import Column, Kind, Table
-from mlproject.strict_json import strict_json
 from mlproject.worlds.files.messages import checked_messages, turns_of
 from mlproject.worlds.files.schemas.schema import conversation_prompt, response_of
 
@@ -103,7 +102,7 @@ def _each(
     converted: dict[str, str | None] = {}
     texts: list[str | None] = []
     for index, value in enumerate((column.stored if values is None else values).to_pylist()):
-        key = strict_json(value, default=str)
+        key = repr(value)
         if value is not None and key not in converted:
             try:
                 converted[key] = convert(value)
