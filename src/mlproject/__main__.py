@@ -85,7 +85,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _execute(command: Command, is_first: bool) -> int:
-    for line in preflight.check(command.config, command.arguments.get("proxy", "")):
+    proxy = "" if command.arguments.get("samples") else command.arguments.get("proxy", "")  # else: a column
+    for line in preflight.check(command.config, proxy):
         if is_first:
             print(line, flush=True)
     commands = import_module("mlproject.cli.commands")  # heavy imports, only now

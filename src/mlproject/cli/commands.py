@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,10 @@ from mlproject.cli.console import (
     show_stops,
 )
 from mlproject.cli.parser import Command
-from mlproject.errors import RefusedError, UserError
+from mlproject.cli.promotions import close_promotion, refuse_failed
+from mlproject.cli.samples import compare as compare
+from mlproject.cli.samples import promote_from_samples, refuse_without_samples
+from mlproject.errors import UserError
 from mlproject.execution.invocation import Invocation
 from mlproject.execution.jobs import Job, Request, one_request
 from mlproject.experiments.findings.page import write_page
@@ -36,10 +38,7 @@ from mlproject.registry.promote import promote as run_promotion
 from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
 from mlproject.report.fit import FitRequest, fit_curve
-from mlproject.report.samples import make_comparison
 from mlproject.report.study_report import rewrite_report, write_report
-from mlproject.samples.pool import Choice
-from mlproject.samples.steps import SamplesRequest
 from mlproject.search.search import run_search, run_search_worker, search_job
 from mlproject.search.storage import open_storage
 from mlproject.tracking.run_data import curve_of, resolve_law
@@ -154,19 +153,6 @@ def fit(command: Command) -> None:
         invocation.say(f"run {invocation.run_id_of(step)}: fit.png, fit.json, points.csv")
 
 
-def compare(command: Command) -> None:
-    """Compare the reward models of a table of scored samples."""
-    request = _samples_request(command)
-    pool = request.pool  # the file is read before a store is opened
-    config = command.config.replace(methods=("best-of-n",))
-    with Invocation(replace(command, config=config)) as invocation:
-        for line in (f"{request.path}: {pool.read_as}; {pool.size}", *pool.notes):
-            invocation.say(line)
-        make_comparison(invocation, request)
-        write_report(invocation)
-        show_curve_links(invocation)
-
-
 def findings(command: Command) -> None:
     """Write the findings page from kept results."""
     for path in write_page(Path(command.arguments["results"]), Path(command.arguments["page"])):
@@ -177,15 +163,14 @@ def promote(command: Command) -> None:
     """Evaluate a candidate by the gates; if it passes all of them it becomes champion."""
     gates = read_gates(Path(command.arguments["gates"]) if command.arguments["gates"] else None)
     proxy, dry_run = command.arguments["proxy"], command.flag("dry_run")
+    if command.arguments["samples"]:
+        return promote_from_samples(command, gates, dry_run)
+    refuse_without_samples(command)
     with Invocation(command) as invocation:
         candidate, context = _candidate(invocation, proxy)
         decision = run_promotion(invocation, gates, context, candidate, dry_run)
-        invocation.finish()
-        show_decision(invocation, decision)
-        invocation.describe()
-    if not decision.passed:
-        failed = ", ".join(result.gate.name for result in decision.results if not result.passed)
-        raise RefusedError(f"promotion refused by {failed}; run {decision.run_id}")
+        close_promotion(invocation, decision)
+    refuse_failed(decision)
 
 
 def rollback(command: Command) -> None:
@@ -235,18 +220,6 @@ def _optimize(command: Command, method: str) -> None:
         elif proxy.startswith("models:/"):
             invocation.say(f"  {proxy} has no KL budget for {method}: it had no {method} curve when it was promoted")
         show_curve_links(invocation)
-
-
-def _samples_request(command: Command) -> SamplesRequest:
-    """The table that a command names, with what the user chose about it."""
-    arguments = command.arguments
-    return SamplesRequest(
-        arguments["samples"],
-        arguments["columns"],
-        Choice(arguments["rms"], command.whole_number("min_samples"), arguments["duplicates"]),
-        command.whole_number("n_max"),
-        command.config.bad_lines == "skip",
-    )
 
 
 def _check_n_trials(command: Command) -> None:

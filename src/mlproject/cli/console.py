@@ -105,23 +105,27 @@ def show_decision(invocation: Invocation, decision: Decision) -> None:
     invocation.say(f"  proposed: {decision.reason}")
     for gate_result in decision.results:
         invocation.say(f"  {gate_result}")
+    if decision.not_answered:
+        invocation.say(f"  {decision.not_answered}")
 
 
 def outcome(name: str, decision: Decision) -> str:
     """What became of the candidate; a rehearsal is told from a move."""
     stays = f"version {decision.champion} stays champion" if decision.champion else "there is no champion"
+    passed = "passed all gates" + (" that samples answer" if decision.not_answered else "")
     if decision.dry_run:
-        said = "passed all gates, and would become champion" if decision.passed else "refused"
+        would = ", and would become champion" if decision.candidate.is_model else ", but is a column and no model"
+        said = f"{passed}{would}" if decision.passed else "refused"
         if decision.passed and decision.is_champion:
-            said = "passed all gates, and is champion already"
+            said = f"{passed}, and is champion already"
         return f"dry run, nothing was changed: {said}; {stays}"
     if not decision.passed:
         return f"refused; {stays}"
     if not decision.is_champion:
-        return f"passed all gates, but is not champion; {stays}"
+        return f"{passed}, but is not champion; {stays}"
     if not decision.previous:
-        return f"passed all gates and is champion, {name}@{Alias.CHAMPION}"
-    return f"passed all gates and is champion, in place of version {decision.previous}"
+        return f"{passed} and is champion, {name}@{Alias.CHAMPION}"
+    return f"{passed} and is champion, in place of version {decision.previous}"
 
 
 def show_curve_links(invocation: Invocation) -> None:

@@ -28,7 +28,7 @@ def check_arguments(arguments: Mapping[str, str]) -> None:
     samples = arguments.get("samples", "")
     if samples and not exists(expanded(samples)):
         raise UserError(f"samples={samples}: no such file. Give the path of a table, or of a folder saved by datasets.")
-    proxy = arguments.get("proxy", "")
+    proxy = "" if samples else arguments.get("proxy", "")  # with samples it is the name of a column
     if proxy and not (
         proxy in SIZES or is_checkpoint(proxy) or proxy.startswith("models:/") or _RUN_ID.fullmatch(proxy)
     ):

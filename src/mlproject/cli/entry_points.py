@@ -59,7 +59,7 @@ _FORECAST_PRIOR = Parameter(
     "forecast_prior", "law run (its run id, or `latest`) whose curves give the forecast its prior", ""
 )
 
-_SAMPLES = (
+SAMPLES = (
     Parameter("columns", "columns by meaning: prompt=NAME,response=NAME,gold=NAME,logprob=NAME; the rest by name", ""),
     Parameter("rms", "columns of the reward models, separated by commas; empty: all other columns of scores", ""),
     Parameter("min_samples", "prompts with fewer responses are left out; empty: half the median", ""),
@@ -67,6 +67,7 @@ _SAMPLES = (
     Parameter("duplicates", "keep or drop responses that repeat another of their prompt", "keep"),
 )
 """What the user may choose about a table of scored samples."""
+RM = Parameter("rm", "checkpoint of a column of samples, so that it can be registered: COLUMN=CHECKPOINT,...", "")
 
 _TRACKING = (groups.TrackingOptions,)
 _EXECUTION = (*_TRACKING, groups.ExecutionOptions)
@@ -114,6 +115,14 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
                 Parameter("proxy", f"candidate: {_PROXY_FORMS}; empty: the recommended one that passes", ""),
                 Parameter("gates", "YAML file of gates; empty: model_registry/gates.yaml", ""),
                 Parameter("dry_run", "true: report the result and leave the registry as it is", "false", True),
+                Parameter(
+                    "samples",
+                    "table of scored samples, as `compare` reads it: the gates that it can answer are checked; proxy "
+                    "is then the name of a column",
+                    "",
+                ),
+                RM,
+                *SAMPLES,
             ),
             (*_CURVE, *_METHODS, *_EXECUTION),
         ),
@@ -165,7 +174,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
                     "Parquet, Arrow, a datasets folder; one row for each response, or lists for each prompt",
                     None,
                 ),
-                *_SAMPLES,
+                *SAMPLES,
             ),
             (METHODS["best-of-n"].config_class, groups.LawOptions, *_EXECUTION),
         ),

@@ -133,6 +133,12 @@ class Tag:
         "promotions",
         since="0.2.0",
     )
+    PROMOTION_NOT_ANSWERED: Final = TAGS.add(
+        "promotion.not_answered",
+        "the gates that a table of samples cannot answer, with the reasons",
+        "promotions from samples",
+        since="0.2.0",
+    )
     PROMOTION_WHY: Final = TAGS.add("promotion.why", "the reason that was given", "rollbacks")
     CANDIDATE_VERSION: Final = TAGS.add("candidate.version", "version of the candidate; empty in a dry run", _PROMOTION)
     CANDIDATE_RM_SIZE: Final = TAGS.add("candidate.rm_size", "RM size of the candidate", _PROMOTION)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, RunData
 
 from mlproject.config.schema import parse
+from mlproject.errors import UserError
 from mlproject.models.gold_source import GoldSource
-from mlproject.names import Kind, Metric, MetricPrefix, Role, Split, Tag
+from mlproject.names import GoldKind, Kind, Metric, MetricPrefix, Role, Split, Tag
 from mlproject.optimization import METHODS, find_method
 from mlproject.pipeline.comparisons import HELD_OUT
 from mlproject.pipeline.policy_run import policy_run
@@ -64,7 +65,18 @@ def evaluation_context(config: Config) -> EvaluationContext:
 
 
 def evaluation_context_of_proxy(client: MlflowClient, config: Config, proxy: Run) -> EvaluationContext:
-    """The context that a proxy RM was trained in: its initial policy and gold RM, with the options of the methods."""
+    """The context that a proxy RM was trained in: its initial policy and gold RM, with the options of the methods.
+
+    Raises:
+        UserError: for one that was promoted from a table of samples, which names no policy, without a policy.
+    """
+    if is_of_samples(proxy):
+        if config.world_spec.imports_policy:
+            return evaluation_context(config)
+        raise UserError(
+            f"proxy={proxy.data.params['rm_size']}: was registered from a table of samples, which names no policy. "
+            "Give world=files with policy, prompts and gold."
+        )
     p, sources = proxy.data.params, {}
     for role, run_id in json.loads(proxy.data.tags[Tag.INPUTS]).items():
         sources[role] = run_ref(client.get_run(run_id))
@@ -94,6 +106,11 @@ def _gold_options(gold: Mapping[str, str]) -> dict[str, Any]:
     return {"gold": source.option, **({"gold_size": gold["gold_size"]} if source.is_test_rm else {})}
 
 
+def is_of_samples(run: Run) -> bool:
+    """Whether a reward model or curve is of a user's table of scored samples."""
+    return run.data.tags.get(Tag.GOLD) == GoldKind.COLUMN
+
+
 def run_ref(run: Run) -> RunRef:
     """Reference to a run, as an input of a step."""
     return RunRef(run.info.run_id, run.data.tags[Tag.FINGERPRINT], run.data.params)
@@ -120,9 +137,14 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Size and seed, for people."""
+        """Size and seed, for people; of a table of scored samples, the column."""
         p = self.proxy.data.params
-        return f"{p['rm_size']} seed {p['seed']}"
+        return p["rm_size"] if is_of_samples(self.proxy) else f"{p['rm_size']} seed {p['seed']}"
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it can be registered; a column of a table cannot, and the run of its curve stands in for a model."""
+        return self.proxy.data.tags[Tag.KIND] == Kind.PROXY_RM
 
 
 def candidates_on_pool(client: MlflowClient, store: Store, config: Config, pool_run_id: str) -> dict[str, Candidate]:
@@ -216,7 +238,7 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
     signs = {name: values_by_step(client, run.info.run_id, MetricPrefix.STATISTICS + name) for name in SIGNS}
     return Evidence(
         trained=proxy.metrics,
-        held_out=_held_out(proxy.params),
+        held_out=_held_out(proxy),
         method=method,
         curve=curve,
         signs_start={name: values[start] for name, values in signs.items() if start in values},
@@ -224,8 +246,11 @@ def evidence_of(client: MlflowClient, candidate: Candidate, method: str) -> Evid
     )
 
 
-def _held_out(params: Mapping[str, str]) -> int:
+def _held_out(proxy: RunData) -> int:
     """Number of comparisons that the accuracy of a reward model was measured on."""
+    params = proxy.params
+    if Metric.RM_PAIRS in proxy.metrics:
+        return int(proxy.metrics[Metric.RM_PAIRS])
     return int(params["held_out"]) if "held_out" in params else round(HELD_OUT * int(params["n_comparisons"]))
 
 

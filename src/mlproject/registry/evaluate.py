@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlflow.entities import Run
@@ -41,7 +41,6 @@ class Evaluation:
 
     Attributes:
         gates: the conditions.
-        context: policy, gold RM and prompts that the candidates were measured with.
         champion: version that was champion at the time; None if there was none.
         selected: the candidate that may be promoted.
         candidates: all reward models with a curve in this context.
@@ -51,10 +50,10 @@ class Evaluation:
         proposal: the order in which reward models are proposed, and why.
         named: whether the user named the candidate.
         champion_curve: the champion's curve in the same context; None if it was not needed.
+        unanswered: gates that the selected candidate's evidence cannot answer and that were left out, with the reason.
     """
 
     gates: Gates
-    context: EvaluationContext
     champion: ModelVersion | None
     selected: str
     candidates: Mapping[str, Candidate]
@@ -63,6 +62,7 @@ class Evaluation:
     proposal: Proposal
     named: bool = False
     champion_curve: Curve | None = None
+    unanswered: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def candidate(self) -> Candidate:
@@ -120,6 +120,12 @@ class Evaluation:
         return self.champion is not None and self.champion.tags.get(Tag.PROXY_RUN_ID) == self.selected
 
     @property
+    def not_answered(self) -> str:
+        """The gates that were left out, with their reasons, in one sentence; empty where all could be checked."""
+        reasons = [f"{name} ({reason})" for name, reason in self.unanswered.items()]
+        return f"not answered by samples: {', '.join(reasons)}." if reasons else ""
+
+    @property
     def was_promoted(self) -> bool:
         """Whether it is champion because of a promotion, and not because the alias was moved by hand."""
         return self.is_champion and self.champion is not None and VersionTag.PROMOTION_RUN_ID in self.champion.tags
@@ -172,11 +178,11 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
     challenger, results = select_challenger(gates, evidence, rank_by_proposal(proposal, candidates, evidence))
     selected = challenger or next(iter(results))
     evaluation = Evaluation(
-        gates, context, champion, selected, candidates, evidence, dict(results), proposal, named=proxy is not None
+        gates, champion, selected, candidates, evidence, dict(results), proposal, named=proxy is not None
     )
     if challenger is None or evaluation.was_promoted:
         return evaluation
-    return (yield from _audited(invocation, evaluation))
+    return (yield from _audited(invocation, context, evaluation))
 
 
 def audit_early(invocation: Invocation, gates: Gates, context: EvaluationContext, curves: Sequence[Step]) -> Job[None]:
@@ -191,13 +197,13 @@ def audit_early(invocation: Invocation, gates: Gates, context: EvaluationContext
         yield from evaluate(invocation, gates, context, None)
 
 
-def _audited(invocation: Invocation, evaluation: Evaluation) -> Job[Evaluation]:
+def _audited(invocation: Invocation, context: EvaluationContext, evaluation: Evaluation) -> Job[Evaluation]:
     """The evaluation with all gates checked, with candidate and champion measured on the same audit prompts."""
     client, selected = invocation.client, evaluation.selected
     audited = [evaluation.candidate]
     if evaluation.champion is not None and not evaluation.is_champion:
-        audited.append((yield from _champion(invocation, evaluation, evaluation.champion)))
-    method, context = evaluation.gates.method, evaluation.context
+        audited.append((yield from _champion(invocation, context, evaluation, evaluation.champion)))
+    method = evaluation.gates.method
     audits = [
         audit(context.config, run_ref(each.curves[method]), run_ref(each.proxy), context.audit_pool, method)
         for each in audited
@@ -217,7 +223,9 @@ def _audited(invocation: Invocation, evaluation: Evaluation) -> Job[Evaluation]:
     )
 
 
-def _champion(invocation: Invocation, evaluation: Evaluation, champion: ModelVersion) -> Job[Candidate]:
+def _champion(
+    invocation: Invocation, context: EvaluationContext, evaluation: Evaluation, champion: ModelVersion
+) -> Job[Candidate]:
     """The champion with its curve in this context, which is measured if it is missing."""
     proxy_run_id, method = champion.tags.get(Tag.PROXY_RUN_ID), evaluation.gates.method
     if proxy_run_id is None:
@@ -229,6 +237,6 @@ def _champion(invocation: Invocation, evaluation: Evaluation, champion: ModelVer
     if candidate is not None and method in candidate.curves:
         return candidate
     proxy = invocation.client.get_run(proxy_run_id)
-    curve = evaluation.context.curve(proxy, method)
+    curve = context.curve(proxy, method)
     yield Request([curve])
     return Candidate(proxy, {method: invocation.client.get_run(invocation.run_id_of(curve))})

@@ -60,7 +60,6 @@ def model_card(
     """
     proxy = candidate.proxy
     inputs = json.loads(proxy.data.tags[Tag.INPUTS])
-    gold = client.get_run(inputs[Role.GOLD_RM])
     lineage = {"proxy RM": proxy.info.run_id, **inputs}
     lineage |= {f"policy run, {method}": run.info.run_id for method, run in candidate.best.items()}
     largest_drop = max(candidate.best.values(), key=lambda run: run.data.metrics[Metric.DROP_GOLD])
@@ -72,11 +71,7 @@ def model_card(
         proxy={name: markdown_text(value) for name, value in proxy.data.params.items()},
         metrics=proxy.data.metrics,
         data_digest=_data_digest(client, inputs[Role.COMPARISONS]) if Role.COMPARISONS in inputs else "",
-        gold={
-            "size": markdown_text(gold.data.params["gold_size"]),
-            "kind": kind_of_run(gold.data.tags),
-            "run_id": gold.info.run_id,
-        },
+        gold=_gold(client, inputs),
         uses=[_use(client, method, run, audits or {}) for method, run in sorted(candidate.best.items())],
         results=results,
         proposed=proposed,
@@ -92,6 +87,17 @@ def description(card: str) -> str:
         return card
     ending = f"\n\n(shortened; the full card is the artifact `{Artifact.MODEL_CARD}` of the proxy RM's run)\n"
     return card[: MAX_DESCRIPTION - len(ending)].rpartition("\n")[0] + ending
+
+
+def _gold(client: MlflowClient, inputs: Mapping[str, str]) -> Mapping[str, str]:
+    """What plays gold: a gold RM, or a column of a table of scored samples."""
+    if Role.GOLD_RM in inputs:
+        gold = client.get_run(inputs[Role.GOLD_RM])
+        size = gold.data.params["gold_size"]
+    else:
+        gold = client.get_run(inputs[Role.SCORED_SAMPLES])
+        size = f"a column of {gold.data.params['samples_path']}"
+    return {"size": markdown_text(size), "kind": kind_of_run(gold.data.tags), "run_id": gold.info.run_id}
 
 
 def _use(client: MlflowClient, method: str, run: Run, audits: Mapping[str, Estimate]) -> Mapping[str, Any]:

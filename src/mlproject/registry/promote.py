@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow.entities import Run
 
+from mlproject.execution.jobs import Job
 from mlproject.names import Action, Alias, Kind, Outcome, Role, Status, Tag, VersionTag
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.registry.candidates import Candidate, EvaluationContext, run_ref
@@ -46,6 +47,7 @@ class Decision:
         champion: version that is champion now; empty if there is none.
         previous: version that was champion before; empty if there was none, or the same.
         dry_run: whether the registry was left as it was.
+        not_answered: the gates that the evidence could not answer, in one sentence; empty where all were checked.
     """
 
     run_id: str
@@ -58,6 +60,7 @@ class Decision:
     champion: str = ""
     previous: str = ""
     dry_run: bool = False
+    not_answered: str = ""
 
 
 def promote(
@@ -75,9 +78,21 @@ def promote(
     Raises:
         UserError: if no candidate has a curve, or the champion cannot be measured.
     """
+    return decide(invocation, lambda: evaluate(invocation, gates, context, proxy), dry_run)
+
+
+def decide(invocation: Invocation, evaluating: Callable[[], Job[Evaluation]], dry_run: bool) -> Decision:
+    """Decide on an evaluation, which is made anew where another promotion moves the champion meanwhile.
+
+    Args:
+        invocation: the invocation that asks for the promotion.
+        evaluating: starts the evaluation.
+        dry_run: evaluate only. So is a candidate that is no model, which cannot be registered.
+    """
     client, scheduler, name = invocation.client, invocation.scheduler, invocation.config.registered_model
     while True:
-        [evaluation] = scheduler.run_jobs(evaluate(invocation, gates, context, proxy))
+        [evaluation] = scheduler.run_jobs(evaluating())
+        dry_run = dry_run or not evaluation.candidate.is_model
         step, champion = _step(invocation, evaluation, dry_run), evaluation.champion
         if champion is not None and evaluation.was_promoted:
             complete_moves(client, name)
@@ -110,7 +125,8 @@ def requester() -> str:
 
 def _inputs(evaluation: Evaluation) -> dict[str, RunRef]:
     candidate, method = evaluation.candidate, evaluation.gates.method
-    return {Role.PROXY_RM: run_ref(candidate.proxy), Role.POLICY_RUN: run_ref(candidate.curves[method])}
+    curve = {Role.POLICY_RUN: run_ref(candidate.curves[method])}
+    return {Role.PROXY_RM: run_ref(candidate.proxy), **curve} if candidate.is_model else curve
 
 
 def _step(invocation: Invocation, evaluation: Evaluation, dry_run: bool) -> Step:
@@ -188,4 +204,5 @@ def _decision(invocation: Invocation, evaluation: Evaluation, run_id: str, dry_r
         champion=str(champion.version) if champion else "",
         previous=str(before.version) if before and champion and before.version != champion.version else "",
         dry_run=dry_run,
+        not_answered=evaluation.not_answered,
     )

@@ -53,7 +53,8 @@ def record_evaluation(run: StepRun, evaluation: Evaluation, versions: Mapping[st
             Tag.CANDIDATE_RM_SIZE: p["rm_size"],
             Tag.CANDIDATE_SEED: p["seed"],
             Tag.PROMOTION_PROPOSED: evaluation.reason,
-            MlflowTag.NOTE: "\n\n".join([evaluation.reason, *map(str, results)]),
+            MlflowTag.NOTE: "\n\n".join([evaluation.reason, *_lines(evaluation, selected)]),
+            **({Tag.PROMOTION_NOT_ANSWERED: evaluation.not_answered} if evaluation.unanswered else {}),
         }
     )
     rows = [
@@ -90,7 +91,8 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
     create_registered_model(client, name)
     registered = versions_by_proxy(client, name)
     versions: dict[str, str] = {}
-    for proxy_run_id, candidate in evaluation.candidates.items():
+    models = {run_id: candidate for run_id, candidate in evaluation.candidates.items() if candidate.is_model}
+    for proxy_run_id, candidate in models.items():
         version = versions[proxy_run_id] = register(client, name, candidate.proxy, registered)
         results = evaluation.results.get(proxy_run_id, ())
         is_new = proxy_run_id not in registered
@@ -100,7 +102,7 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
             tags |= {VersionTag.STATUS: Status.REFUSED, VersionTag.PROMOTION_RUN_ID: promotion_run_id}
         set_tags(client, name, version, tags)
         if is_new or results:
-            lines = [str(result) for result in results]
+            lines = _lines(evaluation, proxy_run_id)
             proposed = evaluation.reason if proxy_run_id == evaluation.selected else ""
             promotion = promotion_run_id if lines else ""
             audits = evaluation.audits if proposed else {}
@@ -108,6 +110,12 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
             client.log_text(proxy_run_id, card, Artifact.MODEL_CARD)
             client.update_model_version(name, version, description(card))
     return versions
+
+
+def _lines(evaluation: Evaluation, proxy_run_id: str) -> list[str]:
+    """One line for each gate that was checked for a candidate, and one for those that could not be."""
+    lines = [str(result) for result in evaluation.results.get(proxy_run_id, ())]
+    return [*lines, evaluation.not_answered] if lines and evaluation.unanswered else lines
 
 
 def _ranking(evaluation: Evaluation, versions: Mapping[str, str]) -> list[dict[str, object]]:

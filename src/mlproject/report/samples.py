@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlproject.names import Artifact
-from mlproject.samples.steps import SamplesRequest, keep_samples, plan_comparison
+from mlproject.samples.steps import ComparisonPlan, SamplesRequest, keep_samples, plan_comparison
 from mlproject.tracking.closing import execute
 from mlproject.tracking.run_data import artifact
 
@@ -22,11 +22,18 @@ def make_comparison(invocation: Invocation, request: SamplesRequest) -> None:
     """Execute or reuse the steps of a comparison of a table's reward models."""
     plan = plan_comparison(invocation.config, request)
     invocation.client.update_run(invocation.run_id, name=f"comparison of {Path(request.path).name}")
+    keep_table(invocation, plan, request)
+    invocation.make(*plan.policy_runs, plan.law)
+
+
+def keep_table(invocation: Invocation, plan: ComparisonPlan, request: SamplesRequest) -> None:
+    """Say how a table was read, and keep what the steps of a plan compute from."""
+    for line in (f"{request.path}: {request.pool.read_as}; {request.pool.size}", *request.pool.notes):
+        invocation.say(line)
     run = invocation.scheduler.start(plan.samples)
     if run is not None:
         execute(run, lambda run: keep_samples(run, request.pool))
         invocation.scheduler.finish(plan.samples, run)
-    invocation.make(*plan.policy_runs, plan.law)
 
 
 def stored_facts(client: MlflowClient, run: Run) -> dict[str, Any]:
