@@ -7,7 +7,7 @@ import torch
 import transformers
 from tests.support.architectures import END, PAD, tiny_model
 
-from mlproject.models.response_logits import has_plain_head, read_responses
+from mlproject.models.response_logits import read_responses, reading_of
 from mlproject.models.sequences import Sequences, sequences_from_rows
 
 PLAIN = {
@@ -35,7 +35,7 @@ def some_sequences() -> Sequences:
 @pytest.mark.parametrize("model_type", PLAIN)
 def test_a_model_that_changes_its_logits_is_known_and_read_as_a_whole(model_type) -> None:
     policy, sequences = policy_of(model_type), some_sequences()
-    assert has_plain_head(policy) == PLAIN[model_type][0]
+    assert reading_of(policy).plain_head == PLAIN[model_type][0]
     with torch.no_grad():
         hidden_BRH, logits_BRV = read_responses(policy, sequences)
         for b, (start, end) in enumerate(zip(sequences.starts_B.tolist(), sequences.ends_B.tolist(), strict=True)):
@@ -72,7 +72,7 @@ def test_what_stands_for_a_model_is_read_as_a_whole() -> None:
             assert "logits_to_keep" not in inputs
             return policy(**inputs)
 
-    assert not has_plain_head(Standing())
+    assert not reading_of(Standing()).plain_head
     with torch.no_grad():
         hidden_BRH, logits_BRV = read_responses(Standing(), some_sequences())
         own_BRH, own_BRV = read_responses(policy, some_sequences())

@@ -22,6 +22,7 @@ from mlproject.monitoring.user_scorers import as_scorer
 from mlproject.preferences.bradley_terry import train_reward_model
 
 EXPECTED = {
+    "gpt_neox": Scoring(pads=True, shares_prompts=True, skips_unread=True),
     "llama": Scoring(pads=True, shares_prompts=True),
     "qwen3_next": Scoring(pads=True, shares_prompts=True),  # linear attention, whose cache can be reordered alone
     "minimax": Scoring(pads=True, shares_prompts=False),  # a cache of its own

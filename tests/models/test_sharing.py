@@ -16,6 +16,7 @@ from mlproject.errors import UserError
 from mlproject.models import training
 from mlproject.models.log_probs import response_logits, token_log_probs
 from mlproject.models.memory import MemoryOptions
+from mlproject.models.response_logits import reading_of
 from mlproject.models.sequences import Sequences, encode
 from mlproject.models.sft import train_sft
 from mlproject.models.training import Schedule, train
@@ -162,6 +163,7 @@ def test_bfloat16_training_stays_near_float32_and_leaves_a_float32_model(tiny_po
     losses, types = {}, {}
     for precision in ("no", "bf16"):
         policy = tiny_policy(seed=1)
+        reading_of(policy)  # which tries it in float32
         dtypes: set[torch.dtype] = set()
         layer = policy.base_model.layers[0].mlp.dense_h_to_4h
         hook = layer.register_forward_hook(lambda module, inputs, output, dtypes=dtypes: dtypes.add(output.dtype))

@@ -73,7 +73,7 @@ class RewardModel:
             for rows in rows_by_prompt(same):
                 shared = rows[has_words_B[rows]] if how.shares_prompts else rows[:0]
                 if len(shared) >= _SHARED_PROMPT:
-                    scores[shared] = score_one_prompt(self.model, same.select(shared))
+                    scores[shared] = score_one_prompt(self.model, same.select(shared), how)
                     rows = rows[~has_words_B[rows]]  # their score is at the last token of the prompt
                 separate.append(rows)
             rows = torch.cat(separate)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mlproject.errors import UserError, first_line
+from mlproject.models.last_layer import hidden_at, trunk_of
 from mlproject.models.libraries import transformers
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, sequences_from_rows
 
@@ -41,10 +42,12 @@ class Scoring:
     Attributes:
         pads: whether sequences of different lengths can be read together; otherwise each length is read apart.
         shares_prompts: whether a prompt can be read once, into a cache, for many responses.
+        skips_unread: whether the last layer can be left out at all tokens but the one that the head reads.
     """
 
     pads: bool
     shares_prompts: bool
+    skips_unread: bool = False
 
 
 def is_causal(model: PreTrainedModel) -> bool:
@@ -64,25 +67,48 @@ def inputs(batch: Sequences, config: PretrainedConfig, is_causal: bool) -> dict[
     return model_inputs
 
 
+def logits(
+    model: PreTrainedModel, batch: Sequences, how: Scoring, cache: Cache | None = None, start: int = 0
+) -> Tensor:
+    """Raw scores of a batch that the model reads at once. Shape: (B,), float32, with their gradient.
+
+    Args:
+        model: a reward model.
+        batch: sequences on its device.
+        how: whether the last layer may be left out where the head does not read.
+        cache: what a decoder has read of each sequence before `start`; extended.
+        start: first column that it has not read.
+    """
+    trunk = trunk_of(model) if how.skips_unread else None
+    if trunk is None:
+        decoder = is_causal(model)
+        more = {} if cache is None else {"past_key_values": cache, "use_cache": True}
+        rest = replace(batch, ids_BT=batch.ids_BT[:, start:]) if start else batch
+        return model(**{**inputs(rest, model.config, decoder), **more}).logits.squeeze(-1).float()
+    ids_BT = batch.ids_BT[:, start:]
+    is_word_BT = ids_BT != model.config.pad_token_id
+    last_B = (torch.arange(ids_BT.shape[1], device=ids_BT.device) * is_word_BT).argmax(1)
+    return model.score(hidden_at(trunk, ids_BT, last_B[:, None], cache)).flatten().float()
+
+
 def score(model: PreTrainedModel, sequences: Sequences, how: Scoring) -> Tensor:
     """Raw scores of sequences, each read from its first token, in batches. Shape: (B,), float32, on the CPU.
 
     Args:
         model: in eval mode.
         sequences: padded with `padding_token`.
-        how: whether different lengths are read together.
+        how: whether different lengths are read together, and what is left out.
     """
-    scores, decoder = torch.empty(len(sequences), dtype=torch.float32), is_causal(model)
+    scores = torch.empty(len(sequences), dtype=torch.float32)
     lengths = [None] if how.pads else sequences.ends_B.unique().tolist()
     for length in lengths:
         rows = torch.arange(len(sequences)) if length is None else (sequences.ends_B == length).nonzero().squeeze(1)
         for index, batch in batches_by_length(sequences.select(rows), inference_batch(model.device)):
-            logits = model(**inputs(batch.to(model.device), model.config, decoder)).logits
-            scores[rows[index]] = logits.squeeze(-1).float().cpu()
+            scores[rows[index]] = logits(model, batch.to(model.device), how).cpu()
     return scores
 
 
-def score_one_prompt(model: PreTrainedModel, sequences: Sequences) -> Tensor:
+def score_one_prompt(model: PreTrainedModel, sequences: Sequences, how: Scoring) -> Tensor:
     """Raw scores of many responses to one prompt, which is read once, into the cache. Shape: (B,), on the CPU."""
     scores = torch.empty(len(sequences), dtype=torch.float32)
     start = int(sequences.starts_B[0])
@@ -92,9 +118,7 @@ def score_one_prompt(model: PreTrainedModel, sequences: Sequences) -> Tensor:
     for index, batch in batches_by_length(sequences, inference_batch(model.device)):
         cache = copy.deepcopy(prompt_cache)
         cache.reorder_cache(torch.zeros(len(index), dtype=torch.long, device=model.device))
-        responses_BR = batch.ids_BT[:, start:].to(model.device)
-        logits = model(input_ids=responses_BR, past_key_values=cache, use_cache=True).logits
-        scores[index] = logits.squeeze(-1).float().cpu()
+        scores[index] = logits(model, batch.to(model.device), how, cache, start).cpu()
     return scores
 
 
@@ -150,9 +174,16 @@ def scoring_of(model: PreTrainedModel, place: str = "reward model") -> Scoring:
                 ) from None
             if alone_B.isnan().any():  # nothing can be compared
                 return Scoring(pads=True, shares_prompts=False)
-            pads = _agrees(model, lambda: score(model, sequences, Scoring(True, False)), alone_B)
-            shares = pads and is_causal(model) and _agrees(model, lambda: score_one_prompt(model, sequences), alone_B)
-        _known[model] = Scoring(pads, shares)
+
+            def agrees(read: Callable[..., Tensor], how: Scoring) -> bool:
+                return _agrees(model, lambda: read(model, sequences, how), alone_B)
+
+            pads = agrees(score, Scoring(True, False))
+            shares = pads and is_causal(model) and agrees(score_one_prompt, Scoring(True, True))
+            quick = Scoring(pads, shares, skips_unread=True)
+            skips = trunk_of(model) is not None and agrees(score, quick)
+            skips = skips and (not shares or agrees(score_one_prompt, quick))
+        _known[model] = Scoring(pads, shares, skips)
     return _known[model]
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from mlproject.models.log_probs import token_log_probs
+from mlproject.models.log_probs import response_logits, token_log_probs
 from mlproject.models.progress import Progress, no_progress
-from mlproject.models.response_logits import at_responses
+from mlproject.models.response_logits import reading_of
 from mlproject.models.sequences import Sequences
 from mlproject.models.training import Schedule, train
 from mlproject.resume.resumption import Resumption
@@ -20,6 +20,19 @@ from mlproject.resume.resumption import Resumption
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
+
+
+class _Predictions(nn.Module):
+    """A policy as it is trained: prompts with responses in, logits of the response tokens out."""
+
+    def __init__(self, policy: PreTrainedModel) -> None:
+        super().__init__()
+        self.policy = policy
+        reading_of(policy.eval())
+
+    def forward(self, sequences: Sequences) -> Tensor:
+        """Shape: (B, R, V)."""
+        return response_logits(self.policy, sequences)
 
 
 def train_sft(
@@ -49,12 +62,11 @@ def train_sft(
 
     def loss_of(model: nn.Module, index: Tensor) -> Tensor:
         batch = corpus.select(index).to(accelerator.device)
-        logits_BRV = at_responses(model(input_ids=batch.ids_BT, use_cache=False).logits, batch).float()
         mask_BR = batch.response_mask_BR
-        return -token_log_probs(logits_BRV, batch.response_ids_BR, mask_BR).sum() / mask_BR.sum()
+        return -token_log_probs(model(batch), batch.response_ids_BR, mask_BR).sum() / mask_BR.sum()
 
     return train(
-        policy,
+        _Predictions(policy),
         loss_of,
         corpus.ends_B,
         schedule,

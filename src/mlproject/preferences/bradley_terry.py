@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from mlproject.errors import UserError
 from mlproject.models.progress import Progress, no_progress
-from mlproject.models.scoring import inputs, is_causal, scoring_of
-from mlproject.models.sequences import concatenate
+from mlproject.models.scoring import Scoring, logits, scoring_of
+from mlproject.models.sequences import Sequences, concatenate
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
 from mlproject.resume.resumption import Resumption
@@ -25,6 +25,18 @@ from mlproject.resume.resumption import Resumption
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
+
+
+class _Rewards(nn.Module):
+    """A reward model as it is trained: sequences in, raw scores out."""
+
+    def __init__(self, model: PreTrainedModel, how: Scoring) -> None:
+        super().__init__()
+        self.model, self.how = model, how
+
+    def forward(self, sequences: Sequences) -> Tensor:
+        """Shape: (B,)."""
+        return logits(self.model, sequences, self.how)
 
 
 def bradley_terry_loss(reward_a_B: Tensor, reward_b_B: Tensor, prefers_a_B: Tensor) -> Tensor:
@@ -66,23 +78,22 @@ def train_reward_model(
     Raises:
         UserError: for a model whose scores depend on padding.
     """
-    if not scoring_of(model.eval()).pads:
+    how = scoring_of(model.eval())
+    if not how.pads:
         raise UserError(
             f"{type(model).__name__}: must read sequences of different lengths together to be trained, but its scores "
             "depend on the padding. Start from another model."
         )
-    pad_id = model.config.pad_token_id
-    prefers_a_B, is_decoder = torch.tensor(comparisons.prefers_a_B), is_causal(model)
+    pad_id, prefers_a_B = model.config.pad_token_id, torch.tensor(comparisons.prefers_a_B)
 
-    def loss_of(reward_model: nn.Module, index: Tensor) -> Tensor:
-        both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id).to(accelerator.device)
-        rewards = reward_model(**inputs(both, model.config, is_decoder)).logits.squeeze(-1).float()
-        reward_a_B, reward_b_B = rewards.chunk(2)
+    def loss_of(rewards: nn.Module, index: Tensor) -> Tensor:
+        both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id)
+        reward_a_B, reward_b_B = rewards(both.to(accelerator.device)).chunk(2)
         return bradley_terry_loss(reward_a_B, reward_b_B, prefers_a_B[index].to(accelerator.device))
 
     lengths_B = torch.maximum(comparisons.a.ends_B, comparisons.b.ends_B)
     return train(
-        model,
+        _Rewards(model, how),
         loss_of,
         lengths_B,
         schedule,
