@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.killed_steps import copy_store, execute_until_done, remains
@@ -29,35 +30,43 @@ OPTIONS = {
     "ppo_updates": 10, "ppo_batch_size": 32, "bootstrap": 20,
 }  # fmt: skip
 KINDS = {
-    "initial policy": Kind.INITIAL_POLICY,
-    "gold": Kind.GOLD_RM,
-    "proxy": Kind.PROXY_RM,
-    "ppo": Kind.POLICY_RUN,
+    "initial policy": (Kind.INITIAL_POLICY, {}),
+    "gold": (Kind.GOLD_RM, {}),
+    "proxy": (Kind.PROXY_RM, {}),
+    "ppo": (Kind.POLICY_RUN, {}),
+    "samples": (Kind.POOL_SAMPLES, {"pool_samples": 4096}),  # batches are of 2,048 samples
+    "pool": (Kind.POOL, {"pool_samples": 4096}),
+    "best-of-n": (Kind.POLICY_RUN, {"pool_samples": 4096, "methods": "best-of-n"}),
+    "comparisons": (Kind.COMPARISONS, {"n_comparisons": 12_000}),
 }
+"""Kind of run, and options with which a step of it lasts."""
 SECONDS = 0.02
 """Between two states: several in every life."""
 
 
 @pytest.fixture(scope="module")
 def steps() -> dict[str, Step]:
-    plan = upstream(plan_study(load_config("smoke", OPTIONS)).steps)
-    return {
-        name: next(step for step in plan if step.kind == kind and step.params.get("method", "ppo") == "ppo")
-        for name, kind in KINDS.items()
-    }
+    def planned(name: str, kind: str, options: Mapping[str, Any]) -> Step:
+        plan = upstream(plan_study(load_config("smoke", OPTIONS | options)).steps)
+        return next(step for step in plan if step.kind == kind and step.params.get("method", name) == name)
+
+    return {name: planned(name, kind, options) for name, (kind, options) in KINDS.items()}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, steps: dict[str, Step]) -> Iterator[tuple[Path, Store]]:
-    """A store in which every step was executed without a disturbance, and without a state."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Store]]:
+    """A store for steps that are executed without a disturbance, and without a state."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        store = open_store("overoptimization")
-        scheduler = Scheduler(store, "", LocalExecutor(2), Progress(), 0)
-        scheduler.run(list(steps.values()))
-        scheduler.close()
-        yield folder, store
+        yield folder, open_store("overoptimization")
+
+
+def execute_alone(store: Store, step: Step) -> None:
+    """Execute a step and what it reads, where they were not."""
+    scheduler = Scheduler(store, "", LocalExecutor(2), Progress(), 0)
+    scheduler.run([step])
+    scheduler.close()
 
 
 def kill_and_compare(
@@ -65,6 +74,7 @@ def kill_and_compare(
 ) -> tuple[int, float]:
     """Kill a step at random moments; says how often it was killed, and how long it takes alone."""
     source, original = undisturbed
+    execute_alone(original, step)
     store = copy_store(source, folder / "alone", step)
     begun = time.perf_counter()
     execute_until_done(store, step, SECONDS, [])
@@ -90,6 +100,7 @@ def test_a_step_that_is_asked_to_end_saves_its_state_first(
 ) -> None:
     """With a state every hour, nothing is saved but by the signal."""
     source, original = undisturbed
+    execute_alone(original, steps["ppo"])
     store = copy_store(source, tmp_path / "ended", steps["ppo"])
     assert execute_until_done(store, steps["ppo"], 3600, [0.0, 0.0], signal.SIGTERM) >= 1
     assert remains(store, steps["ppo"]).differences(remains(original, steps["ppo"])) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import closing, suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +11,16 @@ import pytest
 import torch
 from tests.optimization.pools import stored_pool
 
+from mlproject.models import scoring
 from mlproject.models.generation import sample
 from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.models.reward_model import RewardModel
 from mlproject.models.sequences import decode_responses, encode
 from mlproject.optimization import pool_samples
 from mlproject.optimization.pool_samples import PoolSamples, draw_samples
 from mlproject.optimization.sample_pool import Pool, score_pool
+from mlproject.resume.resumption import Resumption
+from mlproject.resume.state_folder import StateFolder
 
 TEXTS, SAMPLES = ["yes no", "no", "maybe maybe yes", "yes", "no no no no"], 40
 
@@ -34,11 +40,18 @@ class CountingJudge:
         return {"length": np.array([float(len(response)) for response in responses])}
 
 
-def draw(policy, prompt_format, folder, judge, batch: int = 1000) -> PoolSamples:
+def draw(policy, prompt_format, folder, judge, batch: int = 1000, resumption: Resumption | None = None) -> PoolSamples:
     folder.mkdir()
-    generator = torch.Generator().manual_seed(0)
     return draw_samples(
-        policy, TEXTS, SAMPLES, folder, prompt_format=prompt_format, world=judge, generator=generator, batch=batch
+        policy,
+        TEXTS,
+        SAMPLES,
+        folder,
+        prompt_format=prompt_format,
+        world=judge,
+        generator=torch.Generator().manual_seed(0),
+        batch=batch,
+        resumption=resumption,
     )
 
 
@@ -90,6 +103,60 @@ def test_where_files_end_changes_no_sample(block, tiny_policy, prompt_format, tm
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
     np.testing.assert_array_equal(parts.statistic("length"), whole.statistic("length"))
     assert (parts.shape, parts.distinct, parts.mean_length) == (whole.shape, whole.distinct, whole.mean_length)
+
+
+def _dying(work, life: int):
+    """The work, which is interrupted instead of being done for the next time after `life` times."""
+    calls = iter([True] * life)
+
+    def done(*args, **kwargs):
+        if not next(calls, False):
+            raise KeyboardInterrupt
+        return work(*args, **kwargs)
+
+    return done
+
+
+def _until_done(execute, states):
+    """Execute work with new states of its own until it is not interrupted; its result, and how often it began."""
+    for life in itertools.count():
+        with suppress(KeyboardInterrupt), closing(Resumption(StateFolder(states, "work"), 1e-9)) as resumption:
+            return execute(life, resumption), life + 1
+
+
+@pytest.mark.parametrize("block", [2 * SAMPLES, 1000])
+def test_samples_that_were_drawn_before_an_interruption_are_not_drawn_again(
+    block, tiny_policy, prompt_format, tmp_path, monkeypatch
+) -> None:
+    policy, sampled = tiny_policy(seed=3), pool_samples.sample_responses
+    monkeypatch.setattr(pool_samples, "BLOCK", block)
+    whole = draw(policy, prompt_format, tmp_path / "whole", CountingJudge(), SAMPLES)
+
+    def execute(life: int, resumption: Resumption) -> PoolSamples:
+        monkeypatch.setattr(pool_samples, "sample_responses", _dying(sampled, 2))
+        return draw(policy, prompt_format, tmp_path / str(life), CountingJudge(), SAMPLES, resumption)
+
+    resumed, lives = _until_done(execute, tmp_path / "states")
+    assert lives == 3
+    files = [{path.name: path.read_bytes() for path in pool.folder.iterdir()} for pool in (whole, resumed)]
+    assert files[0] == files[1]
+
+
+def test_scores_that_were_computed_before_an_interruption_are_not_computed_again(
+    tiny_policy, tiny_reward_model, prompt_format, tmp_path, monkeypatch
+) -> None:
+    def execute(life: int, resumption: Resumption) -> np.ndarray:
+        monkeypatch.setattr(scoring, "logits", _dying(read, 3))
+        return score_pool(samples, gold, (0.0, 1.0), resumption).gold_PN
+
+    samples = draw(tiny_policy(seed=3), prompt_format, tmp_path / "samples", CountingJudge())
+    gold, read = RewardModel(tiny_reward_model(seed=1)), scoring.logits
+    scoring.scoring_of(gold.model)
+    monkeypatch.setattr(scoring, "inference_batch", lambda device: 2)
+    undisturbed = score_pool(samples, gold, (0.0, 1.0)).gold_PN
+    scores, lives = _until_done(execute, tmp_path / "states")
+    assert lives > 2
+    np.testing.assert_array_equal(scores, undisturbed)
 
 
 @pytest.fixture(params=[1, 2, 5])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mlproject.resume.resumption import Resumption
-from mlproject.resume.state import State, generator_state, load_generator, load_numpy, numpy_state
+from mlproject.resume.state import State, generator_state, load_generator, load_numpy, merge, numpy_state
 from mlproject.resume.state_folder import StateFolder
 
 
@@ -72,6 +72,51 @@ def test_an_interrupted_walk_goes_on_where_it_was(tmp_path: Path, seconds: float
     assert repeated <= seconds + 3  # the phase of three seconds is lost whole where it was not saved
     resumed.remove()
     assert not tmp_path.exists() or not list(tmp_path.iterdir())
+
+
+def row_of_numbers(resumption: Resumption, clock: Clock, count: int, die_at: int | None = None) -> tuple[list, int]:
+    """Numbers drawn from a stream, one a second, and how many of them were drawn now."""
+    stream, drawn = torch.Generator().manual_seed(1), 0
+
+    def draw() -> State:
+        nonlocal drawn
+        if drawn == die_at:
+            raise KeyboardInterrupt
+        drawn, clock.now = drawn + 1, clock.now + 1
+        number = State({"number": torch.rand(3, generator=stream)})
+        return merge({"number": number, "stream": generator_state(stream)})
+
+    row, numbers = resumption.row("a row"), []
+    for _ in range(count):
+        state = row.next(draw)
+        load_generator(stream, state.within("stream"))
+        numbers.append(state.within("number").tensors["number"].tolist())
+    return numbers, drawn
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2, 3, 100])
+def test_a_row_that_is_interrupted_again_and_again_goes_on_where_it_was(tmp_path: Path, seconds: float) -> None:
+    undisturbed, _ = row_of_numbers(Resumption(), Clock(), 12)
+    clock, lives = Clock(), 3
+    for _ in range(lives):
+        with pytest.raises(KeyboardInterrupt):
+            row_of_numbers(Resumption(StateFolder(tmp_path, "row"), seconds, clock), clock, 12, die_at=3)
+    kept = 3 // max(1, seconds) * max(1, seconds) if seconds < 100 else 0
+    numbers, drawn = row_of_numbers(Resumption(StateFolder(tmp_path, "row"), seconds, clock), clock, 12)
+    assert (numbers, drawn) == (undisturbed, 12 - lives * kept)
+
+
+def test_the_results_behind_a_damaged_file_are_made_again(tmp_path: Path) -> None:
+    def resumption() -> Resumption:
+        return Resumption(StateFolder(tmp_path, "row"), 2, clock)
+
+    clock = Clock()
+    undisturbed, _ = row_of_numbers(resumption(), clock, 12)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 6  # of two numbers each
+    files[2].write_bytes(files[2].read_bytes()[:-1] + b"?")
+    assert row_of_numbers(resumption(), clock, 12) == (undisturbed, 8)
+    assert row_of_numbers(resumption(), clock, 12) == (undisturbed, 0)
 
 
 def test_nothing_is_saved_before_its_time_or_where_it_is_turned_off(tmp_path: Path) -> None:

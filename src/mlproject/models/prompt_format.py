@@ -21,6 +21,7 @@ from torch import Tensor
 from mlproject.models.sequences import (
     Prompts,
     Sequences,
+    concatenate,
     decode_responses,
     encode,
     encode_prompts,
@@ -237,3 +238,14 @@ class Responses:
         return cls(
             [prompt for prompt in prompts for _ in range(count)], sequences.to(torch.device("cpu")), prompt_format
         )
+
+
+def joined(parts: Sequence[Responses]) -> Responses:
+    """Several responses of one policy as one."""
+    if len(parts) == 1:
+        return parts[0]
+    prompt_format = parts[0].prompt_format
+    sequences = concatenate([part.sequences for part in parts], prompt_format.pad_id)
+    log_probs = [part.log_prob_B for part in parts if part.log_prob_B is not None]
+    prompts = [prompt for part in parts for prompt in part.prompts]
+    return Responses(prompts, sequences, prompt_format, np.concatenate(log_probs) if log_probs else None)

@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mlproject.errors import UserError, first_line
+from mlproject.models.kept_scores import kept
 from mlproject.models.last_layer import hidden_at, trunk_of
 from mlproject.models.libraries import transformers
 from mlproject.models.sequences import Sequences, batches_by_length, inference_batch, sequences_from_rows
@@ -104,7 +106,7 @@ def score(model: PreTrainedModel, sequences: Sequences, how: Scoring) -> Tensor:
     for length in lengths:
         rows = torch.arange(len(sequences)) if length is None else (sequences.ends_B == length).nonzero().squeeze(1)
         for index, batch in batches_by_length(sequences.select(rows), inference_batch(model.device)):
-            scores[rows[index]] = logits(model, batch.to(model.device), how).cpu()
+            scores[rows[index]] = kept(partial(logits, model, batch.to(model.device), how))
     return scores
 
 
@@ -113,12 +115,19 @@ def score_one_prompt(model: PreTrainedModel, sequences: Sequences, how: Scoring)
     scores = torch.empty(len(sequences), dtype=torch.float32)
     start = int(sequences.starts_B[0])
     prompt_1T = sequences.ids_BT[:1, :start].to(model.device)
-    prompt_cache: Cache = transformers.DynamicCache(config=model.config)
-    model(input_ids=prompt_1T, past_key_values=prompt_cache, use_cache=True)
-    for index, batch in batches_by_length(sequences, inference_batch(model.device)):
+    prompt_cache: Cache | None = None
+
+    def read(responses: Sequences) -> Tensor:
+        nonlocal prompt_cache
+        if prompt_cache is None:
+            prompt_cache = transformers.DynamicCache(config=model.config)
+            model(input_ids=prompt_1T, past_key_values=prompt_cache, use_cache=True)
         cache = copy.deepcopy(prompt_cache)
-        cache.reorder_cache(torch.zeros(len(index), dtype=torch.long, device=model.device))
-        scores[index] = logits(model, batch.to(model.device), how, cache, start).cpu()
+        cache.reorder_cache(torch.zeros(len(responses), dtype=torch.long, device=model.device))
+        return logits(model, responses.to(model.device), how, cache, start)
+
+    for index, batch in batches_by_length(sequences, inference_batch(model.device)):
+        scores[index] = kept(partial(read, batch))
     return scores
 
 

@@ -8,11 +8,24 @@ of other seeds on the same comparisons: where they disagree, they are guessing (
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from mlproject.curve import Array
+from mlproject.models.scorers import Scorer, rated
 from mlproject.names import Statistic, StatisticPrefix
+from mlproject.optimization.pool_samples import PoolSamples
+from mlproject.resume.resumption import Resumption
+
+
+def pool_gains(samples: PoolSamples, auxiliary_rms: Mapping[str, Scorer], resumption: Resumption) -> dict[str, Array]:
+    """Scores of a pool's samples above the mean of their prompt, for each auxiliary RM, by role. Each (P, N)."""
+    gains_PN = {}
+    for role, rm in auxiliary_rms.items():
+        scores_PN = samples.rate(partial(rated, rm, role=role), resumption.row(role))
+        gains_PN[role] = scores_PN - scores_PN.mean(axis=1, keepdims=True)
+    return gains_PN
 
 
 def auxiliary_statistics(proxy: Array, auxiliary: Mapping[str, Array]) -> dict[str, Array]:

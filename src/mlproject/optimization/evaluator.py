@@ -27,9 +27,10 @@ from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer, rated
 from mlproject.names import Diagnostic, Statistic
-from mlproject.optimization.auxiliary_rms import auxiliary_statistics
+from mlproject.optimization.auxiliary_rms import auxiliary_statistics, pool_gains
 from mlproject.optimization.pool_samples import Judge
 from mlproject.optimization.sample_pool import Pool
+from mlproject.resume.resumption import Resumption
 from mlproject.worlds.text_stats import collective_stats
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Evaluator:
         round_start: policy that this round of an iterated run started from; KL from it is measured too.
         auxiliary_rms: scorers that nobody optimizes, by role (see `mlproject.optimization.auxiliary_rms`). Each
             adds its mean gain over the initial policy to the statistics of a point.
+        resumption: where scores of the whole pool are kept as they come.
 
     Attributes:
         snapshot: responses and policy of the last curve point; None before the first.
@@ -98,7 +100,9 @@ class Evaluator:
         seed: int,
         round_start: PreTrainedModel | None = None,
         auxiliary_rms: Mapping[str, Scorer] | None = None,
+        resumption: Resumption | None = None,
     ) -> None:
+        self._resumption = resumption or Resumption()
         self._auxiliary_rms = dict(auxiliary_rms or {})
         self._world, self._prompt_format, self._texts = world, prompt_format, list(prompts)
         self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
@@ -245,11 +249,7 @@ class Evaluator:
         """Names and values, one at a time in memory."""
         samples = self._pool.samples
         yield from ((name, samples.statistic(name)) for name in samples.statistics)
-        scores_PN = {
-            role: samples.rate(lambda responses, rm=rm, role=role: rated(rm, responses, role))  # type: ignore[misc]
-            for role, rm in self._auxiliary_rms.items()
-        }
-        gains_PN = {role: values_PN - values_PN.mean(axis=1, keepdims=True) for role, values_PN in scores_PN.items()}
+        gains_PN = pool_gains(samples, self._auxiliary_rms, self._resumption)
         yield from auxiliary_statistics(proxy_PN - proxy_PN.mean(axis=1, keepdims=True), gains_PN).items()
 
     def _by_prompt(self, scores_B: Array) -> Array:

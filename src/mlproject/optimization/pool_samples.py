@@ -22,9 +22,14 @@ from safetensors.numpy import save_file
 
 from mlproject.curve import Array
 from mlproject.models.generation import sample_responses
+from mlproject.models.kept_scores import kept_in
 from mlproject.models.progress import Progress, no_progress
-from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.sequences import Sequences, concatenate, unique
+from mlproject.models.prompt_format import PromptFormat, Responses, joined
+from mlproject.models.responses_state import responses_of, responses_state
+from mlproject.models.sequences import Sequences, unique
+from mlproject.resume.resumption import Resumption
+from mlproject.resume.row import Row
+from mlproject.resume.state import State, generator_state, load_generator, merge
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -103,11 +108,12 @@ class PoolSamples:
             yield self._responses(file, self.prompts[start : start + count])
             start += count
 
-    def rate(self, score: Callable[[Responses], Array]) -> Array:
+    def rate(self, score: Callable[[Responses], Array], row: Row | None = None) -> Array:
         """Scores of all samples, block by block.
 
         Args:
             score: gives a number for each of some responses.
+            row: keeps the scores of reward models as they come, for a step that is interrupted.
 
         Returns:
             shape (P, N), float64.
@@ -115,7 +121,8 @@ class PoolSamples:
         scores_PN = np.empty(self.shape)
         start = 0
         for responses in self.blocks():
-            scores_bN = score(responses).reshape(-1, self.shape[1])
+            with kept_in(row):
+                scores_bN = score(responses).reshape(-1, self.shape[1])
             scores_PN[start : start + len(scores_bN)] = scores_bN
             start += len(scores_bN)
         return scores_PN
@@ -139,7 +146,7 @@ class PoolSamples:
                 rows = (prompt_B[chosen] - start) * self.shape[1] + sample_B[chosen]
                 parts.append(self._responses(file, self.prompts[start : start + count], rows))
             start += count
-        return _joined(parts)
+        return joined(parts)
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -236,6 +243,7 @@ def draw_samples(
     generator: torch.Generator,
     batch: int,
     progress: Progress = no_progress,
+    resumption: Resumption | None = None,
 ) -> PoolSamples:
     """Sample responses of the initial policy and write them.
 
@@ -249,24 +257,30 @@ def draw_samples(
         generator: source of the samples' randomness, on the policy's device.
         batch: responses sampled at a time.
         progress: callback for the finished share, 0 to 1.
+        resumption: where the samples are kept as they are drawn.
     """
+    row = (resumption or Resumption()).row("samples")
 
-    def report(share: float) -> None:
-        progress((start + share * len(texts)) / len(prompts))
+    def drawn(texts: Sequence[str]) -> Responses:
+        def draw() -> State:
+            responses = sample_responses(
+                policy, prompt_format, texts, generator=generator, samples_per_prompt=samples, batch_size=batch
+            )
+            return merge({"responses": responses_state(responses), "generator": generator_state(generator)})
 
-    at_a_time = max(1, batch // samples)  # as `sample_responses` has it: where files end has no influence on a sample
+        state = row.next(draw)
+        load_generator(generator, state.within("generator"))
+        return responses_of(state.within("responses"), texts, prompt_format)
+
+    at_a_time = max(1, batch // samples)  # where files end has no influence on a sample
     size = max(1, BLOCK // samples // at_a_time) * at_a_time
     for number, start in enumerate(range(0, len(prompts), size)):
         texts = prompts[start : start + size]
-        responses = sample_responses(
-            policy,
-            prompt_format,
-            texts,
-            generator=generator,
-            samples_per_prompt=samples,
-            batch_size=batch,
-            progress=report,
-        )
+        parts = []
+        for first in range(0, len(texts), at_a_time):
+            progress((start + first) / len(prompts))
+            parts.append(drawn(texts[first : first + at_a_time]))
+        responses = joined(parts)
         write_block(folder, number, responses, samples, _judged(world, responses))
     return PoolSamples(folder, prompts, prompt_format)
 
@@ -281,12 +295,3 @@ def _judged(world: Judge, responses: Responses) -> dict[str, Array]:
     for name, statistic_U in world.text_stats(distinct.texts).items():
         values_U[_STATISTIC + name] = statistic_U.astype(np.float32)
     return {name: values[index_B.numpy()] for name, values in values_U.items()}
-
-
-def _joined(parts: Sequence[Responses]) -> Responses:
-    """Several responses as one."""
-    if len(parts) == 1:
-        return parts[0]
-    prompt_format = parts[0].prompt_format
-    sequences = concatenate([part.sequences for part in parts], prompt_format.pad_id)
-    return Responses([prompt for part in parts for prompt in part.prompts], sequences, prompt_format)

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from mlproject.curve import Array
 from mlproject.models.scorers import Scorer, rated
 from mlproject.optimization.pool_samples import PoolSamples
+from mlproject.resume.resumption import Resumption
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,16 @@ class Pool:
         return cls(samples, scores["gold"], scores.get("human"))
 
 
-def score_pool(samples: PoolSamples, gold: Scorer, human_units: tuple[float, float]) -> Pool:
+def score_pool(
+    samples: PoolSamples, gold: Scorer, human_units: tuple[float, float], resumption: Resumption | None = None
+) -> Pool:
     """Score the samples.
 
     Args:
         samples: of the initial policy.
         gold: scorer, gold standard deviations.
         human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
+        resumption: where scores are kept as they come.
 
     Raises:
         NotFiniteError: for a score of nan or infinity.
@@ -62,6 +66,6 @@ def score_pool(samples: PoolSamples, gold: Scorer, human_units: tuple[float, flo
     human_PN = samples.human_PN
     return Pool(
         samples,
-        samples.rate(lambda responses: rated(gold, responses, "gold")),
+        samples.rate(lambda responses: rated(gold, responses, "gold"), (resumption or Resumption()).row("gold")),
         None if human_PN is None else (human_PN - mean) / sd,
     )

@@ -80,7 +80,7 @@ class OptimizationTask(Generic[ConfigT]):
         Raises:
             NotFiniteError: for a score of nan or infinity.
         """
-        return self.samples.rate(lambda responses: rated(self.proxy, responses, "proxy"))
+        return self.samples.rate(lambda responses: rated(self.proxy, responses, "proxy"), self.resumption.row("proxy"))
 
     @cached_property
     def train_prompts(self) -> Prompts:

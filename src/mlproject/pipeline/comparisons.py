@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import pandas as pd
+import torch
 
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.generation import sample_responses
+from mlproject.models.responses_state import responses_of, responses_state
 from mlproject.models.scorers import rated
 from mlproject.names import Artifact, Kind, Metric, Role
 from mlproject.pipeline.loading import (
@@ -21,6 +26,7 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import Run, Step
 from mlproject.preferences.comparisons import label_comparisons
+from mlproject.resume.state import State, merge
 
 HELD_OUT = 0.1
 """Share of the comparisons that validate reward models."""
@@ -68,12 +74,19 @@ def collect_comparisons(run: Run) -> None:
     gold = load_gold(run, prompt_format, device)
     parts: list[pd.DataFrame] = []
     n_comparisons, ties, chunk = p["n_comparisons"], 0, 0
+    row = run.resumption.row("chunks")
+
+    def draw(texts: Sequence[str], generator: torch.Generator) -> State:
+        responses = sample_responses(policy, prompt_format, texts, generator=generator, samples_per_prompt=2)
+        scores_B = torch.from_numpy(rated(gold, responses, "gold"))
+        return merge({"responses": responses_state(responses), "gold": State({"scores": scores_B})})
+
     while (count := sum(map(len, parts))) < n_comparisons:
         texts = world.prompts("train", (chunk + 1) * _CHUNK)[chunk * _CHUNK :]
         stream = (p["world_seed"], chunk) if round == 1 else (p["world_seed"], chunk, round)
-        generator = torch_generator("comparison responses", *stream, device=device)
-        responses = sample_responses(policy, prompt_format, texts, generator=generator, samples_per_prompt=2)
-        scores = rated(gold, responses, "gold")
+        drawn = row.next(partial(draw, texts, torch_generator("comparison responses", *stream, device=device)))
+        responses = responses_of(drawn.within("responses"), texts, prompt_format)
+        scores = drawn.within("gold").tensors["scores"].numpy()
         rng = numpy_generator("comparison labels", *stream)
         part = label_comparisons(
             texts, responses.texts[::2], responses.texts[1::2], scores[::2], scores[1::2],

@@ -71,6 +71,7 @@ def sample_pool(run: Run) -> None:
         generator=torch_generator("pool" if split == Split.CURVE else f"{split} pool", p["world_seed"], device=device),
         batch=SAMPLE_BATCH,
         progress=run.progress,
+        resumption=run.resumption,
     )
 
 
@@ -83,7 +84,8 @@ def make_pool(run: Run) -> None:
     samples = PoolSamples(
         run.input(Role.SAMPLES) / Artifact.POOL_SAMPLES, world.prompts(split, p[f"{split}_prompts"]), prompt_format
     )
-    pool = score_pool(samples, load_gold(run, prompt_format, new_accelerator().device), human_units(run))
+    gold = load_gold(run, prompt_format, new_accelerator().device)
+    pool = score_pool(samples, gold, human_units(run), run.resumption)
     pool.save(run.folder / Artifact.POOL)
     metrics = {
         Metric.POOL_GOLD_MEAN: float(pool.gold_PN.mean()),

@@ -67,6 +67,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         seed=stream_seed(f"{split} responses", p["world_seed"]),
         round_start=start_policy if from_current else None,
         auxiliary_rms=auxiliary_rms,
+        resumption=run.resumption,
     )
     return OptimizationTask(
         initial_policy=initial_policy,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from mlproject.errors import interrupt_now, postpone_interruptions
 from mlproject.models.collectives import broadcast
+from mlproject.resume.row import Row
 from mlproject.resume.state import State, merge
 from mlproject.resume.state_folder import StateFolder
 
@@ -50,6 +51,7 @@ class Resumption:
         self._folder, self._seconds, self._clock = folder if seconds else None, seconds, clock
         self._captures: dict[str, Capture] = {}
         self._unsaved: dict[str, State] = {}
+        self._rows: list[Row] = []
         self._saved_at = clock()
         self._is_ending = False
         running = None if self._folder is None else self._folder.read(_RUNNING)
@@ -71,8 +73,17 @@ class Resumption:
             capture: gives its state.
         """
         self._captures[part] = capture
-        if self._folder is not None and threading.current_thread() is threading.main_thread():
-            postpone_interruptions(self._ask_to_end)
+        self._postpone_interruptions()
+
+    def row(self, name: str) -> Row:
+        """Results that come one after another, each of them saved once; there is a safe point after each.
+
+        Args:
+            name: of the row; no other row of the step has it.
+        """
+        self._rows.append(row := Row(self._folder, name, self.safe_point))
+        self._postpone_interruptions()
+        return row
 
     def safe_point(self, accelerator: Accelerator | None = None) -> None:
         """Where the work could be interrupted: saves a state if it is time, or if a signal ends this process.
@@ -98,7 +109,8 @@ class Resumption:
         state = merge({part: capture() for part, capture in self._captures.items()})  # in every process
         if self._folder is not None:
             self._save_phases(self._folder)  # what runs builds on them
-            self._folder.write(_RUNNING, state)
+            if self._captures:
+                self._folder.write(_RUNNING, state)
             self._saved_at = self._clock()
 
     def once(self, phase: str, make: Callable[[], State], accelerator: Accelerator | None = None) -> State:
@@ -131,6 +143,10 @@ class Resumption:
         if self._folder is not None:
             self._folder.remove()
 
+    def _postpone_interruptions(self) -> None:
+        if self._folder is not None and threading.current_thread() is threading.main_thread():
+            postpone_interruptions(self._ask_to_end)
+
     def _ask_to_end(self) -> None:
         self._is_ending = True
 
@@ -138,6 +154,8 @@ class Resumption:
         for phase, state in self._unsaved.items():
             folder.write(_PHASE + phase, state)
         self._unsaved.clear()
+        for row in self._rows:
+            row.save()
         self._saved_at = self._clock()
 
     def _is_due(self) -> bool:

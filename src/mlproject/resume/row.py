@@ -1,0 +1,59 @@
+"""A row of results that a step computes one after another, each saved once: batches of samples, or of scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from mlproject.resume.state import State, merge
+from mlproject.resume.state_folder import StateFolder
+
+
+class Row:
+    """Results that come one after another; those of before are given back without being made again.
+
+    They lie in files of their own, each written once, so that what a row costs does not grow with its length.
+
+    Args:
+        folder: where they lie; None: nothing is saved.
+        name: of the row; no other row of the step has it.
+        safe_point: called after every result that was made.
+    """
+
+    def __init__(self, folder: StateFolder | None, name: str, safe_point: Callable[[], None]) -> None:
+        self._folder, self._name, self._safe_point = folder, re.sub(r"[^\w-]", "-", name), safe_point
+        self._files = 0
+        self._saved = self._read()
+        self._unsaved: list[State] = []
+
+    def next(self, make: Callable[[], State]) -> State:
+        """The next result: one that was saved, else made now.
+
+        Args:
+            make: computes it; must do so in the same way at every execution of the step.
+        """
+        if (state := next(self._saved, None)) is not None:
+            return state
+        state = make()
+        if self._folder is not None:
+            self._unsaved.append(state)
+            self._safe_point()
+        return state
+
+    def save(self) -> None:
+        """Write the results that are not saved yet."""
+        if self._folder is not None and self._unsaved:
+            results = merge({str(i): state for i, state in enumerate(self._unsaved)})
+            self._folder.write(self._file(self._files), results)
+            self._unsaved.clear()
+            self._files += 1
+
+    def _read(self) -> Iterator[State]:
+        """The saved results, one file in memory at a time; those behind a damaged file are made again."""
+        while self._folder is not None and (results := self._folder.read(self._file(self._files))) is not None:
+            self._files += 1
+            for i in range(len(results.values)):
+                yield results.within(str(i))
+
+    def _file(self, number: int) -> str:
+        return f"row-{self._name}-{number:06d}"
