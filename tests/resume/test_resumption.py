@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mlproject.errors import postpone_interruptions
 from mlproject.resume.resumption import Resumption
 from mlproject.resume.state import State, generator_state, load_generator, load_numpy, merge, numpy_state
 from mlproject.resume.state_folder import StateFolder
+
+
+@pytest.fixture(autouse=True)
+def signals_interrupt_at_once_again() -> Iterator[None]:
+    yield
+    postpone_interruptions(None)
 
 
 class Clock:
