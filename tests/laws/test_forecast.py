@@ -270,7 +270,8 @@ def test_predictions_are_never_infinite_and_intervals_contain_their_median(name,
     for point in points(d, gold, prompts=8, noise=noise, agreement_S=np.full(8, 0.5)):
         prediction = forecast.update(point)
         numbers = np.hstack([np.ravel(value) for value in astuple(prediction)])
-        assert np.isfinite(numbers).all() or (not with_prior and np.isnan(numbers[:8]).all())
+        assert np.isfinite(numbers[:-1]).all() or (not with_prior and np.isnan(numbers[:8]).all())
+        assert 0 < prediction.p_fit <= 1 or math.isnan(prediction.p_fit)
         if with_prior:
             assert prediction.peak_kl_interval[0] <= prediction.peak_kl <= prediction.peak_kl_interval[1]
             assert prediction.peak_gold_interval[0] <= prediction.peak_gold <= prediction.peak_gold_interval[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlproject.curve import Curve
-from mlproject.laws import FORMS, points_from_summaries
+from mlproject.laws import FORMS, forecast_of, points_from_summaries
 from mlproject.laws.weighted import weighted_fit
 
 D = np.linspace(0, 5, 16)
@@ -108,3 +108,42 @@ def test_no_quoted_peak_lies_outside_its_stated_error_in_more_than_five_percent(
             wrong += truth[within].max(initial=-np.inf) < truth.max() - 0.005
             wrong += not peak.gold.low - 0.005 <= truth.max() <= peak.gold.high + 0.005
     assert wrong / 200 <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5, f"{wrong} wrong of {quoted} quoted"
+
+
+PEAKED = [shape for shape in SHAPES if shape != "falling"]  # where nothing is gained, nothing is forecast
+
+
+def wrong_forecasts(shape: str, repetitions: int) -> tuple[int, int]:
+    """Of the forecasts after the last point: those that are quoted, and those of them that miss the true peak."""
+    rng, quoted, wrong = np.random.default_rng(0), 0, 0
+    fine = np.linspace(0, 12 if shape == "beyond the end" else 5, 4801)
+    truth = SHAPES[shape](fine)
+    for _ in range(repetitions):
+        prediction = forecast_of("ppo", list(planted(shape, rng)))
+        if prediction.withheld:
+            continue
+        (low, high), (low_gold, high_gold) = prediction.peak_kl_interval, prediction.peak_gold_interval
+        within = (fine**2 >= low) & (fine**2 <= high)
+        misses_kl = truth[within].max(initial=-np.inf) < truth.max() - 0.01
+        quoted, wrong = quoted + 1, wrong + (misses_kl or not low_gold - 0.005 <= truth.max() <= high_gold + 0.005)
+    return quoted, wrong
+
+
+@pytest.mark.parametrize("shape", ["power", "mesa", "skewed", "log1p"])
+def test_a_forecast_holds_where_the_law_is_rejected_since_it_allows_for_a_misfit(shape):
+    rng = np.random.default_rng(0)
+    assert all(weighted_fit(FORMS["rl"], planted(shape, rng)).p_fit < 0.05 for _ in range(5))
+    quoted, wrong = wrong_forecasts(shape, 10)
+    assert quoted == 10 and wrong <= 1
+
+
+def test_a_forecast_whose_own_laws_and_misfit_are_rejected_is_withheld():
+    assert wrong_forecasts("two humps", 10) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", PEAKED)
+def test_no_quoted_forecast_misses_the_peak_in_more_than_five_percent(shape):
+    quoted, wrong = wrong_forecasts(shape, 200)
+    assert wrong / 200 <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5, f"{wrong} wrong of {quoted} quoted"
+    assert quoted == (0 if shape == "two humps" else 200)

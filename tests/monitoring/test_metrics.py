@@ -39,7 +39,7 @@ def test_a_point_is_logged_with_its_statistics_and_what_its_method_says_of_itsel
 
 
 def test_every_number_of_a_forecast_is_logged_under_its_own_name() -> None:
-    prediction = Prediction(3.0, (2.0, 5.0), 1.5, (1.0, 2.0), 0.25, 4.0, 640, 5)
+    prediction = Prediction(3.0, (2.0, 5.0), 1.5, (1.0, 2.0), 0.25, 4.0, 640, 5, p_fit=0.4)
     assert forecast_metrics(prediction) == {
         "forecast/peak_kl": 3.0,
         "forecast/peak_kl_low": 2.0,
@@ -50,6 +50,7 @@ def test_every_number_of_a_forecast_is_logged_under_its_own_name() -> None:
         "forecast/p_past_peak": 0.25,
         "forecast/loses_beyond_kl": 4.0,
         "forecast/gold_responses": 640,
+        "forecast/lack_of_fit_p": 0.4,
     }
 
 

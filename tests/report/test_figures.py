@@ -10,9 +10,14 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
+from tests.report.test_page import PageParser
 
+from mlproject.curve import Curve
 from mlproject.laws.forms import FORMS
 from mlproject.plotting import theme
+from mlproject.recommendation.sentences import stop_text
+from mlproject.recommendation.stop import Progress
+from mlproject.recommendation.words import distance
 from mlproject.report.figures import (
     coefficients_figure,
     curves_figure,
@@ -22,7 +27,8 @@ from mlproject.report.figures import (
     search_figure,
     study_figures,
 )
-from mlproject.report.recommended import laws_of
+from mlproject.report.page import render
+from mlproject.report.recommended import laws_of, recommendation_of
 from mlproject.report.records import Report
 
 ALL = {
@@ -58,20 +64,48 @@ def test_every_run_is_drawn_gold_solid_and_proxy_dashed_in_the_colour_of_its_siz
         np.testing.assert_allclose(gold.get_xdata(), np.sqrt(run.curve.kl_S))
 
 
-def test_the_law_is_drawn_over_its_range_and_the_peak_where_it_was_measured(report: Report) -> None:
+def test_the_law_is_drawn_over_its_range(report: Report) -> None:
     axes = curves_figure(report, "ppo").axes[0]
     group = next(g for g in report.laws["groups"] if g["method"] == "ppo" and g["rm_size"] == "25k")
     d = np.linspace(group["min_d"], group["max_d"], 200)
     (law,) = lines_like(axes, FORMS["rl"].value(d, [group["alpha"], group["beta"]]))
     np.testing.assert_allclose(law.get_xdata(), d)
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
-    colour = theme.size_colours({"25k": 25408})["25k"]
-    runs = [run for run in report.policy_runs if (run.method, run.rm_size) == ("ppo", "25k")]
-    peaks = [(run.curve.sqrt_kl_S[run.curve.gold_S.argmax()], run.curve.gold_S.max()) for run in runs]
-    drawn = [(d.get_xdata()[0], d.get_ydata()[0]) for d in dots if d.get_color() == colour]
-    np.testing.assert_allclose(drawn, peaks, err_msg="a dot on every curve, at its highest point")
-    triangles = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "^" and line.get_color() == colour]
-    assert triangles == [pytest.approx(np.sqrt(group["measured_peak_kl"]))]
+
+
+def marks(axes: object, marker: str, colour: str) -> list[tuple[float, float]]:
+    """Where markers of a kind and colour are drawn."""
+    lines = [line for line in axes.lines if line.get_marker() == marker and line.get_color() == colour]  # type: ignore[attr-defined]
+    return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines]
+
+
+@pytest.mark.parametrize("size, runs_end", [("1k", 31), ("25k", 31), ("25k", 12)])
+def test_what_is_marked_is_the_stop_that_is_recommended(report: Report, size: str, runs_end: int) -> None:
+    """The highest point of the mean over seeds, and not the mean of their highest points; or the end before a peak."""
+    cut = slice(0, runs_end)
+    runs = [
+        replace(
+            run, curve=Curve(*(getattr(run.curve, name)[cut] for name in ("steps_S", "kl_S", "proxy_SP", "gold_SP")))
+        )
+        for run in report.policy_runs
+        if (run.method, run.rm_size) == ("ppo", size)
+    ]
+    study = replace(report, policy_runs=runs)
+    axes, colour = curves_figure(study, "ppo").axes[0], theme.size_colours({size: 0})[size]
+    mean_S = (runs[0].curve.gold_S + runs[1].curve.gold_S) / 2
+    at, kl_S = int(mean_S.argmax()), (runs[0].curve.kl_S + runs[1].curve.kl_S) / 2
+    choice = recommendation_of(study).choice
+    assert choice is not None
+    [row] = [r for r in PageParser(render(study, {})).rows if r and r[0].startswith(f"{size} ") and len(r) == 9]
+    if choice.stop.progress is Progress.PEAKED:
+        assert marks(axes, "o", colour) == [(run.curve.sqrt_kl_S[at], run.curve.gold_S[at]) for run in runs]
+        assert [d**2 for d, _ in marks(axes, "^", colour)] == [pytest.approx(kl_S[at])]
+        assert row[2].split() == [f"{kl_S[at]:.1f}", "update", f"{at}"]
+        assert f"stop at {distance('ppo', kl_S[at], at)}" in stop_text(choice)
+    else:
+        assert marks(axes, ">", colour) == [(run.curve.sqrt_kl_S[-1], run.curve.gold_S[-1]) for run in runs]
+        assert not marks(axes, "o", colour) and not marks(axes, "^", colour)
+        assert row[2].split()[:4] == ["≥", f"{kl_S[-1]:.1f}", "update", f"{runs_end - 1}"]
+        assert f"not stop before {distance('ppo', kl_S[-1], runs_end - 1)}" in stop_text(choice)
 
 
 def test_the_upper_axis_shows_nats_where_their_square_root_lies(report: Report) -> None:
@@ -86,7 +120,7 @@ def test_the_legend_names_every_size_and_every_line_style(report: Report) -> Non
     legend = texts(curves_figure(report, "ppo").axes[-1])
     assert [label for label in legend if label in ("1k", "3k", "25k", "100k")] == ["1k", "3k", "25k", "100k"]
     assert any(label.startswith("gold") for label in legend)
-    assert {"proxy", "law (faint: does not fit)", "measured peak", "its KL"} <= set(legend)
+    assert {"proxy", "law (faint: does not fit)", "stop", "its KL", "peak not reached"} <= set(legend)
 
 
 def test_a_proxy_that_runs_away_leaves_gold_almost_half_of_the_height(report: Report) -> None:
@@ -158,8 +192,8 @@ def test_curves_are_drawn_without_laws(report: Report) -> None:
     trends = [{**trend, "slope": None, "slope_ci": None, "r2": None} for trend in report.laws["trends"]]
     draw = study_figures(replace(report, laws={"groups": groups, "trends": trends}))
     assert set(draw) == ALL - {"coefficients", "peaks"}
-    lines = draw["curves-ppo"]().axes[0].lines
-    assert len(lines) == 3 * 8 + 1  # gold, its peak and proxy of each run, and the zero line: no laws
+    lines = [line for line in draw["curves-ppo"]().axes[0].lines if len(line.get_xdata()) > 2]
+    assert len(lines) == 2 * 8  # gold and proxy of each run: no laws
 
 
 @pytest.mark.parametrize("gold", ["gold", "a test RM of another laboratory"])

@@ -8,7 +8,7 @@ what the curves of other reward models add.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from mlproject.laws.agreement import initial_agreement, log_likelihood
 from mlproject.laws.fits import MIN_POINTS
 from mlproject.laws.forms import Method, law_for
 from mlproject.laws.intervals import Interval
-from mlproject.laws.posterior import posterior
+from mlproject.laws.posterior import least_squares, posterior
 from mlproject.laws.prior import Prior, points_of_law
+from mlproject.laws.weighted import LEVEL, tail_probability
 
 MAX_POINTS = 64
 """The largest number of points that a forecast uses."""
@@ -44,6 +45,8 @@ class Prediction:
         gold_responses: number of gold-scored responses so far.
         points: number of curve points so far.
         has_prior: whether it started from the curves of other reward models, rather than from a weak prior.
+        p_fit: probability of points as far from every law of the forecast as these, by noise and by the misfit that it
+            allows for; nan where there are too few to tell. See `withheld`.
 
     Examples:
         >>> from mlproject import Forecast, points_from_summaries
@@ -63,6 +66,7 @@ class Prediction:
     gold_responses: int
     points: int
     has_prior: bool = False
+    p_fit: float = _NAN
 
     @property
     def prior(self) -> str:
@@ -73,6 +77,18 @@ class Prediction:
     def is_known(self) -> bool:
         """Whether there were enough points for a prediction."""
         return bool(np.isfinite(self.peak_kl))
+
+    @property
+    def withheld(self) -> str:
+        """Why the numbers of the forecast may not be quoted, in a few words; empty where they may.
+
+        A forecast takes the curve for a law of a family with a misfit of limited size (see `posterior`), which is wider
+        than the law that is fitted to finished curves: points that reject that law may well be explained by it. Where
+        it is rejected too, its intervals mean nothing.
+        """
+        if not self.p_fit < LEVEL:
+            return ""
+        return f"these points lie farther from all its laws than it allows for (p = {self.p_fit:.2g})"
 
 
 def is_a_number(values: float | Array) -> bool:
@@ -140,9 +156,10 @@ class Forecast:
         log_prior_L = log_prior_L + log_likelihood(self._method, points, log_prior_L)
         belief = posterior(d_S, gold_SP, log_prior_L, gold_mean_L, gold_sd)
         kl, gold = belief.peak_kl([0.025, 0.5, 0.975]).tolist(), belief.peak_gold([0.025, 0.5, 0.975]).tolist()
-        return self._prediction(
+        prediction = self._prediction(
             kl[1], (kl[0], kl[2]), gold[1], (gold[0], gold[2]), belief.probability_past(point.sqrt_kl), belief.best_kl()
         )
+        return replace(prediction, p_fit=_p_fit(d_S, gold_SP))
 
     def _thinned(self) -> list[CurvePoint]:
         """All points, or `MAX_POINTS` evenly spaced ones, first and last included: neighbours carry little more."""
@@ -154,6 +171,15 @@ class Forecast:
     ) -> Prediction:
         responses, points, has_prior = self._gold_responses, len(self._points), self._prior is not None
         return Prediction(kl, kl_interval, gold, gold_interval, p_past, beyond, responses, points, has_prior)
+
+
+def _p_fit(d_S: Array, gold_SP: Array) -> float:
+    """Probability of points as far from the model as these; exponent, distance and height of the peak are fitted."""
+    moved_S = d_S > 0
+    dof = int(moved_S.sum()) - 3
+    if dof < 1:
+        return _NAN
+    return tail_probability(least_squares(d_S[moved_S], gold_SP[moved_S]), dof, gold_SP.shape[1])
 
 
 def forecast_of(

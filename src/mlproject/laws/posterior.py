@@ -179,6 +179,24 @@ def posterior(d_S: Array, gold_SP: Array, log_prior_L: Array, gold_mean_L: Array
     return Posterior(weight_FL / weight_FL.sum(), scale_FL, gold_FL, np.sqrt(gold_var_FL))
 
 
+def least_squares(d_S: Array, gold_SP: Array) -> float:
+    """Residuals about the nearest law of the family, whitened by noise and the largest misfit that is allowed for.
+
+    Args:
+        d_S: square-root nats, above 0. Shape: (S,).
+        gold_SP: gold per prompt, standard deviations. Shape: (S, P).
+
+    Returns:
+        the sum of their squares; in the mean the number of points less 3, or less, where the model holds.
+    """
+    noise_SS = np.cov(gold_SP).reshape(len(d_S), len(d_S)) / gold_SP.shape[1] + JITTER**2 * np.eye(len(d_S))
+    covariance_SS = noise_SS + MISFITS[-1] ** 2 * np.minimum(d_S[:, None], d_S)
+    whiten_SS = np.linalg.inv(np.linalg.cholesky(covariance_SS))
+    white_S, white_SL = whiten_SS @ gold_SP.mean(axis=1), whiten_SS @ rise(d_S[:, None] / np.exp(LOG_D_L), EXPONENT_L)
+    explained_L = np.square(np.maximum(white_S @ white_SL, 0.0)) / np.square(white_SL).sum(axis=0)
+    return float(white_S @ white_S - explained_L.max())
+
+
 def _drop_evidence(gold_SP: Array) -> float:
     """Evidence that gold is lower at the last point than at the best one, whatever the law: log odds, 0 or more.
 

@@ -126,7 +126,7 @@ def weighted_fit(form: Form, curve: Curve) -> WeightedFit:
         form=form,
         coef_A=np.asarray(coef_A),
         covariance_AA=np.asarray(covariance_AA) * (prompts - 1) / (prompts - 1 - dof),  # the weights are estimates
-        p_fit=_p_value(squares, dof, prompts),
+        p_fit=tail_probability(squares, dof, prompts),
         max_d=float(d_S.max()),
         fell=_fell(gold_SP[np.argsort(d_S)]),
     )
@@ -154,9 +154,18 @@ def _fell(gold_SP: Array) -> bool:
     return lost > CLEAR_FALL * se
 
 
-def _p_value(squares: float, dof: int, prompts: int) -> float:
-    """Tail probability of Hotelling's T squared about a fitted mean (Rao 1959): the covariance is estimated too."""
-    if dof < 1:
+def tail_probability(squares: float, dof: int, prompts: int) -> float:
+    """Probability of whitened residuals as large as these: Hotelling's T squared about a fitted mean (Rao 1959).
+
+    Args:
+        squares: sum of squares of the residuals, whitened by a covariance that is estimated too.
+        dof: points less fitted coefficients.
+        prompts: number of prompts that the covariance is estimated from.
+
+    Returns:
+        nan where nothing can be tested.
+    """
+    if dof < 1 or prompts <= dof + 1:
         return math.nan
     rng = np.random.default_rng(0)
     remaining = prompts - dof

@@ -47,6 +47,7 @@ def forecast_metrics(prediction: Prediction) -> dict[str, float]:
         Metric.FORECAST_PEAK_GOLD_HIGH: high_gold,
         Metric.FORECAST_P_PAST_PEAK: prediction.p_past_peak,
         Metric.FORECAST_LOSES_BEYOND_KL: prediction.loses_beyond_kl,
+        Metric.FORECAST_P_FIT: prediction.p_fit,
         Metric.FORECAST_GOLD_RESPONSES: prediction.gold_responses,
     }
 
@@ -71,6 +72,7 @@ def logged_prediction(metrics: Mapping[str, float], points: int, has_prior: bool
         gold_responses=int(metrics[Metric.FORECAST_GOLD_RESPONSES]),
         points=points,
         has_prior=has_prior,
+        p_fit=metrics.get(Metric.FORECAST_P_FIT, float("nan")),  # since 0.2
     )
 
 

@@ -37,6 +37,7 @@ from mlproject.optimization.stopping import (
     forecast_evidence,
     is_beyond_forecast,
 )
+from mlproject.recommendation.words import kl_estimate, place_of_kl
 
 PEAK_BEHIND = "peak-behind"
 
@@ -116,6 +117,7 @@ class MonitorReading:
         point: the point.
         prediction: the forecast; nan where nothing can be predicted yet, or nothing plays gold.
         alarms: those raised at this point.
+        method: what optimizes the policy.
 
     Examples:
         >>> from mlproject import OveroptimizationMonitor, points_from_summaries
@@ -130,6 +132,7 @@ class MonitorReading:
     point: CurvePoint
     prediction: Prediction
     alarms: tuple[Alarm, ...]
+    method: str = "rl"
 
     @property
     def decision(self) -> StopDecision | None:
@@ -148,12 +151,15 @@ class MonitorReading:
     def line(self, truth: str = "gold") -> str:
         """For people: where the policy is and what is expected."""
         point, prediction = self.point, self.prediction
-        text = f"step {point.step}: KL {point.kl:.3g} nats, proxy {point.proxy:+.2f}"
+        place = place_of_kl(self.method, point.kl) if np.isfinite(point.kl) else ""
+        text = f"step {point.step}: KL {point.kl:.3g} nats{place and f' ({place})'}, proxy {point.proxy:+.2f}"
         if np.isfinite(point.gold):
             text += f", {truth} {point.gold:+.2f} (se {point.gold_se:.2f})"
-        if np.isfinite(prediction.peak_kl):
-            low, high = prediction.peak_kl_interval
-            text += f"; peak expected at {prediction.peak_kl:.3g} nats [{low:.3g}, {high:.3g}]"
+        if prediction.withheld:
+            text += f"; forecast withheld: {prediction.withheld}"
+        elif prediction.is_known:
+            peak = kl_estimate(self.method, prediction.peak_kl, prediction.peak_kl_interval)
+            text += f"; peak expected at {peak}"
             text += f", P(past peak) = {prediction.p_past_peak:.2f} (from {prediction.prior})"
         return text
 
@@ -239,7 +245,7 @@ class OveroptimizationMonitor:
         ]
         reasons += [(rule.name, rule.reason(points), rule.stops) for rule in self._rules]
         reading = MonitorReading(
-            point, prediction, tuple(Alarm(name, why, stops) for name, why, stops in reasons if why)
+            point, prediction, tuple(Alarm(name, why, stops) for name, why, stops in reasons if why), self.method
         )
         self.readings.append(reading)
         return reading
@@ -278,10 +284,12 @@ class OveroptimizationMonitor:
 
     def _why_behind(self, point: CurvePoint, prediction: Prediction) -> str:
         if prediction.p_past_peak >= self._p_past_peak:
-            return (
-                f"P(past peak) = {prediction.p_past_peak:.2f}, with the peak of {self.truth} expected at "
-                f"{prediction.peak_kl:.3g} nats"
-            )
+            place = place_of_kl(self.method, prediction.peak_kl)
+            at = f"{prediction.peak_kl:.3g} nats{place and f' ({place})'}"
+            where = f"with the peak of {self.truth} expected at {at}"
+            if prediction.withheld:
+                where = f"and where {self.truth} peaked is not said, since {prediction.withheld}"
+            return f"P(past peak) = {prediction.p_past_peak:.2f}, {where}"
         return beyond_forecast(point, prediction, self.truth) if is_beyond_forecast(point, prediction) else ""
 
 

@@ -58,6 +58,10 @@ class Metric:
     FORECAST_GOLD_RESPONSES: Final = METRICS.add(
         "forecast/gold_responses", "gold-scored responses that the forecast rests on", _FORECAST, _COUNT
     )
+    FORECAST_P_FIT: Final = METRICS.add(
+        "forecast/lack_of_fit_p", "below .05 neither noise nor misfit explains the points, and nothing is quoted",
+        _FORECAST, "probability", since="0.2.0",
+    )  # fmt: skip
     PEAK_GOLD: Final = METRICS.add(
         "peak/gold", "gold at the peak: chosen on one half of the prompts, scored on the other", _END, _SD
     )

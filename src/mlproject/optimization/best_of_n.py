@@ -84,7 +84,6 @@ METHOD = Method(
     step_unit="n",
     kl_note="KL is not measured but computed from n: log n − (n−1)/n nats, an upper bound.",
     trains_policy=False,
-    has_fixed_kl=True,
     step_of_kl=n_at_kl,
     version=2,
 )

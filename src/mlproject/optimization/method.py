@@ -30,7 +30,6 @@ class Method:
         needs_proxy: False where it learns from the comparisons themselves (`OptimizationTask.comparisons`); then the
             proxy only scores its curve points.
         trains_policy: False where it chooses among samples of the initial policy.
-        has_fixed_kl: True where the KL at a step is the same number in every run, so that runs can be averaged.
         step_of_kl: where the KL at a step is fixed, the step whose KL is nearest to a number of nats.
         version: raised when a change of the code changes its curves.
     """
@@ -44,7 +43,6 @@ class Method:
     kl_note: str = "KL is computed over the full vocabulary at every token of sampled responses."
     needs_proxy: bool = True
     trains_policy: bool = True
-    has_fixed_kl: bool = False
     step_of_kl: Callable[[float], int] | None = None
     version: int = 1
 

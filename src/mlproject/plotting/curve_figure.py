@@ -61,7 +61,8 @@ def curve_figure(
         axes.plot(d_S, curve.gold_S, color=plotted.colour, label=f"{prefix}gold ±1 SE", **theme.GOLD_LINE)
         if plotted.has_proxy:
             axes.plot(d_S, curve.proxy_S, color=plotted.colour, label=f"{prefix}proxy", **theme.PROXY_LINE)
-        axes.plot([d_S[best]], [curve.gold_S[best]], "o", color=plotted.colour, markersize=7, markeredgecolor="white")
+        dot: theme.Style = {"color": plotted.colour, "markersize": 7, "markeredgecolor": "white", "linestyle": "none"}
+        axes.plot([d_S[best]], [curve.gold_S[best]], marker="o", label=f"{prefix}highest gold", **dot)
     if law is not None:
         d = np.linspace(MIN_D[law.form.name], float(curves[0].curve.sqrt_kl_S.max()), 200)
         says = f"a {law.alpha:.2f}, b {law.beta:.2f}" if law_fits else "does not fit"

@@ -21,6 +21,9 @@ from mlproject.recommendation.words import distance, forecast_text, interval_tex
 
 _COUNTS = "the measured peak counts"
 
+WIDER = "it allows for a misfit about a wider family than the law, which these points do fit (p = {:.2g})"
+"""Why a forecast may be quoted beside a law that does not fit."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -76,7 +79,7 @@ def evidence_on(
         seed: forecast_of(find_method(setting.method), list(curve)) for seed, curve in setting.curves.items()
     }
     figures = [_measured(setting.method, stop), _law(setting.method, stop, law)]
-    figures += [_forecast(setting.method, stop, forecasts[seed], seed) for seed in forecasts]
+    figures += [_forecast(setting.method, stop, law, forecasts[seed], seed) for seed in forecasts]
     figures += [_audit(stop, audits[run_id], seed) for seed, run_id in setting.run_ids.items() if run_id in audits]
     return figures
 
@@ -103,24 +106,30 @@ def _law(method: str, stop: Stop, law: LawPeak) -> Figure:
     return Figure("law", text, agrees, reason, values)
 
 
-def _forecast(method: str, stop: Stop, prediction: Prediction, seed: int) -> Figure:
+def _forecast(method: str, stop: Stop, law: LawPeak, prediction: Prediction, seed: int) -> Figure:
     name = f"forecast, seed {seed}" if stop.seeds > 1 else "forecast"
     values = {
         "peak_kl": prediction.peak_kl, "peak_kl_interval": prediction.peak_kl_interval,
         "peak_gold": prediction.peak_gold, "peak_gold_interval": prediction.peak_gold_interval,
         "p_past_peak": prediction.p_past_peak, "loses_beyond_kl": prediction.loses_beyond_kl,
-        "prior": prediction.prior, "points": prediction.points,
+        "prior": prediction.prior, "points": prediction.points, "lack_of_fit_p": prediction.p_fit,
     }  # fmt: skip
     text = forecast_text(method, prediction)
     if not prediction.is_known:
         return Figure(name, text, None, "it needs more points", values)
+    if not stop.is_recommended:
+        return Figure(name, "withheld", None, "gold rises nowhere above the start by more than noise", values)
+    if prediction.withheld:
+        return Figure(name, text, None, _COUNTS, values)
     if stop.progress is Progress.NOT_REACHED:
         agrees = prediction.peak_kl_interval[1] > stop.kl_window[0]
         reason = f"it expects the peak where gold was measured to rise still; {_COUNTS}"
     else:
         agrees = _meet(prediction.peak_kl_interval, stop.kl_window)
         reason = f"it follows the points of one run, and takes them for a law with a misfit; {_COUNTS}"
-    return Figure(name, text, agrees, "" if agrees else reason, values)
+    if agrees:
+        reason = "" if law.fits else WIDER.format(prediction.p_fit)
+    return Figure(name, text, agrees, reason, values)
 
 
 def _audit(stop: Stop, audit: Estimate, seed: int) -> Figure:

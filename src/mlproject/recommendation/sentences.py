@@ -58,9 +58,9 @@ def stop_text(evaluated: Evaluated) -> str:
     """`stop at 8.1 nats (n = 64)`, with the window of KL that is as good; how far at least, without a peak."""
     method, stop = evaluated.setting.method, evaluated.stop
     if stop.progress is Progress.NOT_REACHED:
-        return f"do not stop before {distance(method, stop.end_kl, stop.end_step)}, where the run ended"
+        return f"do not stop before {distance(method, stop.advised_kl, stop.advised_step)}, where the run ended"
     window = window_text(method, stop)
-    return f"stop at {distance(method, stop.kl, stop.step)}" + (
+    return f"stop at {distance(method, stop.advised_kl, stop.advised_step)}" + (
         f"; {window} are as good, within noise" if window else ""
     )
 
@@ -118,7 +118,10 @@ def look_again(evaluated: Evaluated) -> str:
     """When to measure gold again."""
     method, stop = evaluated.setting.method, evaluated.stop
     if stop.progress is Progress.NOT_REACHED:
-        return f"Optimize further, to about {further_distance(method, stop)}, and measure gold again before you decide."
+        farther = further_distance(method, stop)
+        if evaluated.setting.rm_is_given:  # the samples that somebody has drawn hold no more
+            return f"Draw more responses to each prompt, up to about {farther}, and compare again before you decide."
+        return f"Optimize further, to about {farther}, and measure gold again before you decide."
     return "Measure gold again when reward model, policy or prompts change, and at the stop of every new run."
 
 

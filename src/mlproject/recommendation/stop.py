@@ -71,6 +71,16 @@ class Stop:
         """Whether there is a point at which a policy is better than the initial one."""
         return self.progress in (Progress.PEAKED, Progress.NOT_REACHED)
 
+    @property
+    def advised_step(self) -> int:
+        """The step that is recommended: of the highest gold, or the last where the peak was not reached."""
+        return self.end_step if self.progress is Progress.NOT_REACHED else self.step
+
+    @property
+    def advised_kl(self) -> float:
+        """Its KL, nats."""
+        return self.end_kl if self.progress is Progress.NOT_REACHED else self.kl
+
 
 def stop_of(setting: Setting, spread: SeedSpread) -> Stop:
     """Decide where to stop in one setting.

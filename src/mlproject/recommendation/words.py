@@ -29,17 +29,27 @@ def distance(method: str, kl: float, step: int | None = None) -> str:
 
 def place_of_kl(method: str, kl: float) -> str:
     """`n = 64`, for a method whose KL follows from its step; empty for another."""
-    found = find_method(method)
-    if found.step_of_kl is None:
-        return ""
-    step = found.step_of_kl(kl)
-    return found.place(step) if step <= LARGEST_N else f"{found.step_unit} beyond {LARGEST_N:,}"
+    step, unit = _step_of_kl(method, kl), find_method(method).step_unit
+    return f"{unit} {step}" if step.startswith("beyond") else f"{unit} = {step}" if step else ""
+
+
+def _step_of_kl(method: str, kl: float) -> str:
+    """`64`, for a method whose KL follows from its step; empty for another."""
+    step_of_kl = find_method(method).step_of_kl
+    step = step_of_kl(kl) if step_of_kl else 0
+    return f"beyond {LARGEST_N:,}" if step > LARGEST_N else str(step or "")
 
 
 def kl_estimate(method: str, kl: float, interval: Interval) -> str:
-    """`4.04 nats [3.9, 4.2] (n = 153)`: a KL that was computed, with its interval."""
-    place = place_of_kl(method, kl)
-    return f"{kl:.3g} nats [{interval[0]:.3g}, {interval[1]:.3g}]" + (f" ({place})" if place else "")
+    """`4.04 nats [3.9, 4.2] (n = 153 [134, 180])`: a KL that was computed, with its interval."""
+    steps = steps_of_kl(method, (kl, *interval))
+    return f"{kl:.3g} nats [{interval[0]:.3g}, {interval[1]:.3g}]{steps and f' ({steps})'}"
+
+
+def steps_of_kl(method: str, kl: tuple[float, float, float]) -> str:
+    """`n = 153 [134, 180]`: the steps of a KL and of the ends of its interval; empty where they do not follow from it."""
+    place = place_of_kl(method, kl[0])
+    return f"{place} [{_step_of_kl(method, kl[1])}, {_step_of_kl(method, kl[2])}]" if place else ""
 
 
 def interval_text(interval: Interval) -> str:
@@ -52,6 +62,8 @@ def forecast_text(method: str, prediction: Prediction) -> str:
     basis = f"from {prediction.prior} and {prediction.points} points"
     if not prediction.is_known:
         return f"none yet, {basis}"
+    if prediction.withheld:
+        return f"withheld, since {prediction.withheld}, {basis}"
     place = place_of_kl(method, prediction.loses_beyond_kl)
     return (
         f"peak {prediction.peak_gold:.2f} {interval_text(prediction.peak_gold_interval)} at "

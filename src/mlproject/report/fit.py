@@ -22,6 +22,7 @@ from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.plotting.theme import METHOD_COLOURS
 from mlproject.recommendation.doubt import SeedSpread
+from mlproject.recommendation.evidence import WIDER
 from mlproject.recommendation.sentences import window_text
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import Stop, stop_of
@@ -158,7 +159,9 @@ class CurveAnalysis:
         if self.unit_is_unknown:
             return "forecast: withheld, since it must know gold in standard deviations; give gold_sd=SD"
         means = "" if self.has_prompts else f"; {MEANS_ONLY}"
-        return f"forecast: {forecast_text(self.method, self.prediction)}{means}"
+        is_quoted = self.prediction.is_known and not self.prediction.withheld
+        wider = f"; {WIDER.format(self.prediction.p_fit)}" if is_quoted and not self.peak.fits else ""
+        return f"forecast: {forecast_text(self.method, self.prediction)}{wider}{means}"
 
 
 def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:

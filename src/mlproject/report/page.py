@@ -14,8 +14,10 @@ from mlproject.optimization import find_method
 from mlproject.plotting.timeline_figure import by_group
 from mlproject.recommendation.outcome import promotion_sentence
 from mlproject.recommendation.sentences import answer, exceptions
+from mlproject.recommendation.words import steps_of_kl
+from mlproject.registry.metrics import METRICS
 from mlproject.report.comparison import comparison_of
-from mlproject.report.recommended import evidence_of_report, laws_of, recommendation_of
+from mlproject.report.recommended import evidence_of_report, laws_of, recommendation_of, stops_of
 from mlproject.report.records import Report
 from mlproject.report.sample_cards import sample_blocks
 from mlproject.report.selection import (
@@ -53,11 +55,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         summary=summarize(report, recommendation),
         law_peaks=laws_of(report),
         comparison=comparison_of(report),
-        stops={
-            (each.setting.method, each.setting.rm): each.stop
-            for each in recommendation.evaluated
-            if not each.setting.from_search
-        },
+        stops=stops_of(report),
         methods=[(method, method_name(method), find_method(method).kl_note) for method in shown],
         groups={method: groups_of(report, method) for method in shown if groups_of(report, method)},
         trends=report.laws.get("trends") or [],
@@ -109,6 +107,10 @@ def _template() -> Template:
         "with_error": with_error,
         "drop_in_se": drop_in_se,
         "place": lambda method, step: find_method(method).place(step),
+        "steps": steps_of_kl,
+        "gate_means": lambda gate: (
+            METRICS[gate.partition(".")[0]].description if gate.partition(".")[0] in METRICS else ""
+        ),
         "dash": DASH,
     }
     return environment.get_template("template.html")

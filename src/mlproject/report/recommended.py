@@ -13,6 +13,7 @@ from mlproject.recommendation.evidence import Figure, evidence_of
 from mlproject.recommendation.measured import MeasuredRun, settings_of_runs
 from mlproject.recommendation.recommend import Recommendation, recommend
 from mlproject.recommendation.setting import Setting
+from mlproject.recommendation.stop import Stop
 from mlproject.report.records import PolicyRunRecord, Report
 
 
@@ -39,6 +40,13 @@ def settings_of(report: Report) -> list[Setting]:
 def law_of(setting: Setting) -> LawPeak:
     """The peak of the law of a setting's method, with the errors of its points; or why it is withheld."""
     return quoted_peak(law_for(find_method(setting.method)), setting.curve)
+
+
+@lru_cache(maxsize=1)
+def stops_of(report: Report) -> dict[tuple[str, str], Stop]:
+    """Where to stop in the planned settings, by method and reward model."""
+    planned = [each for each in recommendation_of(report).evaluated if not each.setting.from_search]
+    return {(each.setting.method, each.setting.rm): each.stop for each in planned}
 
 
 @lru_cache(maxsize=1)

@@ -113,9 +113,9 @@ def _stops(evaluated: Sequence[Evaluated]) -> str:
 def kl_range(method: str, stop: Stop) -> str:
     """`8.1 nats (update 40), as good: 5.2 to 12 nats`."""
     if stop.progress is Progress.NOT_REACHED:
-        return f"{distance(method, stop.end_kl, stop.end_step)}, the end of the run"
+        return f"{distance(method, stop.advised_kl, stop.advised_step)}, the end of the run"
     window = window_text(method, stop)
-    return distance(method, stop.kl, stop.step) + (f", as good: {window}" if window else "")
+    return distance(method, stop.advised_kl, stop.advised_step) + (f", as good: {window}" if window else "")
 
 
 def _trend(trend: SizeTrend) -> tuple[str, str]:

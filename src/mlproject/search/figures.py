@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+_PEAK_GOLD, _PEAK_GOLD_SE = "peak gold (standard deviations)", "peak gold ±1 SE over prompts\n(standard deviations)"
+
 PRUNED: theme.Style = {"marker": "x", "markersize": 7, "markeredgewidth": 1.6, "linestyle": "none"}
 """The end of a pruned trial: its highest gold up to there, which is no peak."""
 
@@ -42,7 +44,7 @@ def peaks_figure(rows: Sequence[Row], colours: Mapping[str, str]) -> Figure:
         pruned = [row for row in of_size if row["state"] == "PRUNED"]
         x = [coefficients.index(float(row["kl_coef"])) + dodge for row in pruned]
         axes.plot(x, [float(row["peak_gold"]) for row in pruned], color=colour, **PRUNED)
-    theme.style_axes(axes, "", "KL coefficient (gold standard deviations per nat)", "peak gold ±1 SE")
+    theme.style_axes(axes, "", "KL coefficient (gold standard deviations per nat)", _PEAK_GOLD_SE)
     axes.set_xticks(range(len(coefficients)), [f"{value:g}" for value in coefficients])
     axes.set_xlim(-0.4, len(coefficients) - 0.6)
     theme.add_legends(legend, [("RM size:", [*_keys(colours), *_pruned_key(rows)])])
@@ -65,7 +67,7 @@ def history_figure(rows: Sequence[Row], colours: Mapping[str, str]) -> Figure:
     axes.step(
         [int(row["number"]) for row in whole], best_so_far, where="post", color=theme.MUTED, linewidth=1.1, zorder=1
     )
-    theme.style_axes(axes, "", "trial", "peak gold")
+    theme.style_axes(axes, "", "trial", _PEAK_GOLD)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     so_far = theme.legend_entry("best so far", color=theme.MUTED, linewidth=1.1)
     theme.add_legends(legend, [("RM size:", [*_keys(colours), *_pruned_key(rows), so_far])])
@@ -112,7 +114,7 @@ def pareto_figure(rows: Sequence[Row], cost: str, colours: Mapping[str, str]) ->
     figure, axes, legend = _with_legend(4.3)
     for row in rows:
         axes.plot([float(row["cost"])], [float(row["peak_gold"])], "o", color=colours[row["rm_size"]], markersize=7)
-    theme.style_axes(axes, "", cost, "peak gold")
+    theme.style_axes(axes, "", cost, _PEAK_GOLD)
     theme.add_legends(legend, [("RM size:", _keys(colours))])
     return figure
 
