@@ -81,11 +81,9 @@ def marks(axes: object, marker: str, colour: str) -> list[tuple[float, float]]:
 @pytest.mark.parametrize("size, runs_end", [("1k", 31), ("25k", 31), ("25k", 12)])
 def test_what_is_marked_is_the_stop_that_is_recommended(report: Report, size: str, runs_end: int) -> None:
     """The highest point of the mean over seeds, and not the mean of their highest points; or the end before a peak."""
-    cut = slice(0, runs_end)
+    names, cut = ("steps_S", "kl_S", "proxy_SP", "gold_SP"), slice(0, runs_end)
     runs = [
-        replace(
-            run, curve=Curve(*(getattr(run.curve, name)[cut] for name in ("steps_S", "kl_S", "proxy_SP", "gold_SP")))
-        )
+        replace(run, curve=Curve(*(getattr(run.curve, name)[cut] for name in names)))
         for run in report.policy_runs
         if (run.method, run.rm_size) == ("ppo", size)
     ]

@@ -47,7 +47,7 @@ def kl_estimate(method: str, kl: float, interval: Interval) -> str:
 
 
 def steps_of_kl(method: str, kl: tuple[float, float, float]) -> str:
-    """`n = 153 [134, 180]`: the steps of a KL and of the ends of its interval; empty where they do not follow from it."""
+    """`n = 153 [134, 180]`: the steps of a KL and of its interval; empty where they do not follow from it."""
     place = place_of_kl(method, kl[0])
     return f"{place} [{_step_of_kl(method, kl[1])}, {_step_of_kl(method, kl[2])}]" if place else ""
 

@@ -10,7 +10,7 @@ from mlproject.plotting.theme import MUTED
 
 
 def evidence_figure(name: str, rm: str, candidate: Curve, champion_rm: str, champion: Curve | None) -> bytes:
-    """Gold and proxy of candidate and champion over sqrt(KL), as a PNG, in the colours that their sizes have everywhere.
+    """Gold and proxy of candidate and champion over sqrt(KL), as a PNG, in the colours of their sizes.
 
     Args:
         name: name of the candidate.

@@ -71,7 +71,10 @@ def record_evaluation(run: StepRun, evaluation: Evaluation, versions: Mapping[st
     (run.folder / Artifact.CANDIDATES).write_text(strict_json(_ranking(evaluation, versions), indent=1))
     evidence.curve.save(run.folder / Artifact.CURVE)
     (run.folder / Artifact.GATES).write_bytes(evaluation.gates.text)
-    figure = evidence_figure(evaluation.candidate.name, evidence.curve, evaluation.champion_curve)
+    champion_rm = evaluation.champion.tags.get("rm_size", "") if evaluation.champion else ""
+    figure = evidence_figure(
+        evaluation.candidate.name, p["rm_size"], evidence.curve, champion_rm, evaluation.champion_curve
+    )
     (run.folder / Artifact.EVIDENCE).write_bytes(figure)
     run.publish()
 

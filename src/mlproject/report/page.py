@@ -92,6 +92,12 @@ def _interval_text(pair: Any, digits: int = 2) -> str:
     return f"[{text(pair[0], digits)}, {text(pair[1], digits)}]"
 
 
+def _gate_means(gate: str) -> str:
+    """What a gate measures, with the unit; empty for a gate of another version."""
+    metric = METRICS.get(gate.partition(".")[0])
+    return metric.description if metric else ""
+
+
 @cache
 def _template() -> Template:
     """The page's template; everything that comes from a study is escaped."""
@@ -108,9 +114,7 @@ def _template() -> Template:
         "drop_in_se": drop_in_se,
         "place": lambda method, step: find_method(method).place(step),
         "steps": steps_of_kl,
-        "gate_means": lambda gate: (
-            METRICS[gate.partition(".")[0]].description if gate.partition(".")[0] in METRICS else ""
-        ),
+        "gate_means": _gate_means,
         "dash": DASH,
     }
     return environment.get_template("template.html")

@@ -30,7 +30,7 @@ from mlproject.tracking.views import figure_key
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
 
-_VERSION = 4
+_VERSION = 5
 _COPIED = (Artifact.RECOMMENDATION,)
 
 
