@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mlproject"
 LAYERS = [  # from the ground up; a package imports from its own layer and from those below
     {"names", "digest", "errors", "strict_json", "curve", "estimators", "options", "__init__"},
-    {"worlds", "models", "laws", "plotting", "resume"},
+    {"worlds", "models", "rewards", "laws", "plotting", "resume"},
     {"preferences", "optimization", "config", "recommendation"},
     {"monitoring"},
     {"pipeline", "samples"},

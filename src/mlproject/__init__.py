@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from mlproject.estimators import kl_from_logits as kl_from_logits
     from mlproject.estimators import n_grid as n_grid
     from mlproject.integrations.trainer_callback import OveroptimizationCallback as OveroptimizationCallback
-    from mlproject.integrations.trl_reward import trl_reward as trl_reward
     from mlproject.laws.fits import Fit as Fit
     from mlproject.laws.fits import fit as fit
     from mlproject.laws.forecast import Forecast as Forecast
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from mlproject.monitoring.monitor import OveroptimizationMonitor as OveroptimizationMonitor
     from mlproject.monitoring.policy_evaluator import PolicyEvaluator as PolicyEvaluator
     from mlproject.monitoring.signals import SIGNALS as SIGNALS
+    from mlproject.rewards.trl_reward import trl_reward as trl_reward
     from mlproject.search.law_pruner import LawPruner as LawPruner
     from mlproject.search.law_pruner import PrunerDecision as PrunerDecision
     from mlproject.search.law_pruner import report_point as report_point
@@ -78,7 +78,6 @@ _PUBLIC = {
         "kl_from_logits", "n_grid",
     ),
     "integrations.trainer_callback": ("OveroptimizationCallback",),
-    "integrations.trl_reward": ("trl_reward",),
     "laws.fits": ("Fit", "fit"),
     "laws.forecast": ("Forecast", "Prediction"),
     "laws.forms": ("FORMS", "Form"),
@@ -92,6 +91,7 @@ _PUBLIC = {
     "monitoring.monitor": ("AlarmRule", "MonitorReading", "OveroptimizationMonitor"),
     "monitoring.policy_evaluator": ("PolicyEvaluator",),
     "monitoring.signals": ("SIGNALS",),
+    "rewards.trl_reward": ("trl_reward",),
     "search.law_pruner": ("LawPruner", "PrunerDecision", "report_point"),
 }  # fmt: skip
 """Public names by the module that defines them; a test compares them with the imports for type checkers above."""

@@ -162,3 +162,12 @@ def text_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or the name of its class if it has none."""
     return (text_of(error).splitlines() or [type(error).__name__])[0]
+
+
+_LONGEST_MESSAGE = 300
+
+
+def describe(error: BaseException) -> str:
+    """Type and message of an exception, shortened to one line."""
+    message = " ".join(text_of(error).split())[:_LONGEST_MESSAGE]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlproject.errors import NotFiniteError, UserError
-from mlproject.integrations.trl_reward import trl_reward
+from mlproject.rewards.trl_reward import trl_reward
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import FunctionScorer
 

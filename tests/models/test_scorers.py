@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from mlproject import errors
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
-from mlproject.models.functions import load_function
+from mlproject.rewards.functions import load_function
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel

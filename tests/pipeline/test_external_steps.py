@@ -170,6 +170,7 @@ class FolderInput:
     """The view of a later step on the inputs of a run."""
 
     def __init__(self, run: FolderRun) -> None:
+        self.execution_options = run.execution_options
         self.params, self._folders = run.params, {role: each.folder for role, each in run.inputs.items()}
         self._folders.setdefault(Role.INITIAL_POLICY, run.folder)
 

@@ -29,7 +29,12 @@ from mlproject.names import Alias, Artifact, Metric, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import RunRef
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
-from mlproject.registry.candidates import EvaluationContext, evaluation_context, evaluation_context_of_proxy
+from mlproject.registry.candidates import (
+    EvaluationContext,
+    evaluation_context,
+    evaluation_context_of_proxy,
+    refuse_reward,
+)
 from mlproject.registry.evaluate import audit_early
 from mlproject.registry.gates import read_gates
 from mlproject.registry.history import history as moves_of
@@ -39,6 +44,7 @@ from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
 from mlproject.report.fit import FitRequest, fit_curve
 from mlproject.report.study_report import rewrite_report, write_report
+from mlproject.rewards.source import is_reward
 from mlproject.search.search import run_search, run_search_worker, search_job
 from mlproject.search.storage import open_storage
 from mlproject.tracking.run_data import curve_of, resolve_law
@@ -243,17 +249,19 @@ def _candidate(invocation: Invocation, proxy: str) -> tuple[Run | None, Evaluati
     config, client = invocation.config, invocation.client
     if not proxy:
         return None, evaluation_context(config)
+    refuse_reward(proxy, proxy)
     if _is_trained_here(proxy):
         step = plan_proxy(config, plan_roots(config), proxy, config.seed)
         invocation.make(step)
         return client.get_run(invocation.run_id_of(step)), evaluation_context(config)
     run = resolve_proxy(client, proxy)
+    refuse_reward(proxy, run.data.params["rm_size"])
     return run, evaluation_context_of_proxy(client, config, run)
 
 
 def _is_trained_here(proxy: str) -> bool:
-    """Whether the option names a size or a checkpoint, rather than a run or a version of the registry."""
-    return proxy in SIZES or (is_checkpoint(proxy) and not proxy.startswith("models:/"))
+    """Whether the option names a size, a checkpoint, a function or a service, rather than a run or a version."""
+    return proxy in SIZES or is_reward(proxy) or (is_checkpoint(proxy) and not proxy.startswith("models:/"))
 
 
 def _forecast_prior(invocation: Invocation, law_run: str) -> RunRef | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.options.paths import exists, expanded
+from mlproject.rewards.source import FORMS, is_reward
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _FILE = re.compile(r"[^,=]+\.(csv|tsv|txt|json|jsonl|ndjson|log|parquet)(\.gz|\.bz2|\.xz)?")
@@ -30,9 +31,13 @@ def check_arguments(arguments: Mapping[str, str]) -> None:
         raise UserError(f"samples={samples}: no such file. Give the path of a table, or of a folder saved by datasets.")
     proxy = "" if samples else arguments.get("proxy", "")  # with samples it is the name of a column
     if proxy and not (
-        proxy in SIZES or is_checkpoint(proxy) or proxy.startswith("models:/") or _RUN_ID.fullmatch(proxy)
+        proxy in SIZES
+        or is_checkpoint(proxy)
+        or is_reward(proxy)
+        or proxy.startswith("models:/")
+        or _RUN_ID.fullmatch(proxy)
     ):
         raise UserError(
-            f"proxy={proxy}: must be a size ({', '.join(SIZES)}), a checkpoint (./FOLDER or OWNER/NAME), a run id, or "
-            "models:/NAME@ALIAS."
+            f"proxy={proxy}: must be a size ({', '.join(SIZES)}), a checkpoint (./FOLDER or OWNER/NAME), {FORMS}, a "
+            "run id, or models:/NAME@ALIAS."
         )

@@ -10,10 +10,13 @@ from mlproject.models.sizes import POLICY_SIZES, SIZES, is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import Form, Options, option
 from mlproject.preferences import LABELS
+from mlproject.rewards.options import CallOptions
+from mlproject.rewards.source import FORMS, is_reward
 from mlproject.worlds import WORLDS
 from mlproject.worlds.files.schemas import AUTO, FIELDS, FORMAT_NAMES
 
 CHECKPOINT = Form("a checkpoint (./FOLDER or OWNER/NAME)", is_checkpoint)
+REWARD = Form(f"{CHECKPOINT.name}, {FORMS}", lambda name: is_checkpoint(name) or is_reward(name))
 
 OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons")
 """Peak gold alone, or with a cost: policy updates to the peak, comparisons bought."""
@@ -89,7 +92,7 @@ class GoldOptions(Options):
 
     gold: str = option(
         "what plays the ground truth: trained (on the embedded human), a reward model's checkpoint, "
-        "PACKAGE.MODULE:FUNCTION, or none (a test RM, trained on comparisons that the proxies never see)",
+        f"{FORMS}, or none (a test RM, trained on comparisons that the proxies never see)",
         default="trained",
     )
     gold_size: str = option(
@@ -116,8 +119,8 @@ class ProxyOptions(Options):
         "hard: the higher gold score wins; sampled: a coin with probability sigmoid(gold difference)", choices=LABELS
     )
     label_noise: float = option("share of the training labels that are flipped", minimum=0, maximum=0.5)
-    rm_sizes: tuple[str, ...] = option("proxy RMs of the study", choices=tuple(SIZES), form=CHECKPOINT)
-    rm_size: str = option("the one proxy RM that the entry point proxy trains", choices=tuple(SIZES), form=CHECKPOINT)
+    rm_sizes: tuple[str, ...] = option("proxy RMs of the study", choices=tuple(SIZES), form=REWARD)
+    rm_size: str = option("the one proxy RM that the entry point proxy trains", choices=tuple(SIZES), form=REWARD)
     rm_epochs: float = option("passes of a proxy RM over its comparisons", minimum=0.01, maximum=1000)
     rm_batch_size: int = option("comparisons per gradient step of a proxy RM", minimum=1)
     rm_lr: float = option("learning rate of a proxy RM at width 64", minimum=1e-8, maximum=1)
@@ -126,6 +129,21 @@ class ProxyOptions(Options):
     )
     seeds: tuple[int, ...] = option("seeds of the study, each for proxy training and policy optimization", minimum=0)
     seed: int = option("the one seed of the entry points proxy, best_of_n, ppo and search", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionOptions(Options):
+    """Rewards that are no models: gold or proxies that are functions or services."""
+
+    HEADING: ClassVar[str] = "Reward functions and services"
+
+    scorer_version: str = option(
+        "version of the reward functions and services in use; another one makes their scores anew", default=""
+    )
+    scorer_columns: str = option(
+        "FILE with prompt and the further columns that a function in TRL's form takes; empty: those of prompts",
+        default="",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +156,7 @@ class AuxiliaryOptions(Options):
         "sizes of test RMs; each learns from one half of the comparisons, and the proxy from the other",
         choices=("same", *SIZES),
         allow_empty=True,
-        form=CHECKPOINT,
+        form=REWARD,
     )
     ensemble: int = option("ensemble members: further proxies with the next seeds", minimum=0, maximum=32)
 
@@ -187,7 +205,7 @@ class SearchOptions(Options):
     n_trials: int = option("trials of the search in total, over all its restarts; 0: no search", minimum=0)
     search_method: str = option("method whose curves are searched", default="ppo", choices=tuple(METHODS))
     search_kl_coefs: tuple[float, ...] = option("increasing grid of KL coefficients", minimum=0, maximum=100)
-    search_rm_sizes: tuple[str, ...] = option("increasing grid of RM sizes", choices=tuple(SIZES), form=CHECKPOINT)
+    search_rm_sizes: tuple[str, ...] = option("increasing grid of RM sizes", choices=tuple(SIZES), form=REWARD)
     search_n_comparisons: tuple[int, ...] = option(
         "increasing grid of comparison counts; empty: n_comparisons alone",
         minimum=64,
@@ -219,7 +237,7 @@ class TrackingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionOptions(MemoryOptions):
+class ExecutionOptions(MemoryOptions, CallOptions):
     """How steps are executed."""
 
     HEADING: ClassVar[str] = "Execution"

@@ -52,6 +52,7 @@ class Config(
     groups.PolicyOptions,
     groups.GoldOptions,
     groups.ProxyOptions,
+    groups.FunctionOptions,
     groups.AuxiliaryOptions,
     groups.CurveOptions,
     _MethodOptions,

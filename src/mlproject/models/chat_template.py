@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError
 
-from mlproject.errors import UserError
-from mlproject.models.functions import describe
+from mlproject.errors import UserError, describe
 from mlproject.models.template_limits import rendered
 from mlproject.models.turns import left_out
 from mlproject.worlds.chat import messages_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,11 @@ from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.names import GoldKind, Tag
 from mlproject.options.declaration import BrokenRule
+from mlproject.rewards.source import FORMS, RewardSource, is_reward
 
 if TYPE_CHECKING:
     from mlproject.options.study import StudyOptions
 
-_FUNCTION = re.compile(r"[\w.]+:\w+")
 _TRAINED, _NONE = "trained", "none"
 
 
@@ -24,7 +23,8 @@ class GoldSource:
     """What plays the ground truth.
 
     Attributes:
-        option: value of the option `gold`: `trained`, `none`, a checkpoint, or PACKAGE.MODULE:FUNCTION.
+        option: value of the option `gold`: `trained`, `none`, a checkpoint, PACKAGE.MODULE:FUNCTION, or the
+            address of a service.
         kind: a `GoldKind`.
     """
 
@@ -36,16 +36,16 @@ class GoldSource:
         """Read the option.
 
         Raises:
-            UserError: for a value that has none of the four forms.
+            UserError: for a value that has none of these forms.
         """
         if option in (_TRAINED, _NONE):
             return cls(option, GoldKind.TRAINED if option == _TRAINED else GoldKind.TEST_RM)
-        if _FUNCTION.fullmatch(option):
-            return cls(option, GoldKind.FUNCTION)
+        if is_reward(option):
+            return cls(option, RewardSource(option).kind)
         if is_checkpoint(option):
             return cls(option, GoldKind.CHECKPOINT)
         raise UserError(
-            f"gold={option}: must be trained, none, a checkpoint (./FOLDER or OWNER/NAME) or PACKAGE.MODULE:FUNCTION. "
+            f"gold={option}: must be trained, none, a checkpoint (./FOLDER or OWNER/NAME), {FORMS}. "
             "Write ./NAME for a folder here."
         )
 
@@ -66,8 +66,8 @@ class GoldSource:
 
     @property
     def is_function(self) -> bool:
-        """A user's Python function."""
-        return self.kind == GoldKind.FUNCTION
+        """A user's Python function, or a service."""
+        return self.kind in (GoldKind.FUNCTION, GoldKind.SERVICE)
 
     @property
     def is_test_rm(self) -> bool:

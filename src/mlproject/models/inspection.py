@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlproject.errors import UserError, first_line
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.options.paths import exists, expanded, is_folder
+from mlproject.rewards.source import is_reward
 
 if TYPE_CHECKING:
     from mlproject.models.checkpoints import CheckpointInfo
@@ -73,7 +74,9 @@ def inspect_reward_model(checkpoint: str, option: str) -> CheckpointInfo:
 
 
 def rm_parameters(name: str) -> int:
-    """Parameters without embeddings of a reward model: a size of the ladder, or a checkpoint."""
+    """Parameters without embeddings of a reward model: a size of the ladder, or a checkpoint; 0 of what is no model."""
+    if is_reward(name):
+        return 0
     if is_checkpoint(name):
         return inspect_checkpoint(name, "rm_sizes").parameters
     return SIZES[name].reward_model_parameters

@@ -6,7 +6,8 @@ Axis letters: B responses, U unique responses.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -14,14 +15,15 @@ import numpy as np
 import torch
 
 from mlproject.curve import Array
-from mlproject.errors import NotFiniteError, UserError, is_interruption
+from mlproject.errors import NotFiniteError, UserError, describe, is_interruption
 from mlproject.models.checkpoints import prompt_format_of
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import Report, check_scores
-from mlproject.models.functions import ScoreFunction, describe
 from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
+from mlproject.rewards.calls import CachedCalls, Usage, numbers_of
+from mlproject.rewards.functions import ScoreFunction
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,13 +86,14 @@ class TextRewardModel:
 
 @dataclass(frozen=True)
 class FunctionScorer:
-    """A Python function of prompts and responses: a programmatic check, a judge, a client of a service.
+    """A Python function of prompts and responses, or a service: a programmatic check, a judge, somebody's reward model.
 
     Attributes:
-        name: `package.module:function`, for error messages.
+        name: `package.module:function`, or the address of a service, for error messages.
         function: (prompts, responses) -> one number each.
         centre: raw score that counts as 0.
         scale: gold standard deviations per unit of the raw score.
+        identity: what the scores depend on beside the name: digest of the code, version.
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -109,6 +112,7 @@ class FunctionScorer:
     function: ScoreFunction
     centre: float = 0.0
     scale: float = 1.0
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     def rate(self, responses: Responses) -> Array:
         """Scores in gold standard deviations above the initial policy; equal responses are scored once. Shape: (B,).
@@ -121,29 +125,22 @@ class FunctionScorer:
         distinct = list(dict.fromkeys(pairs))
         try:
             values = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
+        except UserError:
+            raise
         except BaseException as error:
             if is_interruption(error):
                 raise
             raise UserError(f"{self.name}: must not fail ({describe(error)}). Fix the function.") from error
-        try:
-            raw_U = np.asarray(values, dtype=np.float64)
-        except OverflowError:
-            raise UserError(
-                f"{self.name}: must return numbers that a float can hold, of at most 1.8e308. Fix the function."
-            ) from None
-        except Exception:  # whatever the values do when they are turned into numbers
-            raise UserError(
-                f"{self.name}: must return one number per response, not {type(values).__name__}. Fix the function."
-            ) from None
-        if raw_U.shape != (len(distinct),):
-            raise UserError(
-                f"{self.name}: must return one finite number for each of {len(distinct)} responses, not an array of "
-                f"shape {raw_U.shape}. Fix the function."
-            )
+        raw_U = numbers_of(values, self.name, len(distinct))
         score_of = dict(zip(distinct, self.scale * (raw_U - self.centre), strict=True))
         scores_B = np.array([score_of[pair] for pair in pairs])
         check_scores(scores_B, self.name, responses, "Fix the function; it must return a number, not None, for each.")
         return scores_B
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked of it so far; nothing where it has no cache."""
+        return self.function.usage if isinstance(self.function, CachedCalls) else Usage()
 
     def with_units(self, centre: float, scale: float) -> FunctionScorer:
         """The same scorer with other units."""

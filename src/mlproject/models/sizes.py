@@ -54,5 +54,5 @@ POLICY_SIZES: tuple[str, ...] = ("25k", "100k", "400k", "1m", "3m", "7m", "19m",
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether a name is a checkpoint (a path, or OWNER/NAME on the hub) and not a size of the ladder."""
-    return "/" in name or "\\" in name
+    """Whether a name is a checkpoint (a path, or OWNER/NAME on the hub), and not a size of the ladder or an address."""
+    return ("/" in name or "\\" in name) and "://" not in name

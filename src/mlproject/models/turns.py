@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlproject.errors import UserError
-from mlproject.models.functions import describe
+from mlproject.errors import UserError, describe
 from mlproject.models.template_limits import rendered
 from mlproject.worlds.chat import Message
 

@@ -14,7 +14,6 @@ import torch
 
 from mlproject.curve import Array
 from mlproject.errors import UserError
-from mlproject.models.functions import ScoreFunction
 from mlproject.models.inspection import inspect_reward_model
 from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat, Responses
@@ -24,6 +23,7 @@ from mlproject.models.scorers import NoGold as NoGold
 from mlproject.models.scoring import scoring_of
 from mlproject.options.paths import is_there
 from mlproject.preferences.calibration import calibration_scale
+from mlproject.rewards.functions import ScoreFunction
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

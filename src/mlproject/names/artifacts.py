@@ -49,7 +49,15 @@ class Artifact:
         "skipped_rows.txt", "rows of a user's file that were left out, and why", "imports"
     )
     SCORER_FUNCTION: Final = ARTIFACTS.add(
-        "scorer.json", "name and units of a function that plays gold", "imported gold RMs"
+        "scorer.json",
+        "name, identity and units of a reward that is a function or a service",
+        "imported gold RMs, imported proxy RMs",
+    )
+    SCORER_COLUMNS: Final = ARTIFACTS.add(
+        "scorer_columns.jsonl",
+        "prompts with the further columns that a function in TRL's form takes",
+        "imported gold RMs, imported proxy RMs",
+        since="0.2.0",
     )
     UNITS: Final = ARTIFACTS.add(
         "units.json", "mean and standard deviation of the human judgement of the initial policy", "gold RMs"

@@ -274,6 +274,15 @@ class MetricPrefix:
     RANK: Final = METRICS.add_family(
         "rank/", "<method>_seed_<seed>", "Spearman's correlation of peak gold with RM size", "laws", "correlation"
     )
+    SCORER: Final = METRICS.add_family(
+        "scorer/",
+        "<role>_<count>",
+        "what was asked of a reward that is a function or a service: `responses`, of them `cache_hits`, `calls` "
+        "(batches), `retries`, `seconds`",
+        "runs that score by one, at the end",
+        "count or seconds",
+        "0.2.0",
+    )
     GATE: Final = METRICS.add_family(
         "gate/",
         "<gate>",

@@ -115,5 +115,6 @@ class GoldKind:
     TRAINED: Final = GOLD_KINDS.add("trained", "a gold RM that the study trains")
     CHECKPOINT: Final = GOLD_KINDS.add("checkpoint", "a user's reward model")
     FUNCTION: Final = GOLD_KINDS.add("function", "a user's Python function")
+    SERVICE: Final = GOLD_KINDS.add("service", "a service over HTTP", since="0.2.0")
     COLUMN: Final = GOLD_KINDS.add("column", "a column of a user's table of scored samples", since="0.2.0")
     TEST_RM: Final = GOLD_KINDS.add("test-rm", "a test RM, where nothing better was to be had")

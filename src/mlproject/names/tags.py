@@ -80,6 +80,12 @@ class Tag:
     GOLD: Final = TAGS.add(
         "mlproject.gold", "what plays gold, see below", "gold RMs, policy runs, scored samples and their laws"
     )
+    SCORES_NOTE: Final = TAGS.add(
+        "mlproject.scores_note",
+        "what is odd about the raw scores of a function or a service: all between 0 and 1",
+        "imported proxy RMs, gold RMs",
+        since="0.2.0",
+    )
     COMPLETE: Final = TAGS.add(
         "mlproject.complete", "`false`: ended on purpose before its budget; not reused as a whole curve", _STOPPED
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -52,6 +52,7 @@ class OptimizationTask(Generic[ConfigT]):
         memory: how a gradient step saves memory.
         resumption: where a method saves its state between steps. One that restores it yields no point that was drawn
             before.
+        scorers: proxy, gold and auxiliary RMs by role, for what was asked of them.
     """
 
     initial_policy: PreTrainedModel
@@ -68,6 +69,7 @@ class OptimizationTask(Generic[ConfigT]):
     progress: Progress = no_progress
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     resumption: Resumption = field(default_factory=Resumption)
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
     @property
     def samples_per_prompt(self) -> int:

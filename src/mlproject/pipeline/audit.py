@@ -10,7 +10,8 @@ from mlproject.curve import Curve
 from mlproject.names import Artifact, Kind, Metric, Role, Split, Stage, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.loading import load_checkpoint
-from mlproject.pipeline.step import Run, RunRef, Step
+from mlproject.pipeline.reward import usage_metrics
+from mlproject.pipeline.step import CALL_OPTIONS, Run, RunRef, Step
 from mlproject.pipeline.task import load_task
 
 
@@ -40,6 +41,7 @@ def audit(config: Config, policy_run: RunRef, proxy: RunRef, pool: Step, method:
         inherited_params=rm_params,
         tags={Tag.METHOD: method},
         fn=measure_audit,
+        execution_options=config.changed(*CALL_OPTIONS),
     )
 
 
@@ -61,5 +63,6 @@ def measure_audit(run: Run) -> None:
             Metric.AUDIT_PROXY: point.proxy,
             Metric.AUDIT_KL: point.kl,
             Metric.AUDIT_STEP: point.step,
+            **usage_metrics(task.scorers),
         }
     )

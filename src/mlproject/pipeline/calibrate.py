@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import Scorer
 from mlproject.names import Artifact, Metric, Role
 from mlproject.pipeline.step import Run
 from mlproject.preferences.calibration import calibration_scale
 from mlproject.preferences.comparisons import EncodedComparisons, encode_comparisons
+
+AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
 
 def pairwise_metrics(margin_B: np.ndarray, prefers_a_B: np.ndarray) -> dict[str, float]:
@@ -42,7 +47,13 @@ def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel
     Returns:
         the model in gold standard deviations, and metrics of its agreement with gold on the pairs.
     """
-    raw_a_B, raw_b_B = raw.scores(pairs.a), raw.scores(pairs.b)
+    return calibrated_by(raw, raw.scores(pairs.a), raw.scores(pairs.b), pairs)
+
+
+def calibrated_by(
+    raw: AnyScorer, raw_a_B: NDArray[np.float64], raw_b_B: NDArray[np.float64], pairs: EncodedComparisons
+) -> tuple[AnyScorer, dict[str, float]]:
+    """The same for any scorer, by its raw scores of both responses. Shapes: (B,)."""
     margin_B = raw_a_B - raw_b_B
     scale = calibration_scale(margin_B, pairs.margin_B)
     against_soft = pairwise_metrics(scale * margin_B, 1 / (1 + np.exp(-pairs.margin_B)))
@@ -56,7 +67,12 @@ def calibrated(raw: RewardModel, pairs: EncodedComparisons) -> tuple[RewardModel
 
 def load_unit_pairs(run: Run, prompt_format: PromptFormat) -> EncodedComparisons:
     """The pairs that determined the units of an imported gold RM, without ties, in a reward model's prompt format."""
+    return encode_comparisons(unit_pairs(run), prompt_format)
+
+
+def unit_pairs(run: Run) -> pd.DataFrame:
+    """These pairs as a table of comparisons."""
     pairs = pd.read_parquet(run.input(Role.GOLD_RM) / Artifact.PAIRS)
     pairs = pairs[pairs.score_a != pairs.score_b].reset_index(drop=True)
     pairs["prefers_a"] = pairs.score_a > pairs.score_b
-    return encode_comparisons(pairs, prompt_format)
+    return pairs

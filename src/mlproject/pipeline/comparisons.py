@@ -23,8 +23,9 @@ from mlproject.pipeline.loading import (
     open_world,
     torch_generator,
 )
+from mlproject.pipeline.reward import usage_metrics
 from mlproject.pipeline.run_params import RunParams
-from mlproject.pipeline.step import Run, Step
+from mlproject.pipeline.step import CALL_OPTIONS, Run, Step
 from mlproject.preferences.comparisons import label_comparisons
 from mlproject.resume.state import State, merge
 
@@ -57,6 +58,7 @@ def comparisons(config: Config, policy: Step, gold: Step, optimized: Step | None
         },
         inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold, **({Role.OPTIMIZED: optimized} if optimized else {})},
         fn=collect_comparisons,
+        execution_options=config.changed(*CALL_OPTIONS),
     )
 
 
@@ -108,5 +110,6 @@ def collect_comparisons(run: Run) -> None:
             Metric.COMPARISONS_TIES_DROPPED: ties,
             Metric.COMPARISONS_HELD_OUT: int(table.held_out.sum()),
             Metric.COMPARISONS_COUNT: len(table),
+            **usage_metrics({"gold": gold}),
         }
     )

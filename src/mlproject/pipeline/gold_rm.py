@@ -128,7 +128,7 @@ def train_gold_rm(run: Run) -> None:
             p["gold_epochs"],
             p["gold_batch_size"],
             SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
-            MemoryOptions(**run.execution_options),
+            MemoryOptions.among(run.execution_options),
         ),
         accelerator=accelerator,
         generator=torch_generator("gold order", seed),

@@ -53,7 +53,7 @@ def train_initial_policy(run: Run) -> None:
             p["sft_epochs"],
             p["sft_batch_size"],
             SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
-            MemoryOptions(**run.execution_options),
+            MemoryOptions.among(run.execution_options),
         ),
         accelerator=accelerator,
         generator=torch_generator("initial policy order", p["world_seed"]),

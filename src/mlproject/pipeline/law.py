@@ -51,11 +51,12 @@ def fit_laws(run: Run) -> None:
     for (method, rm_params, rm_size), by_seed in sorted(curves.items()):
         group = {"method": method, "rm_size": rm_size, "rm_params": rm_params, "seeds": sorted(by_seed)}
         groups.append(group | summarize(method, list(by_seed.values()), run.params["bootstrap"]))
+    sized = [group for group in groups if group["rm_params"] > 0]  # 0: not known, or no model
     trends: list[dict[str, Any]] = []
     correlations: list[dict[str, Any]] = []
     for method in sorted({method for method, _, _ in curves}):
         for coefficient in ("alpha", "beta"):
-            fitted = [g for g in groups if g["method"] == method and g[coefficient] is not None]
+            fitted = [g for g in sized if g["method"] == method and g[coefficient] is not None]
             if len(fitted) >= 3 and len({g["rm_params"] for g in fitted}) > 1:
                 line = trend([g[coefficient] for g in fitted], [g["rm_params"] for g in fitted])
                 slope = {
@@ -66,7 +67,7 @@ def fit_laws(run: Run) -> None:
                 }
                 trends.append({"method": method, "coefficient": coefficient, **slope})
         for seed in sorted({seed for by_seed in curves.values() for seed in by_seed}):
-            peaks = [(k[1], c[seed].peak().gold) for k, c in curves.items() if k[0] == method and seed in c]
+            peaks = [(k[1], c[seed].peak().gold) for k, c in curves.items() if k[0] == method and seed in c and k[1]]
             if len(peaks) >= 3 and len({size for size, _ in peaks}) > 1:
                 rho = spearman(*zip(*peaks, strict=True))
                 correlations.append({"method": method, "seed": seed, "spearman": rho})
@@ -76,7 +77,7 @@ def fit_laws(run: Run) -> None:
     for method in sorted({method for method, _, _ in curves}):
         by_params: dict[int, list[Curve]] = {}
         for key, by_seed in curves.items():
-            if key[0] == method and key[1] > 0:  # 0: not known
+            if key[0] == method and key[1] > 0:
                 by_params.setdefault(key[1], []).extend(by_seed.values())
         ladder = {size.reward_model_parameters for size in SIZES.values()}
         priors[method] = {

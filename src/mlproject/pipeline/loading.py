@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from mlproject.errors import UserError, first_line
-from mlproject.models.functions import load_function
 from mlproject.models.libraries import accelerate, transformers
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, load_reward_model
 from mlproject.names import Artifact, Role
+from mlproject.pipeline.reward import load_saved_reward, save_reward
 from mlproject.pipeline.step import Run
-from mlproject.strict_json import strict_json
+from mlproject.rewards.options import CallOptions
 from mlproject.worlds import WORLDS, World
 
 if TYPE_CHECKING:
@@ -97,15 +97,28 @@ def load_prompt_format(run: Run, world: World) -> PromptFormat:
 
 def load_gold(run: Run, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
     """The gold RM of a run, for responses of a policy with this prompt format."""
-    return load_scorer(run.input(Role.GOLD_RM), prompt_format, device)
+    return load_input_scorer(run, Role.GOLD_RM, prompt_format, device)
 
 
-def load_scorer(artifacts: Path, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
-    """A scorer that `save_scorer` wrote, for responses of a policy with this prompt format."""
+def load_input_scorer(run: Run, role: str, prompt_format: PromptFormat, device: torch.device | str = "cpu") -> Scorer:
+    """The scorer that is an input of a run, called as the run's options say where it is a function or a service."""
+    return load_scorer(run.input(role), prompt_format, device, CallOptions.among(run.execution_options))
+
+
+def load_scorer(
+    artifacts: Path,
+    prompt_format: PromptFormat,
+    device: torch.device | str = "cpu",
+    options: CallOptions = CallOptions(),  # noqa: B008 - frozen
+) -> Scorer:
+    """A scorer that `save_scorer` wrote, for responses of a policy with this prompt format.
+
+    Raises:
+        UserError: for a function whose code has changed since.
+    """
     if not (artifacts / Artifact.SCORER_FUNCTION).exists():
         return load_reward_model(artifacts / Artifact.MODEL, prompt_format, device)
-    saved = json.loads((artifacts / Artifact.SCORER_FUNCTION).read_text())
-    return FunctionScorer(saved["function"], load_function(saved["function"]), saved["centre"], saved["scale"])
+    return load_saved_reward(artifacts, prompt_format, options)
 
 
 def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) -> None:
@@ -117,8 +130,7 @@ def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) ->
         prompt_format: prompt format of the policy.
     """
     if isinstance(scorer, FunctionScorer):
-        content = {"function": scorer.name, "centre": scorer.centre, "scale": scorer.scale}
-        (artifacts / Artifact.SCORER_FUNCTION).write_text(strict_json(content))
+        save_reward(scorer, artifacts)
     elif isinstance(scorer, TextRewardModel):
         scorer.reward_model.save(artifacts / Artifact.MODEL, scorer.prompt_format)
     else:

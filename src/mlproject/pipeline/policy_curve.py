@@ -40,6 +40,7 @@ from mlproject.optimization.stopping import (
 from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.curve_state import points_of, points_state
 from mlproject.pipeline.loading import open_world
+from mlproject.pipeline.reward import usage_metrics
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run
@@ -153,7 +154,7 @@ def save(
     curve = save_curve(run, method, points, recorder)
     earlier = run.input(Role.EARLIER) if RunParams.from_params(run.params).starts_from_earlier else None
     distance = total_distance(curve, points[-1], earlier)
-    run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance})
+    run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance, **usage_metrics(task.scorers)})
     (run.folder / Artifact.ROUND_DISTANCE).write_text(strict_json(distance))
     for checkpoint in recorder.checkpoints(task.initial_policy):
         if checkpoint.name == Stage.END:

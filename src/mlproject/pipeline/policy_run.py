@@ -15,7 +15,7 @@ from mlproject.names import Kind, MlflowTag, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
 from mlproject.pipeline.policy_curve import optimize_policy
 from mlproject.pipeline.run_params import RunParams
-from mlproject.pipeline.step import EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
+from mlproject.pipeline.step import CALL_OPTIONS, EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
 from mlproject.plotting.colours import rm_colours
 
 _PROXY_PARAMS = (
@@ -109,7 +109,7 @@ def policy_run(
             MlflowTag.RUN_COLOR: rm_colours([*config.rm_sizes, proxy_params["rm_size"]])[proxy_params["rm_size"]],
         },
         fn=optimize_policy,
-        execution_options=config.changed(*EXECUTION_OPTIONS) if METHODS[method].trains_policy else {},
+        execution_options=config.changed(*CALL_OPTIONS, *(EXECUTION_OPTIONS if METHODS[method].trains_policy else ())),
         max_processes=ProcessLimit(*options.process_limit) if METHODS[method].trains_policy else None,
     )
 

@@ -21,7 +21,8 @@ from mlproject.pipeline.loading import (
     open_world,
     torch_generator,
 )
-from mlproject.pipeline.step import Run, RunRef, Step
+from mlproject.pipeline.reward import usage_metrics
+from mlproject.pipeline.step import CALL_OPTIONS, Run, RunRef, Step
 
 
 def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str = Split.CURVE) -> Step:
@@ -34,6 +35,7 @@ def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str 
         params=samples.params,
         inputs={Role.INITIAL_POLICY: policy, Role.GOLD_RM: gold, Role.SAMPLES: samples},
         fn=make_pool,
+        execution_options=config.changed(*CALL_OPTIONS),
     )
 
 
@@ -92,6 +94,7 @@ def make_pool(run: Run) -> None:
         Metric.POOL_GOLD_STD: float(pool.gold_PN.std()),
         Metric.POOL_DISTINCT: samples.distinct,
         Metric.POOL_MEAN_LENGTH: samples.mean_length,
+        **usage_metrics({"gold": gold}),
     }
     if pool.human_PN is not None:
         metrics[Metric.POOL_GOLD_HUMAN_CORRELATION] = float(

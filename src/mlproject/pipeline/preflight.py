@@ -8,9 +8,21 @@ from __future__ import annotations
 from importlib import import_module
 
 from mlproject.config.schema import Config
-from mlproject.models.functions import load_function
 from mlproject.models.inspection import inspect_checkpoint, inspect_reward_model
 from mlproject.models.sizes import is_checkpoint
+from mlproject.rewards.source import is_reward, is_service
+
+
+def check_reward(config: Config, option: str, name: str) -> None:
+    """Check that a function can be imported, and that something listens where a service should be.
+
+    Raises:
+        UserError: otherwise.
+    """
+    module = import_module("mlproject.pipeline.reward")
+    module.reward_params(config, name)
+    if is_service(name):
+        import_module("mlproject.rewards.service").check_reachable(name, option)
 
 
 def check(config: Config, proxy: str = "") -> list[str]:
@@ -26,15 +38,17 @@ def check(config: Config, proxy: str = "") -> list[str]:
     Raises:
         UserError: for the first mistake.
     """
-    if is_checkpoint(proxy) and not proxy.startswith("models:/"):
-        inspect_checkpoint(proxy, "proxy")
+    named = [("proxy", proxy)] if not proxy.startswith("models:/") else []
     for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms"):
         value = getattr(config, option)
-        for name in value if isinstance(value, tuple) else (value,):
-            if is_checkpoint(name):
-                inspect_checkpoint(name, option)
+        named += [(option, name) for name in (value if isinstance(value, tuple) else (value,))]
+    for option, name in named:
+        if is_checkpoint(name):
+            inspect_checkpoint(name, option)
+        elif is_reward(name):
+            check_reward(config, option, name)
     if config.gold_source.is_function:
-        load_function(config.gold)
+        check_reward(config, "gold", config.gold)
     elif config.gold_source.is_checkpoint:
         inspect_reward_model(config.gold, "gold")
     if config.world_spec.imports_policy:

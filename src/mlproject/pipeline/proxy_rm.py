@@ -132,7 +132,7 @@ def train_proxy_rm(run: Run) -> None:
     loss = train_reward_model(
         model.to(accelerator.device),
         encode_comparisons(table[~table.held_out], learned),
-        Schedule(p["rm_epochs"], p["rm_batch_size"], learning_rate, MemoryOptions(**run.execution_options)),
+        Schedule(p["rm_epochs"], p["rm_batch_size"], learning_rate, MemoryOptions.among(run.execution_options)),
         accelerator=accelerator,
         generator=torch_generator("proxy order", *stream),
         progress=run.progress,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlproject.models.memory import MemoryOptions
 from mlproject.resume.resumption import Resumption
+from mlproject.rewards.options import CallOptions
 from mlproject.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class Run(Protocol):
 
 EXECUTION_OPTIONS = tuple(field.name for field in fields(MemoryOptions))
 """Options of the configuration that become `Step.execution_options` of every step that trains."""
+CALL_OPTIONS = tuple(field.name for field in fields(CallOptions))
+"""Those of every step that scores responses by what may be a function or a service."""
 
 
 def batch_limit(config: Config, batch_size: str) -> ProcessLimit:

@@ -17,6 +17,7 @@ from mlproject.pipeline.external.comparisons import external_comparisons
 from mlproject.pipeline.external.gold import external_gold
 from mlproject.pipeline.external.policy import external_policy
 from mlproject.pipeline.external.proxy import external_proxy
+from mlproject.pipeline.external.reward import external_reward
 from mlproject.pipeline.gold_rm import gold_rm
 from mlproject.pipeline.initial_policy import initial_policy
 from mlproject.pipeline.law import law
@@ -24,6 +25,7 @@ from mlproject.pipeline.policy_run import policy_run
 from mlproject.pipeline.pool import pool
 from mlproject.pipeline.proxy_rm import TEST, proxy_rm
 from mlproject.pipeline.step import RunRef, Step
+from mlproject.rewards.source import is_reward
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ def _with_comparisons(config: Config, policy: Step, gold: Step | None, optimized
 
 
 def plan_proxy(config: Config, roots: Roots, size: str, seed: int) -> Step:
-    """Plan one proxy RM: trained on the comparisons, or an existing reward model, put on gold's scale."""
+    """Plan one proxy RM: trained on the comparisons, or an existing model, function or service, on gold's scale."""
+    if is_reward(size):
+        return external_reward(config, size, roots.policy, roots.gold, roots.comparisons, seed)
     if is_checkpoint(size) and (checkpoint := inspect_checkpoint(size, "rm_sizes")).is_reward_model:
         return external_proxy(config, checkpoint, size, roots.policy, roots.gold, seed)
     return proxy_rm(config, roots.comparisons, size, seed, gold=roots.gold)
@@ -140,6 +144,11 @@ def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: 
         raise UserError(
             f"rounds={config.rounds}: must be 1 for {method}, which trains no policy whose responses could be compared "
             "anew. Use rounds=1 or another method."
+        )
+    if config.rounds > 1 and is_reward(config.rm_size):
+        raise UserError(
+            f"rounds={config.rounds}: must be 1 for {config.rm_size}, which learns from no comparisons. Use rounds=1, "
+            "or an rm_size that is trained here."
         )
     roots = roots or plan_roots(config)
     rounds = [roots.comparisons]
@@ -172,7 +181,7 @@ def auxiliary_rms(config: Config, roots: Roots, comparisons: Step, earlier: Sequ
     size, seed = config.rm_size, config.seed
     if config.ensemble and _exists(size):
         raise UserError(
-            f"ensemble={config.ensemble}: must be 0 for {size}, an existing reward model that has no further seeds. "
+            f"ensemble={config.ensemble}: must be 0 for {size}, an existing reward that has no further seeds. "
             "Use ensemble=0 or an rm_size that is trained here."
         )
     rms: dict[str, Step] = {}
@@ -196,8 +205,8 @@ def auxiliary_rms(config: Config, roots: Roots, comparisons: Step, earlier: Sequ
 
 
 def _exists(size: str) -> bool:
-    """Whether a size names an existing reward model."""
-    return is_checkpoint(size) and inspect_checkpoint(size, "rm_sizes").is_reward_model
+    """Whether a size names an existing reward model, a function or a service."""
+    return is_reward(size) or (is_checkpoint(size) and inspect_checkpoint(size, "rm_sizes").is_reward_model)
 
 
 def _role_name(size: str) -> str:

@@ -14,9 +14,9 @@ from mlproject.optimization.task import OptimizationTask
 from mlproject.pipeline.loading import (
     human_units,
     load_gold,
+    load_input_scorer,
     load_policy,
     load_prompt_format,
-    load_scorer,
     new_accelerator,
     open_world,
     stream_seed,
@@ -47,20 +47,21 @@ def load_task(run: Run, split: str) -> OptimizationTask:
     run_params = RunParams.from_params(p)
     from_current = run_params.starts_from_earlier
     start_policy = load_policy(run.input(Role.EARLIER), accelerator.device) if from_current else initial_policy
-    proxy = load_scorer(run.input(Role.PROXY_RM), prompt_format, accelerator.device)
+    proxy = load_input_scorer(run, Role.PROXY_RM, prompt_format, accelerator.device)
     auxiliary_rms = {
-        role: load_scorer(run.input(role), prompt_format, accelerator.device) for role in run_params.auxiliary_rms
+        role: load_input_scorer(run, role, prompt_format, accelerator.device) for role in run_params.auxiliary_rms
     }
     prompts = world.prompts(split, p[f"{split}_prompts"])
     samples = PoolSamples(run.input(Role.SAMPLES) / Artifact.POOL_SAMPLES, prompts, prompt_format)
     pool = Pool.load(run.input(Role.POOL) / Artifact.POOL, samples)
+    gold = load_gold(run, prompt_format, accelerator.device)
     evaluator = Evaluator(
         world=world,
         prompt_format=prompt_format,
         prompts=prompts,
         initial_policy=initial_policy,
         proxy=proxy,
-        gold=load_gold(run, prompt_format, accelerator.device),
+        gold=gold,
         human_units=human_units(run),
         pool=pool,
         samples_per_prompt=config.samples_per_prompt,
@@ -84,6 +85,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         ),
         comparisons=None if method.needs_proxy else pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS),
         progress=run.progress,
-        memory=MemoryOptions(**run.execution_options),
+        memory=MemoryOptions.among(run.execution_options),
         resumption=run.resumption,
+        scorers={"proxy": proxy, "gold": gold, **auxiliary_rms},
     )

@@ -24,6 +24,7 @@ from mlproject.recommendation.measured import NAMED_OPTIONS, MeasuredRun, settin
 from mlproject.recommendation.recommend import recommend
 from mlproject.recommendation.setting import Setting
 from mlproject.registry.metrics import SIGNS, Evidence
+from mlproject.rewards.source import RewardSource, is_reward
 from mlproject.tracking.run_data import curve_of, values_by_step
 from mlproject.tracking.runs import as_text
 from mlproject.tracking.store import Store, all_runs
@@ -111,6 +112,23 @@ def is_of_samples(run: Run) -> bool:
     return run.data.tags.get(Tag.GOLD) == GoldKind.COLUMN
 
 
+def refuse_reward(proxy: str, name: str) -> None:
+    """Refuse a function or a service: a version must stand alone, and load without somebody's code.
+
+    Args:
+        proxy: as the user named it.
+        name: the name of the reward, `rm_size` of its run.
+
+    Raises:
+        UserError: if it is one.
+    """
+    if is_reward(name):
+        raise UserError(
+            f"proxy={proxy}: must be a reward model, since a {RewardSource(name).kind} has no weights that a version "
+            "of the registered model could hold. Use -e best_of_n or ppo to see how far it holds."
+        )
+
+
 def run_ref(run: Run) -> RunRef:
     """Reference to a run, as an input of a step."""
     return RunRef(run.info.run_id, run.data.tags[Tag.FINGERPRINT], run.data.params)
@@ -167,6 +185,8 @@ def candidates_on_pool(client: MlflowClient, store: Store, config: Config, pool_
     for run in all_runs(client, [store.policy_runs], on_pool):
         tags = run.data.tags
         if json.loads(tags.get(Tag.INPUTS, "{}")).get(Role.POOL) != pool_run_id or tags.get(Tag.COMPLETE) == "false":
+            continue
+        if is_reward(run.data.params["rm_size"]):  # code, which no version can hold
             continue
         proxy_run_id, method = tags[Tag.PROXY_RUN_ID], tags[Tag.METHOD]
         if proxy_run_id not in candidates:

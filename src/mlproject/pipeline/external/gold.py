@@ -6,10 +6,6 @@ shares some of the proxies' errors. The tag `mlproject.gold` says on every run w
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch
@@ -17,13 +13,12 @@ import torch
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
-from mlproject.models.functions import load_function
 from mlproject.models.generation import sample_responses
 from mlproject.models.gold_source import GoldSource
 from mlproject.models.inspection import inspect_checkpoint, inspect_reward_model
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.models.scorers import FunctionScorer, Scorer, TextRewardModel, rated
+from mlproject.models.scorers import Scorer, TextRewardModel, rated
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
@@ -35,7 +30,9 @@ from mlproject.pipeline.loading import (
     save_scorer,
     torch_generator,
 )
-from mlproject.pipeline.step import Run, Step
+from mlproject.pipeline.reward import import_reward, reward_params, usage_metrics
+from mlproject.pipeline.step import CALL_OPTIONS, Run, Step
+from mlproject.rewards.options import CallOptions
 from mlproject.strict_json import strict_json
 
 UNIT_PAIRS = 1024
@@ -63,7 +60,7 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
         name = f"test RM {size}"
     elif source.is_function:
         name = size = config.gold
-        params["function_sha256"] = _code_digest(config.gold)
+        params |= reward_params(config, config.gold)
     else:
         checkpoint = inspect_reward_model(config.gold, "gold")
         name, size, rm_params = f"gold RM {checkpoint.name}", checkpoint.name, checkpoint.parameters
@@ -78,14 +75,8 @@ def external_gold(config: Config, policy: Step, test_rm: Step | None = None) -> 
         inherited_params={"rm_params": rm_params},
         tags={Tag.GOLD: source.kind},
         fn=import_gold,
+        execution_options=config.changed(*CALL_OPTIONS) if source.is_function else {},
     )
-
-
-def _code_digest(name: str) -> str:
-    """Digest of the file that defines a function; empty if there is none."""
-    load_function(name)
-    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def import_gold(run: Run) -> None:
@@ -124,7 +115,12 @@ def import_gold(run: Run) -> None:
     human = {} if judged is None else {"human_mean": float(judged.mean()), "human_std": float(judged.std())}
     (run.folder / Artifact.UNITS).write_text(strict_json(human))
     run.log_metrics(
-        {Metric.GOLD_CENTRE: centre, Metric.GOLD_SD: sd, Metric.GOLD_TIES: float(np.mean(raw[:, 0] == raw[:, 1]))}
+        {
+            Metric.GOLD_CENTRE: centre,
+            Metric.GOLD_SD: sd,
+            Metric.GOLD_TIES: float(np.mean(raw[:, 0] == raw[:, 1])),
+            **usage_metrics({"gold": scorer}),
+        }
     )
 
 
@@ -133,6 +129,7 @@ def _scorer(run: Run, prompt_format: PromptFormat, device: torch.device) -> Scor
     if source.is_test_rm:
         return load_scorer(run.input(Role.TEST_RM), prompt_format, device)
     if source.is_function:
-        return FunctionScorer(source.option, load_function(source.option))
+        options = CallOptions.among(run.execution_options)
+        return import_reward(run.params, source.option, prompt_format, run.folder, options)
     model, tokenizer = load_reward_checkpoint(inspect_checkpoint(source.option, "gold"), "gold")
     return TextRewardModel(RewardModel(model.to(device)), prompt_format_of(tokenizer, model))

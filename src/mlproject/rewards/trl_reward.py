@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import UserError
-from mlproject.models.functions import ScoreFunction
+from mlproject.rewards.functions import ScoreFunction, takes
 from mlproject.strict_json import strict_json
 from mlproject.worlds.chat import messages_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+_CONTENT = '["user", "'
+"""What stands before the text of a user's turn in a key."""
 
 
 def trl_reward(
@@ -25,7 +31,8 @@ def trl_reward(
     """A scorer made of a reward function of TRL's, or of your own in TRL's form.
 
     Args:
-        function: takes `prompts`, `completions` and further columns by name, and returns a number or None for each.
+        function: takes `prompts`, `completions` and further columns by name, those that it names or (`**others`) all,
+            and returns a number or None for each; may be a coroutine function.
         chat: whether the training's dataset holds messages. The function then gets prompts as lists of messages and
             completions as lists of one message, otherwise texts, as a trainer would give them.
         rows: rows of the dataset for the held-out prompts: `prompt`, a text or messages, and the columns that the
@@ -62,15 +69,22 @@ def trl_reward(
             further = {name: [columns[name] for columns in found] for name in names}
         if tokenizer is not None:
             further["completion_ids"] = tokenizer(list(responses), add_special_tokens=False)["input_ids"]
-        values = function(
-            prompts=[messages_of(prompt) for prompt in prompts] if chat else list(prompts),
-            completions=[[{"role": "assistant", "content": text}] for text in responses] if chat else list(responses),
+        given = {
+            "prompts": [messages_of(prompt) for prompt in prompts] if chat else list(prompts),
+            "completions": [[{"role": "assistant", "content": t}] for t in responses] if chat else list(responses),
             **further,
-        )
+        }
+        values = function(**{name: value for name, value in given.items() if takes(function, name)})
+        if inspect.isawaitable(values):
+            values = asyncio.run(_result(values))
         return [not_applicable if value is None else float(value) for value in values]
 
     score.__qualname__ = getattr(function, "__qualname__", type(function).__name__)
     return score
+
+
+async def _result(values: Any) -> Any:
+    return await values
 
 
 def _key(prompt: Any) -> str:
@@ -81,6 +95,11 @@ def _key(prompt: Any) -> str:
 
 def _columns(columns_of: Mapping[str, dict[str, Any]], prompt: str) -> dict[str, Any]:
     key = _key(prompt)
-    if key not in columns_of:
-        raise UserError(f"rows: must hold each held-out prompt, but lack {prompt[:60]!r}. Give its row.")
-    return columns_of[key]
+    if key in columns_of:
+        return columns_of[key]
+    if len(messages_of(prompt)) == 1:  # a long prompt has lost its beginning
+        end = key.partition(_CONTENT)[2]
+        ends = [columns for whole, columns in columns_of.items() if whole.endswith(end)]
+        if len(ends) == 1:
+            return ends[0]
+    raise UserError(f"rows: must hold each held-out prompt, but lack {prompt[:60]!r}. Give its row.")

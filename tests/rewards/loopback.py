@@ -1,0 +1,60 @@
+"""A small HTTP server on loopback whose answers a test scripts."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, Any, dict[str, str]]
+"""Status, JSON (or a text as it is), and headers."""
+
+
+@contextmanager
+def serving(answer: Callable[[str, Any, int], Answer]) -> Iterator[tuple[str, list[tuple[str, Any, Any]]]]:
+    """A server while the context lasts.
+
+    Args:
+        answer: (path, JSON that was sent or None, number of the request from 0) -> the answer.
+
+    Yields:
+        the address, and the requests so far: path, content, headers.
+    """
+    requests: list[tuple[str, Any, Any]] = []
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments: Any) -> None:
+            return None
+
+        def do_GET(self) -> None:
+            self.reply(None)
+
+        def do_POST(self) -> None:
+            self.reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def reply(self, content: Any) -> None:
+            with lock:
+                number = len(requests)
+                requests.append((self.path, content, dict(self.headers)))
+            status, body, headers = answer(self.path, content, number)
+            data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            self.send_response(status)
+            headers = {"Content-Type": "text/html" if isinstance(body, str) else "application/json", **headers}
+            for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
