@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mlproject.errors import NotFiniteError, UserError
-from mlproject.rewards.trl_reward import trl_reward
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import FunctionScorer
+from mlproject.rewards.trl_reward import trl_reward
 
 rewards = pytest.importorskip("trl.rewards")
 PROMPTS = ["1 + 1", "2 + 2", "Why?"]

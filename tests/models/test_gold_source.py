@@ -36,7 +36,9 @@ def test_each_form_of_the_option_is_one_kind_of_gold(option: str) -> None:
 
 @pytest.mark.parametrize("option", ["", "mars", "a:b:c", "module:", ":score", "trained "])
 def test_any_other_text_is_refused_with_the_four_forms(option: str) -> None:
-    with pytest.raises(UserError, match=r"^gold=.*: must be trained, none, a checkpoint .*, PACKAGE.MODULE:FUNCTION or http:"):
+    with pytest.raises(
+        UserError, match=r"^gold=.*: must be trained, none, a checkpoint .*, PACKAGE.MODULE:FUNCTION or http:"
+    ):
         GoldSource.parse(option)
 
 

@@ -15,11 +15,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from mlproject import errors
 from mlproject.errors import UserError
 from mlproject.models.checkpoints import load_reward_checkpoint, prompt_format_of
-from mlproject.rewards.functions import load_function
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_reward_model
+from mlproject.rewards.functions import load_function
 
 KINDS = {
     "gpt_neox, no padding named": ("gpt_neox", False, None),

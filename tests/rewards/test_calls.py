@@ -136,7 +136,9 @@ def test_an_address_with_a_secret_or_without_sense_is_refused(url):
 
 def test_what_is_a_reward_and_what_is_not():
     assert all(map(is_reward, ["m:f", "a.b:f", "http://h", "https://h:1/score", "HTTP://h"]))
-    assert not any(map(is_reward, ["3k", "./folder", "owner/name", "models:/reward-model@champion", "http://", "a:b:c"]))
+    assert not any(
+        map(is_reward, ["3k", "./folder", "owner/name", "models:/reward-model@champion", "http://", "a:b:c"])
+    )
 
 
 def test_trls_form_is_known_by_its_arguments():

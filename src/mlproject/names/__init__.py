@@ -4,7 +4,8 @@ A name is never changed, only added. docs/tracking.md lists them all; `tests/nam
 """
 
 from mlproject.names.artifacts import Artifact, ReportFigure
-from mlproject.names.metrics import CheckpointMetric, Metric, MetricPrefix
+from mlproject.names.metric_prefixes import MetricPrefix
+from mlproject.names.metrics import CheckpointMetric, Metric
 from mlproject.names.registry import Action, Alias, Outcome, PromotionResult, Status, VersionTag, VersionTagPrefix
 from mlproject.names.runs import STAGES, ExperimentSuffix, GoldKind, Kind, Role, RolePrefix, Split, Stage
 from mlproject.names.search import TrialAttribute

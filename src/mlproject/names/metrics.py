@@ -9,8 +9,8 @@ from mlproject.names.table import NameTable
 METRICS: Final = NameTable()
 CHECKPOINT_METRICS: Final = NameTable()
 
-_SD, _NATS, _COUNT, _SHARE, _SECONDS = "standard deviations", "nats", "count", "share", "seconds"
-_POINT = "policy runs, trainer runs, fits: every point"
+_SD, _NATS, COUNT, _SHARE, _SECONDS = "standard deviations", "nats", "count", "share", "seconds"
+EVERY_POINT = "policy runs, trainer runs, fits: every point"
 _FORECAST = "PPO runs, trainer runs: every point; fits: once"
 _END = "policy runs, trainer runs: at the end"
 _LAW = "policy runs, trainer runs, fits: at the end"
@@ -23,13 +23,15 @@ class Metric:
     """Metrics of runs."""
 
     CURVE_KL: Final = METRICS.add(
-        "curve/kl", "KL from the initial policy, summed over a response's tokens", _POINT, _NATS
+        "curve/kl", "KL from the initial policy, summed over a response's tokens", EVERY_POINT, _NATS
     )
-    CURVE_SQRT_KL: Final = METRICS.add("curve/sqrt_kl", "its square root, the distance d", _POINT, "square-root nats")
-    CURVE_PROXY: Final = METRICS.add("curve/proxy", "proxy score above the initial policy's", _POINT, _SD)
-    CURVE_PROXY_SE: Final = METRICS.add("curve/proxy_se", "its standard error over prompts", _POINT, _SD)
-    CURVE_GOLD: Final = METRICS.add("curve/gold", "gold score above the initial policy's", _POINT, _SD)
-    CURVE_GOLD_SE: Final = METRICS.add("curve/gold_se", "its standard error over prompts", _POINT, _SD)
+    CURVE_SQRT_KL: Final = METRICS.add(
+        "curve/sqrt_kl", "its square root, the distance d", EVERY_POINT, "square-root nats"
+    )
+    CURVE_PROXY: Final = METRICS.add("curve/proxy", "proxy score above the initial policy's", EVERY_POINT, _SD)
+    CURVE_PROXY_SE: Final = METRICS.add("curve/proxy_se", "its standard error over prompts", EVERY_POINT, _SD)
+    CURVE_GOLD: Final = METRICS.add("curve/gold", "gold score above the initial policy's", EVERY_POINT, _SD)
+    CURVE_GOLD_SE: Final = METRICS.add("curve/gold_se", "its standard error over prompts", EVERY_POINT, _SD)
     CURVE_HUMAN: Final = METRICS.add(
         "curve/human",
         "human judgement above the initial policy's",
@@ -56,7 +58,7 @@ class Metric:
         "forecast/loses_beyond_kl", "KL beyond which further optimization is expected to lose gold", _FORECAST, _NATS
     )
     FORECAST_GOLD_RESPONSES: Final = METRICS.add(
-        "forecast/gold_responses", "gold-scored responses that the forecast rests on", _FORECAST, _COUNT
+        "forecast/gold_responses", "gold-scored responses that the forecast rests on", _FORECAST, COUNT
     )
     FORECAST_P_FIT: Final = METRICS.add(
         "forecast/lack_of_fit_p", "below .05 neither noise nor misfit explains the points, and nothing is quoted",
@@ -91,7 +93,7 @@ class Metric:
         "rm/params",
         "parameters of the proxy: the param `rm_params` as a number, which lists of runs can be sorted by",
         "policy runs, when they are opened",
-        _COUNT,
+        COUNT,
         "0.2.0",
     )
     RM_TRAIN_LOSS: Final = METRICS.add(
@@ -119,7 +121,7 @@ class Metric:
     RM_SCALE: Final = METRICS.add(
         "rm/scale", "factor that puts raw scores on gold's scale", _VALIDATED, "standard deviations per raw unit"
     )
-    RM_PAIRS: Final = METRICS.add("rm/pairs", "pairs that `rm/val_accuracy` is of", _COMPARE, _COUNT, since="0.2.0")
+    RM_PAIRS: Final = METRICS.add("rm/pairs", "pairs that `rm/val_accuracy` is of", _COMPARE, COUNT, since="0.2.0")
     BEST_OF_K_ACCURACY: Final = METRICS.add(
         "best_of_k/accuracy", "prompts whose best response by the reward model is right; ties share",
         f"{_COMPARE}, where gold is 1 and 0", _SHARE, since="0.2.0",
@@ -148,27 +150,27 @@ class Metric:
     RM_ECE_INITIAL_POLICY: Final = METRICS.add(
         "rm/ece_initial_policy", "expected calibration error there", "trained gold RMs", "probability"
     )
-    SAMPLES_PROMPTS: Final = METRICS.add("samples/prompts", "prompts in use", "scored samples", _COUNT, since="0.2.0")
+    SAMPLES_PROMPTS: Final = METRICS.add("samples/prompts", "prompts in use", "scored samples", COUNT, since="0.2.0")
     SAMPLES_RESPONSES: Final = METRICS.add(
-        "samples/responses", "scored responses in use", "scored samples", _COUNT, since="0.2.0"
+        "samples/responses", "scored responses in use", "scored samples", COUNT, since="0.2.0"
     )
-    COMPARISONS_COUNT: Final = METRICS.add("comparisons/count", "comparisons", "comparisons", _COUNT)
-    COMPARISONS_HELD_OUT: Final = METRICS.add("comparisons/held_out", "of them held out", "comparisons", _COUNT)
+    COMPARISONS_COUNT: Final = METRICS.add("comparisons/count", "comparisons", "comparisons", COUNT)
+    COMPARISONS_HELD_OUT: Final = METRICS.add("comparisons/held_out", "of them held out", "comparisons", COUNT)
     COMPARISONS_TIES_DROPPED: Final = METRICS.add(
         "comparisons/ties_dropped",
         "pairs dropped because gold scores both alike, or a user's file says that neither won",
         "comparisons",
-        _COUNT,
+        COUNT,
     )
     COMPARISONS_DROPPED: Final = METRICS.add(
         "comparisons/dropped",
         "valid rows or pairs of the file that make no comparison: ties, equal or empty responses, see `read_as`",
         "imported comparisons",
-        _COUNT,
+        COUNT,
         "0.2.0",
     )
     COMPARISONS_ROWS_SKIPPED: Final = METRICS.add(
-        "comparisons/rows_skipped", "rows of the file that were left out", "imported comparisons", _COUNT
+        "comparisons/rows_skipped", "rows of the file that were left out", "imported comparisons", COUNT
     )
     POOL_GOLD_MEAN: Final = METRICS.add("pool/gold_mean", "mean gold score of the samples", "pools", _SD)
     POOL_GOLD_STD: Final = METRICS.add("pool/gold_std", "standard deviation of the gold scores", "pools", _SD)
@@ -186,30 +188,30 @@ class Metric:
     GOLD_SD: Final = METRICS.add("gold/sd", "standard deviation of those scores", "imported gold RMs", "raw units")
     GOLD_TIES: Final = METRICS.add("gold/ties", "pairs that it scores alike", "imported gold RMs", _SHARE)
     PROMPTS_ROWS_SKIPPED: Final = METRICS.add(
-        "prompts/rows_skipped", "rows of the file that were left out", "imported initial policies", _COUNT
+        "prompts/rows_skipped", "rows of the file that were left out", "imported initial policies", COUNT
     )
     PROMPTS_TOO_LONG: Final = METRICS.add(
-        "prompts/too_long", "prompts longer than `max_prompt_tokens`", "imported initial policies", _COUNT
+        "prompts/too_long", "prompts longer than `max_prompt_tokens`", "imported initial policies", COUNT
     )
     AUDIT_GOLD: Final = METRICS.add("audit/gold", "gold score at the peak on the `audit` prompts", "audits", _SD)
     AUDIT_GOLD_SE: Final = METRICS.add("audit/gold_se", "its standard error over prompts", "audits", _SD)
     AUDIT_PROXY: Final = METRICS.add("audit/proxy", "proxy score there", "audits", _SD)
     AUDIT_KL: Final = METRICS.add("audit/kl", "KL there", "audits", _NATS)
     AUDIT_STEP: Final = METRICS.add("audit/step", "n or update of the peak", "audits", "step")
-    TRIALS_COMPLETE: Final = METRICS.add("trials/complete", "complete trials", "searches", _COUNT)
+    TRIALS_COMPLETE: Final = METRICS.add("trials/complete", "complete trials", "searches", COUNT)
     TRIALS_PRUNED: Final = METRICS.add(
-        "trials/pruned", "trials ended early because they could not win", "searches", _COUNT
+        "trials/pruned", "trials ended early because they could not win", "searches", COUNT
     )
     TRIALS_REUSED: Final = METRICS.add(
-        "trials/reused", "trials whose policy run existed already", "searches", _COUNT, since="0.2.0"
+        "trials/reused", "trials whose policy run existed already", "searches", COUNT, since="0.2.0"
     )
-    TRIALS_UPDATES: Final = METRICS.add("trials/updates", "PPO updates that the search made", "searches", _COUNT)
+    TRIALS_UPDATES: Final = METRICS.add("trials/updates", "PPO updates that the search made", "searches", COUNT)
     BEST_PEAK_GOLD: Final = METRICS.add("best/peak_gold", "peak gold of the best trial", "searches", _SD)
     BEST_KL_COEF: Final = METRICS.add(
         "best/kl_coef", "KL coefficient of the best trial", "searches", "standard deviations per nat"
     )
     GATES_PASSED: Final = METRICS.add("gates/passed", "1 if all gates hold, else 0", "promotions", "0 or 1")
-    CANDIDATES: Final = METRICS.add("candidates", "candidates that were compared", "promotions", _COUNT)
+    CANDIDATES: Final = METRICS.add("candidates", "candidates that were compared", "promotions", COUNT)
     CANDIDATE_PEAK_GOLD: Final = METRICS.add("candidate/peak_gold", "peak gold of the candidate", "promotions", _SD)
     RECOMMENDED_GOLD: Final = METRICS.add(
         "recommendation/gold",
@@ -231,64 +233,10 @@ class Metric:
         "monitor/share", "share of the training's time that measuring took", "trainer runs: every point", _SHARE
     )
     MONITOR_PROMPTS: Final = METRICS.add(
-        "monitor/prompts", "held-out prompts in use", "trainer runs: every point", _COUNT
+        "monitor/prompts", "held-out prompts in use", "trainer runs: every point", COUNT
     )
     MONITOR_EVERY: Final = METRICS.add(
         "monitor/every", "optimizer steps between measurements", "trainer runs: every point", "steps"
-    )
-
-
-class MetricPrefix:
-    """What families of metrics begin with."""
-
-    CURVE: Final = "curve/"
-    FORECAST: Final = "forecast/"
-    PROMPTS: Final = METRICS.add_family(
-        "prompts/", "<split>", "prompts of a split", "imported initial policies", _COUNT
-    )
-    RM: Final = "rm/"
-    STATISTICS: Final = METRICS.add_family(
-        "signs/", "<statistic>", "text statistics and auxiliary reward models", _POINT, "see below"
-    )
-    ALARMS: Final = METRICS.add_family(
-        "alarms/",
-        "<alarm>",
-        "1 where the alarm is raised, else 0; on PPO runs since 0.2.0",
-        "PPO runs, trainer runs: every point",
-        "0 or 1",
-    )
-    EVALUATOR: Final = METRICS.add_family(
-        "meter/",
-        "<diagnostic>",
-        "how sampled KL estimates compare with the exact KL",
-        "trainer runs: every point",
-        "see below",
-    )
-    TREND: Final = METRICS.add_family(
-        "trend/",
-        "<method>_<coefficient>_slope",
-        "slope of a law's coefficient over log10 of RM parameters",
-        "laws",
-        "unit of the coefficient",
-    )
-    RANK: Final = METRICS.add_family(
-        "rank/", "<method>_seed_<seed>", "Spearman's correlation of peak gold with RM size", "laws", "correlation"
-    )
-    SCORER: Final = METRICS.add_family(
-        "scorer/",
-        "<role>_<count>",
-        "what was asked of a reward that is a function or a service: `responses`, of them `cache_hits`, `calls` "
-        "(batches), `retries`, `seconds`",
-        "runs that score by one, at the end",
-        "count or seconds",
-        "0.2.0",
-    )
-    GATE: Final = METRICS.add_family(
-        "gate/",
-        "<gate>",
-        "a gate's estimate; `_low`, `_high`: its interval; `_holds`: 0 or 1",
-        "promotions",
-        "of the gate",
     )
 
 
