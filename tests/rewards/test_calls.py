@@ -75,7 +75,7 @@ def test_a_score_that_is_not_finite_is_not_kept():
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     scorer = CachedCalls("m:f", lambda p, r: [0.0], options=CallOptions(scorer_cache=str(tmp_path / "no" / "c.db")))
-    with pytest.raises(UserError, match="^scorer_cache=.*c.db: must be memory, none, or a file"):
+    with pytest.raises(UserError, match=r"^scorer_cache=.*c.db: must be memory, none, or a file"):
         scorer(["p"], ["a"])
 
 
@@ -148,13 +148,13 @@ def test_trls_form_is_known_by_its_arguments():
 
 
 def test_a_class_is_no_function():
-    with pytest.raises(UserError, match="must be a function of .* not a class"):
+    with pytest.raises(UserError, match=r"must be a function of .* not a class"):
         load_function("collections:OrderedDict")
 
 
 def test_squashed_scores_are_refused_from_vllm_and_noticed_elsewhere():
     squashed = 1 / (1 + np.exp(-np.linspace(-3, 3, 50)))
-    with pytest.raises(UserError, match="all scores of 50 responses lie between 0.0474 and 0.953"):
+    with pytest.raises(UserError, match=r"all scores of 50 responses lie between 0.0474 and 0.953"):
         check_raw("http://host/classify", squashed)
     assert "behind a sigmoid" in check_raw("m:f", squashed)
     assert check_raw("m:f", np.tile([0.25, 0.5, 0.75], 20)) == ""  # points for conditions
