@@ -86,12 +86,14 @@ def test_the_record_holds_the_promotion_and_the_evidence_and_says_what_differs()
     settings = draw(Truth([0.5, 1.0]), np.random.default_rng(0), "best-of-n")
     said = recommend(settings)
     assert said.choice is not None
-    outcome = Outcome("run", "rm1", "0", "2", passed=False, failed=["margin"], champion_before="1")
+    basis = "Gates are checked on one seed, the margin on audit prompts."
+    outcome = Outcome("run", "rm1", "0", "2", passed=False, failed=["margin"], champion_before="1", basis=basis)
     figures = evidence_of(said)
     assert [figure.name for figure in figures] == ["measured peak", "law", "forecast, seed 0", "forecast, seed 1"]
     record = to_dict(said, figures, outcome)
     assert record["promotion"]["agrees"] and record["evidence"][0]["name"] == "measured peak"
     same = "The promotion proposed the same reward model: rm1 seed 0 was refused by margin; version 1 stays champion."
+    same += f" {basis}"
     assert same in record["sentences"]
     disagreeing = [replace(figures[1], agrees=False, reason="it is crooked"), *figures[2:]]
     assert any(line.startswith("Law: ") and "it is crooked." in line for line in sentences_of(said, disagreeing))

@@ -22,7 +22,7 @@ def test_the_card_has_data_budget_gate_results_exploits_and_lineage(plant, tmp_p
         f"# {NAME}, version {version.version}",
         "**best-of-n:** Gold peaks at ",
         "| comparisons | 1500, hard labels by the gold RM",
-        "| best-of-n | **2.56** (",  # law d = 1.6 at the peak; drop height / 16
+        "| best-of-n | **2.6** (",  # law d = 1.6 at the peak; drop height / 16
         "passed  margin",
         "- length: 1 at the start, 1.5 at the peak, 1.5 at the end (best-of-n)",
         "(reward 2.00, gold 0.50)",

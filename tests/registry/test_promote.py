@@ -14,6 +14,7 @@ from mlproject.registry.versions import verify, version_by_alias
 from mlproject.tracking.run_data import artifact
 
 NAME = "reward-model"
+slow = pytest.mark.slow
 TWO = {("1k", 0): 0.8, ("3k", 0): 1.2}
 
 
@@ -71,6 +72,79 @@ def test_repeating_a_promotion_makes_no_further_run(plant, tmp_path, capsys):
     assert promoting(tmp_path) == 0
     assert len(promotion_runs(store.client(), NAME)) == 1
     assert "is champion" in capsys.readouterr().out
+
+
+def test_what_a_later_study_measures_of_a_standing_champion_is_put_to_the_gates(plant, tmp_path, capsys):
+    """One answer: figures, run and card are those of the later study, and the earlier promotion is named beside it."""
+    store = plant(TWO)
+    promoting(tmp_path)
+    first, client = newest(store), store.client()
+    before = version_by_alias(client, NAME)
+    capsys.readouterr()
+    plant({("1k", 0): 0.9, ("3k", 0): 1.5}, options={"bon_points": "5"})  # further curves of the same reward models
+    assert promoting(tmp_path, bon_points="5") == 0
+    said, second = capsys.readouterr().out, newest(store)
+    assert second.info.run_id != first.info.run_id
+    assert second.data.tags[Tag.PROMOTION_OUTCOME] == "confirmed"
+    assert f"is champion, {NAME}@champion (run {second.info.run_id})" in said
+    assert "is champion since" in said and first.info.run_id in said
+    assert "passed  peak_gold: 1.5 " in said and "passed  margin: 1.5 " in said
+    assert second.data.metrics["gate/peak_gold"] == pytest.approx(1.5)
+    after = version_by_alias(client, NAME)
+    assert after.version == before.version and after.tags["peak_gold.best-of-n"] == "1.5"
+    assert after.tags["policy_run_id.best-of-n"] != before.tags["policy_run_id.best-of-n"]
+    assert f"- promotion: `{first.info.run_id}`\n- confirmed by: `{second.info.run_id}`" in after.description
+    assert "1.50 [" in after.description and "1.20 [" not in after.description
+    assert len(history(client, NAME)) == 1  # the alias has not moved
+
+    assert promoting(tmp_path, bon_points="5") == 0  # again: the run that answered the same question
+    assert newest(store).info.run_id == second.info.run_id
+    assert f"(run {second.info.run_id})" in capsys.readouterr().out
+
+
+def test_a_champion_that_stands_on_the_same_evidence_has_the_figures_of_its_promotion(plant, tmp_path, capsys):
+    store = plant({("1k", 0): 0.8})
+    promoting(tmp_path)
+    plant({("3k", 0): 1.2})
+    promoting(tmp_path)
+    first = capsys.readouterr().out
+    assert promoting(tmp_path) == 0
+    again = capsys.readouterr().out
+    gates = [line for line in first.splitlines() if "margin" in line][-1:]
+    assert gates == [line for line in again.splitlines() if "passed  margin" in line]  # over the champion of then
+    assert "these are the figures of that promotion" in again and "0.4 [" in gates[0]
+    assert len(promotion_runs(store.client(), NAME)) == 2
+
+
+ORDERED = {("1k", 0): 0.7, ("1k", 1): 0.72, ("3k", 0): 1.2, ("3k", 1): 1.3, ("13k", 0): 0.9, ("13k", 1): 0.95}
+
+
+def both_seeds(**heights):
+    return {(size, seed): height for size, height in heights.items() for seed in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    "heights",
+    [
+        ORDERED,
+        pytest.param(both_seeds(**{"1k": 1.3, "3k": 0.9, "13k": 0.7}), marks=slow),
+        pytest.param(both_seeds(**{"1k": 0.6, "3k": 0.9, "13k": 1.3}), marks=slow),
+        pytest.param(both_seeds(**{"1k": 1.0, "3k": 1.0, "13k": 1.0}), marks=slow),
+        pytest.param(both_seeds(**{"1k": 0.7, "3k": 1.0, "13k": 1.0}), marks=slow),
+    ],
+)
+def test_a_promotion_proposes_what_the_curves_of_the_store_recommend(plant, tmp_path, capsys, heights):
+    store = plant(heights)
+    assert promoting(tmp_path) == 0
+    by_size = {size: heights[size, 0] + heights[size, 1] for size, _ in heights}
+    equal = [size for size, height in by_size.items() if height == max(by_size.values())]
+    champion, reason = version_by_alias(store.client(), NAME).tags, newest(store).data.tags[Tag.PROMOTION_PROPOSED]
+    assert champion["rm_size"] in equal and newest(store).data.tags[Tag.CANDIDATE_RM_SIZE] == champion["rm_size"]
+    peaks = [heights[champion["rm_size"], seed] for seed in (0, 1)]
+    assert peaks[int(champion["seed"])] == max(peaks)
+    assert reason.startswith(f"{champion['rm_size']} is the recommended reward model")
+    assert reason in capsys.readouterr().out
+    assert all(size in reason for size in equal)
 
 
 def test_a_better_candidate_takes_the_alias_and_the_previous_champion_is_retired(plant, tmp_path):

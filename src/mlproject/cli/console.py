@@ -102,6 +102,8 @@ def show_decision(invocation: Invocation, decision: Decision) -> None:
     name = invocation.config.registered_model
     version = f"version {decision.version}, " if decision.version else ""
     invocation.say(f"{name}: {version}{decision.candidate.name}: {outcome(name, decision)} (run {decision.run_id})")
+    if decision.whose:
+        invocation.say(f"  {decision.whose}")
     invocation.say(f"  proposed: {decision.reason}")
     for gate_result in decision.results:
         invocation.say(f"  {gate_result}")

@@ -29,6 +29,9 @@ class Outcome:
     """Values of the tag `promotion.outcome`."""
 
     PROMOTED: Final = OUTCOMES.add("promoted", "the candidate is champion")
+    CONFIRMED: Final = OUTCOMES.add(
+        "confirmed", "the champion passed again, by what was measured since its promotion", since="0.2.0"
+    )
     REFUSED: Final = OUTCOMES.add("refused", "a gate did not hold")
     ROLLED_BACK: Final = OUTCOMES.add("rolled-back", "the previous champion is champion again")
     DRY_RUN: Final = OUTCOMES.add("dry-run", "the registry was left as it was")

@@ -22,6 +22,7 @@ class Outcome:
         champion_before: version that was champion before; empty if there was none.
         reason: why it was proposed, as the promotion said it.
         in_study: whether it is one of the study's own reward models.
+        basis: what its figures rest on, other than those of the recommendation, in a sentence.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class Outcome:
     champion_before: str = ""
     reason: str = ""
     in_study: bool = True
+    basis: str = ""
 
 
 def agrees(recommendation: Recommendation, outcome: Outcome) -> bool:
@@ -45,13 +47,15 @@ def promotion_sentence(recommendation: Recommendation, outcome: Outcome) -> str:
     name = f"{outcome.rm} seed {outcome.seed}"
     if outcome.passed:
         version = f" (version {outcome.version})" if outcome.version else ""
-        result = f"{name} passed all gates and is champion{version}"
+        stands = "stays" if outcome.version and outcome.version == outcome.champion_before else "is"
+        result = f"{name} passed all gates and {stands} champion{version}"
     else:
         before = outcome.champion_before
         stays = f"version {before} stays champion" if before else "there is no champion"
         result = f"{name} was refused by {', '.join(outcome.failed)}; {stays}"
+    basis = f" {outcome.basis}" if outcome.basis else ""
     if agrees(recommendation, outcome):
-        return f"The promotion proposed the same reward model: {result}."
+        return f"The promotion proposed the same reward model: {result}.{basis}"
     foreign = "" if outcome.in_study else " (of another study in this store)"
     why = f" {outcome.reason}" if outcome.reason else ""
-    return f"The promotion proposed another reward model{foreign}: {result}.{why}"
+    return f"The promotion proposed another reward model{foreign}: {result}.{why}{basis}"

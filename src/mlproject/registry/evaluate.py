@@ -180,7 +180,7 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
     evaluation = Evaluation(
         gates, champion, selected, candidates, evidence, dict(results), proposal, named=proxy is not None
     )
-    if challenger is None or evaluation.was_promoted:
+    if challenger is None:
         return evaluation
     return (yield from _audited(invocation, context, evaluation))
 

@@ -69,7 +69,10 @@ class Gate:
     def check(self, evidence: Evidence) -> GateResult:
         """Whether the evidence meets the condition; evidence that lacks the metric does not."""
         arguments = {} if self.kl is None else {"kl": self.kl}
-        estimate = METRICS[self.metric].measure(evidence, **arguments)
+        return self.judge(METRICS[self.metric].measure(evidence, **arguments))
+
+    def judge(self, estimate: Estimate) -> GateResult:
+        """Whether a measured value meets the condition."""
         bound = getattr(estimate, self.judged_by)
         shortfall = max(self.at_least - bound, bound - self.at_most) if math.isfinite(bound) else math.inf
         return GateResult(self, estimate, shortfall)

@@ -24,7 +24,7 @@ from mlproject.recommendation.run_result import run_result
 from mlproject.recommendation.sentences import window_text
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import stop_of
-from mlproject.recommendation.words import interval_text
+from mlproject.recommendation.words import interval_text, nats
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
 from mlproject.tracking.run_data import artifact, curve_of, values_by_step
@@ -42,7 +42,7 @@ def model_card(
     version: str,
     candidate: Candidate,
     results: Sequence[str],
-    promotion_run_id: str,
+    promotions: Mapping[str, str],
     proposed: str = "",
     audits: Mapping[str, Estimate] | None = None,
 ) -> str:
@@ -54,7 +54,7 @@ def model_card(
         version: version that the card describes.
         candidate: runs of the reward model.
         results: one line for each gate; empty if the model has not been evaluated.
-        promotion_run_id: id of the run that evaluated it; empty if there is none.
+        promotions: ids of the runs that evaluated it, by what they did; empty if there is none.
         proposed: why it was proposed for promotion; empty where it was not.
         audits: gold on the audit prompts at the peak, by policy run.
     """
@@ -77,7 +77,7 @@ def model_card(
         proposed=proposed,
         signs=_signs(client, largest_drop),
         samples=_overrated(client, largest_drop),
-        lineage=lineage | ({"promotion": promotion_run_id} if promotion_run_id else {}),
+        lineage={**lineage, **promotions},
     )
 
 
@@ -110,7 +110,7 @@ def _use(client: MlflowClient, method: str, run: Run, audits: Mapping[str, Estim
     return {
         "method": method,
         "result": run_result(method, curve),
-        "kl": m[Metric.PEAK_KL],
+        "kl": nats(stop.kl),
         "progress": stop.progress,
         "window": window_text(method, stop),
         "place": find_method(method).place(stop.step),

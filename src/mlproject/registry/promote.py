@@ -8,6 +8,7 @@ alias, the outcome. What is written after the alias is completed by the next hol
 from __future__ import annotations
 
 import getpass
+import json
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,16 @@ from mlproject.registry.candidates import Candidate, EvaluationContext, run_ref
 from mlproject.registry.evaluate import Evaluation, evaluate
 from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.lock import complete_moves, promotion_lock
-from mlproject.registry.record import record_evaluation, record_versions
+from mlproject.registry.record import record_evaluation, record_versions, standing_sentence, stored_results
 from mlproject.registry.versions import set_tags, verify, version_by_alias, versions_by_proxy
 from mlproject.tracking.closing import execute
-from mlproject.tracking.runs import StepRun
+from mlproject.tracking.runs import StepRun, as_text
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
+
+_CIRCUMSTANCES = ("champion_before", "dry_run")
+"""Params of a promotion that say nothing of its evidence."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Decision:
         previous: version that was champion before; empty if there was none, or the same.
         dry_run: whether the registry was left as it was.
         not_answered: the gates that the evidence could not answer, in one sentence; empty where all were checked.
+        whose: whose figures these are, in a sentence, where the candidate was champion before; empty otherwise.
     """
 
     run_id: str
@@ -61,6 +66,7 @@ class Decision:
     previous: str = ""
     dry_run: bool = False
     not_answered: str = ""
+    whose: str = ""
 
 
 def promote(
@@ -94,17 +100,10 @@ def decide(invocation: Invocation, evaluating: Callable[[], Job[Evaluation]], dr
         [evaluation] = scheduler.run_jobs(evaluating())
         dry_run = dry_run or not evaluation.candidate.is_model
         step, champion = _step(invocation, evaluation, dry_run), evaluation.champion
-        if champion is not None and evaluation.was_promoted:
-            complete_moves(client, name)
-            run_id = champion.tags[VersionTag.PROMOTION_RUN_ID]
-            scheduler.reuse(step, run_id)
-            return _decision(invocation, evaluation, run_id, dry_run)
-        earlier = scheduler.find(step)
+        earlier = _answered(invocation, evaluation, step)
         if earlier is not None:
-            outcome = client.get_run(earlier).data.tags.get(Tag.PROMOTION_OUTCOME)
-            if outcome in (Outcome.REFUSED, Outcome.DRY_RUN):
-                scheduler.reuse(step, earlier)
-                return _decision(invocation, evaluation, earlier, dry_run)
+            scheduler.reuse(step, earlier.info.run_id)
+            return _decision(invocation, evaluation, earlier, dry_run)
         inputs = {role: source.run_id for role, source in _inputs(evaluation).items()}
         run = StepRun(invocation.store, step, inputs, made_by=invocation.run_id)
         with promotion_lock(name, run):
@@ -115,12 +114,39 @@ def decide(invocation: Invocation, evaluating: Callable[[], Job[Evaluation]], dr
                 continue
             execute(run, partial(_decide, evaluation=evaluation, name=name, dry_run=dry_run))
         scheduler.finish(step, run)
-        return _decision(invocation, evaluation, run.run_id, dry_run)
+        return _decision(invocation, evaluation, client.get_run(run.run_id), dry_run)
 
 
 def requester() -> str:
     """Who asks for a promotion or rollback, as `USER@HOST`."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _answered(invocation: Invocation, evaluation: Evaluation, step: Step) -> Run | None:
+    """The run that has put the same evidence to the same gates, with the same champion; None where there is none.
+
+    For a standing champion this is the promotion that made it champion, as long as nothing has been measured since.
+    What a later study measures is put to the gates again, and the version's card and tags are brought up to date.
+    """
+    client, champion = invocation.client, evaluation.champion
+    if champion is not None and evaluation.was_promoted:
+        complete_moves(client, invocation.config.registered_model)
+        promotion = client.get_run(champion.tags[VersionTag.PROMOTION_RUN_ID])
+        if _has_evidence_of(promotion, step):
+            return promotion
+    if (run_id := invocation.scheduler.find(step)) is None:
+        return None
+    earlier = client.get_run(run_id)
+    outcomes = (Outcome.CONFIRMED, Outcome.REFUSED, Outcome.DRY_RUN)
+    return earlier if earlier.data.tags.get(Tag.PROMOTION_OUTCOME) in outcomes else None
+
+
+def _has_evidence_of(promotion: Run, step: Step) -> bool:
+    """Whether a promotion read the runs, prompts and gates of another; one of before 0.2 does not name all runs."""
+    params = {name: as_text(value) for name, value in step.params.items() if name not in _CIRCUMSTANCES}
+    inputs = {role: source.run_id for role, source in step.inputs.items() if isinstance(source, RunRef)}
+    same_params = all(promotion.data.params.get(name, text) == text for name, text in params.items())
+    return same_params and json.loads(promotion.data.tags.get(Tag.INPUTS, "{}")) == inputs
 
 
 def _inputs(evaluation: Evaluation) -> dict[str, RunRef]:
@@ -141,6 +167,7 @@ def _step(invocation: Invocation, evaluation: Evaluation, dry_run: bool) -> Step
             "method": evaluation.gates.method,
             "champion_before": "none" if champion is None else str(champion.version),
             "dry_run": dry_run,
+            "policy_runs": ",".join(sorted(run.info.run_id for run in evaluation.candidate.best.values())),
             **invocation.config.select("audit_prompts"),
         },
         inputs=_inputs(evaluation),
@@ -159,9 +186,12 @@ def _decide(run: StepRun, evaluation: Evaluation, name: str, dry_run: bool) -> N
     version = versions[evaluation.selected]
     record_evaluation(run, evaluation, versions)
     if not evaluation.passed:
-        if evaluation.only_margin_failed:
+        if evaluation.only_margin_failed and not evaluation.is_champion:
             client.set_registered_model_alias(name, Alias.CHALLENGER, version)
         run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.REFUSED})
+        return
+    if evaluation.was_promoted:
+        run.set_tags({Tag.PROMOTION_OUTCOME: Outcome.CONFIRMED})
         return
     verify(client, client.get_model_version(name, version))
     client.set_registered_model_alias(name, Alias.CHALLENGER, version)
@@ -189,20 +219,23 @@ def move_champion(run: StepRun, name: str, version: str, previous: str, promotio
         set_tags(client, name, previous, {VersionTag.STATUS: Status.RETIRED})
 
 
-def _decision(invocation: Invocation, evaluation: Evaluation, run_id: str, dry_run: bool) -> Decision:
-    name = invocation.config.registered_model
-    version = versions_by_proxy(invocation.client, name).get(evaluation.selected)
-    champion, before = version_by_alias(invocation.client, name), evaluation.champion
+def _decision(invocation: Invocation, evaluation: Evaluation, run: Run, dry_run: bool) -> Decision:
+    """The decision that a promotion run made, by the figures that it has."""
+    client, name = invocation.client, invocation.config.registered_model
+    results = stored_results(client, run, evaluation.gates)
+    version = versions_by_proxy(client, name).get(evaluation.selected)
+    champion, before = version_by_alias(client, name), evaluation.champion
     return Decision(
-        run_id=run_id,
+        run_id=run.info.run_id,
         candidate=evaluation.candidate,
         version=str(version.version) if version else "",
-        results=evaluation.selected_results,
-        passed=evaluation.passed,
+        results=results,
+        passed=all(result.passed for result in results),
         is_champion=bool(version and champion and version.version == champion.version),
-        reason=evaluation.reason,
+        reason=run.data.tags.get(Tag.PROMOTION_PROPOSED, evaluation.reason),
         champion=str(champion.version) if champion else "",
         previous=str(before.version) if before and champion and before.version != champion.version else "",
         dry_run=dry_run,
         not_answered=evaluation.not_answered,
+        whose=standing_sentence(client, before, run) if before and evaluation.was_promoted else "",
     )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 
+from mlproject.laws import Estimate
 from mlproject.names import (
     Artifact,
     Metric,
@@ -20,9 +27,11 @@ from mlproject.names import (
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.evaluate import Evaluation
 from mlproject.registry.figure import evidence_figure
+from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.model_card import description, model_card
 from mlproject.registry.versions import create_registered_model, register, set_tags, versions_by_proxy
 from mlproject.strict_json import strict_json
+from mlproject.tracking.run_data import artifact
 from mlproject.tracking.runs import StepRun
 
 
@@ -104,12 +113,16 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
         if status in (Status.CANDIDATE, Status.REFUSED) and not all(result.passed for result in results):
             tags |= {VersionTag.STATUS: Status.REFUSED, VersionTag.PROMOTION_RUN_ID: promotion_run_id}
         set_tags(client, name, version, tags)
+        stands = evaluation.champion if evaluation.was_promoted and proxy_run_id == evaluation.selected else None
         if is_new or results:
             lines = _lines(evaluation, proxy_run_id)
             proposed = evaluation.reason if proxy_run_id == evaluation.selected else ""
-            promotion = promotion_run_id if lines else ""
+            promotions = {"promotion": promotion_run_id} if lines else {}
+            if stands is not None:
+                promotions = {"promotion": stands.tags[VersionTag.PROMOTION_RUN_ID], "confirmed by": promotion_run_id}
+                proposed = f"{standing_sentence(client, stands, client.get_run(promotion_run_id))} {proposed}"
             audits = evaluation.audits if proposed else {}
-            card = model_card(client, name, version, candidate, lines, promotion, proposed, audits)
+            card = model_card(client, name, version, candidate, lines, promotions, proposed, audits)
             client.log_text(proxy_run_id, card, Artifact.MODEL_CARD)
             client.update_model_version(name, version, description(card))
     return versions
@@ -119,6 +132,46 @@ def _lines(evaluation: Evaluation, proxy_run_id: str) -> list[str]:
     """One line for each gate that was checked for a candidate, and one for those that could not be."""
     lines = [str(result) for result in evaluation.results.get(proxy_run_id, ())]
     return [*lines, evaluation.not_answered] if lines and evaluation.unanswered else lines
+
+
+def stored_results(client: MlflowClient, run: Run, gates: Gates) -> list[GateResult]:
+    """The results of the gates that a promotion run holds.
+
+    Args:
+        client: client of the store.
+        run: the promotion.
+        gates: those in force, which are the run's.
+    """
+    table = json.loads(artifact(client, run, Artifact.GATE_RESULTS).read_text(encoding="utf-8"))
+    rows = {row["gate"]: row for row in (dict(zip(table["columns"], each, strict=True)) for each in table["data"])}
+    return [gate.judge(_estimate(rows[gate.name])) for gate in gates.gates if gate.name in rows]
+
+
+def _estimate(row: Mapping[str, Any]) -> Estimate:
+    value, low, high = (math.nan if row[name] is None else float(row[name]) for name in ("value", "low", "high"))
+    return Estimate(value, low, high)
+
+
+def standing_sentence(client: MlflowClient, champion: ModelVersion, run: Run) -> str:
+    """Whose figures are given of a champion that was champion before.
+
+    Args:
+        client: client of the store.
+        champion: the version that stands.
+        run: the promotion whose figures are given.
+    """
+    first = client.get_run(champion.tags[VersionTag.PROMOTION_RUN_ID])
+    since = f"Version {champion.version} is champion since {_when(first)} (promotion {first.info.run_id})"
+    if first.info.run_id == run.info.run_id:
+        return f"{since}; these are the figures of that promotion, since nothing that it rests on was measured anew."
+    return (
+        f"{since}; these are the figures of {_when(run)} (promotion {run.info.run_id}), from what was measured since, "
+        "with the margin over the initial policy."
+    )
+
+
+def _when(run: Run) -> str:
+    return f"{datetime.fromtimestamp(run.info.start_time / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _ranking(evaluation: Evaluation, versions: Mapping[str, str]) -> list[dict[str, object]]:

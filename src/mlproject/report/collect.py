@@ -153,7 +153,7 @@ def _promotion(run: Run) -> dict[str, str]:
         "Model": f"models:/{name}@champion" if passed else f"{name}: the candidate was rejected",
         "Version": tags[Tag.CANDIDATE_VERSION],
         "RM size": tags[Tag.CANDIDATE_RM_SIZE],
-        "Seed": tags[Tag.CANDIDATE_SEED],
+        "Seed": f"{tags[Tag.CANDIDATE_SEED]} alone, at the peak of its own curve",
         "Peak gold": f"{run.data.metrics[Metric.CANDIDATE_PEAK_GOLD]:.2f} standard deviations, by "
         f"{run.data.params['method']}",
         "Run": f"{run.info.run_id}, {datetime.fromtimestamp(run.info.start_time / 1000, UTC):%Y-%m-%d %H:%M} UTC",
@@ -176,17 +176,19 @@ def _outcome(client: MlflowClient, run: Run, proxies: Collection[str]) -> Outcom
         proxies: run ids of the study's own reward models.
     """
     p, tags = run.data.params, run.data.tags
-    champion = p.get("champion_before", "none")
+    champion, gates = p.get("champion_before", "none"), _gates(client, run)
+    audited = ", the margin on audit prompts" if any(row["gate"] == "margin" for row in gates) else ""
     return Outcome(
         run_id=run.info.run_id,
         rm=tags[Tag.CANDIDATE_RM_SIZE],
         seed=tags[Tag.CANDIDATE_SEED],
         version=tags[Tag.CANDIDATE_VERSION],
         passed=tags[Tag.PROMOTION_VERDICT] == PromotionResult.PASSED,
-        failed=[row["gate"] for row in _gates(client, run) if not row["holds"]],
+        failed=[row["gate"] for row in gates if not row["holds"]],
         champion_before="" if champion == "none" else champion,
         reason=tags.get(Tag.PROMOTION_PROPOSED, ""),
         in_study=json.loads(tags.get(Tag.INPUTS, "{}")).get(Role.PROXY_RM) in proxies,
+        basis="" if Tag.PROMOTION_NOT_ANSWERED in tags else f"Gates are checked on one seed{audited}.",
     )
 
 
