@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from tests.samples.planted import planted, scores_by_prompt, wide
 
+from mlproject.errors import UserError
 from mlproject.samples.pool import Choice
 from mlproject.samples.read import read_samples
 
@@ -15,7 +16,8 @@ TABLE = planted()
 
 
 def write(frame: pd.DataFrame, path):
-    if path.name.endswith((".jsonl", ".jsonl.gz")):
+    path.parent.mkdir(exist_ok=True)
+    if path.name.endswith((".jsonl", ".jsonl.gz")) and not path.name.startswith("parts"):
         frame.to_json(path, orient="records", lines=True)
     elif ".csv" in path.name:
         frame.to_csv(path, index=False)
@@ -27,12 +29,32 @@ def write(frame: pd.DataFrame, path):
         frame.to_feather(path)
     elif path.suffix == ".parquet":
         frame.to_parquet(path)
+    elif path.name.startswith("parts"):  # of unequal size, and in folders, as the hub has them
+        inner, ending = path / "data", path.suffix or ".parquet"
+        inner.mkdir(parents=True)
+        third = len(frame) // 3
+        write(frame[:third].reset_index(drop=True), inner / f"train-00000-of-00002{ending}")
+        write(frame[third:].reset_index(drop=True), inner / f"train-00001-of-00002{ending}")
+        write(frame[:2].reset_index(drop=True), inner / f"test-00000-of-00001{ending}")
+        (path / "README.md").write_text("# A table")
     else:
         datasets.Dataset.from_pandas(frame).save_to_disk(str(path))
     return path
 
 
-KINDS = ("t.jsonl", "t.jsonl.gz", "t.csv", "t.csv.gz", "t.tsv", "t.json", "t.parquet", "t.feather", "saved")
+KINDS = (
+    "t.jsonl",
+    "t.jsonl.gz",
+    "t.csv",
+    "t.csv.gz",
+    "t.tsv",
+    "t.json",
+    "t.parquet",
+    "t.feather",
+    "saved",
+    "parts",
+    "parts.jsonl",
+)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -112,3 +134,22 @@ def test_ids_stand_for_prompts(read):
 def test_numbers_in_texts_are_numbers(read):
     pool = read(TABLE.assign(good=TABLE.good.map(str)))
     assert sorted(pool.scores["good"]) == pytest.approx(sorted(TABLE.good))
+
+
+def test_a_folder_that_is_not_one_table_is_refused(tmp_path):
+    def refused(folder, message):
+        with pytest.raises(UserError) as error:
+            read_samples(folder, {}, Choice())
+        assert message in str(error.value)
+
+    for name in ("dev-0", "test-0"):
+        write(TABLE, tmp_path / "splits" / f"{name}.parquet")
+    refused(tmp_path / "splits", "or a split train, not dev, test")
+    write(TABLE, tmp_path / "odd" / "part-0.parquet")
+    write(TABLE.rename(columns={"good": "better"}), tmp_path / "odd" / "part-1.parquet")
+    refused(tmp_path / "odd", "only one of part-0.parquet and part-1.parquet has the column better")
+    write(TABLE, tmp_path / "kinds" / "part-0.csv")
+    write(TABLE, tmp_path / "kinds" / "part-1.jsonl")
+    refused(tmp_path / "kinds", "must hold files of one kind, not .csv, .jsonl")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "must be a folder saved by datasets")

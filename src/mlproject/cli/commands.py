@@ -14,6 +14,7 @@ from mlproject.cli.console import (
     show_search,
     show_stops,
 )
+from mlproject.cli.measure import measure as measure
 from mlproject.cli.parser import Command
 from mlproject.cli.promotions import close_promotion, refuse_failed
 from mlproject.cli.samples import compare as compare

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.options.paths import exists, expanded
+from mlproject.options.series import parse_series
 from mlproject.rewards.source import FORMS, is_reward
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -15,7 +16,7 @@ _FILE = re.compile(r"[^,=]+\.(csv|tsv|txt|json|jsonl|ndjson|log|parquet)(\.gz|\.
 
 
 def check_arguments(arguments: Mapping[str, str]) -> None:
-    """Refuse a file that does not exist, and a proxy that nothing could be.
+    """Refuse a file that does not exist, checkpoints that are no series, and a proxy that nothing could be.
 
     Args:
         arguments: values of the entry point's own parameters, by name.
@@ -29,6 +30,8 @@ def check_arguments(arguments: Mapping[str, str]) -> None:
     samples = arguments.get("samples", "")
     if samples and not exists(expanded(samples)):
         raise UserError(f"samples={samples}: no such file. Give the path of a table, or of a folder saved by datasets.")
+    if "checkpoints" in arguments:
+        parse_series(arguments["checkpoints"])
     proxy = "" if samples else arguments.get("proxy", "")  # with samples it is the name of a column
     if proxy and not (
         proxy in SIZES

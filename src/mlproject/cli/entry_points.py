@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mlproject.config import groups
 from mlproject.config.schema import PRESETS, Config
+from mlproject.errors import UserError
 from mlproject.optimization import METHODS
 from mlproject.options.commented_yaml import commented_yaml
 from mlproject.options.declaration import Options
+from mlproject.options.series import parse_series
 
 DEFAULT_PRESET = "laptop"
 
@@ -41,6 +44,7 @@ class EntryPoint:
         parameters: those besides `preset`, `config` and the options.
         groups: options that make a difference to it, listed by its `--help`. Any other option is accepted too.
         text: what it prints, if that is all it does; from the configuration and the name of the preset.
+        implied: options that follow from its parameters; the user's file and options override them.
     """
 
     name: str
@@ -48,6 +52,7 @@ class EntryPoint:
     parameters: tuple[Parameter, ...] = ()
     groups: tuple[type[Options], ...] = (Config,)
     text: Callable[[Config, str], str] | None = None
+    implied: Callable[[Mapping[str, str]], Mapping[str, Any]] | None = None
 
 
 PRESET = Parameter("preset", f"one of {', '.join(PRESETS)}", DEFAULT_PRESET)
@@ -83,6 +88,15 @@ Configuration of mlproject: preset {preset}, and the options on the command line
 Edit it and run: python -m mlproject main --config FILE, or mlflow run . --env-manager local -P config=FILE
 An option on the command line overrides this file. Options that you delete here get their value from the preset."""
     return commented_yaml(config, header)
+
+
+def _of_series(arguments: Mapping[str, str]) -> Mapping[str, Any]:
+    """Checkpoints are the user's, and the first of them is the initial policy unless another one is given."""
+    try:
+        first = parse_series(arguments["checkpoints"]).items[0].path
+    except UserError:  # `early_checks` reports it
+        first = arguments["checkpoints"]
+    return {"world": "files", "policy": first}
 
 
 ENTRY_POINTS: dict[str, EntryPoint] = {
@@ -177,6 +191,29 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
                 *SAMPLES,
             ),
             (METHODS["best-of-n"].config_class, groups.LawOptions, *_EXECUTION),
+        ),
+        EntryPoint(
+            "measure",
+            "make one curve of a finished training, from checkpoints that it left",
+            (
+                Parameter(
+                    "checkpoints",
+                    "folder of checkpoints whose names end in their step (checkpoint-100), or a list PATH@STEP,...; "
+                    "the first is the initial policy unless policy= names it",
+                    None,
+                ),
+                _PROXY,
+                Parameter("method", "what trained the policy, as a tag: grpo, dpo, ...", "rl"),
+            ),
+            (
+                groups.WorldOptions,
+                groups.PolicyOptions,
+                groups.GoldOptions,
+                groups.CurveOptions,
+                groups.LawOptions,
+                *_EXECUTION,
+            ),
+            implied=_of_series,
         ),
         EntryPoint(
             "findings",

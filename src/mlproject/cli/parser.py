@@ -108,7 +108,9 @@ def parse_command_line(words: Sequence[str]) -> Command | None:
         if close:
             raise UserError(f"--{name}: is not an option. Did you mean --{close[0]}?")
     preset = arguments["preset"]
-    return Command(entry_point, load_config(preset, options, arguments["config"] or None), arguments, preset, options)
+    implied = entry_point.implied(arguments) if entry_point.implied else None
+    config = load_config(preset, options, arguments["config"] or None, implied)
+    return Command(entry_point, config, arguments, preset, options)
 
 
 def _preset_among(words: Sequence[str]) -> str:

@@ -142,8 +142,13 @@ class Invocation:
 
     @property
     def methods(self) -> list[Method]:
-        """Methods whose curves this command knows, in the order in which links are printed; PPO after best-of-n."""
-        optimized = {step.params.get("method") for step in self.scheduler.outcomes} | set(self.config.methods)
+        """Methods whose curves this command knows, in the order in which links are printed; PPO after best-of-n.
+
+        None where it measured a training by a method that is not registered.
+        """
+        optimized = {step.params["method"] for step in self.scheduler.outcomes if "method" in step.params}
+        if optimized <= set(METHODS):
+            optimized |= set(self.config.methods)
         methods = [method for name, method in METHODS.items() if name in optimized]
         return sorted(methods, key=lambda method: method.trains_policy)
 

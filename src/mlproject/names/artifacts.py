@@ -87,6 +87,12 @@ class Artifact:
         "every prompt's own proxy and gold score at every point (`mlproject.Curve.load`)",
         "policy runs, fits, promotions",
     )
+    POINT: Final = ARTIFACTS.add(
+        "point.safetensors",
+        "scores of every prompt, and responses, of one checkpoint",
+        "measured checkpoints",
+        since="0.2.0",
+    )
     CURVE_FIGURE: Final = ARTIFACTS.add(
         "curve.png",
         "gold and proxy over sqrt(KL) with the peak, as the run's description shows it",

@@ -67,3 +67,10 @@ for _name, _meaning, _unit in (
     ("duplicates", "`keep` or `drop`: responses that repeat another of their prompt", ""),
 ):
     PARAMS.add(_name, _meaning, "scored samples", _unit, since="0.2.0")
+for _name, _meaning, _when, _unit in (
+    ("checkpoints", "JSON: steps of a series of checkpoints", "policy runs of `measure`", ""),
+    ("step", "step of the training at a checkpoint", "measured checkpoints", ""),
+    ("checkpoint", "folder or hub name of it", "measured checkpoints", ""),
+    ("checkpoint_sha256", "digest of its configuration and weights", "measured checkpoints", ""),
+):
+    PARAMS.add(_name, _meaning, _when, _unit, since="0.2.0")

@@ -48,6 +48,12 @@ class Kind:
     POLICY_RUN: Final = KINDS.add(
         "policy-run", "one optimization of the policy against one proxy: one curve", "each method, size and seed"
     )
+    MEASURED_CHECKPOINT: Final = KINDS.add(
+        "measured-checkpoint",
+        "one checkpoint of a user's training, measured as a curve point",
+        "`measure`",
+        since="0.2.0",
+    )
     LAW: Final = KINDS.add("law", "laws fitted to all curves of a study", "`main`")
     EXPERIMENT: Final = KINDS.add("experiment", "the policy runs of one grid, with figure and table", "`experiment`")
     SEARCH: Final = KINDS.add("search", "a search over policy runs, with its trials", "`main`, `search`")
@@ -87,6 +93,7 @@ class RolePrefix:
 
     EARLIER: Final = ROLES.add_family("earlier-", "<i>", "comparisons of earlier rounds, counted from 0")
     TEST_RM: Final = ROLES.add_family("test_rm.", "<size>", "a test RM that scores every curve point")
+    POINT: Final = ROLES.add_family("point-", "<i>", "a measured checkpoint of a series, counted from 0", since="0.2.0")
     MEMBER: Final = ROLES.add_family("member.", "<seed>", "a proxy of another seed that scores every curve point")
 
 

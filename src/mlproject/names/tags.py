@@ -91,8 +91,8 @@ class Tag:
     )
     PEAK_STEP: Final = TAGS.add(
         "mlproject.peak_step",
-        "step of the policy that is kept as the peak",
-        "trainer runs with `keep_peak`",
+        "step of the policy that is kept as the peak, or of the checkpoint with the highest gold",
+        "trainer runs with `keep_peak`, policy runs of `measure`",
         since="0.2.0",
     )
     PEAK_FOLDER: Final = TAGS.add(

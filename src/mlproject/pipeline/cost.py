@@ -50,7 +50,9 @@ def _pairs(params: Mapping[str, Any]) -> int:
 
 
 def _policy_run(params: Mapping[str, Any]) -> float:
-    method = METHODS[params["method"]]
+    method = METHODS.get(params["method"])
+    if method is None or "checkpoints" in params:  # its points are steps of their own
+        return 0.0
     if not method.trains_policy:
         return _SCORED * _samples(params) * _relative(params, "rm_size")
     config = method.config_class.from_params(params)

@@ -62,12 +62,7 @@ def policy_run(
     Raises:
         UserError: for `stop=kl-budget` without a KL budget, and where a method that learns from comparisons has none.
     """
-    proxy_params: dict[str, Any] = dict(proxy.params)
-    if isinstance(proxy, Step):
-        proxy_params = {**proxy.inherited_params, **proxy_params}
-    policy = pool.inputs[Role.INITIAL_POLICY]
-    if isinstance(policy, Step):
-        proxy_params["policy_size"] = policy.params["policy_size"]
+    proxy_params = params_of_proxy(proxy, pool)
     options = config.of_method(method)
     stops_at_budget = options.stops_at == KL_BUDGET
     if stops_at_budget and kl_budget is None:
@@ -102,7 +97,7 @@ def policy_run(
             **({Role.LAW: prior} if prior else {}),
             **(auxiliary_rms or {}),
         },
-        inherited_params={name: proxy_params[name] for name in _PROXY_PARAMS if name in proxy_params},
+        inherited_params=proxy_params,
         tags={
             Tag.METHOD: method,
             Tag.GOLD: config.gold_source.kind,
@@ -112,6 +107,17 @@ def policy_run(
         execution_options=config.changed(*CALL_OPTIONS, *(EXECUTION_OPTIONS if METHODS[method].trains_policy else ())),
         max_processes=ProcessLimit(*options.process_limit) if METHODS[method].trains_policy else None,
     )
+
+
+def params_of_proxy(proxy: Step | RunRef, pool: Step) -> dict[str, Any]:
+    """The parameters of a proxy that its policy runs repeat."""
+    params: dict[str, Any] = dict(proxy.params)
+    if isinstance(proxy, Step):
+        params = {**proxy.inherited_params, **params}
+    policy = pool.inputs[Role.INITIAL_POLICY]
+    if isinstance(policy, Step):
+        params["policy_size"] = policy.params["policy_size"]
+    return {name: params[name] for name in _PROXY_PARAMS if name in params}
 
 
 def _comparisons_of(proxy: Step | RunRef, method: str) -> Step | RunRef:

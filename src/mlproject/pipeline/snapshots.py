@@ -103,6 +103,11 @@ class SnapshotRecorder:
                 weights.setdefault(key, state.within("weights").within(str(key)).tensors)
                 self._weights[stage] = weights[key]
 
+    @property
+    def last(self) -> Snapshot:
+        """The snapshot that was added last."""
+        return self._snapshots[Stage.END]
+
     def rows(self) -> list[dict[str, Any]]:
         """The sample table: one row per prompt and stage, the same columns for every method.
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from mlproject.models.memory import MemoryOptions
+from mlproject.models.prompt_format import PromptFormat
+from mlproject.models.scorers import Scorer
 from mlproject.names import Artifact, Role
 from mlproject.optimization import METHODS
 from mlproject.optimization.evaluator import Evaluator
@@ -25,21 +31,49 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import Run
 
+if TYPE_CHECKING:
+    import accelerate
+    from transformers import PreTrainedModel
+
 TRAIN_PROMPTS = 20_000
 """Training prompts for which a method may sample responses."""
 
 
-def load_task(run: Run, split: str) -> OptimizationTask:
+@dataclass(frozen=True)
+class Measurement:
+    """What curve points are measured with, on the prompts of one split.
+
+    Attributes:
+        accelerator: device and processes.
+        prompt_format: of the policy.
+        initial_policy: KL is measured from it.
+        start_policy: the policy that is optimized, in a later round perhaps that of the round before.
+        proxy: what is optimized.
+        samples: of the initial policy.
+        evaluator: measures a policy, or a selection from the samples.
+        scorers: everything that gives scores, by role.
+    """
+
+    accelerator: accelerate.Accelerator
+    prompt_format: PromptFormat
+    initial_policy: PreTrainedModel
+    start_policy: PreTrainedModel
+    proxy: Scorer
+    samples: PoolSamples
+    evaluator: Evaluator
+    scorers: Mapping[str, Scorer]
+
+
+def load_measurement(run: Run, split: str, samples_per_prompt: int) -> Measurement:
     """Load policies, reward models and pool, and set up the evaluator.
 
     Args:
         run: its inputs are `initial-policy`, `gold-rm`, `proxy-rm`, `pool`, `samples`, in a later round `earlier`, and
             those that its auxiliary reward models name (`RunParams`).
         split: the split whose prompts the evaluator measures on.
+        samples_per_prompt: responses drawn per prompt to measure a policy.
     """
     p = run.params
-    method = METHODS[p["method"]]
-    config = method.config_class.from_params(p)
     world = open_world(run)
     accelerator = new_accelerator()  # float32: a method itself chooses where less precision will do
     prompt_format = load_prompt_format(run, world)
@@ -64,28 +98,42 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         gold=gold,
         human_units=human_units(run),
         pool=pool,
-        samples_per_prompt=config.samples_per_prompt,
+        samples_per_prompt=samples_per_prompt,
         seed=stream_seed(f"{split} responses", p["world_seed"]),
         round_start=start_policy if from_current else None,
         auxiliary_rms=auxiliary_rms,
         resumption=run.resumption,
     )
+    scorers = {"proxy": proxy, "gold": gold, **auxiliary_rms}
+    return Measurement(accelerator, prompt_format, initial_policy, start_policy, proxy, samples, evaluator, scorers)
+
+
+def load_task(run: Run, split: str) -> OptimizationTask:
+    """Load the task of a policy run.
+
+    Args:
+        run: its inputs are those that `load_measurement` reads.
+        split: the split whose prompts the evaluator measures on.
+    """
+    p = run.params
+    method = METHODS[p["method"]]
+    config = method.config_class.from_params(p)
+    measurement = load_measurement(run, split, config.samples_per_prompt)
+    accelerator, round = measurement.accelerator, RunParams.from_params(p).round
     return OptimizationTask(
-        initial_policy=initial_policy,
-        start_policy=start_policy,
-        proxy=proxy,
-        prompt_format=prompt_format,
-        train_texts=world.prompts("train", TRAIN_PROMPTS),
-        samples=samples,
-        evaluator=evaluator,
+        initial_policy=measurement.initial_policy,
+        start_policy=measurement.start_policy,
+        proxy=measurement.proxy,
+        prompt_format=measurement.prompt_format,
+        train_texts=open_world(run).prompts("train", TRAIN_PROMPTS),
+        samples=measurement.samples,
+        evaluator=measurement.evaluator,
         config=config,
         accelerator=accelerator,
-        generator=torch_generator(
-            p["method"], p["seed"], *([run_params.round] if run_params.round > 1 else []), device=accelerator.device
-        ),
+        generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=accelerator.device),
         comparisons=None if method.needs_proxy else pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS),
         progress=run.progress,
         memory=MemoryOptions.among(run.execution_options),
         resumption=run.resumption,
-        scorers={"proxy": proxy, "gold": gold, **auxiliary_rms},
+        scorers=measurement.scorers,
     )

@@ -25,7 +25,7 @@ from mlproject.strict_json import strict_json
 from mlproject.tracking.artifact_files import fetch
 from mlproject.tracking.descriptions import describe_study, record_newest_study
 from mlproject.tracking.store import all_experiments, all_runs
-from mlproject.tracking.views import figure_key
+from mlproject.tracking.views import RUNS_ONE_BY_ONE, figure_key
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -131,7 +131,8 @@ def render_report(
     """
     has_samples = any(member["kind"] == Kind.SCORED_SAMPLES for member in members)
     title = "Comparison of reward models" if has_samples else "Over-optimization study"
-    link = invocation.view(figure_key(invocation.methods[-1]))
+    methods = invocation.methods
+    link = invocation.view(figure_key(methods[-1]) if methods else RUNS_ONE_BY_ONE)
     report = collect(invocation.client, members, title, link, study_run)
     report = replace(report, timeline=timeline)
     figures = save_figures(report, folder)

@@ -16,10 +16,12 @@ from mlproject.errors import UserError, first_line
 from mlproject.options.paths import is_there
 from mlproject.strict_json import repeated_key
 from mlproject.worlds.files.rows import Row, kind_of
+from mlproject.worlds.files.shards import shards
 from mlproject.worlds.files.stored_tables import (
-    ARROW_ENDINGS,
     LARGEST,
     MOST_ROWS,
+    TABLE_ENDINGS,
+    joined,
     rows_of_table,
     saved_dataset,
     stored_table,
@@ -29,7 +31,10 @@ from mlproject.worlds.files.stored_tables import (
 if TYPE_CHECKING:
     import pyarrow
 
-FORMATS = ".jsonl, .json, .csv, .tsv, .txt (each may be .gz), .parquet, .arrow, .feather, or a folder saved by datasets"
+FORMATS = (
+    ".jsonl, .json, .csv, .tsv, .txt (each may be .gz), .parquet, .arrow, .feather, a folder of such parts of one "
+    "table, or a folder saved by datasets"
+)
 ROW_KEYS = (
     "data", "rows", "train", "dataset", "examples", "instances", "items", "records", "samples", "entries",
     "comparisons", "preferences", "pairs", "prompts", "results",
@@ -75,7 +80,8 @@ def read_table_or_rows(path: Path, option: str) -> pyarrow.Table | list[Row]:
     """
     _check_is_there(path, option)
     try:
-        table = stored_table(path)
+        is_of_texts = path.is_dir() and not shards(path, TABLE_ENDINGS) and shards(path, _TEXT_ENDINGS)
+        table = None if is_of_texts else stored_table(path)
     except OSError as error:
         raise _unreadable(path, option, error) from None
     return read_rows(path, option) if table is None else table
@@ -244,7 +250,14 @@ def _text(path: Path) -> Iterator[Row]:
 
 
 def _datasets(path: Path) -> Iterator[Row]:
-    yield from _numbered(path, saved_dataset(path))
+    if parts := shards(path, TABLE_ENDINGS):
+        yield from _numbered(path, rows_of_table(path, joined(path, parts)))
+    elif parts := shards(path, _TEXT_ENDINGS):
+        for part in parts:
+            if (read := _reader(part)) is not None:
+                yield from read(part)
+    else:
+        yield from _numbered(path, saved_dataset(path))
 
 
 def _numbered(path: Path, rows: Any) -> Iterator[Row]:
@@ -260,4 +273,5 @@ _TEXT_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     ".tsv": _table("\t"),
     ".txt": _text,
 }
-_BINARY_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = dict.fromkeys((".parquet", *ARROW_ENDINGS), _by_column)
+_TEXT_ENDINGS = (*_TEXT_READERS, ".gz")
+_BINARY_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = dict.fromkeys(TABLE_ENDINGS, _by_column)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlproject.errors import UserError, first_line
+from mlproject.worlds.files.shards import shards
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow
 
 ARROW_ENDINGS = (".arrow", ".feather")
+TABLE_ENDINGS = (".parquet", *ARROW_ENDINGS)
 
 LARGEST, MOST_ROWS = 4 * 2**30, 10_000_000
 """Bytes and rows of a file that are read, after unpacking: a few kilobytes may stand for many gigabytes."""
@@ -28,10 +30,36 @@ def stored_table(path: Path) -> pyarrow.Table | None:
         UserError: if it cannot be read.
     """
     if path.is_dir():
-        return saved_dataset(path).with_format("arrow")[:]
+        parts = shards(path, TABLE_ENDINGS)
+        return joined(path, parts) if parts else saved_dataset(path).with_format("arrow")[:]
     if path.suffix.lower() == ".parquet":
         return parquet_table(path)
     return arrow_table(path) if path.suffix.lower() in ARROW_ENDINGS else None
+
+
+def joined(folder: Path, parts: list[Path]) -> pyarrow.Table:
+    """The one table of several files.
+
+    Raises:
+        UserError: if one of them cannot be read, or their columns do not go together, or it is too large.
+    """
+    import pyarrow
+
+    tables = [parquet_table(part) if part.suffix.lower() == ".parquet" else arrow_table(part) for part in parts]
+    if sum(table.num_rows for table in tables) > MOST_ROWS or sum(table.nbytes for table in tables) > LARGEST:
+        raise too_large(folder)
+    for part, table in zip(parts, tables, strict=True):
+        if set(table.column_names) != set(tables[0].column_names):
+            odd = sorted(set(table.column_names) ^ set(tables[0].column_names))[0]
+            raise UserError(
+                f"{folder}: must hold one table in parts, but only one of {parts[0].name} and {part.name} has the "
+                f"column {odd}. Name the file that you mean."
+            )
+    try:
+        return pyarrow.concat_tables(tables, promote_options="permissive")
+    except pyarrow.ArrowException as error:
+        reason = first_line(error)
+        raise UserError(f"{folder}: must hold one table in parts, with columns of one type ({reason}).") from None
 
 
 def parquet_table(path: Path) -> pyarrow.Table:
