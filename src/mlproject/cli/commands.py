@@ -17,6 +17,7 @@ from mlproject.cli.console import (
 from mlproject.cli.measure import measure as measure
 from mlproject.cli.parser import Command
 from mlproject.cli.promotions import close_promotion, refuse_failed
+from mlproject.cli.proxies import is_made_here
 from mlproject.cli.samples import compare as compare
 from mlproject.cli.samples import promote_from_samples, refuse_without_samples
 from mlproject.errors import UserError
@@ -25,7 +26,6 @@ from mlproject.execution.jobs import Job, Request, one_request
 from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.run import run_experiment
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
-from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.names import Alias, Artifact, Metric, Tag
 from mlproject.optimization import METHODS
 from mlproject.pipeline.step import RunRef
@@ -45,7 +45,6 @@ from mlproject.registry.rollback import rollback as run_rollback
 from mlproject.registry.versions import resolve_proxy
 from mlproject.report.fit import FitRequest, fit_curve
 from mlproject.report.study_report import rewrite_report, write_report
-from mlproject.rewards.source import is_reward
 from mlproject.search.search import run_search, run_search_worker, search_job
 from mlproject.search.storage import open_storage
 from mlproject.tracking.run_data import curve_of, resolve_law
@@ -208,12 +207,12 @@ def report(command: Command) -> None:
 
 def _optimize(command: Command, method: str) -> None:
     proxy = command.arguments["proxy"]
-    if not _is_trained_here(proxy):
+    if not is_made_here(proxy):
         _refuse_auxiliary_rms(command)
     with Invocation(command) as invocation:
         prior = _forecast_prior(invocation, command.arguments.get("forecast_prior", ""))
         budget: KLBudget | None = None
-        if _is_trained_here(proxy):
+        if is_made_here(proxy):
             step = plan_curve(invocation.config.replace(rm_size=proxy), method, prior)
         else:
             budget, run = kl_budget_of(invocation.client, proxy, method), resolve_proxy(invocation.client, proxy)
@@ -251,18 +250,13 @@ def _candidate(invocation: Invocation, proxy: str) -> tuple[Run | None, Evaluati
     if not proxy:
         return None, evaluation_context(config)
     refuse_reward(proxy, proxy)
-    if _is_trained_here(proxy):
+    if is_made_here(proxy):
         step = plan_proxy(config, plan_roots(config), proxy, config.seed)
         invocation.make(step)
         return client.get_run(invocation.run_id_of(step)), evaluation_context(config)
     run = resolve_proxy(client, proxy)
     refuse_reward(proxy, run.data.params["rm_size"])
     return run, evaluation_context_of_proxy(client, config, run)
-
-
-def _is_trained_here(proxy: str) -> bool:
-    """Whether the option names a size, a checkpoint, a function or a service, rather than a run or a version."""
-    return proxy in SIZES or is_reward(proxy) or (is_checkpoint(proxy) and not proxy.startswith("models:/"))
 
 
 def _forecast_prior(invocation: Invocation, law_run: str) -> RunRef | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mlproject.cli.console import show_curve_links, show_policy_run
 from mlproject.cli.parser import Command
+from mlproject.cli.proxies import is_made_here
 from mlproject.execution.invocation import Invocation
-from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.options.series import parse_series
 from mlproject.pipeline.external.series import checked_items, method_of, plan_series
 from mlproject.pipeline.law import law
@@ -25,7 +25,7 @@ def measure(command: Command) -> None:
     with Invocation(command) as invocation:
         roots = plan_roots(config)
         proxy: Step | RunRef
-        if name in SIZES or (is_checkpoint(name) and not name.startswith("models:/")):
+        if is_made_here(name):
             proxy = plan_proxy(config, roots, name, config.seed)
         else:
             proxy = run_ref(resolve_proxy(invocation.client, name))
