@@ -83,7 +83,7 @@ def test_every_executor_gives_the_runs_that_this_process_alone_gives(store: Stor
 
 
 def _names_process_or_run(tag: str) -> bool:
-    return tag.startswith("mlflow.") or tag in ("mlproject.pid", "mlproject.pid_started", "mlproject.inputs")
+    return tag.startswith(("mlflow.", "mlproject.pid")) or tag in ("mlproject.inputs", "mlproject.lease")
 
 
 def test_a_step_that_fails_raises_in_every_executor_and_leaves_a_run_that_says_so(

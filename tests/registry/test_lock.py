@@ -9,6 +9,7 @@ from mlproject.errors import UserError
 from mlproject.names import Action, Kind, Tag
 from mlproject.pipeline.step import Step
 from mlproject.registry.lock import promotion_lock
+from mlproject.tracking.liveness import WrittenLease
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import open_store
 
@@ -97,8 +98,19 @@ def test_a_dead_process_is_not_waited_for_and_its_run_is_recorded_as_interrupted
     assert run.data.tags[Tag.PROMOTION_OUTCOME] == "cut-off"
 
 
-def test_a_run_on_another_machine_is_waited_for_until_the_timeout(store, open_run):
-    remote = open_run(**{Tag.PROMOTION_TURN: "1", Tag.HOST: "elsewhere"})
+def test_a_run_on_another_machine_whose_lease_has_run_out_is_not_waited_for(store, open_run):
+    lease = WrittenLease.new(2).tag()
+    remote = open_run(**{Tag.PROMOTION_TURN: "1", Tag.HOST: "elsewhere", **lease})
+    waiting = open_run()
+    locked = lock_in_thread(waiting)
+    assert not locked.wait(1)
+    assert locked.wait(SOON)
+    assert store.client().get_run(remote.run_id).info.status == "KILLED"
+
+
+def test_a_run_on_another_machine_without_a_lease_is_waited_for_until_the_timeout(store, open_run):
+    """As an earlier release left it."""
+    remote = open_run(**{Tag.PROMOTION_TURN: "1", Tag.HOST: "elsewhere", Tag.LEASE: ""})
     waiting = open_run()
     refused = pytest.raises(UserError, match=f"promotion run {remote.run_id} on host elsewhere has not ended")
     with refused, promotion_lock(NAME, waiting, timeout=0.5):

@@ -12,11 +12,16 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from mlproject.tracking.liveness import is_abandoned, process_tags, reap
+from mlproject.tracking import liveness
+from mlproject.tracking.liveness import Watch, WrittenLease, process_tags, reap
 
 
 def run_with(tags, status="RUNNING"):
-    return SimpleNamespace(info=SimpleNamespace(status=status), data=SimpleNamespace(tags=tags))
+    return SimpleNamespace(info=SimpleNamespace(status=status, run_id="a run"), data=SimpleNamespace(tags=tags))
+
+
+def is_abandoned(run):
+    return Watch().is_abandoned(run)
 
 
 def shifted(seconds):
@@ -45,8 +50,84 @@ def test_a_process_id_that_was_given_to_another_process_does_not_keep_a_run_aliv
     assert is_abandoned(run_with(shifted(seconds))) is abandoned
 
 
-def test_nothing_is_said_of_processes_of_other_hosts():
-    assert not is_abandoned(run_with(shifted(-60) | {"mlproject.host": "elsewhere"}))
+@pytest.mark.parametrize("tag", ["mlproject.host", "mlproject.pid_space"])
+def test_nothing_is_said_of_processes_that_cannot_be_seen_from_here(tag):
+    """Not of another machine, nor of another container of this one, nor from before it was started anew."""
+    assert not is_abandoned(run_with(shifted(-60) | {tag: "elsewhere"}))
+
+
+class Clocks:
+    """Both clocks of whoever looks at a lease."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1e9
+        monkeypatch.setattr(liveness, "boot_clock", lambda: self.now)
+        monkeypatch.setattr(liveness.time, "time", lambda: self.now)
+
+    def look(self, watch, run, seconds, every=1.0):
+        """Whether a run is abandoned after so many seconds of looking."""
+        for _ in range(round(seconds / every)):
+            watch.is_abandoned(run)
+            self.now += every
+        return watch.is_abandoned(run)
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    return Clocks(monkeypatch)
+
+
+ELSEWHERE = {"mlproject.host": "elsewhere"}
+
+
+def leased(clocks, seconds=90.0, number=0, tags=ELSEWHERE, age=0.0):
+    lease = WrittenLease(number, clocks.now - age, seconds)
+    return run_with(process_tags() | tags | lease.tag())
+
+
+@pytest.mark.parametrize("clock_ahead", [-500.0, 0.0, 500.0])
+@pytest.mark.parametrize("tags", [ELSEWHERE, {"mlproject.pid_space": "a container"}, {}])
+def test_a_lease_that_nobody_renews_runs_out_by_the_clock_of_whoever_looks(clocks, clock_ahead, tags):
+    """Also that of a living process of this machine, which may hang or be stopped."""
+    watch, run = Watch(), leased(clocks, tags=tags, age=clock_ahead)
+    assert not clocks.look(watch, run, 89)
+    assert clocks.look(watch, run, 2)
+
+
+def test_a_lease_that_is_renewed_holds(clocks):
+    watch = Watch()
+    assert not any(clocks.look(watch, leased(clocks, number=number), 80) for number in range(5))
+
+
+def test_a_lease_that_another_process_has_taken_is_a_new_one(clocks):
+    watch, run = Watch(), leased(clocks)
+    assert not clocks.look(watch, run, 80)
+    taken = run_with(run.data.tags | {"mlproject.pid": "4711"})
+    assert not clocks.look(watch, taken, 80)
+    assert clocks.look(watch, taken, 10)
+
+
+def test_the_term_is_that_of_whoever_wrote_the_lease(clocks):
+    assert clocks.look(Watch(), leased(clocks, seconds=10), 10)
+
+
+def test_time_in_which_nobody_looked_does_not_count(clocks):
+    """Whoever looks was paused, or the store away, when nobody could renew."""
+    watch, run = Watch(), leased(clocks)
+    assert not clocks.look(watch, run, 590, every=590)
+    assert not clocks.look(watch, run, 80)
+    assert clocks.look(watch, run, 10)
+
+
+def test_a_lease_of_long_ago_has_run_out_at_the_first_look_unless_its_process_is_seen_alive(clocks):
+    assert is_abandoned(leased(clocks, age=700))
+    assert not is_abandoned(leased(clocks, age=680))
+    assert not is_abandoned(leased(clocks, age=700, tags={}))
+
+
+def test_a_run_without_a_lease_is_left_to_its_machine(clocks):
+    """As an earlier release left it."""
+    assert not clocks.look(Watch(), run_with(process_tags() | ELSEWHERE), 1000)
 
 
 def test_a_run_that_this_project_did_not_make_is_never_abandoned():

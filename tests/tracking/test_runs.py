@@ -14,9 +14,10 @@ from mlflow.exceptions import MlflowException
 from mlproject.pipeline.step import Step
 from mlproject.tracking.closing import execute
 from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.params import as_text
 from mlproject.tracking.run_data import artifact
 from mlproject.tracking.run_index import RunIndex
-from mlproject.tracking.runs import StepRun, as_text
+from mlproject.tracking.runs import StepRun
 
 
 def step_named(name, kind="law", **params):
@@ -42,6 +43,7 @@ def test_a_run_is_tagged_with_what_it_is_what_it_reads_and_who_executes_it(store
     assert left.info.experiment_id == store.policy_runs
     assert left.info.run_name == "tagged"
     tags = {name: value for name, value in left.data.tags.items() if name.startswith("mlproject.")}
+    assert json.loads(tags.pop("mlproject.lease"))["seconds"] == 90
     assert tags == {
         "mlproject.kind": "policy-run",
         "mlproject.fingerprint": step.fingerprint,

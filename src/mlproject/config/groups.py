@@ -249,4 +249,10 @@ class ExecutionOptions(MemoryOptions, CallOptions):
         maximum=86400,
         default=60.0,
     )
+    lease_seconds: float = option(
+        "seconds after which a run whose machine no longer answers may be taken up by another",
+        minimum=5,
+        maximum=86400,
+        default=90.0,
+    )
     mixed_precision: str = option("precision of supervised and RM training", choices=("no", "bf16", "fp16"))

@@ -12,7 +12,8 @@ from mlproject.execution.usage import Meter, Usage
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
 from mlproject.tracking.closing import execute
-from mlproject.tracking.run_index import may_execute
+from mlproject.tracking.lease import TERM_SECONDS
+from mlproject.tracking.run_index import is_executed, may_execute
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
@@ -52,6 +53,7 @@ class Assignment:
         stop_rule: asked after every curve point; may end the run before its budget.
         ignored_run_ids: finished runs of the step that do not count.
         checkpoint_seconds: time between two saved states of the step; 0: none is saved.
+        lease_seconds: term of the lease of the run.
     """
 
     store: Store
@@ -62,6 +64,7 @@ class Assignment:
     stop_rule: StopRule | None = None
     ignored_run_ids: frozenset[str] = frozenset()
     checkpoint_seconds: float = 0.0
+    lease_seconds: float = TERM_SECONDS
 
     def open_run(self, on_progress: OnProgress = lambda share: None) -> StepRun | None:
         """Open the run of the step, or the interrupted one again.
@@ -69,6 +72,8 @@ class Assignment:
         Returns:
             the run to fill; None where another process turned out to be executing the step, or has finished it.
         """
+        if self.resume_run_id is not None and is_executed(self.store.client().get_run(self.resume_run_id)):
+            return None
         run = StepRun(
             self.store,
             self.step,
@@ -78,6 +83,7 @@ class Assignment:
             on_progress=on_progress,
             stop_rule=self.stop_rule,
             checkpoint_seconds=self.checkpoint_seconds,
+            lease_seconds=self.lease_seconds,
         )
         if may_execute(run.client, self.store, self.step.fingerprint, run.run_id, self.ignored_run_ids):
             return run
@@ -92,12 +98,18 @@ class Assignment:
             fn: fills the run; the step's own function by default.
 
         Returns:
-            the outcome; None where another process executes the step, or has finished it.
+            the outcome; None where another process executes the step, or has finished it, perhaps because it took the
+            run up while this one was paused.
         """
         meter, since = Meter(), time.perf_counter()
         torch.set_num_threads(self.step.threads)
         run = self.open_run(on_progress)
         if run is None:
             return None
-        execute(run, fn or self.step.execute)
+        try:
+            execute(run, fn or self.step.execute)
+        except Exception:
+            if run.is_lost():
+                return None
+            raise
         return Outcome(run.run_id, False, time.perf_counter() - since, run.tracking_seconds, meter.usage())

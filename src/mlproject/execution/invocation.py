@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Metric as MlflowMetric
-from mlflow.entities import Param, RunTag
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
@@ -31,10 +31,11 @@ from mlproject.plotting.png import png
 from mlproject.plotting.timeline_figure import timeline_figure
 from mlproject.strict_json import strict_json
 from mlproject.tracking.descriptions import describe_experiments
-from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.lease import Lease
+from mlproject.tracking.liveness import WrittenLease, process_tags
+from mlproject.tracking.params import log_params
 from mlproject.tracking.patience import announced
 from mlproject.tracking.provenance import commit
-from mlproject.tracking.runs import BATCH_PARAMS, as_text
 from mlproject.tracking.store import Store, open_store
 from mlproject.tracking.views import RUNS_ONE_BY_ONE, SAMPLES, figure_key, view_link
 
@@ -70,7 +71,14 @@ class Invocation:
         self._since, self._cpu_before = time.time(), time.process_time()
         mlflow_run_id = os.environ.get("MLFLOW_RUN_ID")
         self._owns_run = not mlflow_run_id
-        tags = {Tag.KIND: Kind.STUDY, Tag.ENTRY_POINT: entry, Tag.COMMAND: mask(_typed(command)), **process_tags()}
+        self._lease: Lease | None = None
+        tags = {
+            Tag.KIND: Kind.STUDY,
+            Tag.ENTRY_POINT: entry,
+            Tag.COMMAND: mask(_typed(command)),
+            **process_tags(),
+            **WrittenLease.new(config.lease_seconds).tag(),
+        }
         if code := commit():
             tags[Tag.COMMIT] = code
         with announced(entry):
@@ -78,8 +86,11 @@ class Invocation:
         try:
             with announced(entry):
                 self._log_command(tags)
+            self._lease = Lease(self.store.client(), self.run_id, config.lease_seconds)
             executor: Executor = TorchrunExecutor() if world_size() > 1 else LocalExecutor(config.workers)
-            self.scheduler = Scheduler(self.store, self.run_id, executor, self.progress, config.checkpoint_seconds)
+            self.scheduler = Scheduler(
+                self.store, self.run_id, executor, self.progress, config.checkpoint_seconds, config.lease_seconds
+            )
         except BaseException as error:
             self._close_run(type(error))
             raise
@@ -96,9 +107,7 @@ class Invocation:
             ) from None
         options = {"entry_point": entry, "preset": command.preset, **dataclasses.asdict(config)}
         self.client.update_run(self.run_id, name=f"{entry} {command.preset}, {config.world}, world {config.world_seed}")
-        params = [Param(k, as_text(v)) for k, v in options.items() if k not in logged]
-        for start in range(0, len(params), BATCH_PARAMS):
-            self.client.log_batch(self.run_id, params=params[start : start + BATCH_PARAMS])
+        log_params(self.client, self.run_id, {k: v for k, v in options.items() if k not in logged})
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
 
     def __enter__(self) -> Invocation:
@@ -120,6 +129,8 @@ class Invocation:
         Args:
             kind: of the exception that ended the command.
         """
+        if self._lease is not None:
+            self._lease.release()
         if not self._owns_run:
             return
         killed = kind is not None and issubclass(kind, KeyboardInterrupt)

@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from mlproject.names import Tag
 from mlproject.pipeline.cost import estimated_seconds
 from mlproject.pipeline.step import Step
-from mlproject.tracking.runs import as_text
+from mlproject.tracking.params import as_text
 
 _SEEDS = ("seed", "world_seed")
 """Params that have no influence on how long a step takes."""

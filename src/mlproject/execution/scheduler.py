@@ -21,6 +21,7 @@ from mlproject.execution.worker import WorkerLostError
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.tracking.kept_artifacts import lost, missing_artifact
+from mlproject.tracking.lease import TERM_SECONDS
 from mlproject.tracking.liveness import reap
 from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun
@@ -41,6 +42,7 @@ class Scheduler:
         executor: executes them.
         progress: display.
         checkpoint_seconds: time between two saved states of a running step; 0: none is saved.
+        lease_seconds: term of the leases of runs.
 
     Attributes:
         outcomes: of all steps that were executed or reused so far.
@@ -49,10 +51,16 @@ class Scheduler:
     """
 
     def __init__(
-        self, store: Store, made_by: str, executor: Executor, progress: Progress, checkpoint_seconds: float = 0.0
+        self,
+        store: Store,
+        made_by: str,
+        executor: Executor,
+        progress: Progress,
+        checkpoint_seconds: float = 0.0,
+        lease_seconds: float = TERM_SECONDS,
     ) -> None:
         self._store, self._made_by, self._executor, self._progress = store, made_by, executor, progress
-        self._checkpoint_seconds = checkpoint_seconds
+        self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
         client = store.client()
         reap(client, store)
         sweep_states(client, store)
@@ -254,6 +262,7 @@ class Scheduler:
             stop_rule,
             frozenset(self._index.ignored_run_ids),
             self._checkpoint_seconds,
+            self._lease_seconds,
         )
 
     def _result(

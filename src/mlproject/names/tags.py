@@ -105,6 +105,18 @@ class Tag:
     )
     HOST: Final = TAGS.add("mlproject.host", "machine of the process that writes the run", _OPENED)
     PID: Final = TAGS.add("mlproject.pid", "its process id", _OPENED)
+    PID_SPACE: Final = TAGS.add(
+        "mlproject.pid_space",
+        "whose process ids these are: digest of the machine's last start and of the container in it",
+        _OPENED,
+        since="0.2.0",
+    )
+    LEASE: Final = TAGS.add(
+        "mlproject.lease",
+        "JSON: how often and when that process has renewed the run's lease, and the lease's term in seconds",
+        "every run, when it is opened, and every 20 seconds until its end",
+        since="0.2.0",
+    )
     PID_STARTED: Final = TAGS.add("mlproject.pid_started", "when that process started, seconds since 1970", _OPENED)
     PROCESSES: Final = TAGS.add(
         "mlproject.how.processes", "processes that shared the work", "runs executed by several processes (torchrun)"

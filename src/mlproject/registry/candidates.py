@@ -25,8 +25,8 @@ from mlproject.recommendation.recommend import recommend
 from mlproject.recommendation.setting import Setting
 from mlproject.registry.metrics import SIGNS, Evidence
 from mlproject.rewards.source import RewardSource, is_reward
+from mlproject.tracking.params import as_text
 from mlproject.tracking.run_data import curve_of, values_by_step
-from mlproject.tracking.runs import as_text
 from mlproject.tracking.store import Store, all_runs
 from mlproject.worlds import WORLDS
 

@@ -43,11 +43,17 @@ class Resumption:
         folder: where the states lie; None in a process that is not the main one.
         seconds: time between two states; 0: nothing is saved or restored, in no process.
         clock: gives the time, in seconds.
+        check: called before a state is written; raises where the step is no longer this process's.
     """
 
     def __init__(
-        self, folder: StateFolder | None = None, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: StateFolder | None = None,
+        seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        self._check = check
         self._folder, self._seconds, self._clock = folder if seconds else None, seconds, clock
         self._captures: dict[str, Capture] = {}
         self._unsaved: dict[str, State] = {}
@@ -108,6 +114,7 @@ class Resumption:
         """Save a state now."""
         state = merge({part: capture() for part, capture in self._captures.items()})  # in every process
         if self._folder is not None:
+            self._check()
             self._save_phases(self._folder)  # what runs builds on them
             if self._captures:
                 self._folder.write(_RUNNING, state)
@@ -129,6 +136,7 @@ class Resumption:
                 return saved
             self._unsaved[phase] = state = make()
             if self._is_due():
+                self._check()
                 self._save_phases(self._folder)
             return state
 

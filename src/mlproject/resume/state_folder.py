@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -60,7 +61,7 @@ class StateFolder:
         self._remove_unfinished()
         before = self._files(name)
         number = max((int(_parsed(path)["number"]) for path in before), default=0) + 1
-        unfinished = self.path / f"{name}{_UNFINISHED}"
+        unfinished = self.path / f"{name}.{secrets.token_hex(4)}{_UNFINISHED}"  # no other process writes into it
         header = {"format": _FORMAT, "owner": self._owner, "values": strict_json(state.values)}
         try:
             save_file({key: _plain(tensor) for key, tensor in state.tensors.items()}, unfinished, header)

@@ -9,7 +9,7 @@ from mlflow.entities import Run
 
 from mlproject.names import Tag
 from mlproject.optimization import EARLY_STOPS
-from mlproject.tracking.liveness import is_abandoned, process_tags
+from mlproject.tracking.liveness import Watch, process_tags
 from mlproject.tracking.store import Store, all_runs
 
 
@@ -31,7 +31,7 @@ class RunIndex:
     """
 
     def __init__(self, client: MlflowClient, store: Store) -> None:
-        self._client, self._experiments = client, store.experiments
+        self._client, self._experiments, self._watch = client, store.experiments, Watch()
         self.finished: dict[str, str] = {}
         self.interrupted: dict[str, str] = {}
         self.ignored_run_ids: set[str] = set()
@@ -58,12 +58,14 @@ class RunIndex:
             whether a living process is executing it. Otherwise it may be in `finished` or `interrupted` now.
         """
         runs = _runs_of(self._client, self._experiments, fingerprint)
-        for run in runs:
-            if is_abandoned(run):
-                self._client.set_terminated(run.info.run_id, "KILLED")
-                self.interrupted.setdefault(fingerprint, run.info.run_id)
+        abandoned = [run.info.run_id for run in runs if self._watch.is_abandoned(run)]
+        for run_id in abandoned:
+            self._client.set_terminated(run_id, "KILLED")
+            self.interrupted.setdefault(fingerprint, run_id)
         self._add(runs)
-        return fingerprint not in self.finished and any(_is_alive(run) for run in runs)
+        return fingerprint not in self.finished and any(
+            run.info.status == "RUNNING" and run.info.run_id not in abandoned for run in runs
+        )
 
     def _add(self, runs: list[Run]) -> None:
         for run in runs:
@@ -94,7 +96,7 @@ def may_execute(
     runs = _runs_of(client, store.experiments, fingerprint)
     if any(_is_reusable(run) and run.info.run_id not in ignored_run_ids for run in runs):
         return False
-    alive = {(run.info.start_time, run.info.run_id): run for run in runs if _is_alive(run)}
+    alive = {(run.info.start_time, run.info.run_id): run for run in runs if is_executed(run)}
     oldest = alive[min(alive)]
     return oldest.info.run_id == run_id and process_tags().items() <= oldest.data.tags.items()
 
@@ -109,5 +111,6 @@ def _is_reusable(run: Run) -> bool:
     return run.info.status == "FINISHED" and is_complete
 
 
-def _is_alive(run: Run) -> bool:
-    return run.info.status == "RUNNING" and not is_abandoned(run)
+def is_executed(run: Run) -> bool:
+    """Whether somebody executes a run, as far as one look can tell."""
+    return run.info.status == "RUNNING" and not Watch().is_abandoned(run)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
+from mlflow.entities import LoggedModelStatus, Metric, RunTag
 
 from mlproject.names import Artifact, Kind, MlflowTag, Role, Split, Tag, TagPrefix
 from mlproject.names import Metric as MetricName
@@ -23,7 +23,9 @@ from mlproject.tracking.artifact_files import local_path, log_folder, share_file
 from mlproject.tracking.descriptions import describe_policy_run
 from mlproject.tracking.inputs import InputArtifacts
 from mlproject.tracking.kept_artifacts import artifact_tags
-from mlproject.tracking.liveness import process_tags
+from mlproject.tracking.lease import TERM_SECONDS, Lease
+from mlproject.tracking.liveness import WrittenLease, process_tags
+from mlproject.tracking.params import log_params
 from mlproject.tracking.patience import announced
 from mlproject.tracking.states import resumption_of
 from mlproject.tracking.store import Store
@@ -31,8 +33,8 @@ from mlproject.tracking.store import Store
 _FLUSH_SECONDS = 2.0
 """Longest time that a metric waits for the next batch."""
 
-BATCH_METRICS, BATCH_PARAMS = 1000, 100
-"""What MLflow takes at a time."""
+_BATCH = 1000
+"""Metrics that MLflow takes at a time."""
 
 
 class StepRun:
@@ -50,6 +52,7 @@ class StepRun:
         on_progress: called with the finished share, 0 to 1.
         stop_rule: asked after every curve point; may end the run before its budget.
         checkpoint_seconds: time between two saved states; 0: none is saved.
+        lease_seconds: term of the lease of the run.
 
     Attributes:
         run_id: of the run.
@@ -69,9 +72,10 @@ class StepRun:
         on_progress: Callable[[float], None] = lambda share: None,
         stop_rule: StopRule | None = None,
         checkpoint_seconds: float = 0.0,
+        lease_seconds: float = TERM_SECONDS,
     ) -> None:
         self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
-        self.progress = on_progress
+        self._on_progress = on_progress
         self.opened_at, self.tracking_seconds = time.time(), 0.0
         self.client, self.inputs = store.client(), dict(inputs)
         self._step = step
@@ -91,18 +95,23 @@ class StepRun:
             **step.tags,
             **{f"{TagPrefix.HOW}{name}": str(value) for name, value in step.execution_options.items()},
             **process_tags(),
+            **WrittenLease.new(lease_seconds).tag(),
         }
+        self._lease: Lease | None = None
         with self._timed():
+            experiment = store.experiment_of(step.kind)
             if resume_run_id is None:
-                run = self.client.create_run(store.experiment_of(step.kind), tags=tags, run_name=mask(step.name))
-            else:
-                self._delete_checkpoints(store.experiment_of(step.kind), resume_run_id)
+                run = self.client.create_run(experiment, tags=tags, run_name=mask(step.name))
+            else:  # tags first: who held the run before must not find itself as the holder of a running one
+                self.client.log_batch(resume_run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+                for model in self.client.search_logged_models([experiment], f"source_run_id = '{resume_run_id}'"):
+                    self.client.delete_logged_model(model.model_id)
                 self.client.update_run(resume_run_id, status="RUNNING")
                 run = self.client.get_run(resume_run_id)
-                self.client.log_batch(resume_run_id, tags=[RunTag(k, v) for k, v in tags.items()])
             self.run_id, self._start = run.info.run_id, run.info.start_time
             self._experiment, self._artifacts = run.info.experiment_id, run.info.artifact_uri
-        self.resumption = resumption_of(store, self.run_id, step.fingerprint, checkpoint_seconds)
+        self._lease = lease = Lease(store.client(), self.run_id, lease_seconds)
+        self.resumption = resumption_of(store, self.run_id, step.fingerprint, checkpoint_seconds, lease.check)
         try:
             params = {**step.inherited_params, **step.params}
             self.log_params(params)
@@ -112,6 +121,11 @@ class StepRun:
             self.close("FAILED")
             raise
 
+    def progress(self, share: float) -> None:
+        """Say which share of the step is finished, 0 to 1."""
+        self._check()
+        self._on_progress(share)
+
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input; downloaded once if the store is remote."""
         with self._timed():
@@ -120,9 +134,7 @@ class StepRun:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params at once, as texts."""
         with self._timed():
-            entries = [Param(fit_key(name), as_text(value)) for name, value in params.items()]
-            for start in range(0, len(entries), BATCH_PARAMS):
-                self.client.log_batch(self.run_id, params=entries[start : start + BATCH_PARAMS])
+            log_params(self.client, self.run_id, params)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Add metrics to the next batch; values that are not finite are left out, since they break MLflow's charts."""
@@ -223,7 +235,15 @@ class StepRun:
 
         Args:
             status: `FINISHED`, which uploads the artifacts first, `FAILED` or `KILLED`.
+
+        Raises:
+            LeaseLostError: where the run is another process's now; nothing is written then.
         """
+        if self.is_lost():
+            self._clean_up()
+            if status == "FINISHED":
+                self._check()
+            return
         if status == "FINISHED":
             self.publish()
         else:
@@ -246,33 +266,35 @@ class StepRun:
             self.client.delete_run(self.run_id)
         self._clean_up()
 
+    def is_lost(self) -> bool:
+        """Whether another process has taken up the run."""
+        return self._lease is not None and self._lease.is_lost()
+
+    def _check(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
     def _clean_up(self) -> None:
+        if self._lease is not None:
+            self._lease.release()
         self.resumption.close()
         self._scratch.cleanup()
         self._input_artifacts.cleanup()
 
     def _flush(self) -> None:
         with self._timed():
-            for start in range(0, len(self._metrics), BATCH_METRICS):
-                self.client.log_batch(self.run_id, metrics=self._metrics[start : start + BATCH_METRICS])
+            for start in range(0, len(self._metrics), _BATCH):
+                self.client.log_batch(self.run_id, metrics=self._metrics[start : start + _BATCH])
         self._metrics.clear()
         self._last_flush = time.monotonic()
-
-    def _delete_checkpoints(self, experiment: str, run_id: str) -> None:
-        for model in self.client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
-            self.client.delete_logged_model(model.model_id)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
         """Add the time of the block to `tracking_seconds`."""
+        self._check()
         since = time.perf_counter()
         try:
             with announced(self._step.name):
                 yield
         finally:
             self.tracking_seconds += time.perf_counter() - since
-
-
-def as_text(value: Any) -> str:
-    """The value of a param as MLflow stores it: a list as its items, separated by commas; without secrets."""
-    return mask(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -29,7 +30,7 @@ def states_folder(store: Store) -> Path:
     return cache / "mlproject" / "states" / hashlib.sha256(store.tracking_uri.encode()).hexdigest()[:16]
 
 
-def resumption_of(store: Store, run_id: str, fingerprint: str, seconds: float) -> Resumption:
+def resumption_of(store: Store, run_id: str, fingerprint: str, seconds: float, check: Callable[[], None]) -> Resumption:
     """The states of a run.
 
     Args:
@@ -37,10 +38,11 @@ def resumption_of(store: Store, run_id: str, fingerprint: str, seconds: float) -
         run_id: of the run.
         fingerprint: of its step.
         seconds: time between two states; 0: none is saved or restored.
+        check: called before a state is written; raises where the run is another process's.
     """
     processes = os.environ.get("WORLD_SIZE", "1")  # each has random streams of its own
     folder = StateFolder(states_folder(store) / run_id, f"{fingerprint} in {processes} processes")
-    return Resumption(folder, seconds)
+    return Resumption(folder, seconds, check=check)
 
 
 def sweep_states(client: MlflowClient, store: Store) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
-from mlproject.tracking.processes import has_ended, this_host, this_process
+from mlproject.tracking.processes import has_ended, process_space, this_host, this_process
 
 _NAME = re.compile(r"mlproject-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\d+)-\w+")
 _SOCKETS = "sockets"
@@ -70,4 +70,4 @@ def sweep(outside: Path) -> None:
 
 
 def _host() -> str:
-    return hashlib.sha256(this_host().encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{this_host()} {process_space()}".encode()).hexdigest()[:8]
