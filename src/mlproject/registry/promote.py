@@ -27,7 +27,8 @@ from mlproject.registry.lock import complete_moves, promotion_lock
 from mlproject.registry.record import record_evaluation, record_versions, standing_sentence, stored_results
 from mlproject.registry.versions import set_tags, verify, version_by_alias, versions_by_proxy
 from mlproject.tracking.closing import execute
-from mlproject.tracking.runs import StepRun, as_text
+from mlproject.tracking.params import as_text
+from mlproject.tracking.runs import StepRun
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
