@@ -8,11 +8,12 @@ import time
 import pytest
 from tests.rewards.loopback import serving
 
-import mlproject.rewards.service as service_module
+import mlproject.rewards.http as http_module
 from mlproject.errors import UserError
 from mlproject.rewards.calls import Usage
+from mlproject.rewards.http import check_reachable
 from mlproject.rewards.options import CallOptions
-from mlproject.rewards.service import Service, check_reachable
+from mlproject.rewards.service import Service
 from mlproject.rewards.source import TOKEN_VARIABLE
 
 PROMPTS = ["a", "a", '[{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]']
@@ -22,7 +23,7 @@ LENGTHS = [1.0, 2.0, 3.0]
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(service_module, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(http_module, "_FIRST_PAUSE", 0.01)
 
 
 def lengths(path, content, number):

@@ -68,7 +68,12 @@ class PolicyOptions(Options):
 
     HEADING: ClassVar[str] = "Initial policy"
 
-    policy: str = option("world=files: checkpoint of the initial policy, a causal LM (folder or hub name)", default="")
+    policy: str = option(
+        "world=files: checkpoint of the initial policy, a causal LM (folder or hub name), or http://HOST/v1 of a "
+        "server that samples the pools",
+        default="",
+    )
+    policy_weights: str = option("checkpoint of the policy that the server at policy=http://... serves", default="")
     policy_size: str = option("size of the policy", choices=POLICY_SIZES)
     rm_policy_size: str = option(
         "size of the policy that writes the responses from which gold RM and proxy RMs learn; same: policy_size",
@@ -171,6 +176,19 @@ class CurveOptions(Options):
     curve_prompts: int = option("held-out prompts on which every curve point is measured", minimum=4, maximum=4000)
     audit_prompts: int = option("held-out prompts reserved for promotion", minimum=4, maximum=4000)
     pool_samples: int = option("samples per curve prompt in the pool of the initial policy (N)", minimum=4)
+    pool: str = option(
+        "FILE of responses of the initial policy to the curve prompts, in place of samples drawn here",
+        default="",
+    )
+    pool_columns: str = option(
+        "columns of pool by meaning, where their names do not say it: prompt=...,response=...,logprob=...", default=""
+    )
+    pool_check: float = option(
+        "share of the responses from elsewhere whose log-probabilities are computed here too",
+        default=0.05,
+        minimum=0,
+        maximum=1,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

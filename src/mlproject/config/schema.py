@@ -91,6 +91,16 @@ class Config(
         """What `gold` says plays the ground truth."""
         return GoldSource.parse(self.gold)
 
+    @property
+    def policy_checkpoint(self) -> str:
+        """Checkpoint of the initial policy, also where a server samples from it."""
+        return self.policy_weights or self.policy
+
+    @property
+    def policy_server(self) -> str:
+        """Address of the server that samples from the initial policy; empty where this project does."""
+        return self.policy if self.policy_weights else ""
+
     def select(self, *names: str) -> dict[str, Any]:
         """Some of the options, by name."""
         return {name: getattr(self, name) for name in names}

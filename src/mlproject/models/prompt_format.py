@@ -89,6 +89,11 @@ class PromptFormat:
         end = template_end(self.tokenizer)
         return self.tokenizer.eos_token_id if end is None else end
 
+    @property
+    def ends(self) -> set[int]:
+        """The tokens that end a response."""
+        return {self.end_id, self.tokenizer.eos_token_id, *self.further_ends}
+
     def encode_prompts(self, texts: Sequence[str]) -> Prompts:
         """Prompts, each up to the first token of a response. Length P."""
         if self.layout == "separator":
@@ -115,9 +120,7 @@ class PromptFormat:
 
     def decode(self, sequences: Sequences) -> list[str]:
         """The response texts as they were written, without their end and without special tokens. Length B."""
-        return decode_responses(
-            self.tokenizer, sequences, {self.end_id, self.tokenizer.eos_token_id, *self.further_ends}
-        )
+        return decode_responses(self.tokenizer, sequences, self.ends)
 
     def cut(self, prompt: str, limit: int) -> str | None:
         """The longest end of a prompt that has at most `limit` tokens; None if the whole prompt has no more.

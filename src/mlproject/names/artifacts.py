@@ -75,6 +75,12 @@ class Artifact:
         since="0.2.0",
     )
     COMPARISONS: Final = ARTIFACTS.add("comparisons.parquet", "one row per comparison", "comparisons")
+    POOL_CHECK: Final = ARTIFACTS.add(
+        "pool_check.json",
+        "how log-probabilities by whoever sampled differ from those by the policy's weights",
+        "pools from elsewhere that came with log-probabilities",
+        since="0.2.0",
+    )
     POOL_SAMPLES: Final = ARTIFACTS.add(
         "samples",
         "safetensors files of some prompts each: samples, log-probabilities, human judgement, text statistics",

@@ -182,6 +182,22 @@ class Metric:
         "pools of the embedded world",
         "correlation",
     )
+    SAMPLER_KL: Final = METRICS.add(
+        "pool/sampler_kl",
+        "mean log-probability by whoever sampled less that by the policy's weights: estimates KL(sampler || policy)",
+        "pools from elsewhere, best-of-n runs on them",
+        _NATS,
+        "0.2.0",
+    )
+    SAMPLER_KL_SE: Final = METRICS.add(
+        "pool/sampler_kl_se", "its standard error over responses", "pools from elsewhere", _NATS, "0.2.0"
+    )
+    SAMPLER_GAP: Final = METRICS.add(
+        "pool/sampler_gap", "mean absolute difference of the two", "pools from elsewhere", _NATS, "0.2.0"
+    )
+    SAMPLER_CHECKED: Final = METRICS.add(
+        "pool/sampler_checked", "responses that were compared", "pools from elsewhere", COUNT, "0.2.0"
+    )
     GOLD_CENTRE: Final = METRICS.add(
         "gold/centre", "mean raw score of the initial policy's responses", "imported gold RMs", "raw units"
     )

@@ -281,11 +281,11 @@ def draw_samples(
             progress((start + first) / len(prompts))
             parts.append(drawn(texts[first : first + at_a_time]))
         responses = joined(parts)
-        write_block(folder, number, responses, samples, _judged(world, responses))
+        write_block(folder, number, responses, samples, judged(world, responses))
     return PoolSamples(folder, prompts, prompt_format)
 
 
-def _judged(world: Judge, responses: Responses) -> dict[str, Array]:
+def judged(world: Judge, responses: Responses) -> dict[str, Array]:
     """Human judgement and text statistics; a text is judged once, however often it was sampled."""
     _, index_B = unique(responses.sequences)
     _, first_U = np.unique(index_B.numpy(), return_index=True)

@@ -11,12 +11,13 @@ from mlproject.errors import UserError
 _LISTED = 12  # names in a message
 
 
-def named_columns(text: str, meanings: Collection[str]) -> dict[str, str]:
+def named_columns(text: str, meanings: Collection[str], option: str = "columns") -> dict[str, str]:
     """Parse `kl=objective/kl,gold=eval/gold`. A column's name may itself contain commas.
 
     Args:
         text: value of the option `columns`.
         meanings: the names that may stand before an equals sign.
+        option: name of the option, for messages.
 
     Returns:
         column by meaning.
@@ -29,16 +30,16 @@ def named_columns(text: str, meanings: Collection[str]) -> dict[str, str]:
     for part in re.split(rf",(?=\s*(?:{known})\s*=)", text) if text.strip() else []:
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not equals or not column:
-            raise UserError(f"columns={text}: {part.strip()!r} must have the form name=column.")
+            raise UserError(f"{option}={text}: {part.strip()!r} must have the form name=column.")
         if name not in meanings:
-            raise UserError(f"columns={text}: {name} must be one of {', '.join(meanings)}.")
+            raise UserError(f"{option}={text}: {name} must be one of {', '.join(meanings)}.")
         if name in columns:
-            raise UserError(f"columns={text}: {name} is repeated. Give it once.")
+            raise UserError(f"{option}={text}: {name} is repeated. Give it once.")
         columns[name] = column
     for name, column in columns.items():
         same = [other for other in columns if other < name and columns[other] == column]
         if same:
-            raise UserError(f"columns={text}: {same[0]} and {name} are both {column}. Give each its own column.")
+            raise UserError(f"{option}={text}: {same[0]} and {name} are both {column}. Give each its own column.")
     return columns
 
 

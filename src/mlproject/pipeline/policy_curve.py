@@ -154,7 +154,7 @@ def save(
     curve = save_curve(run, method, points, recorder)
     earlier = run.input(Role.EARLIER) if RunParams.from_params(run.params).starts_from_earlier else None
     distance = total_distance(curve, points[-1], earlier)
-    run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance, **usage_metrics(task.scorers)})
+    run.log_metrics({Metric.ROUND_SQRT_KL_SUM: distance, **usage_metrics(task.scorers), **_mismatch(run)})
     (run.folder / Artifact.ROUND_DISTANCE).write_text(strict_json(distance))
     for checkpoint in recorder.checkpoints(task.initial_policy):
         if checkpoint.name == Stage.END:
@@ -167,6 +167,13 @@ def save(
             CheckpointMetric.KL: point.kl,
         }
         run.log_checkpoint(checkpoint.name, point.step, metrics, checkpoint.save)
+
+
+def _mismatch(run: Run) -> dict[str, float]:
+    """How the sampler of a pool from elsewhere differs from the policy; nothing where this project sampled it."""
+    path = run.input(Role.SAMPLES) / Artifact.POOL_CHECK
+    found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    return {Metric.SAMPLER_KL: found[Metric.SAMPLER_KL]} if found else {}
 
 
 def save_curve(run: Run, method: Method, points: Sequence[CurvePoint], recorder: SnapshotRecorder) -> Curve:

@@ -11,6 +11,7 @@ from mlproject.config.schema import Config
 from mlproject.names import Artifact, Kind, Metric, Role, Split
 from mlproject.optimization.pool_samples import PoolSamples, draw_samples
 from mlproject.optimization.sample_pool import score_pool
+from mlproject.pipeline.external.pool import import_samples, pool_params
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
     human_units,
@@ -41,7 +42,7 @@ def pool(config: Config, policy: Step | RunRef, gold: Step | RunRef, split: str 
 
 def pool_samples(config: Config, policy: Step | RunRef, split: str = Split.CURVE) -> Step:
     """Plan the samples of a pool."""
-    prompts = f"{split}_prompts"
+    prompts, elsewhere = f"{split}_prompts", pool_params(config, split)
     return Step(
         name=f"{'' if split == Split.CURVE else split + ' '}samples {getattr(config, prompts)} x {config.pool_samples}",
         kind=Kind.POOL_SAMPLES,
@@ -49,9 +50,11 @@ def pool_samples(config: Config, policy: Step | RunRef, split: str = Split.CURVE
         params={
             **config.select("world", "world_seed", prompts, "pool_samples"),
             **({} if split == Split.CURVE else {"split": split}),
+            **elsewhere,
         },
         inputs={Role.INITIAL_POLICY: policy},
-        fn=sample_pool,
+        fn=import_samples if elsewhere else sample_pool,
+        execution_options=config.changed(*CALL_OPTIONS) if elsewhere else {},
     )
 
 

@@ -22,7 +22,7 @@ def check_reward(config: Config, option: str, name: str) -> None:
     module = import_module("mlproject.pipeline.reward")
     module.reward_params(config, name)
     if is_service(name):
-        import_module("mlproject.rewards.service").check_reachable(name, option)
+        import_module("mlproject.rewards.http").check_reachable(name, option)
 
 
 def check(config: Config, proxy: str = "") -> list[str]:
@@ -47,6 +47,8 @@ def check(config: Config, proxy: str = "") -> list[str]:
             inspect_checkpoint(name, option)
         elif is_reward(name):
             check_reward(config, option, name)
+    if config.policy_server:
+        import_module("mlproject.rewards.http").check_reachable(config.policy_server, "policy")
     if config.gold_source.is_function:
         check_reward(config, "gold", config.gold)
     elif config.gold_source.is_checkpoint:

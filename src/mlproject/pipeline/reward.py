@@ -90,7 +90,7 @@ def usage_metrics(scorers: Mapping[str, Scorer]) -> dict[str, float]:
     return {
         f"{MetricPrefix.SCORER}{role}_{name}": float(value)
         for role, scorer in scorers.items()
-        if isinstance(scorer, FunctionScorer)
+        if isinstance(scorer, FunctionScorer) and scorer.usage.responses
         for name, value in vars(scorer.usage).items()
     }
 

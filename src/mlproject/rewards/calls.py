@@ -135,14 +135,14 @@ def within(call: Callable[[], Any], seconds: float, name: str, count: int) -> An
     if failure:
         raise failure[0]
     if not result:
-        raise too_slow(name, seconds, count)
+        raise too_slow(name, seconds, f"score {count} responses")
     return result[0]
 
 
-def too_slow(name: str, seconds: float, count: int) -> UserError:
+def too_slow(name: str, seconds: float, task: str) -> UserError:
     """The mistake of a reward that does not keep `scorer_seconds`."""
     return UserError(
-        f"{name}: must score {count} responses within scorer_seconds={seconds:g}, and did not. Raise scorer_seconds, "
+        f"{name}: must {task} within scorer_seconds={seconds:g}, and did not. Raise scorer_seconds, "
         "lower scorer_batch, or make it faster."
     )
 

@@ -100,18 +100,19 @@ class Table:
     skipped: int = 0
 
 
-def read_table(path: Path, invalid: InvalidRows) -> Table:
+def read_table(path: Path, invalid: InvalidRows, option: str = "samples") -> Table:
     """Read a table of samples.
 
     Args:
         path: file or folder.
         invalid: what becomes of rows that cannot be read.
+        option: name of the option that gives the path, for messages.
 
     Raises:
         UserError: if the file, or one of its rows, cannot be read, or there is no row.
     """
-    source = f"samples={path}"
-    content = read_table_or_rows(path, "samples")
+    source = f"{option}={path}"
+    content = read_table_or_rows(path, option)
     if isinstance(content, pa.Table):
         if len(set(content.column_names)) < len(content.column_names):
             raise UserError(f"{source}: must name each column once. Rename one.")

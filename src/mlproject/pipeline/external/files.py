@@ -7,6 +7,7 @@ from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_policy
 from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat
+from mlproject.pipeline.external.pool import curve_prompt_params, prompts_of_pool
 from mlproject.pipeline.external.templates import readers_of, refused_by
 from mlproject.worlds.files.snapshot import take_snapshot, train_preferences
 from mlproject.worlds.files.spec import ReadOptions
@@ -25,12 +26,13 @@ def check_files(config: Config, proxy: str = "") -> list[str]:
     Raises:
         UserError: for the first mistake, or too few comparisons.
     """
-    source = inspect_policy(config.policy, "policy").source
+    source = inspect_policy(config.policy_checkpoint, "policy").source
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     cut = PromptFormat(tokenizer, config.max_response_tokens).cut
     options = ReadOptions.of(vars(config))
     refuses = refused_by(readers_of(config, proxy))
-    snapshot = take_snapshot(options, config.prompts, config.preferences, cut, refuses)
+    sampled = prompts_of_pool({**vars(config), **curve_prompt_params(config)}, cut)
+    snapshot = take_snapshot(options, config.prompts, config.preferences, cut, refuses, sampled)
     if not config.preferences:
         return [str(snapshot.reading)]
     usable, reading, _ = train_preferences(options, config.preferences, snapshot.world, cut, refuses)

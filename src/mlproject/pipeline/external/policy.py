@@ -13,6 +13,7 @@ from mlproject.models.init import parameter_count
 from mlproject.models.inspection import inspect_policy
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.names import Artifact, Kind, Metric, MetricPrefix, Split, Tag
+from mlproject.pipeline.external.pool import curve_prompt_params, prompts_of_pool
 from mlproject.pipeline.external.templates import readers_of_step, refused_by, refusing_models
 from mlproject.pipeline.step import Run, Step
 from mlproject.worlds.files.snapshot import path_and_digest, read_as, take_snapshot
@@ -25,7 +26,7 @@ def external_policy(config: Config) -> Step:
     Raises:
         UserError: for a checkpoint that is no causal language model.
     """
-    checkpoint = inspect_policy(config.policy, "policy")
+    checkpoint = inspect_policy(config.policy_checkpoint, "policy")
     name = "prompts" if config.prompts else "preferences"
     options = ReadOptions.of(vars(config))
     files = {f"{name}_{key}": value for key, value in path_and_digest(getattr(config, name)).items()}
@@ -42,6 +43,7 @@ def external_policy(config: Config) -> Step:
             "policy_size": checkpoint.name,
             "policy": checkpoint.source,
             "policy_sha256": checkpoint.digest,
+            **curve_prompt_params(config),
         },
         fn=import_policy,
     )
@@ -55,7 +57,7 @@ def import_policy(run: Run) -> None:
     prompt_format = PromptFormat(tokenizer, p["max_response_tokens"])
     snapshot = take_snapshot(
         ReadOptions.of(p), p.get("prompts_path", ""), p.get("preferences_path", ""), prompt_format.cut,
-        refused_by(readers_of_step(p["policy"], p)),
+        refused_by(readers_of_step(p["policy"], p)), prompts_of_pool(p, prompt_format.cut),
     )  # fmt: skip
     prompts = {split: snapshot.world.all_prompts(split) for split in (Split.TRAIN, Split.CURVE, Split.AUDIT)}
     longest = max(int(prompt_format.encode_prompts(texts).lengths_P.max()) for texts in prompts.values())

@@ -29,7 +29,7 @@ def readers_of(config: Config, proxy: str = "") -> dict[str, str]:
         config: the configuration.
         proxy: value of the entry point's parameter `proxy`, if it has one.
     """
-    named = [("policy", config.policy), ("proxy", proxy)]
+    named = [("policy", config.policy_checkpoint), ("proxy", proxy)]
     for option in RM_OPTIONS:
         value = getattr(config, option)
         named += [(option, name) for name in (value if isinstance(value, tuple) else (value,))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,16 @@ def _is_as_before(value: Any, prompt: str) -> bool:
     return is_prompt(value, prompt)
 
 
-def split_prompts(prompts: Sequence[str], seed: int, held_out: Mapping[str, int]) -> dict[str, list[str]]:
+def split_prompts(
+    prompts: Sequence[str], seed: int, held_out: Mapping[str, int], sampled: Collection[str] | None = None
+) -> dict[str, list[str]]:
     """Shuffle prompts and split them.
 
     Args:
         prompts: distinct texts.
         seed: seed of the shuffle.
         held_out: number of prompts of each held-out split; `train` gets the others.
+        sampled: prompts to which a user has responses; the first held-out split is drawn from them. None: from all.
 
     Raises:
         UserError: if no prompt would be left for `train`.
@@ -107,6 +110,16 @@ def split_prompts(prompts: Sequence[str], seed: int, held_out: Mapping[str, int]
             f"{len(prompts)}. Add prompts or hold out fewer."
         )
     order = np.random.default_rng(seed).permutation(len(prompts))
+    if sampled is not None:
+        is_sampled = np.array([prompts[i] in sampled for i in order])
+        first, count = next(iter(held_out.items()))
+        if is_sampled.sum() < count:
+            raise UserError(
+                f"pool: must hold responses to at least {first}_prompts={count} of the prompts, but does so for "
+                f"{is_sampled.sum()} of {len(prompts)} (the same texts must stand in both files). Lower "
+                f"{first}_prompts, or give prompts=POOL."
+            )
+        order = np.concatenate([order[is_sampled], order[~is_sampled]])
     splits, start = {}, 0
     for name, count in held_out.items():
         splits[name] = [prompts[i] for i in order[start : start + count]]

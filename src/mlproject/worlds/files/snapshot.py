@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,7 +62,12 @@ def _digest(root: Path, states: _States) -> str:
 
 
 def take_snapshot(
-    options: ReadOptions, prompts: str, preferences: str, cut: Cut, refuses: Refuses = takes_all
+    options: ReadOptions,
+    prompts: str,
+    preferences: str,
+    cut: Cut,
+    refuses: Refuses = takes_all,
+    sampled: Collection[str] | None = None,
 ) -> PromptSnapshot:
     """Read the prompts and split them.
 
@@ -72,6 +77,7 @@ def take_snapshot(
         preferences: path of the comparisons; may be empty if there are prompts.
         cut: shortens a prompt to a number of the policy's tokens.
         refuses: which prompts the models cannot read.
+        sampled: prompts to which a user has responses; those of the curves are drawn from them.
 
     Raises:
         UserError: for an invalid row, or too few prompts.
@@ -84,7 +90,7 @@ def take_snapshot(
         texts = list(dict.fromkeys(preference.prompt for preference in rows))
     texts, long = fit_prompts(texts, options.max_prompt_tokens, options.long_prompts, cut)
     held_out = {Split.CURVE: options.curve_prompts, Split.AUDIT: options.audit_prompts}
-    splits = split_prompts(texts, options.world_seed, held_out)
+    splits = split_prompts(texts, options.world_seed, held_out, sampled)
     return PromptSnapshot(Files(splits, options.max_response_tokens), reading, invalid.skipped, long)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlproject.names import Artifact
 from mlproject.options.declaration import BrokenRule
+from mlproject.rewards.source import is_service
 from mlproject.worlds.files.schemas import AUTO, COLUMNS, FIELDS
 from mlproject.worlds.world import World, WorldSpec
 
@@ -64,7 +65,7 @@ class FilesSpec(WorldSpec):
     help = "your own prompts and models"
     has_human = False
     imports_policy = True
-    options = ("prompts", "preferences", "policy")
+    options = ("prompts", "preferences", "policy", "policy_weights")
 
     def open(self, seed: int, policy_artifacts: Callable[[], Path]) -> World:
         from mlproject.worlds.files.world import Files
@@ -76,6 +77,20 @@ class FilesSpec(WorldSpec):
             yield BrokenRule(
                 "policy", "be a checkpoint (./FOLDER or OWNER/NAME) when world=files", "Give policy=CHECKPOINT."
             )
+        if is_service(config.policy) and not config.policy_weights:
+            yield BrokenRule(
+                "policy",
+                "come with the checkpoint that the server serves, since tokens and KL are the model's",
+                "Give policy_weights=CHECKPOINT.",
+            )
+        if config.policy_weights and not is_service(config.policy):
+            yield BrokenRule(
+                "policy_weights",
+                "be empty unless policy is the address of a server",
+                "Give policy=http://HOST/v1, or the checkpoint as policy.",
+            )
+        if is_service(config.policy) and config.pool:
+            yield BrokenRule("pool", "be empty where a server samples the pool", "Remove the option or the address.")
         if not config.prompts and not config.preferences:
             yield BrokenRule("prompts", "be a file when world=files and preferences is empty", "Give prompts=FILE.")
         if config.gold_source.is_trained:
