@@ -33,6 +33,7 @@ class Member:
 
     def __init__(self, rank: int, processes: int) -> None:
         self.process_index, self.num_processes, self.device = rank, processes, torch.device("cpu")
+        self.mixed_precision = "no"
         self.gradients: list[Tensor] = []
 
     def prepare(self, *things: Any) -> tuple[Any, ...]:

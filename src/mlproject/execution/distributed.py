@@ -170,8 +170,8 @@ def worker() -> int:
 
 
 def _run_shared(step: Step, run: Run) -> None:
-    """Run a step's function in one of the processes; those of one machine share the threads that the step may use."""
-    torch.set_num_threads(max(1, step.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    """Run a step's function in one of the processes."""
+    torch.set_num_threads(1)
     step.execute(run)
 
 

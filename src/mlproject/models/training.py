@@ -22,6 +22,7 @@ from mlproject.models.collectives import all_gather, all_reduce
 from mlproject.models.gradient_checkpointing import checkpointed_layers
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
+from mlproject.models.replicas import Replicas
 from mlproject.models.training_state import BucketedBatches, RandomStream, TrainingState
 from mlproject.resume.resumption import Resumption
 from mlproject.resume.state import State
@@ -46,12 +47,15 @@ class Schedule:
         learning_rate: maximum of Adam's learning rate, which rises linearly over the first 5 % of the steps and then
             falls linearly to 0.
         memory: how a step saves memory; a process splits its part of a batch into micro-batches.
+        threads: parts of a micro-batch that are worked on side by side (`Replicas`), where one process trains in
+            float32 on the CPU and no layer is recomputed.
     """
 
     epochs: float
     batch_size: int
     learning_rate: float
     memory: MemoryOptions = field(default_factory=MemoryOptions)
+    threads: int = 1
 
     def steps(self, examples: int) -> int:
         """Number of steps for a number of examples."""
@@ -132,26 +136,33 @@ def training_steps(
     if (saved := resumption.restored(_PART, accelerator)) is not None:
         training.restore(saved, accelerator)
     resumption.keep(_PART, lambda: training.capture(accelerator))
+    is_plain = processes == 1 and accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
+    threads = schedule.threads if is_plain and not schedule.memory.recomputes_layers else 1
     try:
-        for index in range(training.steps, total):
-            batch = next(batches)
-            parts = batch[rank::processes].chunk(schedule.memory.accumulation)
-            loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
-            prepared.train()
-            with dropout.active(), checkpointed_layers(model, schedule.memory.recomputes_layers):
-                for i, part in enumerate(parts):
+        with Replicas(prepared, threads) as replicas:
+            for index in range(training.steps, total):
+                batch = next(batches)
+                parts = batch[rank::processes].chunk(schedule.memory.accumulation)
+                prepared.train()
+
+                def backward(module: nn.Module, part: Tensor, batch: Tensor = batch) -> Tensor:
                     share = float(weights_B[part].sum() / weights_B[batch].sum())
-                    with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
-                        loss = loss_of(prepared, part)
-                        accelerator.backward(loss * (share * processes))  # gradients are averaged over processes
-                    loss_sum += loss.detach().double() * share
-            accelerator.clip_grad_norm_(prepared.parameters(), _MAX_GRADIENT_NORM)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            training.steps += 1
-            yield TrainingStep(index, total, loss_sum, prepared, optimizer, scheduler)
-            resumption.safe_point(accelerator)
+                    loss = loss_of(module, part)
+                    accelerator.backward(loss * (share * processes))  # gradients are averaged over processes
+                    return loss.detach().double() * share
+
+                loss_sum = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+                with dropout.active(), checkpointed_layers(model, schedule.memory.recomputes_layers):
+                    for i, part in enumerate(parts):
+                        with accelerator.no_sync(prepared) if i < len(parts) - 1 else nullcontext():
+                            loss_sum += sum(replicas.backward(part, backward))
+                accelerator.clip_grad_norm_(prepared.parameters(), _MAX_GRADIENT_NORM)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+                training.steps += 1
+                yield TrainingStep(index, total, loss_sum, prepared, optimizer, scheduler)
+                resumption.safe_point(accelerator)
     finally:
         vars(model).pop("forward", None)  # accelerate's autocast, if there was one
         model.eval()

@@ -22,6 +22,7 @@ from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, Role
 from mlproject.pipeline.calibrate import pairwise_metrics
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
+    TRAINING_THREADS,
     load_policy,
     load_prompt_format,
     new_accelerator,
@@ -60,7 +61,6 @@ def gold_rm(config: Config, policy: Step) -> Step:
         inputs={Role.INITIAL_POLICY: policy},
         tags={Tag.GOLD: GoldKind.TRAINED},
         fn=train_gold_rm,
-        threads=2,
         execution_options=config.changed(*EXECUTION_OPTIONS),
         max_processes=batch_limit(config, "gold_batch_size"),
     )  # fmt: skip
@@ -129,6 +129,7 @@ def train_gold_rm(run: Run) -> None:
             p["gold_batch_size"],
             SIZES[p["gold_size"]].learning_rate(p["gold_lr"]),
             MemoryOptions.among(run.execution_options),
+            TRAINING_THREADS,
         ),
         accelerator=accelerator,
         generator=torch_generator("gold order", seed),

@@ -11,6 +11,7 @@ from mlproject.models.sizes import SIZES
 from mlproject.models.training import Schedule
 from mlproject.names import Artifact, Kind, Metric
 from mlproject.pipeline.loading import (
+    TRAINING_THREADS,
     new_accelerator,
     numpy_generator,
     stream_seed,
@@ -31,7 +32,6 @@ def initial_policy(config: Config) -> Step:
             "mixed_precision",
         ),
         fn=train_initial_policy,
-        threads=2,
         execution_options=config.changed(*EXECUTION_OPTIONS),
         max_processes=batch_limit(config, "sft_batch_size"),
     )  # fmt: skip
@@ -54,6 +54,7 @@ def train_initial_policy(run: Run) -> None:
             p["sft_batch_size"],
             SIZES[p["policy_size"]].learning_rate(p["sft_lr"]),
             MemoryOptions.among(run.execution_options),
+            TRAINING_THREADS,
         ),
         accelerator=accelerator,
         generator=torch_generator("initial policy order", p["world_seed"]),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SAMPLE_BATCH = 2048
 """Largest number of responses that are sampled at a time."""
 
+TRAINING_THREADS = 2
+"""Threads that train what everything else waits for; fixed, since last digits depend on it."""
+
 
 def stream_seed(*names: str | int) -> int:
     """A seed for each purpose, so that no two streams of random numbers are the same."""

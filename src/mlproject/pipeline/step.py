@@ -62,8 +62,6 @@ class Step:
         inherited_params: parameters of its inputs that are repeated on the run, so that one table can be filtered and
             grouped.
         tags: further tags of the run.
-        threads: CPU threads for its arithmetic; 2 for a step that everything else waits for. Fixed, since the order of
-            sums, and so the last digits of a result, depend on it.
         execution_options: options that change how the step is executed and no more than the last digits of its result;
             not part of the fingerprint.
         max_processes: limit on the processes that share the step under torchrun; None: the main process executes it
@@ -78,7 +76,6 @@ class Step:
     inputs: Mapping[str, Step | RunRef] = field(default_factory=dict)
     inherited_params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    threads: int = 1
     execution_options: Mapping[str, Any] = field(default_factory=dict)
     max_processes: ProcessLimit | None = None
 
