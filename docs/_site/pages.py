@@ -7,7 +7,9 @@ repository (a gates file, an example) leads to a copy of that file.
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import re
 from contextlib import redirect_stdout
 from pathlib import Path, PurePosixPath
@@ -20,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
+    "examples/tour.ipynb": "tutorials/tour.md",
     "CHANGELOG.md": "changelog.md",
     "benchmarks/README.md": "benchmarks.md",
     "experiments/README.md": "experiments.md",
@@ -36,7 +39,12 @@ _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages from outside docs/, and copies of the other files that any page links to."""
     for source, uri in PAGES.items():
-        files.append(File.generated(config, uri, content=(ROOT / source).read_text(encoding="utf-8")))
+        text = (ROOT / source).read_text(encoding="utf-8")
+        if source.endswith(".ipynb"):
+            text, pictures = _page_of_notebook(json.loads(text), PurePosixPath(source).stem)
+            for name, content in pictures.items():
+                files.append(File.generated(config, f"tutorials/{name}", content=content))
+        files.append(File.generated(config, uri, content=text))
     linked = {
         target
         for file in files.documentation_pages()
@@ -62,6 +70,34 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
     parts = _FENCE.split(markdown)
     parts[::2] = [_LINK.sub(turned, prose) for prose in parts[::2]]
     return _COMMAND.sub(lambda match: _printed_by(match[1].split()), "".join(parts))
+
+
+def _page_of_notebook(notebook: dict[str, Any], stem: str) -> tuple[str, dict[str, bytes]]:
+    """A notebook as a page, with the outputs that it holds, and its pictures by name.
+
+    Tests execute the notebook; here it is only laid out.
+    """
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if "image/png" in data:
+                name = f"{stem}-{len(pictures) + 1}.png"
+                pictures[name] = base64.b64decode("".join(data["image/png"]))
+                parts.append(f"![What the cell above draws]({name})")
+            elif "text/html" in data:
+                table = re.sub(r"<style.*?</style>| border=\"1\"", "", "".join(data["text/html"]), flags=re.S)
+                parts.append("\n".join(line.strip() for line in table.splitlines() if line.strip()))
+            else:
+                text = "".join(output.get("text", data.get("text/plain", "")))
+                parts.append(f"```text\n{text.rstrip()}\n```")
+    return "\n\n".join(parts) + "\n", pictures
 
 
 def _in_repository(uri: str, link: str) -> str:

@@ -3,7 +3,9 @@
 The names below are the public Python interface. Each is imported when it is first used, so that `import mlproject` is
 fast and needs neither torch nor MLflow.
 
-Curves and laws (numpy alone): `CurvePoint`, `Curve`, `points_from_summaries`; `FORMS`, `Form`, `fit`, `Fit`;
+In a notebook: `open_study`, `plot`, `fit`, `best_of_n`.
+
+Curves and laws (numpy alone): `CurvePoint`, `Curve`, `points_from_summaries`; `FORMS`, `Form`, `Fit`;
 `Forecast`, `Prediction`, `Prior`.
 
 Estimators (numpy alone): `BestOfN`, `best_of_n_weights`, `best_of_n_kl_bound`, `beirami_kl`, `effective_sample_size`,
@@ -43,8 +45,8 @@ if TYPE_CHECKING:
     from mlproject.estimators import kl_from_logits as kl_from_logits
     from mlproject.estimators import n_grid as n_grid
     from mlproject.integrations.trainer_callback import OveroptimizationCallback as OveroptimizationCallback
+    from mlproject.laws.curve_fit import fit as fit
     from mlproject.laws.fits import Fit as Fit
-    from mlproject.laws.fits import fit as fit
     from mlproject.laws.forecast import Forecast as Forecast
     from mlproject.laws.forecast import Prediction as Prediction
     from mlproject.laws.forms import FORMS as FORMS
@@ -62,7 +64,10 @@ if TYPE_CHECKING:
     from mlproject.monitoring.monitor import OveroptimizationMonitor as OveroptimizationMonitor
     from mlproject.monitoring.policy_evaluator import PolicyEvaluator as PolicyEvaluator
     from mlproject.monitoring.signals import SIGNALS as SIGNALS
+    from mlproject.report.notebook import open_study as open_study
+    from mlproject.report.notebook import plot as plot
     from mlproject.rewards.trl_reward import trl_reward as trl_reward
+    from mlproject.samples.arrays import best_of_n as best_of_n
     from mlproject.search.law_pruner import LawPruner as LawPruner
     from mlproject.search.law_pruner import PrunerDecision as PrunerDecision
     from mlproject.search.law_pruner import report_point as report_point
@@ -78,7 +83,8 @@ _PUBLIC = {
         "kl_from_logits", "n_grid",
     ),
     "integrations.trainer_callback": ("OveroptimizationCallback",),
-    "laws.fits": ("Fit", "fit"),
+    "laws.curve_fit": ("fit",),
+    "laws.fits": ("Fit",),
     "laws.forecast": ("Forecast", "Prediction"),
     "laws.forms": ("FORMS", "Form"),
     "laws.prior": ("Prior",),
@@ -92,6 +98,8 @@ _PUBLIC = {
     "monitoring.policy_evaluator": ("PolicyEvaluator",),
     "monitoring.signals": ("SIGNALS",),
     "rewards.trl_reward": ("trl_reward",),
+    "report.notebook": ("open_study", "plot"),
+    "samples.arrays": ("best_of_n",),
     "search.law_pruner": ("LawPruner", "PrunerDecision", "report_point"),
 }  # fmt: skip
 """Public names by the module that defines them; a test compares them with the imports for type checkers above."""

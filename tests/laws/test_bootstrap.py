@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlproject.curve import Curve
-from mlproject.laws import FORMS, bootstrap_fit, fit
+from mlproject.laws import FORMS, bootstrap_fit, fit_form
 from mlproject.laws.bootstrap import interval_95, resampled_means
 from mlproject.laws.intervals import t_975
 
@@ -34,7 +34,7 @@ def test_the_intervals_equal_those_of_resampling_and_refitting_one_by_one() -> N
     for counts_P in counts_WP:
         resampled_SP = np.repeat(curve.gold_SP, counts_P, axis=1)
         moved_S = stretch * (resampled_SP.mean(axis=1) - curve.gold_S)
-        fits.append(fit(form, D, curve.gold_S + moved_S, min_d=0.3))
+        fits.append(fit_form(form, D, curve.gold_S + moved_S, min_d=0.3))
 
     def outer(values: list[float]) -> list[float]:
         """Ranks 51 * .025 = 1.275 and 51 * .975 = 49.725 of 50."""
@@ -75,7 +75,7 @@ def test_percentiles_leave_out_two_and_a_half_percent_on_average_however_few_the
 def test_a_family_is_bootstrapped_with_the_member_that_fits_the_whole_curve_best() -> None:
     curve = simulated(np.random.default_rng(11))
     interval = bootstrap_fit(FORMS["power"], curve, 100, np.random.default_rng(12))
-    member = fit(FORMS["power"], D, curve.gold_S).form
+    member = fit_form(FORMS["power"], D, curve.gold_S).form
     assert interval.form.formula == member.formula
     assert interval == replace(bootstrap_fit(member, curve, 100, np.random.default_rng(12)), form=interval.form)
 

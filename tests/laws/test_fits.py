@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from mlproject.estimators import best_of_n_kl_bound, n_grid
-from mlproject.laws import FORMS, MIN_D, fit, rmse_by_form, score_forms
+from mlproject.laws import FORMS, MIN_D, fit_form, rmse_by_form, score_forms
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMS.items() if not form.with_exponent])
 def test_planted_coefficients_are_recovered_exactly_without_noise(name: str) -> None:
     d = np.linspace(0.0, 3.2, 30)
     planted = np.array([0.6, 0.11])[: FORMS[name].columns(d).shape[-1]]
-    law = fit(FORMS[name], d, FORMS[name].value(d, planted), min_d=MIN_D[name])
+    law = fit_form(FORMS[name], d, FORMS[name].value(d, planted), min_d=MIN_D[name])
     assert law.alpha == pytest.approx(0.6, rel=1e-10)
     assert law.beta == pytest.approx(0.11 if len(planted) > 1 else 0.0, rel=1e-10)
     assert law.rmse == pytest.approx(0.0, abs=1e-12)
@@ -26,7 +26,7 @@ def test_planted_coefficients_are_recovered_exactly_without_noise(name: str) -> 
 def test_a_planted_exponent_is_recovered(alpha: float, beta: float, g: float) -> None:
     d = np.linspace(0.1, 3.2, 30)
     gold = d * (alpha - beta * d**g)
-    law = fit(FORMS["power"], d, gold)
+    law = fit_form(FORMS["power"], d, gold)
     assert float(law.form.formula.split("^")[1].rstrip(")")) == pytest.approx(g, rel=0.005)
     assert (law.alpha, law.beta) == (pytest.approx(alpha, rel=0.01), pytest.approx(beta, rel=0.02))
     assert law.rmse < 2e-4
@@ -43,7 +43,7 @@ def test_the_learned_exponent_is_the_best_of_a_dense_search() -> None:
         for g in np.geomspace(1 / 16, 4, 2001):
             X = np.column_stack([d, d ** (1 + g)])
             searched.append(np.sqrt(np.linalg.lstsq(X, gold, rcond=None)[1][0] / 25))
-        assert fit(FORMS["power"], d, gold).rmse < min(searched) * (1 + 1e-6)
+        assert fit_form(FORMS["power"], d, gold).rmse < min(searched) * (1 + 1e-6)
 
 
 def test_the_power_form_never_fits_worse_than_the_best_of_n_law_which_it_contains() -> None:
@@ -62,7 +62,7 @@ def test_rmse_and_r2_are_those_of_the_normal_equations() -> None:
     X = np.column_stack([d, -(d**2)])
     coef = np.linalg.solve(X.T @ X, X.T @ gold)
     residual = gold - X @ coef
-    law = fit(FORMS["best-of-n"], d, gold)
+    law = fit_form(FORMS["best-of-n"], d, gold)
     assert (law.alpha, law.beta) == (pytest.approx(coef[0]), pytest.approx(coef[1]))
     assert law.rmse == pytest.approx(np.sqrt(np.mean(residual**2)))
     assert law.r2 == pytest.approx(1 - np.mean(residual**2) / np.var(gold))
@@ -72,20 +72,20 @@ def test_points_near_the_origin_do_not_move_the_fit_of_the_rl_law() -> None:
     d = np.array([0.0, 0.1, 0.2, 0.3, 0.8, 1.5, 2.5, 4.0])
     gold = FORMS["rl"].value(d, [0.35, 0.15])
     gold[:4] = 7.0
-    law = fit(FORMS["rl"], d, gold, min_d=MIN_D["rl"])
+    law = fit_form(FORMS["rl"], d, gold, min_d=MIN_D["rl"])
     assert (law.alpha, law.beta, law.points) == (pytest.approx(0.35), pytest.approx(0.15), 4)
 
 
 @pytest.mark.parametrize("d", [[], [0.0, 1.0, 2.0], [1.0, 1.0, 1.0, 2.0]])
 def test_fewer_than_three_distinct_points_are_refused(d: list[float]) -> None:
     with pytest.raises(ValueError, match="3"):
-        fit(FORMS["best-of-n"], d, np.ones(len(d)))
+        fit_form(FORMS["best-of-n"], d, np.ones(len(d)))
 
 
 def test_the_peak_of_a_fit_without_one_is_nan_and_never_infinite() -> None:
     d = np.linspace(0.5, 3.0, 10)
-    assert np.isnan(fit(FORMS["best-of-n"], d, d + 0.1 * d**2).peak()).all()
-    barely = fit(FORMS["rl"], d, FORMS["rl"].value(d, [0.5, 1e-4])).peak()
+    assert np.isnan(fit_form(FORMS["best-of-n"], d, d + 0.1 * d**2).peak()).all()
+    barely = fit_form(FORMS["rl"], d, FORMS["rl"].value(d, [0.5, 1e-4])).peak()
     assert np.isnan(barely).all()
 
 
@@ -108,7 +108,7 @@ def test_the_quadratic_toy_prefers_the_best_of_n_form() -> None:
     assert min(rmse, key=lambda name: rmse[name]) == "best-of-n"
     assert rmse["best-of-n"] == pytest.approx(0.0019, abs=0.0006)
     assert rmse["rl"] == pytest.approx(0.027, abs=0.007)
-    law = fit(FORMS["best-of-n"], d, gold)
+    law = fit_form(FORMS["best-of-n"], d, gold)
     assert (law.alpha, law.beta) == (pytest.approx(0.695, abs=0.01), pytest.approx(0.110, abs=0.004))
     peak_kl, peak_gold = law.peak()
     assert (peak_kl, peak_gold) == (pytest.approx(9.7, abs=0.4), pytest.approx(1.097, abs=0.01))
@@ -146,12 +146,12 @@ def test_aic_charges_two_for_every_coefficient_and_ranks_by_the_likelihood_of_ga
     """-2 log likelihood at the best error variance is n log(RSS/n) + n (log 2 pi + 1), the last term common to all."""
     d, gold = quadratic_toy()
     for name, dof in {"linear": 1, "best-of-n": 2, "log1p": 2, "power": 3}.items():
-        law = fit(FORMS[name], d, gold)
+        law = fit_form(FORMS[name], d, gold)
         error, n = gold - law.value(d), len(d)
         variance = np.mean(error**2)
         minus_two_log_likelihood = np.sum(error**2 / variance + np.log(2 * np.pi * variance))
         assert law.aic == pytest.approx(minus_two_log_likelihood - n * (np.log(2 * np.pi) + 1) + 2 * dof)
-    assert fit(FORMS["linear"], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]).aic == -np.inf
+    assert fit_form(FORMS["linear"], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]).aic == -np.inf
 
 
 def test_form_scores_are_the_errors_of_two_separate_fits() -> None:
@@ -159,7 +159,7 @@ def test_form_scores_are_the_errors_of_two_separate_fits() -> None:
     forms, cut = [FORMS["best-of-n"], FORMS["rl"], FORMS["power"]], np.sqrt(6.0)
     d, gold = d[d > 0.3], gold[d > 0.3]  # the largest MIN_D of the three
     for name, score in score_forms(forms, d, gold, cut).items():
-        full, beginning = fit(FORMS[name], d, gold), fit(FORMS[name], d[d <= cut], gold[d <= cut])
+        full, beginning = fit_form(FORMS[name], d, gold), fit_form(FORMS[name], d[d <= cut], gold[d <= cut])
         assert (score.rmse, score.aic) == (full.rmse, full.aic)
         beyond = gold[d > cut] - beginning.value(d[d > cut])
         assert score.held_out_rmse == pytest.approx(np.sqrt(np.mean(beyond**2)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlproject.laws import FORMS, fit, joint_fit
+from mlproject.laws import FORMS, fit_form, joint_fit
 
 D = [np.linspace(0.1, 3.0, 20), np.linspace(0.1, 5.0, 31), np.linspace(0.2, 4.0, 13), np.linspace(0.4, 6.0, 25)]
 BETAS = np.array([0.30, 0.22, 0.17, 0.12])
@@ -26,7 +26,7 @@ def test_a_planted_shared_alpha_and_its_betas_are_recovered() -> None:
 def test_free_alphas_equal_separate_fits() -> None:
     data = curves(np.random.default_rng(1), np.array([0.3, 0.4, 0.5, 0.6]), 0.05)
     joint = joint_fit(FORMS["rl"], data, False, min_d=0.3)
-    alone = [fit(FORMS["rl"], d, gold, min_d=0.3) for d, gold in data]
+    alone = [fit_form(FORMS["rl"], d, gold, min_d=0.3) for d, gold in data]
     np.testing.assert_allclose(joint.alpha_C, [law.alpha for law in alone])
     np.testing.assert_allclose(joint.beta_C, [law.beta for law in alone])
     points = np.array([law.points for law in alone])

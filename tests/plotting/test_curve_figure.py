@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from mlproject.curve import Curve
-from mlproject.laws import FORMS, fit
+from mlproject.laws import FORMS, fit_form
 from mlproject.plotting.curve_figure import PlottedCurve, curve_figure, score_limits
 from mlproject.plotting.png import png
 
@@ -45,7 +45,7 @@ def test_gold_proxy_and_peak_of_each_curve_are_drawn_over_sqrt_kl(curve: Curve) 
 
 
 def test_the_law_and_a_stop_within_the_curve_are_drawn(curve: Curve) -> None:
-    law = fit(FORMS["best-of-n"], D, curve.gold_S)
+    law = fit_form(FORMS["best-of-n"], D, curve.gold_S)
     axes = curve_figure([PlottedCurve(curve, "red", has_proxy=False)], law, stop_kl=4.0).axes[0]
     drawn = line(axes, "law d (a - b d): a 1.20, b 0.30")
     np.testing.assert_allclose(drawn.get_ydata(), 1.2 * drawn.get_xdata() - 0.3 * np.square(drawn.get_xdata()))

@@ -8,7 +8,7 @@ import pytest
 
 from mlproject.curve import Curve
 from mlproject.errors import UserError
-from mlproject.laws import FORMS, fit
+from mlproject.laws import FORMS, fit_form
 from mlproject.report.fit import FitRequest
 from mlproject.report.logged_curve import logged_curve
 from mlproject.report.logs.columns import parse_columns
@@ -176,7 +176,7 @@ def test_many_rows_are_averaged_to_points_that_have_the_same_law_and_that_is_sai
     assert (first.kl, first.gold, first.gold_se) == (0, 0, 0), "the initial policy stays a point of its own"
     assert last.gold_se == pytest.approx(0.05 * np.sqrt(0.4 + 0.6 / 20), rel=0.02)  # errors correlate by 0.4
     curve = Curve.from_points(logged.points)
-    law = fit(FORMS["best-of-n"], curve.sqrt_kl_S, curve.gold_S)
+    law = fit_form(FORMS["best-of-n"], curve.sqrt_kl_S, curve.gold_S)
     assert (law.alpha, law.beta) == pytest.approx((1.2, 0.3), rel=1e-3)
     np.testing.assert_allclose(curve.proxy_S, 2 * curve.sqrt_kl_S, rtol=1e-6)
     assert len(set(curve.steps_S.tolist())) == 254

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from mlproject import UserError, open_study, plot
 from mlproject.__main__ import main
 from mlproject.execution.executors import InProcessExecutor
 from mlproject.tracking.run_data import artifact, curve_of
@@ -117,6 +118,43 @@ def test_the_report_holds_the_comparison_and_nothing_of_a_trained_study(compared
     page = artifact(client, study.info.run_id, "report.html").read_text()
     assert "Comparison of reward models" in page and "Prompts to tell it" in page and "scored_samples.parquet" in page
     assert "0 parameters" not in page and "smallest RM" not in page
+
+
+def test_a_notebook_reads_what_the_command_wrote(compared, tmp_path):
+    client, (lines, _) = compared
+    uri = client.tracking_uri
+    study = open_study(tracking_uri=uri)
+    study_run = runs(client, "overoptimization/studies", "study")[0].info.run_id
+    assert study.run_id == study_run and "4 curves by best-of-n against rm-1k" in repr(study)
+    curves = study.curves()
+    assert list(curves.columns[:6]) == ["method", "rm", "rm_params", "seed", "step", "kl"] and len(curves) == 32
+    for run in runs(client, "overoptimization", "policy-run"):
+        rows = curves[curves.rm == run.data.params["rm_size"]]
+        assert (rows.run_id == run.info.run_id).all()
+        logged = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "curve/gold")}
+        assert dict(zip(rows.step, rows.gold, strict=True)) == pytest.approx(logged)
+    laws = json.loads(artifact(client, runs(client, "overoptimization/studies", "law")[0], "laws.json").read_text())
+    told = study.laws().set_index("rm")
+    for group in laws["groups"]:
+        row = told.loc[group["rm_size"]]
+        assert (row.alpha, row.peak_kl_low, row.peak_kl_high) == (group["alpha"], *group["peak_kl_ci"])
+    record = json.loads(artifact(client, study_run, "recommendation.json").read_text())
+    best = study.peaks().iloc[0]
+    assert best.gold == study.peaks().gold.max()
+    chosen = study.peaks().set_index("rm").loc[record["choice"]["rm"]]
+    for column, name in (("gold", "gold"), ("kl", "highest_gold_kl"), ("stop_kl", "stop_kl"), ("drop", "drop")):
+        assert chosen[column] == pytest.approx(record["choice"][name])
+    assert str(study.recommendation()).splitlines()[0] in lines
+    plot(study).save(tmp_path / "study.png")
+    assert (tmp_path / "study.png").read_bytes()[:4] == plot(study)._repr_png_()[:4] == b"\x89PNG"
+    for wanted, message in (
+        ({"run": "0" * 32}, "must be the run id of a finished study"),
+        ({"tracking_uri": f"sqlite:///{tmp_path}/nowhere.db"}, "there is none"),
+    ):
+        with pytest.raises(UserError, match=message):
+            open_study(**{"tracking_uri": uri, **wanted})
+    with pytest.raises(UserError, match="must be given a study"):
+        plot([1, 2])
 
 
 def test_the_second_time_everything_is_reused(compared):

@@ -1,8 +1,9 @@
 """Laws of over-optimization: functional forms, fits, peaks with intervals, trends over RM size, forecasts."""
 
 from mlproject.laws.bootstrap import FitInterval, bootstrap_fit, interval_95, resampled_means
+from mlproject.laws.curve_fit import fit
 from mlproject.laws.extrapolation import LAST_VALUE, Extrapolation, extrapolate
-from mlproject.laws.fits import MIN_D, Fit, FormScore, fit, rmse_by_form, score_forms
+from mlproject.laws.fits import MIN_D, Fit, FormScore, fit_form, rmse_by_form, score_forms
 from mlproject.laws.forecast import Forecast, Prediction, forecast_of
 from mlproject.laws.forms import FORMS, Form, law_for
 from mlproject.laws.goodhart import Goodhart, decompose, gamma, gaussian_best_of_n
@@ -35,6 +36,7 @@ __all__ = [
     "decompose",
     "extrapolate",
     "fit",
+    "fit_form",
     "forecast_of",
     "gamma",
     "gaussian_best_of_n",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlproject.curve import Array, Curve
-from mlproject.laws.fits import fit
+from mlproject.laws.fits import fit_form
 from mlproject.laws.forms import Form
 from mlproject.laws.intervals import Z_975, Interval, t_975
 
@@ -59,7 +59,7 @@ def bootstrap_fit(
     Raises:
         ValueError: if fewer than 3 points have distinct d > min_d.
     """
-    form = fit(form, curve.sqrt_kl_S, curve.gold_S, min_d).form
+    form = fit_form(form, curve.sqrt_kl_S, curve.gold_S, min_d).form
     used_S = curve.sqrt_kl_S > min_d
     gold_WS = resampled_means(curve.gold_SP[used_S], resamples, rng)
     coef_WA = gold_WS @ np.linalg.pinv(form.columns(curve.sqrt_kl_S[used_S])).T

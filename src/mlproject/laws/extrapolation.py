@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlproject.laws.fits import fit, largest_min_d, rmse_by_form
+from mlproject.laws.fits import fit_form, largest_min_d, rmse_by_form
 from mlproject.laws.forms import FORMS, Form
 
 LAST_VALUE = "last value"
@@ -66,7 +66,7 @@ def extrapolate(
     peak = np.array([d[top] ** 2, gold[top]]) if d[top] < d.max() else np.full(2, np.nan)
     scores = {}
     for form in forms:
-        kl_error, gold_error = fit(form, d[before], gold[before], min_d).peak() - peak
+        kl_error, gold_error = fit_form(form, d[before], gold[before], min_d).peak() - peak
         scores[form.name] = Extrapolation(rmse[form.name], float(kl_error), float(gold_error))
     last = gold[before][d[before].argmax()]
     return scores | {LAST_VALUE: Extrapolation(float(np.sqrt(np.square(gold[~before] - last).mean())))}

@@ -42,8 +42,8 @@ class Fit:
         points: number of fitted points.
 
     Examples:
-        >>> from mlproject import FORMS, fit
-        >>> law = fit(FORMS["best-of-n"], [0, 1, 2, 3], [0.0, 0.75, 1.0, 0.75])
+        >>> from mlproject import fit
+        >>> law = fit(kl=[0, 1, 4, 9], gold=[0.0, 0.75, 1.0, 0.75], method="best-of-n")
         >>> [round(value, 6) for value in (law.alpha, law.beta, law.r2, *law.peak())]
         [1.0, 0.25, 1.0, 4.0, 1.0]
     """
@@ -103,7 +103,7 @@ def akaike(rmse: float, points: int, dof: int) -> float:
     return 2 * points * math.log(rmse) + 2 * dof if rmse > 0 else -math.inf
 
 
-def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fit:
+def fit_form(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fit:
     """Fit a form by least squares through the origin.
 
     Args:
@@ -120,10 +120,10 @@ def fit(form: Form, d_S: ArrayLike, gold_S: ArrayLike, min_d: float = 0.0) -> Fi
 
     Examples:
         >>> import numpy as np
-        >>> from mlproject import FORMS, fit
+        >>> from mlproject.laws import FORMS, fit_form
         >>> kl = [0.25, 1.0, 4.0, 9.0, 16.0]  # nats
         >>> gold = [0.35, 0.5, 0.58, 0.51, 0.34]  # standard deviations above the initial policy
-        >>> law = fit(FORMS["rl"], np.sqrt(kl), gold)
+        >>> law = fit_form(FORMS["rl"], np.sqrt(kl), gold)
         >>> f"peak {law.peak()[1]:.2f} at {law.peak()[0]:.1f} nats"
         'peak 0.58 at 3.8 nats'
     """
@@ -169,7 +169,9 @@ def rmse_by_form(
     scored = fitted if max_d is None else ~fitted
     if not scored.any():
         raise ValueError(f"max_d={max_d}: no point lies beyond it to score the forms on")
-    errors = {form.name: gold[scored] - fit(form, d[fitted], gold[fitted], min_d).value(d[scored]) for form in forms}
+    errors = {
+        form.name: gold[scored] - fit_form(form, d[fitted], gold[fitted], min_d).value(d[scored]) for form in forms
+    }
     return {name: float(np.sqrt(np.square(error).mean())) for name, error in errors.items()}
 
 
@@ -191,7 +193,7 @@ def score_forms(
     forms = list(forms)
     min_d = largest_min_d(forms) if min_d is None else min_d
     held_out = rmse_by_form(forms, d_S, gold_S, min_d, max_d)
-    laws = [fit(form, d_S, gold_S, min_d) for form in forms]
+    laws = [fit_form(form, d_S, gold_S, min_d) for form in forms]
     return {law.form.name: FormScore(law.rmse, law.aic, held_out[law.form.name]) for law in laws}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mlproject.curve import Array
-from mlproject.laws import FORMS, MIN_D, fit
+from mlproject.laws import FORMS, MIN_D, fit_form
 
 HIGHEST = "highest point"
 _WINDOW = 3
@@ -33,7 +33,7 @@ def law_peak(kl_S: Array, values_S: Array) -> int:
     """
     form = FORMS["rl"]
     try:
-        peak_kl = fit(form, np.sqrt(np.maximum(kl_S, 0.0)), values_S, MIN_D[form.name]).peak()[0]
+        peak_kl = fit_form(form, np.sqrt(np.maximum(kl_S, 0.0)), values_S, MIN_D[form.name]).peak()[0]
     except ValueError:  # too few points away from the start
         return highest(kl_S, values_S)
     within = np.flatnonzero(kl_S <= peak_kl) if np.isfinite(peak_kl) else [len(kl_S) - 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlproject.curve import Curve, CurvePoint
-from mlproject.laws import MIN_D, Fit, Prediction, fit, law_for
+from mlproject.laws import MIN_D, Fit, Prediction, fit_form, law_for
 from mlproject.names import Metric, MetricPrefix
 from mlproject.optimization import find_method
 
@@ -90,7 +90,7 @@ def summaries(curve: Curve, method: str) -> dict[str, float]:
     }
     form = law_for(find_method(method))
     try:
-        law = fit(form, curve.sqrt_kl_S, curve.gold_S, min_d=MIN_D[form.name])
+        law = fit_form(form, curve.sqrt_kl_S, curve.gold_S, min_d=MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         return metrics
     return metrics | law_metrics(law)

@@ -17,7 +17,7 @@ import numpy as np
 
 from mlproject.config.schema import Config
 from mlproject.curve import Curve, mean_and_se
-from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, fit, law_for, rmse_by_form, spearman, trend
+from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, fit_form, law_for, rmse_by_form, spearman, trend
 from mlproject.models.sizes import SIZES
 from mlproject.names import Artifact, Kind, MetricPrefix
 from mlproject.optimization import find_method
@@ -126,10 +126,10 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
     }
     fitted_names = ("alpha", "beta", "peak_kl", "peak_gold")
     try:
-        fitted = fit(form, together.sqrt_kl_S, together.gold_S, min_d)
+        fitted = fit_form(form, together.sqrt_kl_S, together.gold_S, min_d)
         interval = bootstrap_fit(form, together, resamples, np.random.default_rng(0), min_d)
-        proxy = fit(form, together.sqrt_kl_S, together.proxy_S, min_d)
-        alone = [fit(form, curve.sqrt_kl_S, curve.gold_S, min_d) for curve in curves]
+        proxy = fit_form(form, together.sqrt_kl_S, together.proxy_S, min_d)
+        alone = [fit_form(form, curve.sqrt_kl_S, curve.gold_S, min_d) for curve in curves]
         rmse_by_seed = [rmse_by_form(FORMS.values(), curve.sqrt_kl_S, curve.gold_S) for curve in curves]
     except ValueError:  # too few points away from the origin
         missing = (

@@ -11,7 +11,7 @@ import numpy as np
 from mlflow import MlflowClient
 
 from mlproject.curve import Curve
-from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Prediction, bootstrap_fit, fit, forecast_of, law_for
+from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Prediction, bootstrap_fit, fit_form, forecast_of, law_for
 from mlproject.laws.fits import MIN_POINTS, largest_min_d
 from mlproject.laws.weighted import LawPeak, quoted_peak
 from mlproject.monitoring.metrics import forecast_metrics, law_metrics, point_metrics
@@ -167,14 +167,14 @@ class CurveAnalysis:
 def analyse(logged: LoggedCurve, method: str) -> CurveAnalysis:
     """Fit the law of the method, and run the forecast over all points."""
     curve, form = Curve.from_points(logged.points), law_for(find_method(method))
-    law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
+    law = fit_form(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     interval = bootstrap_fit(form, curve, RESAMPLES, np.random.default_rng(0), MIN_D[form.name])
     forms = [each for each in FORMS.values() if MIN_D[each.name] <= MIN_D[form.name]]  # all, or those that hold here
     for compared in (list(FORMS.values()), forms):
         min_d = largest_min_d(compared)
         if len(np.unique(curve.sqrt_kl_S[curve.sqrt_kl_S > min_d])) >= MIN_POINTS:
             break
-    rmse_by_form = {each.name: fit(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for each in compared}
+    rmse_by_form = {each.name: fit_form(each, curve.sqrt_kl_S, curve.gold_S, min_d).rmse for each in compared}
     prediction = forecast_of(find_method(method), logged.points)
     stop = stop_of(Setting(method, "", 0, {0: curve}), SeedSpread())
     peak = quoted_peak(form, curve, is_tested=not logged.se_is_guessed)

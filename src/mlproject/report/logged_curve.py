@@ -12,7 +12,7 @@ import pandas as pd
 
 from mlproject.curve import Curve, CurvePoint
 from mlproject.errors import UserError
-from mlproject.laws import MIN_D, fit, law_for, points_from_summaries
+from mlproject.laws import MIN_D, fit_form, law_for, points_from_summaries
 from mlproject.laws.summaries import CORRELATION
 from mlproject.optimization import find_method
 from mlproject.report.logs.join import JoinedLog
@@ -234,7 +234,7 @@ def _with_errors(numbers: pd.DataFrame, source: str, method: str, unit: float) -
     """Standard errors in the law's unit, and whether they are estimated from the scatter about the law."""
     form = law_for(find_method(method))
     try:
-        law = fit(form, np.sqrt(numbers.kl), numbers.gold, MIN_D[form.name])
+        law = fit_form(form, np.sqrt(numbers.kl), numbers.gold, MIN_D[form.name])
     except ValueError:
         used, largest = int((numbers.kl > MIN_D[form.name] ** 2).sum()), float(numbers.kl.max())
         hint = ", or, if KL is per token, give columns=length=COLUMN" if largest < LOWEST_KL else ""

@@ -13,7 +13,7 @@ from optuna.importance import get_param_importances
 from optuna.trial import TrialState
 
 from mlproject.curve import Curve
-from mlproject.laws import FORMS, MIN_D, fit
+from mlproject.laws import FORMS, MIN_D, fit_form
 from mlproject.laws.weighted import quoted_peak
 from mlproject.names import TrialAttribute
 from mlproject.optimization import METHODS, Method
@@ -117,7 +117,7 @@ def _best_curve(curve: Curve, method: Method, colour: str) -> Figure:
     """Gold, proxy and the law of the best trial."""
     form = FORMS[method.law]
     try:
-        law = fit(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
+        law = fit_form(form, curve.sqrt_kl_S, curve.gold_S, MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         law = None
     return curve_figure([PlottedCurve(curve, colour)], law, law_fits=quoted_peak(form, curve).fits)

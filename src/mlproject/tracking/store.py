@@ -81,7 +81,16 @@ def tracking_uri() -> str:
     Raises:
         UserError: for a kind of store that MLflow no longer supports.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    return resolved_uri()
+
+
+def resolved_uri(uri: str = "") -> str:
+    """A tracking URI as it is used: without one, that of `tracking_uri`; SQLite paths are made absolute.
+
+    Raises:
+        UserError: for a kind of store that MLflow no longer supports.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
         if "?" in uri:
             raise UserError(f"{_setting(uri)}: must be sqlite:///PATH, without options. Leave out what follows the ?.")
@@ -169,8 +178,14 @@ def _setting(uri: str) -> str:
     return f"MLFLOW_TRACKING_URI={mask(uri)}"
 
 
+def local_database(uri: str) -> Path | None:
+    """The file of an SQLite store; None for any other."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+
 def _folder_of(uri: str) -> Path | None:
-    return Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
+    database = local_database(uri)
+    return None if database is None else database.parent
 
 
 def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:

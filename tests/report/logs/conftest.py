@@ -3,7 +3,7 @@
 import pytest
 from tests.report.logs.planted import ALPHA, BETA, COLUMNS, GOLD_SD
 
-from mlproject.laws import FORMS, fit
+from mlproject.laws import FORMS, fit_form
 from mlproject.report.fit import FitRequest
 
 
@@ -23,7 +23,7 @@ def has_planted_law():
 
     def has(logged, points=11):
         curve = [(point.sqrt_kl, point.gold) for point in logged.points]
-        law = fit(FORMS["best-of-n"], *zip(*curve, strict=True))
+        law = fit_form(FORMS["best-of-n"], *zip(*curve, strict=True))
         assert len(curve) == points
         assert (law.alpha, law.beta) == pytest.approx((ALPHA, BETA), abs=1e-4)
         return True

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlproject.curve import Curve
 from mlproject.experiments.results import Cell, Result
-from mlproject.laws import MIN_D, Estimate, Fit, fit, law_for, spearman, t_975, trend
+from mlproject.laws import MIN_D, Estimate, Fit, fit_form, law_for, spearman, t_975, trend
 from mlproject.optimization import find_method
 
 
@@ -65,7 +65,7 @@ def seeds_of(cells: Iterable[Cell]) -> list[int]:
 def law_of(cell: Cell) -> Fit:
     """The law of the cell's method, fitted to its gold."""
     form = law_for(find_method(cell.settings["method"]))
-    return fit(form, cell.curve.sqrt_kl_S, cell.curve.gold_S, MIN_D[form.name])
+    return fit_form(form, cell.curve.sqrt_kl_S, cell.curve.gold_S, MIN_D[form.name])
 
 
 def rank_correlations(cells: Sequence[Cell], value: Callable[[Cell], float], by: str = "rm_params") -> list[float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlproject.experiments.findings.claims import Claim, verdict
 from mlproject.experiments.results import Cell
-from mlproject.laws import FORMS, MIN_D, fit, law_for
+from mlproject.laws import FORMS, MIN_D, fit_form, law_for
 from mlproject.optimization import find_method
 
 EARLY = 0.5
@@ -44,18 +44,18 @@ def proxy_claims(method: str, cells: Sequence[Cell]) -> list[Claim]:
 def _early_r2(cell: Cell) -> float:
     d_S, proxy_S = cell.curve.sqrt_kl_S, cell.curve.proxy_S
     early = d_S <= EARLY * d_S.max()
-    return fit(FORMS["linear"], d_S[early], proxy_S[early]).r2
+    return fit_form(FORMS["linear"], d_S[early], proxy_S[early]).r2
 
 
 def _missed(cell: Cell, method: str) -> float:
     """Mean of measured minus predicted proxy score beyond the early points, standard deviations of gold."""
     d_S, proxy_S = cell.curve.sqrt_kl_S, cell.curve.proxy_S
     early, form = d_S <= EARLY * d_S.max(), law_for(find_method(method))
-    law = fit(form, d_S[early], proxy_S[early], MIN_D[form.name])
+    law = fit_form(form, d_S[early], proxy_S[early], MIN_D[form.name])
     return float((proxy_S[~early] - law.value(d_S[~early])).mean())
 
 
 def _bend_ratio(cell: Cell, method: str) -> float:
     form, curve = law_for(find_method(method)), cell.curve
-    proxy, gold = (fit(form, curve.sqrt_kl_S, y_S, MIN_D[form.name]) for y_S in (curve.proxy_S, curve.gold_S))
+    proxy, gold = (fit_form(form, curve.sqrt_kl_S, y_S, MIN_D[form.name]) for y_S in (curve.proxy_S, curve.gold_S))
     return proxy.beta / gold.beta

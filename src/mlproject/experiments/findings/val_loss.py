@@ -9,7 +9,7 @@ from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import select
 from mlproject.experiments.results import Result
 from mlproject.laws import FORMS, MIN_D, gamma, spearman
-from mlproject.laws.fits import fit
+from mlproject.laws.fits import fit_form
 from mlproject.names import Metric
 
 
@@ -20,7 +20,7 @@ def analyse(result: Result) -> Finding:
     gammas = []
     for cell in cells:
         d_S = cell.curve.sqrt_kl_S
-        gold, proxy = (fit(form, d_S, y_S, MIN_D[form.name]) for y_S in (cell.curve.gold_S, cell.curve.proxy_S))
+        gold, proxy = (fit_form(form, d_S, y_S, MIN_D[form.name]) for y_S in (cell.curve.gold_S, cell.curve.proxy_S))
         gammas.append(float(gamma(form, [gold.alpha, gold.beta], [proxy.alpha, proxy.beta], float(d_S.max()))))
     table = pd.DataFrame(
         {
