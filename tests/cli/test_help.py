@@ -94,6 +94,12 @@ def test_an_entry_point_lists_only_options_that_make_a_difference_to_it(entry_po
     assert not headings & set(absent)
 
 
+def test_a_comparison_of_samples_lists_the_single_options_that_make_a_difference_to_it(capsys) -> None:
+    names = help_of("compare", capsys)
+    assert names["Best-of-n"] == ["bon_points"] and names["World and data"] == ["bad_lines"]
+    assert "bon_n_max" not in {name for group in names.values() for name in group}
+
+
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
 def test_help_lists_the_parameters_of_every_entry_point(entry_point, capsys) -> None:
     expected = [parameter.name for parameter in ENTRY_POINTS[entry_point].parameters]

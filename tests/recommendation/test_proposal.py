@@ -14,7 +14,7 @@ from mlproject.recommendation.measured import MeasuredRun, settings_of_runs
 from mlproject.recommendation.outcome import Outcome, promotion_sentence
 from mlproject.recommendation.proposal import Proposal, propose
 from mlproject.recommendation.recommend import recommend
-from mlproject.recommendation.record import sentences_of, to_dict
+from mlproject.recommendation.record import best_two, sentences_of, to_dict
 from mlproject.recommendation.setting import Setting
 
 
@@ -122,3 +122,12 @@ def test_settings_name_the_options_in_which_they_differ_from_the_plan() -> None:
         ("ppo", "3k", False, {0: "a"}),
         ("ppo", "3k, ppo_lr=0.2", True, {0: "c"}),
     ]
+
+
+def test_the_best_two_are_runs_of_one_seed_and_method_of_the_choice_and_of_the_next_best_reward_model() -> None:
+    settings = draw(Truth([0.5, 1.5, 1.2]), np.random.default_rng(0))
+    assert best_two(recommend(settings)) == ["1-0", "2-0"]
+    other_seeds = replace(settings[2], run_ids={7: "2-7"})
+    assert best_two(recommend([*settings[:2], other_seeds])) == ["1-0", "2-7"]
+    falling = draw(Truth([-1.0] * 3), np.random.default_rng(0))
+    assert best_two(recommend(settings[:1])) == [] == best_two(recommend(falling))

@@ -120,6 +120,21 @@ def test_skipped_rows_external_proxies_and_a_test_rm_as_gold_are_reported(study)
     assert report.gold == "test RM"
 
 
+@pytest.mark.parametrize("reuses_search", [True, False])
+def test_whole_trials_count_also_where_a_study_reuses_its_search(study, reuses_search: bool, tmp_path: Path) -> None:
+    runs, members = study
+    runs["search"] = run("search", {}, {}, {})
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "trials.csv").write_text(
+        "number,state,rm_size,kl_coef,run_id,reused\n0,COMPLETE,25k,0.1,ppo,True\n1,COMPLETE,25k,0.1,trial,False\n"
+        "2,PRUNED,25k,0.3,gone,False\n3,COMPLETE,25k,0.1,trial,True\n"
+    )
+    members.append({**members[0], "kind": "search", "run_id": "search"})
+    if reuses_search:  # whose runs are then no steps of the study
+        members[:] = [member for member in members if member["run_id"] != "trial"]
+    assert [each.run_id for each in collected(study).search_runs] == ["trial"]
+
+
 @pytest.mark.parametrize("passed", [True, False])
 def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passed: bool, tmp_path: Path) -> None:
     runs, members = study
@@ -138,8 +153,9 @@ def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passe
     promotion = report.promotion
     assert report.gates == [{"gate": "peak_gold", "wanted": "at least 0.5", "holds": passed}]
     assert promotion["Run"] == "promotion, 2026-09-21 14:13 UTC" and report.outcome == Outcome(
-        "promotion", "25k", "0", "8", passed, [] if passed else ["peak_gold"], "", "25k has the highest peak."
-    )
+        "promotion", "25k", "0", "8", passed, [] if passed else ["peak_gold"], "", "25k has the highest peak.",
+        basis="Gates are checked on one seed.",
+    )  # fmt: skip
     model = "models:/reward-model@champion" if passed else "reward-model: the candidate was rejected"
     assert (promotion["Model"], promotion["Version"], promotion["RM size"]) == (model, "8", "25k")
     assert promotion["Peak gold"] == "1.23 standard deviations, by ppo"

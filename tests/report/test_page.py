@@ -219,3 +219,14 @@ def test_null_laws_render_as_dashes(report: Report) -> None:
     row = next(row for row in PageParser(page).rows if row and row[0].startswith("1k 968"))
     cells = [cell.strip() for cell in row[1:]]
     assert [cells[0], *cells[4:]] == ["–"] * 4 + ["– – / –"]  # the curves alone say where gold peaks
+
+
+def test_every_cell_carries_the_heading_of_its_column_for_narrow_pages(page: str) -> None:
+    for table in re.findall(r"<table.*?</table>", page, re.DOTALL):
+        head, _, body = table.partition("</thead>")
+        headings = [
+            " ".join(html.unescape(re.sub("<[^>]+>", " ", h)).split()) for h in re.findall("<th[^>]*>(.*?)</th>", head)
+        ]
+        rows = [re.findall('<td data-label="([^"]*)"', row) for row in body.split("</tr>")[:-1]]
+        assert rows and all([" ".join(html.unescape(label).split()) for label in row] == headings[1:] for row in rows)
+        assert body.count("<td") == sum(map(len, rows))

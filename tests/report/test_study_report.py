@@ -16,6 +16,7 @@ from mlproject.report import study_report
 RECOMMENDATION = {
     "choice": {"rm": "25k", "method": "ppo", "gold": 1.3, "human": None, "stop_kl": 8.5},
     "sentences": ["Use 25k.", "Stop."],
+    "best_two": ["c", "d"],
 }
 
 
@@ -71,7 +72,9 @@ def test_a_report_is_rendered_once_and_copied_for_the_same_runs(invocation, monk
     }
     assert tag[:2] == ("this", "mlproject.study_fingerprint") and tag[2] in queries[0]
 
-    assert [(run.info.run_name, sentences) for run, sentences in newest] == [("main smoke", ["Use 25k.", "Stop."])]
+    [(run, *rest)] = newest
+    assert (run.info.run_name, rest) == ("main smoke", [["Use 25k.", "Stop."], ["c", "d"], False])
+    assert "overoptimization-best-two&" in note
 
     copied = tmp_path / "earlier"
     copied.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -75,6 +76,21 @@ def test_every_view_is_linked_on_its_runs(client):
         assert found[name].startswith(f"#/experiments/1/runs?viewStateShareKey={key}&")
         assert "workflowType=machine_learning" in found[name]
     assert links(client.note("3"))["runs"] == "#/experiments/3/runs?workflowType=machine_learning"
+
+
+def test_the_two_best_reward_models_are_one_click_away_and_a_comparison_of_samples_does_not_replace_the_study(client):
+    record_newest_study(client, STORE, study("b", "0"), ["Use 25k."], ["r1", "r2"])
+    record_newest_study(client, STORE, study("c", "3"), ["Use armo."], ["r3", "r4"], is_comparison=True)
+    client.describe()
+    note = client.note("1")
+    found = links(note.split("\n")[0])
+    assert "viewStateShareKey=overoptimization-best-two&" in found["best two"]
+    assert "viewStateShareKey=overoptimization-best-two-of-samples&" in found["best two of samples"]
+    assert "/runs/b" in found["recommendation"] and "/runs/b/" in found["report"]
+    assert "Newest study: [study b]" in note and "Newest comparison of samples: [study c]" in note
+    views = {key.rpartition(".")[2]: value for key, value in client.tags["1"].items() if "View" in key}
+    for name, run_ids in (("best-two", "'r1', 'r2'"), ("best-two-of-samples", "'r3', 'r4'")):
+        assert f"attributes.run_id IN ({run_ids})" in json.loads(views[f"overoptimization-{name}"])["searchFilter"]
 
 
 def test_the_first_line_leads_to_figures_samples_recommendation_report_and_champion(client):

@@ -43,6 +43,7 @@ class EntryPoint:
         help: one line.
         parameters: those besides `preset`, `config` and the options.
         groups: options that make a difference to it, listed by its `--help`. Any other option is accepted too.
+        options: single options that do, of groups of which others do not.
         text: what it prints, if that is all it does; from the configuration and the name of the preset.
         implied: options that follow from its parameters; the user's file and options override them.
     """
@@ -51,6 +52,7 @@ class EntryPoint:
     help: str
     parameters: tuple[Parameter, ...] = ()
     groups: tuple[type[Options], ...] = (Config,)
+    options: tuple[str, ...] = ()
     text: Callable[[Config, str], str] | None = None
     implied: Callable[[Mapping[str, str]], Mapping[str, Any]] | None = None
 
@@ -190,7 +192,8 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
                 ),
                 *SAMPLES,
             ),
-            (METHODS["best-of-n"].config_class, groups.LawOptions, *_EXECUTION),
+            (groups.LawOptions, *_EXECUTION),
+            ("bon_points", "bad_lines"),
         ),
         EntryPoint(
             "measure",

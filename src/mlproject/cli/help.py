@@ -49,13 +49,17 @@ def entry_point_help(entry_point: EntryPoint, preset: str) -> str:
     ]
     names = {field.name for group in entry_point.groups for field in dataclasses.fields(group)}
     everything = options_by_heading(Config)
-    shown = {heading: fields for heading, fields in everything.items() if any(field.name in names for field in fields)}
+    of_entry_point = {
+        heading: [field for field in fields if field.name in names.union(entry_point.options)]
+        for heading, fields in everything.items()
+    }
+    shown = {heading: fields for heading, fields in of_entry_point.items() if fields}
     for heading, fields in shown.items():
         lines += ["", f"{heading}:"]
         lines += [line for field in fields for line in _item(field.name, _option(config, field.name))]
     if shown:
         lines += ["", f"Defaults are those of preset {preset}; --help --preset NAME shows another's."]
-    if len(shown) < len(everything):
+    if shown != everything:
         lines.append("Options not listed here are accepted and make no difference; `main --help` lists them.")
     return "\n".join(lines)
 

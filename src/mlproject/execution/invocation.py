@@ -22,7 +22,7 @@ from mlproject.execution.executors import Executor, LocalExecutor, available_cor
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.execution.timeline import summary_line, timeline_of
-from mlproject.names import Artifact, Kind, StudyMetric, Tag
+from mlproject.names import Artifact, Kind, MlflowTag, StudyMetric, Tag
 from mlproject.names.quoting import visible
 from mlproject.optimization import METHODS, Method
 from mlproject.options.secrets import mask
@@ -37,7 +37,7 @@ from mlproject.tracking.params import log_params
 from mlproject.tracking.patience import announced
 from mlproject.tracking.provenance import commit
 from mlproject.tracking.store import Store, open_store
-from mlproject.tracking.views import RUNS_ONE_BY_ONE, SAMPLES, figure_key, view_link
+from mlproject.tracking.views import BEST_TWO, BEST_TWO_OF_SAMPLES, RUNS_ONE_BY_ONE, SAMPLES, figure_key, view_link
 
 if TYPE_CHECKING:
     from mlproject.cli.parser import Command
@@ -180,7 +180,10 @@ class Invocation:
         """
         uri = self.store.tracking_uri
         start = [] if uri.startswith("http") else [f"To see the curves: {UI_COMMAND} --backend-store-uri {mask(uri)}"]
+        installed = self.client.get_experiment(self.store.policy_runs).tags
+        best_two = {"best two": BEST_TWO, "best two of samples": BEST_TWO_OF_SAMPLES}
         views = {method.label: figure_key(method) for method in self.methods}
+        views |= {name: key for name, key in best_two.items() if MlflowTag.SHARED_VIEW_PREFIX + key in installed}
         views |= {"all runs": RUNS_ONE_BY_ONE, "samples": SAMPLES}
         return start + [f"  {name}: {self.view(key)}" for name, key in views.items()]
 

@@ -57,6 +57,7 @@ for _name, _meaning, _when, _unit in (
     ("gold_start", "mean of the initial policy's gold, in the curve's units", "fits", "units of the curve"),
 ):
     PARAMS.add(_name, _meaning, _when, _unit)
+PARAMS.add("policy_runs", "run ids of the candidate's best policy run by each method", "promotions", since="0.2.0")
 PARAMS.add("kl_unit", "unit in which the log gives KL", "fits", "", since="0.2.0")
 PARAMS.add("read_as", "kind of a user's file, where 0.1 read it otherwise or not at all", _FILES, since="0.2.0")
 for _name, _meaning, _unit in (

@@ -67,6 +67,12 @@ class Tag:
         "the experiment `<experiment>/studies`",
         since="0.2.0",
     )
+    NEWEST_COMPARISON: Final = TAGS.add(
+        "mlflow.mlproject.newestComparison",
+        "JSON: the same of `compare`",
+        "the experiment `<experiment>/studies`",
+        since="0.2.0",
+    )
     METHOD: Final = TAGS.add("mlproject.method", "`best-of-n`, `ppo`, ...", "policy runs, audits, trainer runs")
     PROXY_RUN_ID: Final = TAGS.add(
         "mlproject.proxy_run_id", "run id of the proxy RM", "runs with an input `proxy-rm`, registered versions"

@@ -131,6 +131,6 @@ def _comparisons_of(proxy: Step | RunRef, method: str) -> Step | RunRef:
 
 
 def _run_name(method: str, rm_size: str, seed: int, kl_coef: float | None, round: int) -> str:
-    name = f"{method} against {Path(rm_size).name} seed {seed}"
-    name += f", KL coefficient {kl_coef:g}" if kl_coef else ""
-    return name + (f", round {round}" if round > 1 else "")
+    """What tells runs apart comes first: MLflow's lists show the first 23 letters."""
+    parts = [Path(rm_size).name, f"KL {kl_coef:g}" if kl_coef else "", f"round {round}" if round > 1 else ""]
+    return " ".join([*filter(None, parts), f"seed {seed}, {method}"])

@@ -21,7 +21,7 @@ from mlproject.recommendation.words import distance, forecast_text, interval_tex
 
 _COUNTS = "the measured peak counts"
 
-WIDER = "it allows for a misfit about a wider family than the law, which these points do fit (p = {:.2g})"
+WIDER = "it allows for a misfit about a wider family than the law, which these points do fit (p = {:.2f})"
 """Why a forecast may be quoted beside a law that does not fit."""
 
 

@@ -26,14 +26,16 @@ def to_dict(
 
     Returns:
         `version`; `choice` (None without one) and `ties`, each a setting with its stop; `rms`, the names that are as
-        good; `evidence`, each figure with its values, whether it agrees, and why not; `promotion` (None without one);
-        `settings`, all of them; `trends`; `seed_spread` by method; `sentences`.
+        good; `best_two`, the run ids of the best reward model and of the next; `evidence`, each figure with its values,
+        whether it agrees, and why not; `promotion` (None without one); `settings`, all of them; `trends`; `seed_spread`
+        by method; `sentences`.
     """
     return {
         "version": VERSION,
         "choice": _evaluated(recommendation.choice) if recommendation.choice else None,
         "ties": [_evaluated(each) for each in recommendation.ties],
         "rms": recommendation.rms,
+        "best_two": best_two(recommendation),
         "evidence": [{**asdict(figure), "sentence": figure.sentence()} for figure in evidence],
         "promotion": {**asdict(outcome), "agrees": agrees(recommendation, outcome)} if outcome else None,
         "settings": [_evaluated(each) for each in recommendation.evaluated],
@@ -53,6 +55,25 @@ def to_dict(
         },
         "sentences": sentences_of(recommendation, evidence, outcome),
     }
+
+
+def best_two(recommendation: Recommendation) -> list[str]:
+    """Run ids of the recommended reward model and of the best other one, to be looked at beside each other.
+
+    By the same method, and of the same seed, where there are such runs; empty where nothing is recommended or compared.
+    """
+    choice = recommendation.choice
+    others = [e for e in recommendation.evaluated if choice and e.setting.rm != choice.setting.rm]
+    if choice is None or not others:
+        return []
+    planned = (choice.setting.method, False)
+    other = max(others, key=lambda e: ((e.setting.method, e.setting.from_search) == planned, e.stop.gold)).setting
+    run_ids, of_other = choice.setting.run_ids, other.run_ids
+    if not run_ids or not of_other:
+        return []
+    seed = min(set(run_ids) & set(of_other), default=None)
+    pair = (run_ids, of_other)
+    return [each[min(each) if seed is None else seed] for each in pair]
 
 
 def sentences_of(

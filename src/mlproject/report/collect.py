@@ -43,18 +43,14 @@ def collect(
     laws = json.loads((artifact(client, laws_run.info.run_id, Artifact.LAWS)).read_text())
     in_study = set(json.loads(laws_run.data.tags[Tag.INPUTS]).values())
     curves = [_policy_run(client, run) for run in by_kind[Kind.POLICY_RUN] if run.info.run_id in in_study]
-    tried = [
-        _policy_run(client, run)
-        for run in by_kind[Kind.POLICY_RUN]
-        if run.info.run_id not in in_study and run.data.tags.get(Tag.COMPLETE) != "false"
-    ]
+    searches, promotions = by_kind.get(Kind.SEARCH, []), by_kind.get(Kind.PROMOTION, [])
+    trials = read_trials(artifact(client, searches[0].info.run_id, Artifact.TRIALS)) if searches else []
     samples = by_kind.get(Kind.SCORED_SAMPLES, [])
     proxies = [  # of a table of samples each policy run knows how well its reward model agrees with gold
         ProxyRecord(run.info.run_id, p["rm_size"], int(p["rm_params"]), int(p["seed"]), run.data.metrics)
         for run in by_kind[Kind.POLICY_RUN if samples else Kind.PROXY_RM]
         for p in [run.data.params]
     ]
-    searches, promotions = by_kind.get(Kind.SEARCH, []), by_kind.get(Kind.PROMOTION, [])
     facts = samples_facts(client, samples[0]) if samples else _facts(by_kind)
     return Report(
         title=title,
@@ -62,16 +58,22 @@ def collect(
         proxies=sorted(proxies, key=lambda p: (p.rm_params, p.seed)),
         policy_runs=sorted(curves, key=lambda c: (c.method, c.rm_params, c.seed)),
         laws=laws,
-        trials=read_trials(artifact(client, searches[0].info.run_id, Artifact.TRIALS)) if searches else [],
+        trials=trials,
         promotion=_promotion(promotions[0]) if promotions else {},
         gates=_gates(client, promotions[0]) if promotions else [],
         link=link,
-        search_runs=tried,
+        search_runs=[_policy_run(client, client.get_run(run_id)) for run_id in _whole_trials(trials, in_study)],
         outcome=_outcome(client, promotions[0], {proxy.run_id for proxy in proxies}) if promotions else None,
         audits=dict(_audit(run) for run in by_kind.get(Kind.AUDIT, [])),
         gold="gold" if samples or kind_of_run(by_kind[Kind.GOLD_RM][0].data.tags) != GoldKind.TEST_RM else "test RM",
         samples=stored_facts(client, samples[0]) if samples else {},
     )
+
+
+def _whole_trials(trials: Sequence[Mapping[str, Any]], in_study: Collection[str]) -> list[str]:
+    """Run ids of a search's whole trials that the study did not plan: also where it reuses the search with its runs."""
+    run_ids = dict.fromkeys(trial["run_id"] for trial in trials if trial["state"] == "COMPLETE")
+    return [run_id for run_id in run_ids if run_id not in in_study]
 
 
 def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:

@@ -85,7 +85,7 @@ def peaks_figure(report: Report) -> Figure:
     fitted = theme.legend_entry(
         "from the law, 95 % interval", marker="o", markerfacecolor="white", linewidth=0.9, color=theme.MUTED
     )
-    theme.add_legends(figure.add_subplot(grid[1]), [("measured, ±1 SE:", [*keys, fitted])])
+    theme.add_legends(figure.add_subplot(grid[1]), [("measured, ±1 SE over prompts:", [*keys, fitted])])
     return figure
 
 

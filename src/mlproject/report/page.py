@@ -27,6 +27,7 @@ from mlproject.report.selection import (
     methods,
     number,
 )
+from mlproject.report.stacked_tables import with_labels
 from mlproject.report.summary import (
     DASH,
     drop_in_se,
@@ -47,7 +48,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         HTML that displays offline, in light and in dark mode.
     """
     shown, recommendation = methods(report), recommendation_of(report)
-    return _template().render(
+    page = _template().render(
         report=report,
         figures={name: _data_uri(path) for name, path in figures.items()},
         recommendation=_answer(report),
@@ -65,6 +66,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         time=by_group(report.timeline) if report.timeline else [],
         link_opens=report.link.startswith(("http://", "https://")),
     )
+    return with_labels(page)
 
 
 def _answer(report: Report) -> list[str]:

@@ -25,7 +25,7 @@ from mlproject.strict_json import strict_json
 from mlproject.tracking.artifact_files import fetch
 from mlproject.tracking.descriptions import describe_study, record_newest_study
 from mlproject.tracking.store import all_experiments, all_runs
-from mlproject.tracking.views import RUNS_ONE_BY_ONE, figure_key
+from mlproject.tracking.views import BEST_TWO, BEST_TWO_OF_SAMPLES, RUNS_ONE_BY_ONE, figure_key
 
 if TYPE_CHECKING:
     from mlproject.execution.invocation import Invocation
@@ -62,8 +62,11 @@ def write_report(invocation: Invocation) -> None:
 def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
     """Describe the run of a study by its recommendation, in the places that the tracking UI shows and sorts by."""
     choice, run = recommendation["choice"] or {}, invocation.client.get_run(invocation.run_id)
+    best_two, sentences = recommendation.get("best_two", []), recommendation["sentences"]  # best two: since 0.2
+    is_comparison = "rms_compared" in recommendation
+    view = (BEST_TWO_OF_SAMPLES if is_comparison else BEST_TWO) if best_two else ""
     tags = {
-        MlflowTag.NOTE: describe_study(invocation.store, run, recommendation["sentences"], invocation.methods),
+        MlflowTag.NOTE: describe_study(invocation.store, run, sentences, invocation.methods, view),
         Tag.RECOMMENDED_RM: choice.get("rm", "none"),
         Tag.RECOMMENDED_METHOD: choice.get("method", "none"),
     }
@@ -72,7 +75,7 @@ def publish(invocation: Invocation, recommendation: Mapping[str, Any]) -> None:
         Metric.RECOMMENDED_HUMAN: choice.get("human"),
         Metric.RECOMMENDED_KL: choice.get("stop_kl"),
     }
-    record_newest_study(invocation.client, invocation.store, run, recommendation["sentences"])
+    record_newest_study(invocation.client, invocation.store, run, sentences, best_two, is_comparison)
     now = int(time.time() * 1000)
     invocation.client.log_batch(
         invocation.run_id,
@@ -101,7 +104,8 @@ def rewrite_report(invocation: Invocation, study_run: str, folder: Path) -> str:
         )
         if not studies:
             raise UserError("study_run=latest: this store has no finished study. Run `main` first.")
-        study_run = studies[0].info.run_id
+        of_main = [study for study in studies if study.data.tags.get(Tag.ENTRY_POINT) != "compare"]
+        study_run = (of_main or studies)[0].info.run_id
     try:
         members = json.loads(fetch(invocation.client, study_run, Artifact.STEPS).read_text())
     except (MlflowException, OSError):

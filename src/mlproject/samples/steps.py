@@ -137,7 +137,7 @@ def _curve_of(config: Config, request: SamplesRequest, samples: Step, rm: str, c
         "seed": 0,
     }
     return Step(
-        name=f"{METHOD.name} against {rm}",
+        name=f"{rm}, {METHOD.name}",
         kind=Kind.POLICY_RUN,
         version=1,
         params=params,

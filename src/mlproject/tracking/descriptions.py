@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from mlflow import MlflowClient
@@ -21,6 +22,8 @@ from mlproject.optimization import METHODS, Method
 from mlproject.strict_json import strict_json
 from mlproject.tracking.store import Store
 from mlproject.tracking.views import (
+    BEST_TWO,
+    BEST_TWO_OF_SAMPLES,
     IN_TRAINING_MODE,
     RUNS_ONE_BY_ONE,
     SAMPLES,
@@ -43,21 +46,34 @@ def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[M
         methods: methods with a saved view of their own.
         registered_model: name of the model whose champion is linked.
     """
-    views = install_views(client, store.policy_runs, methods)
+    newest, comparison = (_newest(client, store, tag) for tag in (Tag.NEWEST_STUDY, Tag.NEWEST_COMPARISON))
+    study = newest or comparison
+    best_two = {BEST_TWO: newest.get("runs", ()), BEST_TWO_OF_SAMPLES: comparison.get("runs", ())}
+    views = install_views(client, store.policy_runs, methods, best_two)
     short = {figure_key(method): method.label for method in METHODS.values()}
-    short |= {RUNS_ONE_BY_ONE: "all runs", SEARCH: "search", SAMPLES: "samples"}
+    short |= {
+        BEST_TWO: "best two",
+        BEST_TWO_OF_SAMPLES: "best two of samples",
+        RUNS_ONE_BY_ONE: "all runs",
+        SEARCH: "search",
+        SAMPLES: "samples",
+    }
     curves = [_link(short[key], _view(store, key)) for key in views.values() if key in short]
-    newest = _newest_study(client, store)
-    study = [_link("recommendation", newest["page"]), _link("report", newest["report"])] if newest else []
+    answer = [_link("recommendation", study["page"]), _link("report", study["report"])] if study else []
     champion = [_link("champion", _champion_page(client, registered_model))]
     every_view = "\n".join(f"- {_link(name, _view(store, key))}" for name, key in views.items())
     runs = {experiment: _link("runs", runs_link(experiment)) for experiment in store.experiments}
-    result = f"\n\nNewest study: {_link(newest['name'], newest['page'])}. {newest['text']}" if newest else ""
+    result = "".join(
+        f"\n\nNewest {what}: {_link(each['name'], each['page'])}. {each['text']}"
+        for what, each in (("study", newest), ("comparison of samples", comparison))
+        if each
+    )
     texts = {
         store.policy_runs: (
-            f"Curves: {_row(curves + study + champion)}{result}\n\n"
+            f"Curves: {_row(curves + answer + champion)}{result}\n\n"
             "Every run is a policy run: one optimization of a policy against one proxy reward model, with a curve of "
-            f"gold and proxy score over KL.\n\nViews:\n\n{every_view}\n\nWhat they were made from: "
+            "gold and proxy score over KL. The dot of a run is its own highest gold; the stop that is recommended is "
+            f"that of all seeds together.\n\nViews:\n\n{every_view}\n\nWhat they were made from: "
             f"{_link('models', runs_link(store.models))}, {_link('studies', runs_link(store.studies))}."
         ),
         store.models: (
@@ -65,7 +81,7 @@ def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[M
             "models, comparisons and pools of samples."
         ),
         store.studies: (
-            f"Studies: {_row([runs[store.studies], *study, *champion])}{result}\n\nOne run for every command, and "
+            f"Studies: {_row([runs[store.studies], *answer, *champion])}{result}\n\nOne run for every command, and "
             "the laws, searches, audits and promotions."
         ),
     }
@@ -74,25 +90,38 @@ def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[M
             client.set_experiment_tag(experiment_id, MlflowTag.NOTE, text)
 
 
-def record_newest_study(client: MlflowClient, store: Store, run: Run, sentences: Sequence[str]) -> None:
-    """Keep what `describe_experiments` says of the newest study.
+def record_newest_study(
+    client: MlflowClient,
+    store: Store,
+    run: Run,
+    sentences: Sequence[str],
+    runs: Sequence[str] = (),
+    is_comparison: bool = False,
+) -> None:
+    """Keep what `describe_experiments` says of the newest study, or of the newest comparison of samples.
 
     Args:
         client: of the tracking server.
         store: names the experiments.
         run: of the study; `mlflow run` puts it into another experiment than our own commands do.
         sentences: its recommendation.
+        runs: policy runs that a view draws alone, against each other.
+        is_comparison: whether it compared reward models on a table of samples, which does not replace a study.
     """
     study = {
         "experiment_id": run.info.experiment_id,
         "run_id": run.info.run_id,
         "name": run.info.run_name,
         "sentences": list(sentences),
+        "runs": list(runs),
     }
-    client.set_experiment_tag(store.studies, Tag.NEWEST_STUDY, strict_json(study))
+    tag = Tag.NEWEST_COMPARISON if is_comparison else Tag.NEWEST_STUDY
+    client.set_experiment_tag(store.studies, tag, strict_json(study))
 
 
-def describe_study(store: Store, run: Run, sentences: Sequence[str], methods: Sequence[Method]) -> str:
+def describe_study(
+    store: Store, run: Run, sentences: Sequence[str], methods: Sequence[Method], best_two: str = ""
+) -> str:
     """Description of the run of a study: its recommendation, and links.
 
     Args:
@@ -100,10 +129,13 @@ def describe_study(store: Store, run: Run, sentences: Sequence[str], methods: Se
         run: of the study.
         sentences: its recommendation.
         methods: methods with a saved view of their own.
+        best_two: key of the view of its two best reward models; empty without one.
     """
     place = run.info.experiment_id, run.info.run_id
     files = [_link(name, run_page(*place, name)) for name in (Artifact.REPORT, Artifact.RECOMMENDATION)]
-    views = {method.label: figure_key(method) for method in methods} | {"all runs": RUNS_ONE_BY_ONE, "samples": SAMPLES}
+    views = {"best two": best_two} if best_two else {}
+    views |= {method.label: figure_key(method) for method in methods}
+    views |= {"all runs": RUNS_ONE_BY_ONE, "samples": SAMPLES}
     curves = [_link(name, _view(store, key)) for name, key in views.items()]
     first, *others = map(markdown_quote, sentences)
     parts = [f"**{first}**", _row(files + curves), *others]
@@ -139,15 +171,16 @@ def run_page(experiment_id: str, run_id: str, artifact: str = "") -> str:
     return f"{page}{f'/artifacts/{quote(artifact)}' if artifact else ''}?{urlencode(IN_TRAINING_MODE)}"
 
 
-def _newest_study(client: MlflowClient, store: Store) -> dict[str, str]:
-    """Name, text and pages of the newest study; empty where there is none."""
-    study = json.loads(client.get_experiment(store.studies).tags.get(Tag.NEWEST_STUDY, "{}"))
+def _newest(client: MlflowClient, store: Store, tag: str) -> dict[str, Any]:
+    """Name, text, pages and compared runs of the newest study or comparison; empty where there is none."""
+    study = json.loads(client.get_experiment(store.studies).tags.get(tag, "{}"))
     if not study:
         return {}
     place = study["experiment_id"], study["run_id"]
     return {
         "name": markdown_text(study["name"]),
         "text": " ".join(map(markdown_quote, study["sentences"])),
+        "runs": study.get("runs", []),
         "page": run_page(*place),
         "report": run_page(*place, Artifact.REPORT),
     }

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -28,6 +29,10 @@ from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic, Tag
 from mlproject.optimization import METHODS, Method
 from mlproject.strict_json import strict_json
 from mlproject.tracking.charts import line_chart, scatter_chart, section
+
+BEST_TWO = "overoptimization-best-two"
+BEST_TWO_OF_SAMPLES = "overoptimization-best-two-of-samples"
+"""Keys of the same figure for two runs: of the recommended reward model and of the next best one."""
 
 RUNS_ONE_BY_ONE = "overoptimization-runs"
 """Key of the same figure for every policy run of any method."""
@@ -93,7 +98,12 @@ def figure_key(method: Method) -> str:
     return f"overoptimization-{method.name}"
 
 
-def install_views(client: MlflowClient, experiment_id: str, methods: Sequence[Method]) -> dict[str, str]:
+def install_views(
+    client: MlflowClient,
+    experiment_id: str,
+    methods: Sequence[Method],
+    best_two: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, str]:
     """Install the project's saved views in the experiment of policy runs; views that are installed stay as they are.
 
     A view that somebody changed in the interface ("Override saved view") is set back. Save a changed view under
@@ -103,12 +113,13 @@ def install_views(client: MlflowClient, experiment_id: str, methods: Sequence[Me
         client: client of the tracking server.
         experiment_id: id of the experiment that holds the policy runs.
         methods: methods with a figure of their own.
+        best_two: run ids by key of the views of two runs, which are left out without them.
 
     Returns:
         key by name of each view, in the order of the interface's menu.
     """
     tags = client.get_experiment(experiment_id).tags
-    views = {i: view for i, view in enumerate(_views()) if view.method is None or view.method in methods}
+    views = {i: view for i, view in enumerate(_views(best_two)) if view.method is None or view.method in methods}
     for position, view in views.items():
         tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - position)
         if tags.get(tag) != value:
@@ -138,9 +149,9 @@ def experiment_page(experiment_id: str) -> str:
     return f"#/experiments/{quote(experiment_id, safe='')}/runs"
 
 
-def _views() -> list[_View]:
+def _views(best_two: Mapping[str, Sequence[str]] = MappingProxyType({})) -> list[_View]:
     figure = line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY, Metric.CURVE_PEAK])
-    figure_section = section("figure", "Gold —, proxy - -, peak ●", height=560)
+    figure_section = section("figure", "Gold —, proxy - -, own peak ●", height=560)
     return [
         *(
             _View(
@@ -152,6 +163,11 @@ def _views() -> list[_View]:
                 filter=f'params.method = "{method.name}"',
             )
             for method in METHODS.values()
+        ),
+        *(
+            _View(key, name, [figure], [figure_section], filter=_only(best_two[key]))
+            for key, name in ((BEST_TWO, "Best two"), (BEST_TWO_OF_SAMPLES, "Best two of samples"))
+            if best_two.get(key)
         ),
         _View(RUNS_ONE_BY_ONE, "Runs of all methods", [figure], [figure_section]),
         _View(
@@ -199,6 +215,12 @@ def _views() -> list[_View]:
             ],
         ),
     ]
+
+
+def _only(run_ids: Sequence[str]) -> str:
+    """The filter for some runs."""
+    quoted = ", ".join(f"'{run_id}'" for run_id in run_ids)
+    return f"attributes.run_id IN ({quoted})"
 
 
 def _tag_value(view: _View, created_ms: int) -> str:
