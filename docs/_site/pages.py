@@ -92,7 +92,7 @@ def _page_of_notebook(notebook: dict[str, Any], stem: str) -> tuple[str, dict[st
                 pictures[name] = base64.b64decode("".join(data["image/png"]))
                 parts.append(f"![What the cell above draws]({name})")
             elif "text/html" in data:
-                table = re.sub(r"<style.*?</style>| border=\"1\"", "", "".join(data["text/html"]), flags=re.S)
+                table = re.sub(r"<style.*?</style>| border=\"1\"| class=\"dataframe\"", "", "".join(data["text/html"]), flags=re.S)
                 parts.append("\n".join(line.strip() for line in table.splitlines() if line.strip()))
             else:
                 text = "".join(output.get("text", data.get("text/plain", "")))
