@@ -33,6 +33,7 @@ PAGES = {
 _SOURCES = {uri: source for source, uri in PAGES.items()}
 _FENCE = re.compile(r"(^```.*?^```$)", re.M | re.S)
 _COMMAND = re.compile(r"^\{\{ mlproject (.*) \}\}$", re.M)
+_STYLE = re.compile(r"<style.*?</style>| border=\"1\"| class=\"dataframe\"", re.S)
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 
@@ -92,7 +93,7 @@ def _page_of_notebook(notebook: dict[str, Any], stem: str) -> tuple[str, dict[st
                 pictures[name] = base64.b64decode("".join(data["image/png"]))
                 parts.append(f"![What the cell above draws]({name})")
             elif "text/html" in data:
-                table = re.sub(r"<style.*?</style>| border=\"1\"| class=\"dataframe\"", "", "".join(data["text/html"]), flags=re.S)
+                table = _STYLE.sub("", "".join(data["text/html"]))
                 parts.append("\n".join(line.strip() for line in table.splitlines() if line.strip()))
             else:
                 text = "".join(output.get("text", data.get("text/plain", "")))

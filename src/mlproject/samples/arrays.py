@@ -1,6 +1,6 @@
 """Best-of-n of samples that lie in arrays.
 
-Axis letters: P prompts, N samples per prompt in the pool.
+Axis letters: P prompts, N samples per prompt in the pool, B responses, G values of n.
 """
 
 from __future__ import annotations

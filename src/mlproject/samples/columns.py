@@ -279,6 +279,10 @@ def _of_lists(name: str, array: pa.LargeListArray) -> Column:
     lengths_B = _floats(pc.fill_null(pc.list_value_length(array), 0)).astype(np.int64)
     if pa.types.is_struct(item):
         return Column(name, Kind.MESSAGES, array, none, lengths_B)
+    if _is_list(item) and len(array):  # [[1.5], [0.2]]: each score in a list of its own
+        inner_array = _as_large_list(pc.list_flatten(array))
+        if pc.all(pc.equal(pc.list_value_length(inner_array), 1)).as_py():
+            return _of_lists(name, pa.LargeListArray.from_arrays(_offsets(array), pc.list_flatten(inner_array)))
     inner = column_of(name, pc.list_flatten(array))
     if inner.kind in (Kind.NUMBER, Kind.TRUTH):
         return Column(name, Kind.NUMBERS, array, inner.values_B, lengths_B)

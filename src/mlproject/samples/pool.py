@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from mlproject.curve import Array
 from mlproject.errors import UserError
 from mlproject.samples.columns import Table
-from mlproject.samples.layout import Samples
 from mlproject.samples.reward_models import is_gold, parse_rms, usable, why_not
+from mlproject.samples.samples import Samples
 
 KEEP, DROP = "keep", "drop"
 _DROP = f"duplicates={DROP}"

@@ -14,8 +14,8 @@ import numpy as np
 from mlproject.curve import Array
 from mlproject.errors import UserError
 from mlproject.options.columns import hint, listed, plain
-from mlproject.samples.layout import Samples
 from mlproject.samples.roles import is_meta
+from mlproject.samples.samples import Samples
 
 MOST = 0.5
 """Share of missing scores beyond which a column is of no use."""
