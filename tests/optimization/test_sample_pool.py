@@ -15,6 +15,7 @@ from mlproject.models import scoring
 from mlproject.models.generation import sample
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
+from mlproject.models.scorers import FunctionScorer
 from mlproject.models.sequences import decode_responses, encode
 from mlproject.optimization import pool_samples
 from mlproject.optimization.pool_samples import PoolSamples, draw_samples
@@ -157,6 +158,18 @@ def test_scores_that_were_computed_before_an_interruption_are_not_computed_again
     scores, lives = _until_done(execute, tmp_path / "states")
     assert lives > 2
     np.testing.assert_array_equal(scores, undisturbed)
+
+
+def test_what_a_function_of_the_user_s_scores_with_a_model_is_not_kept(
+    tiny_policy, tiny_reward_model, prompt_format, tmp_path
+) -> None:
+    """It may know some of the scores by the next time, and then ask for other batches."""
+    samples = draw(tiny_policy(seed=3), prompt_format, tmp_path / "samples", CountingJudge())
+    model = RewardModel(tiny_reward_model(seed=1))
+    judge = FunctionScorer("judge", lambda p, r: model.raw_scores(prompt_format.encode(p, r)).numpy())
+    with closing(Resumption(StateFolder(tmp_path / "states", "score"), 1e-9)) as resumption:
+        scores = score_pool(samples, judge, (0.0, 1.0), resumption).gold_PN
+    assert not list(tmp_path.glob("states/*")) and scores.std() > 0
 
 
 @pytest.fixture(params=[1, 2, 5])

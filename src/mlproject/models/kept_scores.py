@@ -20,8 +20,13 @@ _row: ContextVar[Row | None] = ContextVar("row", default=None)
 
 @contextmanager
 def kept_in(row: Row | None) -> Iterator[None]:
-    """Inside, every batch of scores is kept in a row, or taken from it. None: as it was outside."""
-    token = _row.set(row or _row.get())
+    """Inside, every batch of scores is kept in a row, or taken from it.
+
+    Args:
+        row: the row; None where nothing is kept, as inside a function of the user's, which may have a cache of its own
+            and then ask for other batches when it is asked again.
+    """
+    token = _row.set(row)
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from mlproject.errors import NotFiniteError, UserError, describe, is_interruptio
 from mlproject.models.checkpoints import prompt_format_of
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import Report, check_scores
+from mlproject.models.kept_scores import kept_in
 from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
@@ -124,7 +125,8 @@ class FunctionScorer:
         pairs = list(zip(responses.prompts, responses.texts, strict=True))
         distinct = list(dict.fromkeys(pairs))
         try:
-            values = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
+            with kept_in(None):
+                values = self.function([prompt for prompt, _ in distinct], [response for _, response in distinct])
         except UserError:
             raise
         except BaseException as error:
