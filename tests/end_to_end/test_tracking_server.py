@@ -7,10 +7,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+
+from mlproject.errors import Interrupted
+from mlproject.pipeline.step import Step
+from mlproject.resume.state import State
+from mlproject.tracking.runs import StepRun
+from mlproject.tracking.store import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -64,3 +71,30 @@ def test_a_study_on_a_server_finishes_and_is_reused(server, tmp_path):
         assert all(client.get_run(row["run_id"]).info.status == "FINISHED" for row in rows)
         assert all(row["reused"] for row in rows) is reused
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_step_goes_on_on_another_machine_from_the_states_among_its_artifacts(server, tmp_path, monkeypatch):
+    """Each machine has a folder of its own for states."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    store, step = open_store("moves"), Step("moves", "law", 1, {"value": 1})
+    drawn, run_id = [], None
+
+    def draw(machine, number):
+        drawn.append((machine, number))
+        return State(values={"number": number})
+
+    for machine, life in (("one", 3), ("two", 5)):
+        monkeypatch.setenv("MLPROJECT_STATES", str(tmp_path / machine))
+        run = StepRun(store, step, {}, made_by="", resume_run_id=run_id, checkpoint_seconds=60)
+        run_id, row = run.run_id, run.resumption.row("numbers")
+        numbers = [row.next(partial(draw, machine, number)).values["number"] for number in range(life)]
+        if machine == "one":
+            run.resumption._ask_to_end()
+            with pytest.raises(Interrupted):
+                run.resumption.safe_point()
+            run.close("KILLED")
+    assert numbers == [0, 1, 2, 3, 4]
+    assert drawn == [("one", 0), ("one", 1), ("one", 2), ("two", 3), ("two", 4)]
+    run.close("FINISHED")
+    assert [each.path for each in store.client().list_artifacts(run_id)] == []
+    assert not list((tmp_path / "two").glob("*"))

@@ -127,6 +127,17 @@ def test_the_results_behind_a_damaged_file_are_made_again(tmp_path: Path) -> Non
     assert row_of_numbers(resumption(), clock, 12) == (undisturbed, 0)
 
 
+def test_files_of_two_machines_that_cut_a_row_elsewhere_are_not_mixed_up(tmp_path: Path) -> None:
+    clock = Clock()
+    undisturbed, _ = row_of_numbers(Resumption(StateFolder(tmp_path / "two", "row"), 2, clock), clock, 12)
+    row_of_numbers(Resumption(StateFolder(tmp_path / "three", "row"), 3, clock), clock, 12)
+    [second] = (tmp_path / "two").glob("*-000001.*")
+    [other] = (tmp_path / "three").glob("*-000001.*")
+    second.unlink()
+    other.rename(tmp_path / "two" / other.name)  # numbers 3 to 5, behind numbers 0 and 1
+    assert row_of_numbers(Resumption(StateFolder(tmp_path / "two", "row"), 2, clock), clock, 12) == (undisturbed, 10)
+
+
 def test_nothing_is_saved_before_its_time_or_where_it_is_turned_off(tmp_path: Path) -> None:
     clock = Clock()
     random_walk(Resumption(StateFolder(tmp_path, "walk"), 100, clock), clock, 12)

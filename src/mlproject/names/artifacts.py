@@ -75,6 +75,12 @@ class Artifact:
         since="0.2.0",
     )
     COMPARISONS: Final = ARTIFACTS.add("comparisons.parquet", "one row per comparison", "comparisons")
+    STATES: Final = ARTIFACTS.add(
+        "states",
+        "states of the step while it runs, where artifacts lie elsewhere; removed at its end",
+        "runs that were interrupted",
+        since="0.2.0",
+    )
     POOL_CHECK: Final = ARTIFACTS.add(
         "pool_check.json",
         "how log-probabilities by whoever sampled differ from those by the policy's weights",

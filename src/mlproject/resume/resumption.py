@@ -118,6 +118,7 @@ class Resumption:
             self._save_phases(self._folder)  # what runs builds on them
             if self._captures:
                 self._folder.write(_RUNNING, state)
+            self._folder.settle(self._is_ending)
             self._saved_at = self._clock()
 
     def once(self, phase: str, make: Callable[[], State], accelerator: Accelerator | None = None) -> State:
@@ -138,6 +139,7 @@ class Resumption:
             if self._is_due():
                 self._check()
                 self._save_phases(self._folder)
+                self._folder.settle()
             return state
 
         return read_or_make() if accelerator is None else broadcast(accelerator, read_or_make)

@@ -84,6 +84,25 @@ class StateFolder:
                 return state
         return None
 
+    def settle(self, is_ending: bool = False) -> None:
+        """Called when all that belongs together is written; a folder that is kept elsewhere too takes it there.
+
+        Args:
+            is_ending: whether this process ends.
+        """
+
+    def files(self) -> list[Path]:
+        """All whole states."""
+        return [path for path in _children(self.path) if self.is_state(path.name)]
+
+    def is_state(self, name: str) -> bool:
+        """Whether a file of this name is a state."""
+        return _NAME.fullmatch(name) is not None
+
+    def make(self) -> None:
+        """Make the folder, durably."""
+        _make(self.path)
+
     def remove(self) -> None:
         """Remove all states, and the folder around them where no other step has states there."""
         shutil.rmtree(self.path, ignore_errors=True)

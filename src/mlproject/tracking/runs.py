@@ -111,7 +111,7 @@ class StepRun:
             self.run_id, self._start = run.info.run_id, run.info.start_time
             self._experiment, self._artifacts = run.info.experiment_id, run.info.artifact_uri
         self._lease = lease = Lease(store.client(), self.run_id, lease_seconds)
-        self.resumption = resumption_of(store, self.run_id, step.fingerprint, checkpoint_seconds, lease.check)
+        self.resumption = resumption_of(store, run.info, step.fingerprint, checkpoint_seconds, lease.check)
         try:
             params = {**step.inherited_params, **step.params}
             self.log_params(params)

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import RunInfo
 from mlflow.exceptions import MlflowException
 
 from mlproject.resume.resumption import Resumption
 from mlproject.resume.state_folder import StateFolder
+from mlproject.tracking.artifact_files import local_path
 from mlproject.tracking.store import Store
+from mlproject.tracking.uploaded_states import UploadedStates
 
 _FOLDER = "mlproject-states"
 
@@ -30,18 +33,24 @@ def states_folder(store: Store) -> Path:
     return cache / "mlproject" / "states" / hashlib.sha256(store.tracking_uri.encode()).hexdigest()[:16]
 
 
-def resumption_of(store: Store, run_id: str, fingerprint: str, seconds: float, check: Callable[[], None]) -> Resumption:
+def resumption_of(
+    store: Store, run: RunInfo, fingerprint: str, seconds: float, check: Callable[[], None]
+) -> Resumption:
     """The states of a run.
 
     Args:
         store: of the run.
-        run_id: of the run.
+        run: which run.
         fingerprint: of its step.
         seconds: time between two states; 0: none is saved or restored.
         check: called before a state is written; raises where the run is another process's.
     """
     processes = os.environ.get("WORLD_SIZE", "1")  # each has random streams of its own
-    folder = StateFolder(states_folder(store) / run_id, f"{fingerprint} in {processes} processes")
+    path, owner = states_folder(store) / run.run_id, f"{fingerprint} in {processes} processes"
+    is_kept_here = not seconds or local_path(run.artifact_uri) is not None
+    folder = (
+        StateFolder(path, owner) if is_kept_here else UploadedStates(path, owner, run.artifact_uri, store.tracking_uri)
+    )
     return Resumption(folder, seconds, check=check)
 
 
