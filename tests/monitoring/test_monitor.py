@@ -1,5 +1,6 @@
 """The monitor on streams of curve points whose peak is known."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -98,6 +99,29 @@ def test_what_plays_gold_is_named_in_what_the_monitor_says():
     monitor = OveroptimizationMonitor(truth="held-out RM")
     reading = next(r for r in map(monitor.update, planted()) if r.alarms)
     assert "held-out RM" in reading.alarms[0].reason and "held-out RM +" in reading.line(monitor.truth)
+
+
+def test_a_forecast_that_its_points_reject_is_withheld_in_line_and_alarm_while_the_alarm_is_raised():
+    rng, monitor = np.random.default_rng(0), OveroptimizationMonitor()
+    for step, d in enumerate(np.linspace(0, 5, 16)):  # two humps, beyond the misfit
+        gold = 0.6 * np.sin(1.2 * d) + 0.2 * d * (1 - 0.1 * d)
+        gold_P = gold + 0.3 * rng.standard_normal(PROMPTS)
+        reading = monitor.update(CurvePoint(step, d**2, np.full(PROMPTS, d), gold_P))
+    assert reading.prediction.p_fit < 0.05 < 0.99 < reading.prediction.p_past_peak
+    assert "forecast withheld: these points lie farther from all its laws" in reading.line()
+    assert "peak expected" not in reading.line()
+    [alarm] = [each for each in reading.alarms if each.name == PEAK_BEHIND]
+    assert alarm.stops and "where gold peaked is not said" in alarm.reason and "nats" not in alarm.reason
+
+
+def test_n_stands_beside_nats_for_best_of_n():
+    monitor = OveroptimizationMonitor("best-of-n")
+    for n in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+        kl = float(np.log(n) - (n - 1) / n)
+        d, noise_P = np.sqrt(kl), 0.05 * np.random.default_rng(n).standard_normal(PROMPTS)
+        reading = monitor.update(CurvePoint(n, kl, np.full(PROMPTS, d), d * (1 - 0.3 * d) + noise_P))
+    assert "step 256: KL 4.55 nats (n = 256)" in reading.line()
+    assert re.search(r"peak expected at 2\.\d+ nats \[[\d.]+, [\d.]+\] \(n = 4\d \[\d+, \d+\]\)", reading.line())
 
 
 def test_the_saved_table_reads_back_as_the_same_curve(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.recommendation.planted import Truth, draw
 
+from mlproject.curve import Curve
 from mlproject.laws.intervals import Estimate
 from mlproject.recommendation.evidence import evidence_of
 from mlproject.recommendation.measured import MeasuredRun, settings_of_runs
@@ -108,6 +109,21 @@ def test_the_search_and_the_audit_are_evidence_with_their_doubt() -> None:
     figures = {figure.name: figure for figure in evidence_of(said, {"0-0": Estimate(0.2, 0.15, 0.25)})}
     assert "KL coefficient 0.01" in figures["search"].text and "cannot be told from" in figures["search"].text
     assert figures["audit"].agrees is False and "expect what the audit says" in figures["audit"].sentence()
+
+
+def test_a_forecast_beside_a_law_that_does_not_fit_says_why_it_may_be_quoted_or_is_withheld() -> None:
+    rng, d_S = np.random.default_rng(0), np.linspace(0, 4, 14)
+    mesa_S = np.where(d_S < 1.2, d_S / 1.2, np.where(d_S < 2.8, 1.0, 1 - 0.4 * (d_S - 2.8)))
+    humps_S = 0.6 * np.sin(1.5 * d_S) + 0.2 * d_S
+    said = {}
+    for name, gold_S in (("mesa", mesa_S), ("humps", humps_S)):
+        gold_SP = gold_S[:, None] + np.minimum(d_S, 1)[:, None] * 0.2 * rng.standard_normal((14, 96))
+        setting = Setting("ppo", name, 0, {0: Curve(np.arange(14), d_S**2, gold_SP, gold_SP)})
+        said[name] = {figure.name: figure for figure in evidence_of(recommend([setting]))}
+    assert said["mesa"]["law"].agrees is None and said["humps"]["law"].agrees is None  # neither fits
+    assert said["mesa"]["forecast"].agrees and "about a wider family than the law" in said["mesa"]["forecast"].reason
+    assert said["humps"]["forecast"].agrees is None and "P(past" not in said["humps"]["forecast"].sentence()
+    assert said["humps"]["forecast"].text.startswith("withheld, since these points lie farther from all its laws")
 
 
 def test_settings_name_the_options_in_which_they_differ_from_the_plan() -> None:

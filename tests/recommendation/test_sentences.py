@@ -12,6 +12,7 @@ from tests.recommendation.planted import Truth, draw
 from mlproject.recommendation.recommend import recommend
 from mlproject.recommendation.record import to_dict
 from mlproject.recommendation.sentences import lines_of
+from mlproject.recommendation.words import kl_estimate
 from mlproject.strict_json import strict_json
 
 RNG = np.random.default_rng(0)
@@ -49,6 +50,19 @@ def test_best_of_n_stops_at_an_n():
 def test_a_peak_that_was_not_reached_asks_to_go_on():
     lines = " ".join(lines_of(recommend(draw(Truth([1.0], peak_d=8.0), np.random.default_rng(0)))))
     assert "The peak was not reached: at 16 nats" in lines and "Optimize further, to about 32 nats" in lines
+
+
+def test_samples_that_end_before_the_peak_ask_for_more_samples_and_not_for_more_optimization():
+    settings = draw(Truth([1.0], peak_d=8.0, seeds=1, max_d=1.0), np.random.default_rng(0), "best-of-n")
+    lines = " ".join(lines_of(recommend([replace(settings[0], rm_is_given=True)])))
+    assert "Draw more responses to each prompt, up to about n = 52 (3 nats)" in lines
+    assert "Optimize further" not in lines
+
+
+def test_an_interval_of_kl_stands_with_its_n_for_best_of_n():
+    assert kl_estimate("best-of-n", 4.04, (3.9, 4.2)) == "4.04 nats [3.9, 4.2] (n = 153 [133, 180])"
+    assert kl_estimate("best-of-n", 4.04, (3.9, 30.0)).endswith("(n = 153 [133, beyond 1,000,000])")
+    assert kl_estimate("ppo", 4.04, (3.9, 4.2)) == "4.04 nats [3.9, 4.2]"
 
 
 def test_without_movement_nothing_is_recommended_and_the_reason_is_said():

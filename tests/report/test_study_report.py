@@ -107,6 +107,22 @@ def test_the_report_of_an_unknown_or_incomplete_study_is_refused(invocation, mon
         study_report.rewrite_report(invocation, "abc", tmp_path)
 
 
+def test_latest_is_a_study_of_main_also_after_a_comparison_of_samples(invocation, monkeypatch, tmp_path: Path) -> None:
+    studies = [
+        SimpleNamespace(
+            info=SimpleNamespace(run_id=name), data=SimpleNamespace(tags={"mlproject.entry_point": entry_point})
+        )
+        for name, entry_point in (("c", "compare"), ("b", "main"), ("a", "main"))
+    ]
+    monkeypatch.setattr(study_report, "all_experiments", lambda client: ["0"])
+    monkeypatch.setattr(study_report, "all_runs", lambda *arguments: studies)
+    monkeypatch.setattr(study_report, "fetch", lambda client, run_id, name: tmp_path / "steps.json")
+    for expected in ("b", "c"):
+        with pytest.raises(UserError, match=rf"study_run={expected}: has no steps\.json"):
+            study_report.rewrite_report(invocation, "latest", tmp_path)
+        del studies[1:]
+
+
 def test_a_report_that_is_written_again_takes_the_place_of_the_studys_own(
     invocation, monkeypatch, tmp_path: Path
 ) -> None:

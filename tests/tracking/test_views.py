@@ -31,6 +31,7 @@ from mlproject.names import MlflowTag
 from mlproject.optimization import METHODS
 from mlproject.plotting.colours import rm_colours
 from mlproject.tracking.views import (
+    BEST_TWO,
     FORECASTS,
     HUMAN_AND_STATISTICS,
     RUNS_ONE_BY_ONE,
@@ -340,6 +341,19 @@ _RUNS = {
     for rm_size in ("1k", "100k")
     for seed in (0, 1)
 }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium to open the views with")
+def test_the_view_of_the_best_two_draws_exactly_these_two_runs(
+    shown: tuple[str, str], client: MlflowClient, tmp_path: Path
+) -> None:
+    server, experiment = shown
+    names = ("ppo 100k 1", "ppo 1k 1")
+    ids = {run.info.run_name: run.info.run_id for run in client.search_runs([experiment])}
+    install_views(client, experiment, BOTH, {BEST_TWO: [ids[name] for name in names]})
+    page = _page(view_link(server, experiment, BEST_TWO), tmp_path / "profile")
+    assert set(_drawn_lines(page)) == {(name, metric) for name in names for metric in ("curve/gold", "curve/proxy")}
 
 
 @pytest.mark.slow
