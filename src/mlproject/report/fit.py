@@ -199,7 +199,7 @@ def fit_curve(invocation: Invocation, request: FitRequest, logged: LoggedCurve) 
     step = Step(
         name=f"fit of {Path(request.curve).name}",
         kind=Kind.FIT,
-        version=2,
+        version=3,
         params={"points": digest, "method": request.method, "gold_sd": request.gold_sd or 1.0},
         inherited_params={
             "curve": request.curve,
@@ -238,6 +238,7 @@ def _log(run: StepRun, logged: LoggedCurve, analysis: CurveAnalysis, method: str
         "lack_of_fit_p": analysis.peak.p_fit,
         "quoted_peak": {"kl": analysis.peak.kl, "gold": analysis.peak.gold, "withheld": analysis.peak.withheld},
         "forecast_prior": analysis.prediction.prior,
+        "forecast_withheld": analysis.prediction.withheld,
         "has_prompts": analysis.has_prompts,
         "measured": {
             "progress": analysis.stop.progress,
@@ -251,10 +252,9 @@ def _log(run: StepRun, logged: LoggedCurve, analysis: CurveAnalysis, method: str
         "notes": list(logged.notes),
     }
     (run.folder / Artifact.FIT).write_text(strict_json(result, indent=1))
+    stop_kl = float("nan") if analysis.prediction.withheld else analysis.prediction.loses_beyond_kl
     plotted = PlottedCurve(curve, METHOD_COLOURS[0], has_proxy=has_proxy)
-    (run.folder / Artifact.FIT_FIGURE).write_bytes(
-        png(curve_figure([plotted], law, analysis.prediction.loses_beyond_kl, analysis.peak.fits))
-    )
+    (run.folder / Artifact.FIT_FIGURE).write_bytes(png(curve_figure([plotted], law, stop_kl, analysis.peak.fits)))
 
 
 def _ci(interval: tuple[float, float]) -> str:
