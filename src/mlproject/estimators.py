@@ -115,7 +115,82 @@ def effective_sample_size(N: int, n: int) -> float:
     return float(1.0 / np.square(best_of_n_weights(N, [n])).sum())
 
 
-class BestOfN:
+class RankSelection:
+    """Expected value of any quantity of one sample per prompt, chosen with given probabilities by its proxy's rank.
+
+    Samples with equal proxy scores are selected with equal probability.
+
+    Args:
+        proxy_PN: proxy score of every sample; only the order matters. Shape: (P, N).
+        weights_GN: probability of each rank, the smallest score first, under each of G rules. Shape: (G, N).
+
+    Raises:
+        ValueError: if a proxy score is nan, or shapes do not fit.
+    """
+
+    def __init__(self, proxy_PN: ArrayLike, weights_GN: Array) -> None:
+        proxy_PN = np.asarray(proxy_PN)
+        if proxy_PN.ndim != 2 or weights_GN.shape[1] != proxy_PN.shape[1]:
+            raise ValueError(
+                f"proxy scores must have shape (prompts, samples) and weights (rules, samples), got {proxy_PN.shape} "
+                f"and {weights_GN.shape}"
+            )
+        self.shape: tuple[int, int] = proxy_PN.shape
+        self._weights_GN = weights_GN
+        self._order_PN = np.empty(self.shape, dtype=np.int32)
+        self._starts_tie_PN = np.ones(self.shape, dtype=bool)  # by rank: differs from the rank below
+        for rows in self._blocks():
+            order_PN = np.argsort(proxy_PN[rows], axis=1)
+            sorted_PN = np.take_along_axis(proxy_PN[rows], order_PN, axis=1)
+            if np.isnan(sorted_PN[:, -1:]).any():
+                raise ValueError("a proxy score is nan")
+            self._order_PN[rows] = order_PN
+            np.not_equal(sorted_PN[:, 1:], sorted_PN[:, :-1], out=self._starts_tie_PN[rows, 1:])
+
+    def __call__(self, values_PN: ArrayLike, index: int | None = None) -> Array:
+        """Expected value of the selected sample.
+
+        Args:
+            values_PN: a value per sample (proxy, gold, human, a text statistic), any unit. Shape: (P, N).
+            index: a single rule to compute; all by default.
+
+        Returns:
+            expected value under each rule, per prompt, same unit. Shape: (G, P); (1, P) with `index`.
+
+        Raises:
+            ValueError: if the shape differs from that of the proxy scores.
+        """
+        values_PN = np.asarray(values_PN)
+        if values_PN.shape != self.shape:
+            raise ValueError(f"values must have the proxy scores' shape {self.shape}, got {values_PN.shape}")
+        weights_GN = self._weights_GN if index is None else self._weights_GN[index : index + 1]
+        selected_GP = np.empty((len(weights_GN), self.shape[0]))
+        for rows in self._blocks():
+            ranked_PN = np.take_along_axis(values_PN[rows], self._order_PN[rows], axis=1).astype(np.float64, copy=False)
+            selected_GP[:, rows] = weights_GN @ _mean_over_ties(ranked_PN, self._starts_tie_PN[rows]).T
+        return selected_GP
+
+    def draw(self, quantile_P: Array) -> NDArray[np.int64]:
+        """One sample per rule and prompt: the rank at a quantile of the rule's distribution over ranks.
+
+        Args:
+            quantile_P: each from 0 to 1, 1 excluded; the same for all rules. Shape: (P,).
+
+        Returns:
+            indices in 0..N-1. Shape: (G, P).
+        """
+        cumulative_GN = self._weights_GN.cumsum(axis=1)
+        levels = [each * total for each, total in ((quantile_P, row[-1]) for row in cumulative_GN)]
+        ranks = [np.searchsorted(row, level, side="right") for row, level in zip(cumulative_GN, levels, strict=True)]
+        return np.stack([self._order_PN[np.arange(self.shape[0]), rank] for rank in ranks]).astype(np.int64)
+
+    def _blocks(self) -> list[slice]:
+        prompts, samples = self.shape
+        size = max(1, _BLOCK // max(1, samples))
+        return [slice(start, min(start + size, prompts)) for start in range(0, prompts, size)]
+
+
+class BestOfN(RankSelection):
     """Expected value of any quantity of the best of n samples by proxy score, for every n at once.
 
     The unbiased estimator of Nakano et al. 2021, appendix I. The proxy scores are sorted once, and the same selector is
@@ -142,45 +217,7 @@ class BestOfN:
         proxy_PN = np.asarray(proxy_PN)
         if proxy_PN.ndim != 2:
             raise ValueError(f"proxy scores must have shape (prompts, samples), got {proxy_PN.shape}")
-        self.shape: tuple[int, int] = proxy_PN.shape
-        self._weights_GN = best_of_n_weights(self.shape[1], ns_G)
-        self._order_PN = np.empty(self.shape, dtype=np.int32)
-        self._starts_tie_PN = np.ones(self.shape, dtype=bool)  # by rank: differs from the rank below
-        for rows in self._blocks():
-            order_PN = np.argsort(proxy_PN[rows], axis=1)
-            sorted_PN = np.take_along_axis(proxy_PN[rows], order_PN, axis=1)
-            if np.isnan(sorted_PN[:, -1:]).any():
-                raise ValueError("a proxy score is nan")
-            self._order_PN[rows] = order_PN
-            np.not_equal(sorted_PN[:, 1:], sorted_PN[:, :-1], out=self._starts_tie_PN[rows, 1:])
-
-    def __call__(self, values_PN: ArrayLike, index: int | None = None) -> Array:
-        """Expected value of the selected sample.
-
-        Args:
-            values_PN: a value per sample (proxy, gold, human, a text statistic), any unit. Shape: (P, N).
-            index: position in `ns_G` of a single n to compute; all by default.
-
-        Returns:
-            expected value for the best of n, per n and prompt, same unit. Shape: (G, P); (1, P) with `index`.
-
-        Raises:
-            ValueError: if the shape differs from that of the proxy scores.
-        """
-        values_PN = np.asarray(values_PN)
-        if values_PN.shape != self.shape:
-            raise ValueError(f"values must have the proxy scores' shape {self.shape}, got {values_PN.shape}")
-        weights_GN = self._weights_GN if index is None else self._weights_GN[index : index + 1]
-        selected_GP = np.empty((len(weights_GN), self.shape[0]))
-        for rows in self._blocks():
-            ranked_PN = np.take_along_axis(values_PN[rows], self._order_PN[rows], axis=1).astype(np.float64, copy=False)
-            selected_GP[:, rows] = weights_GN @ _mean_over_ties(ranked_PN, self._starts_tie_PN[rows]).T
-        return selected_GP
-
-    def _blocks(self) -> list[slice]:
-        prompts, samples = self.shape
-        size = max(1, _BLOCK // max(1, samples))
-        return [slice(start, min(start + size, prompts)) for start in range(0, prompts, size)]
+        super().__init__(proxy_PN, best_of_n_weights(proxy_PN.shape[1], ns_G))
 
 
 def _mean_over_ties(ranked_PN: Array, starts_tie_PN: NDArray[np.bool_]) -> Array:

@@ -11,7 +11,8 @@ import pytest
 
 from mlproject.optimization import best_of_n, find_method, soft_best_of_n
 from mlproject.optimization.best_of_n import BestOfNConfig
-from mlproject.optimization.soft_best_of_n import SoftBestOfNConfig, draw, lambda_steps, relative_weights
+from mlproject.optimization.soft_best_of_n import SoftBestOfNConfig, relative_weights
+from mlproject.optimization.weighted_choice import draw, strength_steps
 
 P, N = 3, 7
 OPTIONS = SoftBestOfNConfig(bon_points=4, soft_bon_lambda_max=64.0)
@@ -78,10 +79,12 @@ def test_samples_are_drawn_with_their_probabilities_and_never_get_worse_with_lam
     rng = np.random.default_rng(2)
     proxy_N, draws = rng.normal(size=N), 40_000
     proxy_PN, quantile_P = np.tile(proxy_N, (draws, 1)), rng.random(draws)
-    share_N = np.bincount(draw(proxy_PN, 0.7, quantile_P), minlength=N) / draws
+    share_N = np.bincount(draw(proxy_PN, relative_weights(proxy_PN, 0.7), quantile_P), minlength=N) / draws
     probability_N = np.exp(0.7 * proxy_N) / np.exp(0.7 * proxy_N).sum()
     np.testing.assert_allclose(share_N, probability_N, atol=5 * np.sqrt(0.25 / draws))
-    scores_GP = np.stack([proxy_N[draw(proxy_PN, each, quantile_P)] for each in (0.0, 0.5, 2.0, 50.0)])
+    scores_GP = np.stack(
+        [proxy_N[draw(proxy_PN, relative_weights(proxy_PN, each), quantile_P)] for each in (0.0, 0.5, 2.0, 50.0)]
+    )
     assert (np.diff(scores_GP, axis=0) >= 0).all() and (scores_GP[-1] > scores_GP[0]).any()
 
 
@@ -99,5 +102,5 @@ def test_steps_are_read_as_hundredths_of_lambda() -> None:
 
 
 def test_a_small_range_of_lambda_has_fewer_points_rather_than_equal_ones() -> None:
-    steps = lambda_steps(SoftBestOfNConfig(bon_points=40, soft_bon_lambda_max=1.0))
+    steps = strength_steps(100, 40, 256)
     assert steps[0] == 0 and steps[-1] == 100 and (np.diff(steps) > 0).all() and len(steps) < 40

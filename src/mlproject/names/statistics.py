@@ -86,5 +86,5 @@ class Diagnostic:
         "kl_true", "KL where responses repeat (Beirami et al. 2024); `curve/kl` is the bound", "`best-of-n`", _NATS
     )
     EFFECTIVE_SAMPLES: Final = DIAGNOSTICS.add(
-        "effective_samples", "samples per prompt that the point rests on", "`best-of-n`, `soft-best-of-n`", _COUNT
+        "effective_samples", "samples per prompt that the point rests on", "methods that choose from the pool", _COUNT
     )

@@ -36,6 +36,9 @@ _MODULES = (
     "mlproject.optimization.best_of_n",
     "mlproject.optimization.ppo_config",
     "mlproject.optimization.soft_best_of_n",
+    "mlproject.optimization.best_of_poisson",
+    "mlproject.optimization.pessimistic_best_of_n",
+    "mlproject.optimization.regularized_best_of_n",
 )
 """Modules with a `METHOD`, in the order in which reports show the methods."""
 
