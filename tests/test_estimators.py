@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlproject import estimators
 from mlproject.estimators import (
     BestOfN,
     beirami_kl,
@@ -21,6 +20,7 @@ from mlproject.estimators import (
     k3,
     kl_from_logits,
     n_grid,
+    selection,
 )
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ def test_a_pool_worked_on_in_blocks_gives_what_each_prompt_gives_alone(
     proxy_PN, gold_PN = rng.integers(6, size=(7, 10)).astype(np.float32), rng.normal(size=(7, 10))
     proxy_PN[3] = np.arange(10)  # a prompt without ties beside those with ties
     alone_GP = np.concatenate([BestOfN(proxy_PN[[p]], [1, 3, 10])(gold_PN[[p]]) for p in range(7)], axis=1)
-    monkeypatch.setattr(estimators, "_BLOCK", 20)  # two prompts at once, the last block half full
+    monkeypatch.setattr(selection, "_BLOCK", 20)  # two prompts at once, the last block half full
     np.testing.assert_allclose(BestOfN(proxy_PN, [1, 3, 10])(gold_PN), alone_GP, rtol=0, atol=1e-14)
 
 
