@@ -145,6 +145,8 @@ def test_a_promotion_proposes_what_the_curves_of_the_store_recommend(plant, tmp_
     assert reason.startswith(f"{champion['rm_size']} is the recommended reward model")
     assert reason in capsys.readouterr().out
     assert all(size in reason for size in equal)
+    described = version_by_alias(store.client(), NAME).description
+    assert "That is one seed; of all 2 seeds together the study says: stop at 2.6 nats (n = 6)" in described
 
 
 def test_a_better_candidate_takes_the_alias_and_the_previous_champion_is_retired(plant, tmp_path):

@@ -21,7 +21,7 @@ from mlproject.recommendation.doubt import SeedSpread
 from mlproject.recommendation.evidence import evidence_on
 from mlproject.recommendation.recommend import Evaluated
 from mlproject.recommendation.run_result import run_result
-from mlproject.recommendation.sentences import window_text
+from mlproject.recommendation.sentences import stop_text, window_text
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import stop_of
 from mlproject.recommendation.words import interval_text, nats
@@ -45,6 +45,7 @@ def model_card(
     promotions: Mapping[str, str],
     proposed: str = "",
     audits: Mapping[str, Estimate] | None = None,
+    evaluated: Sequence[Evaluated] = (),
 ) -> str:
     """The card as Markdown.
 
@@ -57,6 +58,7 @@ def model_card(
         promotions: ids of the runs that evaluated it, by what they did; empty if there is none.
         proposed: why it was proposed for promotion; empty where it was not.
         audits: gold on the audit prompts at the peak, by policy run.
+        evaluated: settings of the study that proposed it, of which those with further seeds are named.
     """
     proxy = candidate.proxy
     inputs = json.loads(proxy.data.tags[Tag.INPUTS])
@@ -72,7 +74,10 @@ def model_card(
         metrics=proxy.data.metrics,
         data_digest=_data_digest(client, inputs[Role.COMPARISONS]) if Role.COMPARISONS in inputs else "",
         gold=_gold(client, inputs),
-        uses=[_use(client, method, run, audits or {}) for method, run in sorted(candidate.best.items())],
+        uses=[
+            {**_use(client, method, run, audits or {}), "of_all_seeds": _of_all_seeds(evaluated, run)}
+            for method, run in sorted(candidate.best.items())
+        ],
         results=results,
         proposed=proposed,
         signs=_signs(client, largest_drop),
@@ -121,6 +126,15 @@ def _use(client: MlflowClient, method: str, run: Run, audits: Mapping[str, Estim
         "evidence": [figure.sentence() for figure in evidence],
         "run_id": run.info.run_id,
     }
+
+
+def _of_all_seeds(evaluated: Sequence[Evaluated], run: Run) -> str:
+    """What the study says of this reward model with all its seeds, where there are several."""
+    of_run = [each for each in evaluated if run.info.run_id in each.setting.run_ids.values()]
+    if not of_run or of_run[0].setting.seeds < 2 or not of_run[0].stop.is_recommended:
+        return ""
+    seeds = of_run[0].setting.seeds
+    return f"That is one seed; of all {seeds} seeds together the study says: {stop_text(of_run[0])}."
 
 
 def _signs(client: MlflowClient, run: Run) -> list[dict[str, Any]]:

@@ -103,6 +103,7 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
     create_registered_model(client, name)
     registered = versions_by_proxy(client, name)
     versions: dict[str, str] = {}
+    evaluated = evaluation.proposal.recommendation.evaluated
     models = {run_id: candidate for run_id, candidate in evaluation.candidates.items() if candidate.is_model}
     for proxy_run_id, candidate in models.items():
         version = versions[proxy_run_id] = register(client, name, candidate.proxy, registered)
@@ -122,7 +123,7 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
                 promotions = {"promotion": stands.tags[VersionTag.PROMOTION_RUN_ID], "confirmed by": promotion_run_id}
                 proposed = f"{standing_sentence(client, stands, client.get_run(promotion_run_id))} {proposed}"
             audits = evaluation.audits if proposed else {}
-            card = model_card(client, name, version, candidate, lines, promotions, proposed, audits)
+            card = model_card(client, name, version, candidate, lines, promotions, proposed, audits, evaluated)
             client.log_text(proxy_run_id, card, Artifact.MODEL_CARD)
             client.update_model_version(name, version, description(card))
     return versions
