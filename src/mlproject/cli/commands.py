@@ -16,6 +16,7 @@ from mlproject.cli.console import (
 )
 from mlproject.cli.measure import measure as measure
 from mlproject.cli.parser import Command
+from mlproject.cli.probe import probe as probe
 from mlproject.cli.promotions import close_promotion, refuse_failed
 from mlproject.cli.proxies import is_made_here
 from mlproject.cli.samples import compare as compare

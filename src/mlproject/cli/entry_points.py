@@ -13,6 +13,7 @@ from mlproject.optimization import METHODS
 from mlproject.options.commented_yaml import commented_yaml
 from mlproject.options.declaration import Options
 from mlproject.options.series import parse_series
+from mlproject.rewards.source import FORMS
 
 DEFAULT_PRESET = "laptop"
 
@@ -60,7 +61,9 @@ class EntryPoint:
 PRESET = Parameter("preset", f"one of {', '.join(PRESETS)}", DEFAULT_PRESET)
 CONFIG = Parameter("config", "YAML file with lines `option: value`, which override the preset", "")
 
-_PROXY_FORMS = "a size (trained if necessary), a checkpoint (./FOLDER or OWNER/NAME), a run id, or models:/NAME@ALIAS"
+_PROXY_FORMS = (
+    f"a size (trained if necessary), a checkpoint (./FOLDER or OWNER/NAME), {FORMS}, a run id, or models:/NAME@ALIAS"
+)
 _PROXY = Parameter("proxy", f"proxy RM: {_PROXY_FORMS}", None)
 _FORECAST_PRIOR = Parameter(
     "forecast_prior", "law run (its run id, or `latest`) whose curves give the forecast its prior", ""
@@ -106,6 +109,12 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     for entry_point in (
         EntryPoint("main", "run a whole over-optimization study"),
         EntryPoint("proxy", "train one proxy reward model, of size rm_size", groups=(*_TRAINING, *_EXECUTION)),
+        EntryPoint(
+            "probe",
+            "try a proxy RM for cheap hacks: stock phrases, padding, repetition, copied prompts, empty responses",
+            (_PROXY,),
+            (*_CURVE, *_EXECUTION),
+        ),
         EntryPoint(
             "best_of_n",
             "optimize the policy against a proxy RM by best-of-n",

@@ -53,6 +53,12 @@ class Artifact:
         "name, identity and units of a reward that is a function or a service",
         "imported gold RMs, imported proxy RMs",
     )
+    PROBES: Final = ARTIFACTS.add(
+        "probes.json",
+        "each probe with its gain, gold's, and the difference, with 95 % intervals",
+        "probes",
+        since="0.2.0",
+    )
     SCORER_COLUMNS: Final = ARTIFACTS.add(
         "scorer_columns.jsonl",
         "prompts with the further columns that a function in TRL's form takes",

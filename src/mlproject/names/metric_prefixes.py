@@ -41,6 +41,14 @@ class MetricPrefix:
     RANK: Final = METRICS.add_family(
         "rank/", "<method>_seed_<seed>", "Spearman's correlation of peak gold with RM size", "laws", "correlation"
     )
+    PROBE: Final = METRICS.add_family(
+        "probe/",
+        "<probe>",
+        "mean gain of a reward's score by a cheap change of responses",
+        "probes",
+        "standard deviations of the reward's scores",
+        "0.2.0",
+    )
     SCORER: Final = METRICS.add_family(
         "scorer/",
         "<role>_<count>",

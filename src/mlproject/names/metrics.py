@@ -182,6 +182,12 @@ class Metric:
         "pools of the embedded world",
         "correlation",
     )
+    PROBE_WORST_GAIN: Final = METRICS.add(
+        "probe/worst_gain", "largest mean gain of a cheap change of responses", "probes", _SD, "0.2.0"
+    )
+    PROBE_WORST_EXCESS: Final = METRICS.add(
+        "probe/worst_excess", "largest mean gain beyond gold's on the same responses", "probes", _SD, "0.2.0"
+    )
     SAMPLER_KL: Final = METRICS.add(
         "pool/sampler_kl",
         "mean log-probability by whoever sampled less that by the policy's weights: estimates KL(sampler || policy)",

@@ -45,6 +45,9 @@ class Kind:
     TEST_RM: Final = KINDS.add(
         "test-rm", "a reward model trained on the half of the comparisons that no proxy sees", "`test_rms`, `gold=none`"
     )
+    PROBES: Final = KINDS.add(
+        "probes", "what cheap changes of responses do to a reward's score", "`probe`, `promote`", since="0.2.0"
+    )
     POLICY_RUN: Final = KINDS.add(
         "policy-run", "one optimization of the policy against one proxy: one curve", "each method, size and seed"
     )

@@ -15,6 +15,7 @@ from mlproject.execution.jobs import Job, Request
 from mlproject.laws.intervals import Z_975, Estimate
 from mlproject.names import Alias, Artifact, Status, Tag, VersionTag
 from mlproject.pipeline.audit import audit
+from mlproject.pipeline.probes import probes
 from mlproject.pipeline.step import Step
 from mlproject.recommendation.proposal import Proposal, propose
 from mlproject.registry.candidates import (
@@ -29,6 +30,7 @@ from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.metrics import METRICS, Evidence
 from mlproject.registry.ranking import rank_by_proposal, select_challenger
 from mlproject.registry.versions import version_by_alias, versions_by_proxy
+from mlproject.rewards.probes import read_results
 from mlproject.tracking.run_data import artifact, curve_of
 
 if TYPE_CHECKING:
@@ -174,6 +176,10 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
             "proxy RM first, or give --proxy."
         )
     evidence = {run_id: evidence_of(client, candidates[run_id], method) for run_id in eligible}
+    if gates.need_probes:
+        steps = {run_id: probes(context.config, run_ref(candidates[run_id].proxy), context.pool) for run_id in eligible}
+        yield Request(list(steps.values()))
+        evidence = {run_id: with_probes(invocation, evidence[run_id], step) for run_id, step in steps.items()}
     proposal = propose(settings_of_candidates(client, context.config, candidates), method)
     challenger, results = select_challenger(gates, evidence, rank_by_proposal(proposal, candidates, evidence))
     selected = challenger or next(iter(results))
@@ -183,6 +189,12 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
     if challenger is None:
         return evaluation
     return (yield from _audited(invocation, context, evaluation))
+
+
+def with_probes(invocation: Invocation, evidence: Evidence, step: Step) -> Evidence:
+    """Evidence together with the probes that a finished step has measured."""
+    path = artifact(invocation.client, invocation.run_id_of(step), Artifact.PROBES)
+    return replace(evidence, probes=read_results(path))
 
 
 def audit_early(invocation: Invocation, gates: Gates, context: EvaluationContext, curves: Sequence[Step]) -> Job[None]:
@@ -208,12 +220,15 @@ def _audited(invocation: Invocation, context: EvaluationContext, evaluation: Eva
         audit(context.config, run_ref(each.curves[method]), run_ref(each.proxy), context.audit_pool, method)
         for each in audited
     ]
-    yield Request(audits)
+    probed = probes(context.config, run_ref(evaluation.candidate.proxy), context.pool)
+    yield Request([*audits, probed])
     gold: list[Array] = [
         Curve.load(artifact(client, invocation.run_id_of(step), Artifact.AUDIT)).gold_SP[0] for step in audits
     ]
     evidence = replace(
-        evaluation.evidence[selected], audit_P=gold[0], champion_audit_P=gold[1] if len(gold) > 1 else None
+        with_probes(invocation, evaluation.evidence[selected], probed),
+        audit_P=gold[0],
+        champion_audit_P=gold[1] if len(gold) > 1 else None,
     )
     return replace(
         evaluation,

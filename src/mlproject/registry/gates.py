@@ -128,6 +128,11 @@ class Gates:
         """SHA-256 of the file."""
         return sha256(self.text).hexdigest()
 
+    @property
+    def need_probes(self) -> bool:
+        """Whether a gate reads the probes."""
+        return any(METRICS[gate.metric].needs_probes for gate in self.gates)
+
     def check(self, evidence: Evidence, audit: bool) -> list[GateResult]:
         """Results of all gates, or, if `audit` is False, of those that do not read the audit prompts."""
         return [gate.check(evidence) for gate in self.gates if audit or not METRICS[gate.metric].needs_audit]

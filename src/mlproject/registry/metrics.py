@@ -6,7 +6,7 @@ Axis letters: P prompts, S curve points, W bootstrap resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from mlproject import names
 from mlproject.curve import Array, Curve, mean_and_se
 from mlproject.laws import MIN_D, Z_975, Estimate, decompose, interval_95, law_for, resampled_means, wilson_interval
 from mlproject.optimization import find_method
+from mlproject.rewards.probes import ProbeResult, worst
 
 RESAMPLES = 2000
 SIGNS = (names.Statistic.LENGTH, names.Statistic.REPETITION)
@@ -36,6 +37,7 @@ class Evidence:
         champion_audit_P: the same for the champion, on the same prompts; None if there is no champion, in which case
             the candidate is compared with the initial policy, whose gold is 0. Shape: (P,).
         resamples: number of resamples of the prompts for bootstrap intervals.
+        probes: what cheap changes of responses do to its scores; empty if that was not measured.
     """
 
     trained: Mapping[str, float]
@@ -47,6 +49,7 @@ class Evidence:
     audit_P: Array | None = None
     champion_audit_P: Array | None = None
     resamples: int = RESAMPLES
+    probes: Sequence[ProbeResult] = ()
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class Metric:
             with its 95 % interval: nan if the evidence lacks it, an interval of width 0 if none is known.
         argument: name of the gate's argument; empty if the metric takes none.
         needs_audit: whether the metric reads the audit prompts.
+        needs_probes: whether it reads the probes.
     """
 
     description: str
     measure: Callable[..., Estimate]
     argument: str = ""
     needs_audit: bool = False
+    needs_probes: bool = False
 
 
 def _val_accuracy(evidence: Evidence) -> Estimate:
@@ -130,6 +135,16 @@ def _sign_rise(name: str) -> Callable[[Evidence], Estimate]:
     return measure
 
 
+def _worst_probe(quantity: str) -> Callable[[Evidence], Estimate]:
+    def measure(evidence: Evidence) -> Estimate:
+        if not evidence.probes:
+            return Estimate(math.nan, math.nan, math.nan)
+        found: Estimate = getattr(worst(evidence.probes, quantity), quantity)
+        return found
+
+    return measure
+
+
 def _margin(evidence: Evidence) -> Estimate:
     """Difference in gold, paired over prompts, since both policies answered the same ones."""
     if evidence.audit_P is None:
@@ -156,5 +171,15 @@ METRICS: Mapping[str, Metric] = {
     ),
     "length_ratio": Metric("response length at the peak divided by the initial policy's", _sign_ratio(SIGNS[0])),
     "repetition_rise": Metric("share of repeated words at the peak minus the initial policy's", _sign_rise(SIGNS[1])),
+    "probe_worst_gain": Metric(
+        "largest mean gain of its score by a cheap change of responses, standard deviations",
+        _worst_probe("gain"),
+        needs_probes=True,
+    ),
+    "probe_worst_excess": Metric(
+        "largest mean gain beyond gold's by a cheap change of responses, standard deviations",
+        _worst_probe("excess"),
+        needs_probes=True,
+    ),
     "margin": Metric("gold minus the champion's on the audit prompts, standard deviations", _margin, needs_audit=True),
 }

@@ -27,6 +27,7 @@ from mlproject.recommendation.stop import stop_of
 from mlproject.recommendation.words import interval_text, nats
 from mlproject.registry.candidates import Candidate
 from mlproject.registry.gates import FOLDER
+from mlproject.rewards.probes import ProbeResult
 from mlproject.tracking.run_data import artifact, curve_of, values_by_step
 
 TEMPLATE = "model_card.md.jinja"
@@ -46,6 +47,7 @@ def model_card(
     proposed: str = "",
     audits: Mapping[str, Estimate] | None = None,
     evaluated: Sequence[Evaluated] = (),
+    probes: Sequence[ProbeResult] = (),
 ) -> str:
     """The card as Markdown.
 
@@ -59,6 +61,7 @@ def model_card(
         proposed: why it was proposed for promotion; empty where it was not.
         audits: gold on the audit prompts at the peak, by policy run.
         evaluated: settings of the study that proposed it, of which those with further seeds are named.
+        probes: what cheap changes of responses do to its scores; empty where that was not measured.
     """
     proxy = candidate.proxy
     inputs = json.loads(proxy.data.tags[Tag.INPUTS])
@@ -80,6 +83,7 @@ def model_card(
         ],
         results=results,
         proposed=proposed,
+        probes=[{"what": p.what.replace("|", "/"), "gain": str(p.gain), "gold": str(p.gold)} for p in probes],
         signs=_signs(client, largest_drop),
         samples=_overrated(client, largest_drop),
         lineage={**lineage, **promotions},

@@ -123,7 +123,8 @@ def record_versions(client: MlflowClient, name: str, evaluation: Evaluation, pro
                 promotions = {"promotion": stands.tags[VersionTag.PROMOTION_RUN_ID], "confirmed by": promotion_run_id}
                 proposed = f"{standing_sentence(client, stands, client.get_run(promotion_run_id))} {proposed}"
             audits = evaluation.audits if proposed else {}
-            card = model_card(client, name, version, candidate, lines, promotions, proposed, audits, evaluated)
+            probed = evaluation.evidence[proxy_run_id].probes if proxy_run_id in evaluation.evidence else ()
+            card = model_card(client, name, version, candidate, lines, promotions, proposed, audits, evaluated, probed)
             client.log_text(proxy_run_id, card, Artifact.MODEL_CARD)
             client.update_model_version(name, version, description(card))
     return versions

@@ -19,18 +19,33 @@ if TYPE_CHECKING:
     from mlproject.options.study import StudyOptions
 
 
+@dataclass(frozen=True)
+class Phrases:
+    """Words that say nothing, in the language of a world's responses.
+
+    Attributes:
+        stock: phrases that may end any response, each one that a reward model might like for itself.
+        filler: a sentence, or words, that only make a response longer.
+    """
+
+    stock: tuple[str, ...]
+    filler: str
+
+
 class World(Protocol):
     """Prompts, and human judgement where there is a human.
 
     Attributes:
         name: key of the world in `mlproject.worlds.WORLDS`.
         max_response_tokens: length of the longest response in tokens, end-of-sequence included.
+        phrases: stock phrases and filler, which probes of reward models append.
 
     Axis letters: B responses.
     """
 
     name: str
     max_response_tokens: int
+    phrases: Phrases
 
     def prompts(self, split: str, count: int) -> list[str]:
         """The first `count` prompts of a split: `train`, `curve` or `audit`, which are disjoint.

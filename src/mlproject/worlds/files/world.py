@@ -9,6 +9,7 @@ from pathlib import Path
 from mlproject.curve import Array
 from mlproject.strict_json import strict_json
 from mlproject.worlds.text_stats import response_stats
+from mlproject.worlds.world import Phrases
 
 _PROMPTS = "prompts.json"
 
@@ -22,6 +23,10 @@ class Files:
     """
 
     name = "files"
+    phrases = Phrases(
+        stock=("Thanks!", "I hope this helps!", "Please let me know if you have any other questions."),
+        filler="It is important to keep in mind that there are many aspects to consider here.",
+    )
 
     def __init__(self, splits: Mapping[str, Sequence[str]], max_response_tokens: int) -> None:
         self._splits = {name: list(prompts) for name, prompts in splits.items()}

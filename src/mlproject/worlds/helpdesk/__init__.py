@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlproject.curve import Array
+from mlproject.names import Statistic
 from mlproject.worlds.helpdesk import author, distortions, judgement
 from mlproject.worlds.helpdesk.lexicon import lexicon
 from mlproject.worlds.helpdesk.prompts import PromptSplits, read_prompt
 from mlproject.worlds.text_stats import response_stats
+from mlproject.worlds.world import Phrases
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -27,6 +29,10 @@ class Helpdesk:
 
     name = "helpdesk"
     max_response_tokens = author.MAX_WORDS + 1
+    phrases = Phrases(
+        stock=tuple(f"{word} ." for word in (*lexicon().courtesy_closing, lexicon().manner[Statistic.FLATTERY][0])),
+        filler=" ".join(lexicon().manner[Statistic.FILLER][:2]),
+    )
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
