@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.rewards.loopback import serving
+from tests.support.checkpoints import word_count
 
 from mlproject.errors import UserError
 from mlproject.models.generation import sample
@@ -70,7 +72,11 @@ def test_what_is_no_scorer_is_refused_in_one_line(tiny_policy, tiny_reward_model
     stranger.config.vocab_size = 99
     for scorer, message in (
         (tmp_path, f"gold={tmp_path}: must be the folder of a model. Give one with a config.json."),
-        (3.0, "gold: must be a reward model, its folder, or a function of (prompts, responses). Got a float."),
+        (
+            3.0,
+            "gold: must be a reward model, its folder, a function of (prompts, responses) or of TRL's form, or the "
+            "address of a service. Got a float.",
+        ),
         (
             stranger,
             "gold: must have the policy's vocabulary of 8, has 99. Give the model's folder, or a TextRewardModel.",
@@ -79,6 +85,25 @@ def test_what_is_no_scorer_is_refused_in_one_line(tiny_policy, tiny_reward_model
         with pytest.raises(UserError) as raised:
             as_scorer(scorer, "gold", tiny_policy(), prompt_format)
         assert str(raised.value) == message
+
+
+def test_a_function_by_its_name_a_function_of_trls_and_a_service_score_as_they_do_when_called_by_hand(
+    tiny_policy, responses
+):
+    prompt_format, policy = responses.prompt_format, tiny_policy()
+
+    def trl_length(completions, **columns):
+        return [float(len(text)) for text in completions]
+
+    def lengths(path, content, number):
+        return 200, {"scores": [len(text) for text in content["responses"]]}, {}
+
+    expected = [float(len(text)) for text in responses.texts]
+    assert as_scorer(trl_length, "proxy", policy, prompt_format).rate(responses).tolist() == expected
+    with serving(lengths) as (url, _):
+        assert as_scorer(url, "proxy", policy, prompt_format).rate(responses).tolist() == expected
+    named = as_scorer("tests.support.checkpoints:word_count", "proxy", policy, prompt_format)
+    assert named.rate(responses).tolist() == pytest.approx(word_count(responses.prompts, responses.texts))
 
 
 def test_where_nothing_plays_gold_every_score_is_nan_in_any_unit(responses):

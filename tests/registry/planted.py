@@ -16,14 +16,17 @@ import torch
 
 from mlproject.config.schema import Config, load_config
 from mlproject.curve import Curve
+from mlproject.laws import Estimate
 from mlproject.models.init import new_reward_model
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.names import Artifact
 from mlproject.pipeline.audit import audit
+from mlproject.pipeline.probes import probes
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_curve
 from mlproject.registry.candidates import evaluation_context, run_ref
+from mlproject.rewards.probes import ProbeResult
 from mlproject.tracking.closing import execute
 from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun
@@ -88,7 +91,8 @@ def plant(
         client, context = store.client(), evaluation_context(study)
         proxy = client.get_run(runs[curve.inputs["proxy-rm"]])
         audited = audit(cell, run_ref(client.get_run(runs[curve])), run_ref(proxy), context.audit_pool, METHOD)
-        for step in upstream([audited]):
+        probed = probes(study, run_ref(proxy), context.pool)
+        for step in upstream([audited, probed]):
             if step not in runs:
                 runs[step] = _fill(store, step, runs, height + audit_lead, signs)
     return store
@@ -128,6 +132,10 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
                 run.log_metrics({"curve/gold": height}, step=int(n))
             row = {"stage": "end", "prompt": "hi", "response": "restart phone .", "proxy": 2.0, "gold": 0.5}
             run.log_table([row], Artifact.SAMPLES)
+        elif step.kind == "probes":
+            small = Estimate(0.2, 0.1, 0.3)
+            results = [ProbeResult(name, f"{name} probe", small, small, small).to_dict() for name in ("cut", "empty")]
+            (run.folder / Artifact.PROBES).write_text(json.dumps(results))
         elif step.kind == "audit":
             curve = curve_of_height(height)
             at = int(curve.gold_S.argmax())

@@ -46,7 +46,8 @@ def test_prompts_and_responses_are_quotations_that_forge_no_section(plant, tmp_p
     promoting(tmp_path)
     card = version_by_alias(store.client(), NAME, Alias.CHAMPION).description
     assert [line for line in card.splitlines() if line.startswith("#")] == [
-        f"# {NAME}, version 1", "## How far to optimize against it", "## Gate results", "## How policies exploit it",
+        f"# {NAME}, version 1", "## How far to optimize against it", "## Gate results",
+        "## Cheap changes of a response", "## How policies exploit it",
         "## Lineage",
     ]  # fmt: skip
     assert "> **Response:** hello\n> \n> &#35;&#35; Gate results" in card

@@ -24,13 +24,16 @@ from mlproject.models.scoring import scoring_of
 from mlproject.options.paths import is_there
 from mlproject.preferences.calibration import calibration_scale
 from mlproject.rewards.functions import ScoreFunction
+from mlproject.rewards.loading import load_reward, score_function
+from mlproject.rewards.options import CallOptions
+from mlproject.rewards.source import RewardSource, is_reward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ScorerLike: TypeAlias = "Scorer | PreTrainedModel | ScoreFunction | str | Path"
 """A scorer, a one-label classifier with the policy's tokenizer, a function of (prompts, responses) returning a number
-each, or the folder of a reward model."""
+each, one in TRL's form, the folder of a reward model, PACKAGE.MODULE:FUNCTION, or the address of a service."""
 
 
 def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_format: PromptFormat) -> Scorer:
@@ -40,7 +43,7 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
     `as_it_reads`).
 
     Args:
-        scorer: see `ScorerLike`.
+        scorer: see `ScorerLike`. A function in TRL's form gets no columns of the data; for those, `trl_reward`.
         role: proxy or gold, for messages.
         policy: the policy whose responses are scored.
         prompt_format: of that policy.
@@ -48,6 +51,8 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
     Raises:
         UserError: for anything else.
     """
+    if isinstance(scorer, str) and is_reward(scorer):
+        return load_reward(RewardSource(scorer), prompt_format, CallOptions())
     if isinstance(scorer, str | Path):
         if not any(is_there(Path(scorer) / name) for name in ("config.json", "adapter_config.json")):
             raise UserError(f"{role}={scorer}: must be the folder of a model. Give one with a config.json.")
@@ -64,10 +69,10 @@ def as_scorer(scorer: ScorerLike, role: str, policy: PreTrainedModel, prompt_for
             )
         return as_it_reads(RewardModel(_in_float32(scorer, role)), prompt_format.tokenizer, prompt_format)
     if callable(scorer):
-        return FunctionScorer(getattr(scorer, "__qualname__", role), cast(ScoreFunction, scorer))
+        return FunctionScorer(getattr(scorer, "__qualname__", role), score_function(scorer, prompt_format))
     raise UserError(
-        f"{role}: must be a reward model, its folder, or a function of (prompts, responses). Got a "
-        f"{type(scorer).__name__}."
+        f"{role}: must be a reward model, its folder, a function of (prompts, responses) or of TRL's form, or the "
+        f"address of a service. Got a {type(scorer).__name__}."
     )
 
 
