@@ -129,6 +129,8 @@ def _forecast(method: str, stop: Stop, law: LawPeak, prediction: Prediction, see
         reason = f"it follows the points of one run, and takes them for a law with a misfit; {_COUNTS}"
     if agrees:
         reason = "" if law.fits else WIDER.format(prediction.p_fit)
+        if stop.progress is Progress.NOT_REACHED and prediction.loses_beyond_kl < stop.end_kl:
+            reason = f"where it stops gold is as high as at the end, as far as can be told; {_COUNTS}"
     return Figure(name, text, agrees, reason, values)
 
 
