@@ -8,6 +8,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from tests.support.checkpoints import byte_tokenizer, save_checkpoint, write_prompts
+from tests.support.commands import run_here
 
 from mlproject.__main__ import main
 from mlproject.execution.executors import InProcessExecutor
@@ -154,3 +155,24 @@ def test_mistakes_are_one_line_before_a_store_is_opened(training, tmp_path, monk
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.trains
+def test_the_last_policy_of_a_run_is_measured_as_the_run_measured_it(training, tmp_path, empty_database):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    ppo = {"ppo_updates": 3, "ppo_batch_size": 16, "ppo_minibatches": 2, "ppo_eval_every": 1, "ppo_lr": 0.01}
+    words = command(training, **ppo)
+    answer = run_here(tmp_path, "ppo", *words[1:])
+    assert answer.returncode == 0, answer.stderr
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    [experiment] = client.search_experiments(filter_string="name = 'overoptimization'")
+    [run] = client.search_runs([experiment.experiment_id])
+    model = artifact(client, run, "model")
+    answer = run_here(tmp_path, *command(training, checkpoints=f"{model}@3", method="ppo"))
+    assert answer.returncode == 0, answer.stderr
+    [again] = client.search_runs([experiment.experiment_id], "params.checkpoints LIKE '%3%'")
+    optimized, measured = curve_of(client, run), curve_of(client, again)
+    assert measured.steps_S.tolist() == [0, 3] and optimized.kl_S[-1] > 0.01
+    for name in ("kl_S", "gold_S", "proxy_S"):
+        assert getattr(measured, name)[-1] == pytest.approx(getattr(optimized, name)[-1], abs=1e-5), name
