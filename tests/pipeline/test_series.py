@@ -161,7 +161,14 @@ def test_mistakes_are_one_line_before_a_store_is_opened(training, tmp_path, monk
 @pytest.mark.trains
 def test_the_last_policy_of_a_run_is_measured_as_the_run_measured_it(training, tmp_path, empty_database):
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    ppo = {"ppo_updates": 3, "ppo_batch_size": 16, "ppo_minibatches": 2, "ppo_eval_every": 1, "ppo_lr": 0.01}
+    ppo = {
+        "ppo_updates": 3,
+        "ppo_batch_size": 16,
+        "ppo_minibatches": 2,
+        "ppo_eval_every": 1,
+        "ppo_lr": 0.01,
+        "world": "files",
+    }
     words = command(training, **ppo)
     answer = run_here(tmp_path, "ppo", *words[1:])
     assert answer.returncode == 0, answer.stderr
