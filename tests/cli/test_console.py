@@ -42,8 +42,17 @@ def test_a_forecast_that_did_not_stop_a_run_says_where_it_expects_the_peak() -> 
 
 
 def decision(**changes) -> Decision:
-    values = {"run_id": "r", "candidate": SimpleNamespace(name="3k seed 0"), "version": "2", "results": [],
-              "passed": True, "is_champion": True, "reason": "", "champion": "2", "previous": "1"}  # fmt: skip
+    values = {
+        "run_id": "r",
+        "candidate": SimpleNamespace(name="3k seed 0", is_model=True),
+        "version": "2",
+        "results": [],
+        "passed": True,
+        "is_champion": True,
+        "reason": "",
+        "champion": "2",
+        "previous": "1",
+    }
     return Decision(**values | changes)  # type: ignore[arg-type]
 
 

@@ -105,6 +105,7 @@ def show_decision(invocation: Invocation, decision: Decision) -> None:
     if decision.whose:
         invocation.say(f"  {decision.whose}")
     invocation.say(f"  proposed: {decision.reason}")
+    invocation.say("  gates, with 95 % intervals over prompts (val_accuracy: over comparisons), of one run:")
     for gate_result in decision.results:
         invocation.say(f"  {gate_result}")
     if decision.not_answered:
