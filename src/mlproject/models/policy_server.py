@@ -1,6 +1,6 @@
 """A policy behind an OpenAI-compatible server, as vLLM serves it: responses with their log-probabilities.
 
-Axis letters: P prompts, N samples per prompt, B responses.
+Axis letters: P prompts, N samples per prompt, B responses, T tokens of a sequence.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Calls of a function or a service: in batches, within a time limit, and each response once as long as it is known.
 
-Axis letters: B responses, U unique responses that are not in the cache.
+Axis letters: B responses, U unique responses.
 """
 
 from __future__ import annotations
