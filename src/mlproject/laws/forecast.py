@@ -20,7 +20,7 @@ from mlproject.laws.forms import Method, law_for
 from mlproject.laws.intervals import Interval
 from mlproject.laws.posterior import least_squares, posterior
 from mlproject.laws.prior import Prior, points_of_law
-from mlproject.laws.weighted import LEVEL, tail_probability
+from mlproject.laws.weighted import LEVEL, p_text, tail_probability
 
 MAX_POINTS = 64
 """The largest number of points that a forecast uses."""
@@ -88,7 +88,7 @@ class Prediction:
         """
         if not self.p_fit < LEVEL:
             return ""
-        return f"these points lie farther from all its laws than it allows for (p = {self.p_fit:.2g})"
+        return f"these points lie farther from all its laws than it allows for ({p_text(self.p_fit)})"
 
 
 def is_a_number(values: float | Array) -> bool:

@@ -25,6 +25,7 @@ CLEAR_FALL = 3.0
 MAX_RATIO = 4.0
 """Largest ratio between the ends of the interval of a quoted peak KL."""
 DRAWS = 4000
+SMALLEST_P = 0.001
 MAX_POINTS = 64
 """The largest number of points that a fit with their errors uses."""
 
@@ -76,7 +77,7 @@ class WeightedFit:
     def peak(self) -> LawPeak:
         """The peak, where law and points determine one."""
         if self.p_fit < LEVEL:
-            return self._withheld(f"the law does not fit these points (p = {self.p_fit:.2g})")
+            return self._withheld(f"the law does not fit these points ({p_text(self.p_fit)})")
         kl, gold = (float(value) for value in self.form.peak(self.coef_A))
         if not math.isfinite(kl):
             return self._withheld("the law does not bend downwards on these points")
@@ -152,6 +153,11 @@ def _fell(gold_SP: Array) -> bool:
     """Whether the last point is clearly below the highest one, paired over prompts."""
     lost, se = mean_and_se(gold_SP[gold_SP.mean(axis=1).argmax()] - gold_SP[-1])
     return lost > CLEAR_FALL * se
+
+
+def p_text(p: float) -> str:
+    """A tail probability as it is said: those of `tail_probability` are no finer than one in `DRAWS`."""
+    return "p < 0.001" if p < SMALLEST_P else f"p = {p:.2g}"
 
 
 def tail_probability(squares: float, dof: int, prompts: int) -> float:

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlproject.curve import Curve
 from mlproject.laws import FORMS, MIN_D, Fit, FitInterval, Prediction, bootstrap_fit, fit_form, forecast_of, law_for
 from mlproject.laws.fits import MIN_POINTS, largest_min_d
-from mlproject.laws.weighted import LawPeak, quoted_peak
+from mlproject.laws.weighted import LawPeak, p_text, quoted_peak
 from mlproject.monitoring.metrics import forecast_metrics, law_metrics, point_metrics
 from mlproject.names import Artifact, Kind, Tag
 from mlproject.optimization import find_method
@@ -136,7 +136,7 @@ class CurveAnalysis:
         if not self.peak.fits:
             return (
                 f"law R(d) = {law.form.formula}: does not fit these points within their errors "
-                f"(p = {self.peak.p_fit:.2g}), so its coefficients are only in fit.json"
+                f"({p_text(self.peak.p_fit)}), so its coefficients are only in fit.json"
             )
         closest = min(self.rmse_by_form, key=self.rmse_by_form.__getitem__)
         return (
