@@ -10,11 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.support.checkpoints import byte_tokenizer
 
 from mlproject.errors import UserError
+from mlproject.models.prompt_format import PromptFormat, Responses
+from mlproject.pipeline.reward import load_saved_reward, save_reward
 from mlproject.rewards.calls import CachedCalls
 from mlproject.rewards.code import source_digest
 from mlproject.rewards.functions import is_trl_function, load_function
+from mlproject.rewards.loading import load_reward
 from mlproject.rewards.options import CallOptions
 from mlproject.rewards.raw import check_raw
 from mlproject.rewards.source import RewardSource, is_reward
@@ -119,6 +123,18 @@ def test_the_digest_changes_with_every_file_of_the_users_own_that_is_imported_an
         text = {"top": "from low import g\nfrom pack.part import h", "pack__part": "from . import deep\nh = 1"}
         assert code(**{name: text.get(name, "g = 1\nx = 1") + "\n# changed"}) != first
         code(**{name: text.get(name, "g = 1" if name == "low" else "x = 1")})
+
+
+def test_a_saved_function_scores_as_before_until_its_code_changes(code, tmp_path):
+    prompt_format = PromptFormat(byte_tokenizer(300, chat=False), 64)
+    responses = Responses(["p"], prompt_format.encode(["p"], ["abc"]), prompt_format)
+    code(top="def f(p, r): return [len(t) for t in r]\n")
+    scorer = load_reward(RewardSource("top:f", "v1"), prompt_format, CallOptions()).with_units(1.0, 2.0)
+    save_reward(scorer, tmp_path)
+    assert load_saved_reward(tmp_path, prompt_format, CallOptions()).rate(responses).tolist() == [4.0]
+    code(top="def f(p, r): return [2 * len(t) for t in r]\n")
+    with pytest.raises(UserError, match=r"^top:f: its code has changed since its scores were put on gold's scale"):
+        load_saved_reward(tmp_path, prompt_format, CallOptions())
 
 
 def test_a_version_is_part_of_what_identifies_a_reward():

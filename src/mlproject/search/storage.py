@@ -17,6 +17,8 @@ from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.sizes import is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.options.secrets import STORAGE_VARIABLE, mask
+from mlproject.pipeline.reward import reward_params
+from mlproject.rewards.source import is_reward
 from mlproject.search.distinct import DistinctSampler
 from mlproject.search.law_pruner import LawPruner
 from mlproject.search.space import Space
@@ -135,4 +137,6 @@ def shared_options(config: Config) -> str:
         for name in config.search_rm_sizes
         if is_checkpoint(name)
     }
-    return strict_json({**shared, **changed, **auxiliary, **({"checkpoints": checkpoints} if checkpoints else {})})
+    rewards = {name: reward_params(config, name) for name in config.search_rm_sizes if is_reward(name)}
+    existing = {name: found for name, found in (("checkpoints", checkpoints), ("rewards", rewards)) if found}
+    return strict_json({**shared, **changed, **auxiliary, **existing})
