@@ -7,8 +7,7 @@ the two layers of the ladder's models that is up to 40 % of the work, of its one
 Only for GPT-NeoX as transformers implements it (the ladder, Pythia). Whether a model is read right in this way is
 tried by those who read it, against the model's own forward pass.
 
-Axis letters: B sequences, T tokens of a sequence, R tokens that are read (of a response, or the last one), H hidden
-width.
+Axis letters: B sequences, T tokens of a sequence, R tokens of a response, H hidden width.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def hidden_at(trunk: GPTNeoXModel, ids_BT: Tensor, positions_BR: Tensor, cache: 
     Args:
         trunk: what `trunk_of` gave.
         ids_BT: token ids; tokens after the last one that is read may be anything. Shape: (B, T).
-        positions_BR: columns of `ids_BT` that are read. Shape: (B, R).
+        positions_BR: columns of `ids_BT` that are read: the tokens of a response, or any others. Shape: (B, R).
         cache: keys and values of the tokens before them, the same number in each sequence; extended.
 
     Returns:

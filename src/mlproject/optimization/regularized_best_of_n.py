@@ -5,7 +5,8 @@ r_i + beta * mean_j utility(y_i, y_j). A response that is like many others canno
 likes. The utility is the cosine of the token counts of two responses, 0 to 1, and the mean is over all N samples of the
 prompt, whatever n is, so that one pool serves every n.
 
-Axis letters: P prompts, N samples per prompt in the pool, B responses, T tokens of a sequence, U distinct tokens.
+Axis letters: P prompts, N samples per prompt in the pool, G values of n, B responses, T tokens of a sequence, R tokens
+of a response, V vocabulary.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ def likeness(responses: Responses, samples: int) -> Array:
     for start in range(0, len(ids_BT), samples):
         row_B, column_B = mask_BT[start : start + samples].nonzero()
         _, token_B = np.unique(ids_BT[start : start + samples][row_B, column_B], return_inverse=True)
-        count_NU = np.zeros((samples, token_B.max(initial=-1) + 1))
-        np.add.at(count_NU, (row_B, token_B), 1.0)
-        length_N = np.linalg.norm(count_NU, axis=1, keepdims=True)
-        direction_NU = np.divide(count_NU, length_N, out=count_NU, where=length_N > 0)
-        means.append(direction_NU @ direction_NU.mean(axis=0))
+        count_NV = np.zeros((samples, token_B.max(initial=-1) + 1))
+        np.add.at(count_NV, (row_B, token_B), 1.0)
+        length_N = np.linalg.norm(count_NV, axis=1, keepdims=True)
+        direction_NV = np.divide(count_NV, length_N, out=count_NV, where=length_N > 0)
+        means.append(direction_NV @ direction_NV.mean(axis=0))
     return np.concatenate(means)
