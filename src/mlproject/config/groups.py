@@ -273,4 +273,17 @@ class ExecutionOptions(MemoryOptions, CallOptions):
         maximum=86400,
         default=90.0,
     )
+    engine: str = option(
+        "what executes steps: processes of this machine, a Ray cluster, or jobs by submitit (Slurm)",
+        choices=("local", "ray", "submitit"),
+        default="local",
+    )
+    engine_address: str = option(
+        "the Ray cluster (HOST:PORT, auto), or submitit's batch system (slurm, local); empty: one of this machine",
+        default="",
+    )
+    engine_resources: str = option(
+        "YAML file: cores, GPUs and memory that an engine is asked for, by kind of step (docs/cluster.md)",
+        default="",
+    )
     mixed_precision: str = option("precision of supervised and RM training", choices=("no", "bf16", "fp16"))

@@ -17,8 +17,8 @@ from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
 from mlproject.errors import UserError
-from mlproject.execution.distributed import TorchrunExecutor, world_size
-from mlproject.execution.executors import Executor, LocalExecutor, available_cores
+from mlproject.execution.executors import available_cores
+from mlproject.execution.new_executor import new_executor
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.execution.timeline import summary_line, timeline_of
@@ -87,7 +87,7 @@ class Invocation:
             with announced(entry):
                 self._log_command(tags)
             self._lease = Lease(self.store.client(), self.run_id, config.lease_seconds)
-            executor: Executor = TorchrunExecutor() if world_size() > 1 else LocalExecutor(config.workers)
+            executor = new_executor(config, self.store, self.progress.say)
             self.scheduler = Scheduler(
                 self.store, self.run_id, executor, self.progress, config.checkpoint_seconds, config.lease_seconds
             )

@@ -5,28 +5,27 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import pickle
 import signal
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
-from mlproject.errors import ENDING_SIGNALS, forget_interruption, interrupt, text_of
+from mlproject.errors import ENDING_SIGNALS
+from mlproject.execution.answer import answer, handle_signals, outcome_in
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
 from mlproject.models.libraries import transformers
 from mlproject.tracking.temporary import use_temporary_folder
 
 Context = ForkServerContext | SpawnContext
 
-_PROGRESS, _OUTCOME, _ERROR = "progress", "outcome", "error"
-"""Kinds of messages from a worker: any number of the first, then one of the others."""
+_PROGRESS = "progress"
+"""Kind of message from a worker, of which any number come before its answer."""
 
 _POLL_SECONDS = 0.25
 """How soon an interruption reaches a busy worker."""
@@ -104,10 +103,8 @@ class WorkerProcess:
             if not self._connection.poll(_POLL_SECONDS):
                 continue
             kind, content = self._receive()
-            if kind == _ERROR:
-                raise content
-            if kind == _OUTCOME:
-                return content
+            if kind != _PROGRESS:
+                return outcome_in((kind, content))
             on_progress(content)
 
     def is_alive(self) -> bool:
@@ -168,7 +165,7 @@ def serve(connection: Connection, temporary: str) -> None:
         temporary: folder of that process for what is temporary.
     """
     use_temporary_folder(temporary)
-    _handle_signals(signal.SIG_IGN)  # an idle worker has nothing to close; it ends with the study
+    handle_signals(signal.SIG_IGN)  # an idle worker has nothing to close; it ends with the study
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         os.environ.pop(name, None)  # a worker joins no process group that a launcher has set up
@@ -179,30 +176,7 @@ def serve(connection: Connection, temporary: str) -> None:
             assignment = connection.recv()
         except EOFError:
             return
-        connection.send(_answer(assignment, lambda share: connection.send((_PROGRESS, share))))
-
-
-def _answer(assignment: Assignment, on_progress: OnProgress) -> tuple[str, Any]:
-    _handle_signals(interrupt)
-    try:
-        return _OUTCOME, assignment.execute(on_progress)
-    except BaseException as error:
-        return _ERROR, _picklable(error)
-    finally:
-        _handle_signals(signal.SIG_IGN)
-        forget_interruption()
-
-
-def _picklable(error: BaseException) -> BaseException:
-    """The error with its traceback as a note; one that cannot be pickled becomes a RuntimeError of the same text."""
-    error.add_note(f"In a worker process:\n{''.join(traceback.format_exception(error))}")
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        stand_in = RuntimeError(f"{type(error).__name__}: {text_of(error)}")
-        stand_in.add_note(error.__notes__[-1])
-        return stand_in
-    return error
+        connection.send(answer(assignment, lambda share: connection.send((_PROGRESS, share))))
 
 
 def _die_with_parent() -> None:
@@ -211,9 +185,3 @@ def _die_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _handle_signals(handler: Callable[..., object] | signal.Handlers) -> None:
-    """Ctrl-C, the end of a terminal, and schedulers reach all processes of a study, not the first alone."""
-    for ending in ENDING_SIGNALS:
-        signal.signal(ending, handler)
