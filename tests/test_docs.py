@@ -30,7 +30,21 @@ PAGES = sorted(
         *DOCS.rglob("*.md"),
     ]
 )
-TOOLS = {"pip", "python", "python3", "mlflow", "mlproject", "cp", "cd", "export", "git", "make", "mkdocs", "pre-commit"}
+TOOLS = {
+    "ray",
+    "pip",
+    "python",
+    "python3",
+    "mlflow",
+    "mlproject",
+    "cp",
+    "cd",
+    "export",
+    "git",
+    "make",
+    "mkdocs",
+    "pre-commit",
+}
 TOOLS |= {"pytest", "ruff", "mypy", "torchrun", "srun", "optuna-dashboard", "curl", ".", "source", "grep", "head"}
 EXECUTED = {"tutorials/stop_in_time.md"}
 """Pages whose Python blocks are one program, run from top to bottom."""
