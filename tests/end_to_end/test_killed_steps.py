@@ -22,8 +22,6 @@ from mlproject.pipeline.study import plan_study
 from mlproject.tracking.states import states_folder
 from mlproject.tracking.store import Store, open_store
 
-pytestmark = pytest.mark.trains
-
 OPTIONS = {
     "sft_examples": 3200, "sft_batch_size": 16, "gold_comparisons": 600, "gold_batch_size": 16,
     "n_comparisons": 600, "rm_batch_size": 8, "rm_sizes": "1k", "curve_prompts": 16, "pool_samples": 64,

@@ -58,7 +58,7 @@ def measured(training, tmp_path_factory, empty_database):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", "")
-        patch.setattr("mlproject.execution.invocation.LocalExecutor", lambda workers: InProcessExecutor())
+        patch.setattr("mlproject.execution.new_executor.LocalExecutor", lambda workers: InProcessExecutor())
         for checkpoints in (f"{training}/out/checkpoint-10@10,{training}/out/checkpoint-30@30", f"{training}/out"):
             lines: list[str] = []
             patch.setattr("mlproject.execution.invocation.Invocation.say", lambda self, line, to=lines: to.append(line))
@@ -158,7 +158,6 @@ def test_mistakes_are_one_line_before_a_store_is_opened(training, tmp_path, monk
 
 
 @pytest.mark.slow
-@pytest.mark.trains
 def test_the_last_policy_of_a_run_is_measured_as_the_run_measured_it(training, tmp_path, empty_database):
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     ppo = {

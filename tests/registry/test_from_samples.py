@@ -73,7 +73,7 @@ def promoting(given, tmp_path, monkeypatch, empty_database, capsys):
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    monkeypatch.setattr("mlproject.execution.invocation.LocalExecutor", lambda workers: InProcessExecutor())
+    monkeypatch.setattr("mlproject.execution.new_executor.LocalExecutor", lambda workers: InProcessExecutor())
 
     def run(*arguments):
         words = ("promote", "--preset", "smoke", "--bon_points", "6", "--gates", str(folder / "gates.yaml"))
@@ -84,6 +84,7 @@ def promoting(given, tmp_path, monkeypatch, empty_database, capsys):
     return run, MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), folder
 
 
+@pytest.mark.slow
 def test_a_column_without_its_model_is_evaluated_and_not_promoted(promoting):
     run, client, _ = promoting
     code, text = run()

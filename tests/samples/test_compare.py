@@ -29,7 +29,7 @@ def compared(tmp_path_factory, empty_database):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", "")
-        patch.setattr("mlproject.execution.invocation.LocalExecutor", lambda workers: InProcessExecutor())
+        patch.setattr("mlproject.execution.new_executor.LocalExecutor", lambda workers: InProcessExecutor())
         for _ in range(2):
             lines: list[str] = []
             patch.setattr("mlproject.execution.invocation.Invocation.say", lambda self, line, to=lines: to.append(line))

@@ -21,7 +21,7 @@ def msg(role: str, content: object) -> dict:
 
 def _folder(path):
     path.mkdir()
-    (path / "x.txt").write_text("x")
+    (path / "x.bin").write_text("x")
 
 
 def _no_train_split(path):

@@ -100,7 +100,7 @@ def test_the_first_line_leads_to_figures_samples_recommendation_report_and_champ
     first = client.note("1").split("\n")[0]
     found = links(first)
     assert list(found) == [
-        *(method.label for method in METHOD_LIST), "all runs", "search", "samples", "recommendation", "report",
+        "best-of-n", "PPO", "all runs", "search", "samples", "recommendation", "report",
         "champion",
     ]  # fmt: skip
     assert "compareRunsMode=ARTIFACT" in found["samples"] and "overoptimization-ppo" in found["PPO"]

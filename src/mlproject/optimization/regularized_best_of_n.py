@@ -22,7 +22,8 @@ from mlproject.estimators import BestOfN, best_of_n_kl_bound, effective_sample_s
 from mlproject.names import Diagnostic
 from mlproject.optimization import best_of_n
 from mlproject.optimization.best_of_n import BestOfNConfig
-from mlproject.options.declaration import option
+from mlproject.optimization.method_config import MethodConfig
+from mlproject.options.declaration import option, shared_option
 
 if TYPE_CHECKING:
     from mlproject.curve import CurvePoint
@@ -31,14 +32,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegularizedBestOfNConfig(BestOfNConfig):
-    """Options of regularized best-of-n."""
+class RegularizedBestOfNConfig(MethodConfig):
+    """Options of regularized best-of-n, beside those of best-of-n."""
 
     HEADING: ClassVar[str] = "Regularized best-of-n"
 
+    bon_n_max: int = shared_option(BestOfNConfig, "bon_n_max")
+    bon_points: int = shared_option(BestOfNConfig, "bon_points")
     mbr_beta: float = option(
         "weight of a response's likeness to the others, gold standard deviations", default=2.0, minimum=0, maximum=1000
     )
+
+    @property
+    def last_step(self) -> int:
+        return self.bon_n_max
 
 
 METHOD = replace(

@@ -6,7 +6,6 @@ Axis letters: B responses, U unique responses.
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from mlproject.errors import UserError
 from mlproject.rewards.cache import ScoreCache, open_cache
 from mlproject.rewards.functions import ScoreFunction
 from mlproject.rewards.options import CallOptions
+from mlproject.strict_json import strict_json
 
 
 @dataclass
@@ -93,7 +93,7 @@ class CachedCalls:
         return self._cache[0]
 
     def _key(self, prompt: str, response: str) -> bytes:
-        text = json.dumps([self.name, self.identity, prompt, response])
+        text = strict_json([self.name, self.identity, prompt, response])
         return hashlib.sha256(text.encode()).digest()
 
     def _batch(self, prompts: Sequence[str], responses: Sequence[str]) -> Array:

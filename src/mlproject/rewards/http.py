@@ -19,6 +19,7 @@ from mlproject.errors import UserError, first_line
 from mlproject.rewards.calls import Usage, too_slow
 from mlproject.rewards.options import CallOptions
 from mlproject.rewards.source import TOKEN_VARIABLE
+from mlproject.strict_json import strict_json
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 """Seconds before the first and, at most, before a later try."""
@@ -103,7 +104,7 @@ class Client:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if token := os.environ.get(TOKEN_VARIABLE):
             headers["Authorization"] = f"Bearer {token}"
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else strict_json(body).encode()
         request = urllib.request.Request(url, data, headers)
         with _opener(url).open(request, timeout=None if seconds == float("inf") else seconds) as answer:
             content, kind = answer.read(), answer.headers.get_content_type()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from mlproject.rewards.options import CallOptions
 from mlproject.rewards.service import Service
 from mlproject.rewards.source import RewardSource
 from mlproject.rewards.trl_reward import trl_reward
+from mlproject.strict_json import strict_json
 
 Rows = Sequence[Mapping[str, Any]]
 """Rows of a user's data: `prompt` and further columns."""
@@ -37,7 +37,7 @@ def load_reward(
         UserError: if there is no such function.
     """
     usage = Usage()
-    identity = json.dumps([source.params, [dict(row) for row in rows]], sort_keys=True, default=str)
+    identity = strict_json([source.params, [dict(row) for row in rows]], sort_keys=True, default=str)
     if source.kind == GoldKind.SERVICE:
         service = Service(source.name, options, usage)
         calls = CachedCalls(source.name, service, identity, options, limits_itself=True, usage=usage)

@@ -14,6 +14,7 @@ from pathlib import Path
 import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
@@ -61,6 +62,11 @@ def fetch_uri(client: MlflowClient, uri: str) -> Path:
     return Path(
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=downloads, tracking_uri=client.tracking_uri)
     )
+
+
+def download(repository: ArtifactRepository, path: str, into: Path) -> Path:
+    """Download a file of a repository of artifacts into a folder."""
+    return Path(repository.download_artifacts(path, str(into)))
 
 
 def log_folder(client: MlflowClient, run_id: str, folder: Path, path: str = "") -> None:

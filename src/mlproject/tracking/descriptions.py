@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.names import Alias, Artifact, MlflowTag, Tag
 from mlproject.names.quoting import markdown_quote, markdown_text
-from mlproject.optimization import METHODS, Method
+from mlproject.optimization import Method
 from mlproject.strict_json import strict_json
 from mlproject.tracking.store import Store
 from mlproject.tracking.views import (
@@ -33,6 +33,9 @@ from mlproject.tracking.views import (
     install_views,
     view_link,
 )
+
+_LINKED_METHODS = 2
+"""Methods in the first line of a description, of which MLflow shows little more than a hundred letters."""
 
 
 def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[Method], registered_model: str) -> None:
@@ -50,7 +53,7 @@ def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[M
     study = newest or comparison
     best_two = {BEST_TWO: newest.get("runs", ()), BEST_TWO_OF_SAMPLES: comparison.get("runs", ())}
     views = install_views(client, store.policy_runs, methods, best_two)
-    short = {figure_key(method): method.label for method in METHODS.values()}
+    short = {figure_key(method): method.label for method in methods[:_LINKED_METHODS]}
     short |= {
         BEST_TWO: "best two",
         BEST_TWO_OF_SAMPLES: "best two of samples",

@@ -12,6 +12,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlproject.names import Artifact
 from mlproject.resume.state import State
 from mlproject.resume.state_folder import StateFolder
+from mlproject.tracking.artifact_files import download
 
 _LEAST_SECONDS = 300.0
 """Time between two uploads at least; it is more where an upload takes more than a hundredth of it."""
@@ -77,8 +78,7 @@ class UploadedStates(StateFolder):
         self.make()
         with tempfile.TemporaryDirectory(dir=self.path) as folder:  # on the same disk
             for name in missing:
-                downloaded = self._repository.download_artifacts(f"{Artifact.STATES}/{name}", folder)
-                Path(downloaded).replace(self.path / name)
+                download(self._repository, f"{Artifact.STATES}/{name}", Path(folder)).replace(self.path / name)
 
     def _upload(self) -> None:
         """What runs last, since it builds on the rest; then what is no longer here is removed there."""
