@@ -60,14 +60,11 @@ class Replicas:
             what it returned for each part.
         """
         parts = batch.chunk(len(self._modules))
-        others = (
-            []
-            if self._threads is None
-            else [
-                self._threads.submit(of, module, part)
-                for module, part in zip(self._modules[1:], parts[1:], strict=False)
-            ]
-        )
+        others = [
+            self._threads.submit(of, module, part)
+            for module, part in zip(self._modules[1:], parts[1:], strict=False)  # a small batch has fewer parts
+            if self._threads is not None
+        ]
         results = [of(self._modules[0], parts[0])]
         results += [each.result() for each in others]
         for module in self._modules[1:]:

@@ -64,29 +64,54 @@ METHOD = Method(
 def optimize(task: OptimizationTask[PessimisticBestOfNConfig]) -> Iterator[CurvePoint]:
     """Yield one point per strength 1 / beta: 0, then evenly spaced in its logarithm. A step is 100 / beta."""
     steps = strength_steps(task.config.last_step, task.config.bon_points, _RANGE).tolist()
-    yield from weighted_points(task, steps, lambda scores, step: pessimistic_weights(scores, step / STEPS_PER_STRENGTH))
+    proxy_PN = task.rate_samples()
+    strengths = {step: step / STEPS_PER_STRENGTH for step in steps}
+    lambdas = {step: thresholds(proxy_PN, strength) for step, strength in strengths.items() if strength}  # by sorting
+
+    def weights_of(step: int) -> Array:
+        return pessimistic_weights(proxy_PN, strengths[step], lambdas.get(step))
+
+    yield from weighted_points(task, proxy_PN, steps, weights_of)
 
 
-def pessimistic_weights(proxy_PN: Array, strength: float) -> Array:
+def pessimistic_weights(proxy_PN: Array, strength: float, lambda_P1: Array | None = None) -> Array:
     """N times the probability of each sample: relu(strength * (proxy - lambda)), with mean 1 on every prompt.
-
-    With the scores in descending order, the k best have weights above 0 where the mean over these k puts lambda below
-    the k-th and not below the next: lambda = mean of the k best - N / (k strength).
 
     Args:
         proxy_PN: proxy score of the samples, gold standard deviations. Shape: (P, N).
         strength: 1 / beta, 0 or more; 0 gives every sample weight 1.
+        lambda_P1: what `thresholds` gives, where that is known. Shape: (P, 1).
 
     Returns:
         weights whose mean over the samples of a prompt is 1. Shape: (P, N).
     """
     if strength == 0:
         return np.ones_like(proxy_PN)
-    shifted_PN = proxy_PN - proxy_PN.max(axis=1, keepdims=True)  # weights depend on differences alone
-    descending_PN = -np.sort(-shifted_PN, axis=1)
+    lambda_P1 = thresholds(proxy_PN, strength) if lambda_P1 is None else lambda_P1
+    return np.maximum(strength * (_below_best(proxy_PN) - lambda_P1), 0.0)
+
+
+def thresholds(proxy_PN: Array, strength: float) -> Array:
+    """Lambda of each prompt, less the prompt's highest score.
+
+    With the scores in descending order, the k best have weights above 0 where the mean over these k puts lambda below
+    the k-th and not below the next: lambda = mean of the k best - N / (k strength).
+
+    Args:
+        proxy_PN: proxy score of the samples, gold standard deviations. Shape: (P, N).
+        strength: 1 / beta, above 0.
+
+    Returns:
+        gold standard deviations, at most 0. Shape: (P, 1).
+    """
+    descending_PN = -np.sort(-_below_best(proxy_PN), axis=1)
     samples = proxy_PN.shape[1]
     count_N = np.arange(1, samples + 1)
     lambda_PN = (descending_PN.cumsum(axis=1) - samples / strength) / count_N
     chosen_P = (descending_PN > lambda_PN).sum(axis=1) - 1  # true for the first k, false for the others
-    lambda_P1 = lambda_PN[np.arange(len(proxy_PN)), chosen_P][:, None]
-    return np.maximum(strength * (shifted_PN - lambda_P1), 0.0)
+    return lambda_PN[np.arange(len(proxy_PN)), chosen_P][:, None]
+
+
+def _below_best(proxy_PN: Array) -> Array:
+    """Scores less the highest of their prompt: weights depend on differences alone."""
+    return proxy_PN - proxy_PN.max(axis=1, keepdims=True)

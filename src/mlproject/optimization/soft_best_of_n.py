@@ -65,7 +65,8 @@ def optimize(task: OptimizationTask[SoftBestOfNConfig]) -> Iterator[CurvePoint]:
     A step is 100 lambda.
     """
     steps = strength_steps(task.config.last_step, task.config.bon_points, _RANGE).tolist()
-    yield from weighted_points(task, steps, lambda proxy_PN, step: relative_weights(proxy_PN, step / STEPS_PER_LAMBDA))
+    proxy_PN = task.rate_samples()
+    yield from weighted_points(task, proxy_PN, steps, lambda step: relative_weights(proxy_PN, step / STEPS_PER_LAMBDA))
 
 
 def relative_weights(proxy_PN: Array, lambda_: float) -> Array:

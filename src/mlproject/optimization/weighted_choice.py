@@ -28,7 +28,7 @@ def strength_steps(last: int, points: int, range: int) -> NDArray[np.int64]:
 
 
 def weighted_points(
-    task: OptimizationTask, steps: Sequence[int], weights_of: Callable[[Array, int], Array]
+    task: OptimizationTask, proxy_PN: Array, steps: Sequence[int], weights_of: Callable[[int], Array]
 ) -> Iterator[CurvePoint]:
     """Yield one point per step.
 
@@ -36,24 +36,24 @@ def weighted_points(
 
     Args:
         task: the policy run's.
+        proxy_PN: proxy score of the samples. Shape: (P, N).
         steps: of the points.
-        weights_of: (proxy scores of the samples, a step) -> weights whose mean over the samples of a prompt is 1;
-            (P, N) -> (P, N).
+        weights_of: a step -> weights whose mean over the samples of a prompt is 1. Shape: (P, N). Called once for each
+            property of the samples, so that one array of weights exists at a time.
     """
-    proxy_PN = task.rate_samples()
     task.progress(0.8)
-    moments = [_moments(weights_of(proxy_PN, step)) for step in steps]
+    moments = [_moments(weights_of(step)) for step in steps]
     quantile_P = np.random.default_rng(task.generator.initial_seed()).random(len(proxy_PN))
 
     def select(values_PN: Array) -> Array:
-        return np.stack([(weights_of(proxy_PN, step) * values_PN).mean(axis=1) for step in steps])
+        return np.stack([(weights_of(step) * values_PN).mean(axis=1) for step in steps])
 
     yield from task.evaluator.evaluate_selection(
         steps,
         np.array([kl for kl, _ in moments]),
         proxy_PN,
         select,
-        np.stack([draw(proxy_PN, weights_of(proxy_PN, step), quantile_P) for step in steps]),
+        np.stack([draw(proxy_PN, weights_of(step), quantile_P) for step in steps]),
         [{Diagnostic.EFFECTIVE_SAMPLES: effective} for _, effective in moments],
     )
 

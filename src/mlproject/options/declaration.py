@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 
 class Form(NamedTuple):
@@ -43,6 +43,11 @@ class Options:
     """
 
     HEADING: ClassVar[str] = ""
+
+    @classmethod
+    def among(cls, options: Mapping[str, Any]) -> Self:
+        """Those among other options, by name; the others have their defaults."""
+        return cls(**{each.name: options[each.name] for each in dataclasses.fields(cls) if each.name in options})
 
 
 def option(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 from mlproject.options.declaration import Options, option
 
@@ -38,8 +37,3 @@ class CallOptions(Options):
         "or not at all (none)",
         default=IN_MEMORY,
     )
-
-    @classmethod
-    def among(cls, options: Mapping[str, Any]) -> Self:
-        """Those among other options, by name; the others have their defaults."""
-        return cls(**{field.name: options[field.name] for field in fields(cls) if field.name in options})
