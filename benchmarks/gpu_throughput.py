@@ -30,8 +30,11 @@ from mlproject.models.sequences import encode
 from mlproject.models.sft import train_sft
 from mlproject.models.sizes import POLICY_SIZES
 from mlproject.models.training import Schedule
-from mlproject.optimization.ppo import ActorCritic, collect_rollouts, update_policy
-from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.actor import ActorCritic
+from mlproject.optimization.on_policy.ppo import PPO
+from mlproject.optimization.on_policy.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.rollouts import collect_rollouts
+from mlproject.optimization.on_policy.update import update_policy
 from mlproject.pipeline.loading import new_accelerator, numpy_generator
 from mlproject.worlds import load_world
 
@@ -109,10 +112,10 @@ def main() -> None:
     actor_critic = ActorCritic(policy).to(device)
     optimizer = torch.optim.Adam(actor_critic.parameters(), lr=1e-9, fused=True)
     prepared, optimizer = machine.prepare(actor_critic, optimizer)
-    rollouts, _ = collect_rollouts(task, actor_critic)
-    update_policy(task, prepared, optimizer, rollouts)
+    rollouts, _ = collect_rollouts(task, actor_critic, PPO(task.config))
+    update_policy(task, prepared, optimizer, rollouts, PPO(task.config))
     reset(device)
-    seconds = timed(device, lambda: update_policy(task, prepared, optimizer, rollouts))
+    seconds = timed(device, lambda: update_policy(task, prepared, optimizer, rollouts, PPO(task.config)))
     report("PPO", seconds, int(rollouts.sequences.ends_B.sum()), 6, torch.float32)
 
 

@@ -70,9 +70,10 @@ def phases(threads: int, size: str, rm_size: str) -> dict[str, Callable[[], obje
     new_policy, new_rm = (find(*(f"{m}:{name}" for m in models)) for name in ("new_policy", "new_reward_model"))
     train_policy = find("models.sft:train_sft", "models.policy:train_policy")
     prompt_format_class = find("models.prompt_format:PromptFormat", "models.reader:Reader")
-    ppo, sample = importlib.import_module("mlproject.optimization.ppo"), find("models.generation:sample")
-    collect = getattr(ppo, "collect_rollouts", None) or ppo.collect
-    learn = getattr(ppo, "update_policy", None) or ppo.improve
+    old, sample = "optimization.ppo", find("models.generation:sample")
+    actor_class = find("optimization.on_policy.actor:ActorCritic", f"{old}:ActorCritic")
+    collect = find("optimization.on_policy.rollouts:collect_rollouts", f"{old}:collect_rollouts", f"{old}:collect")
+    learn = find("optimization.on_policy.update:update_policy", f"{old}:update_policy", f"{old}:improve")
     schedule, encode = find("models.training:Schedule"), find("models.sequences:encode")
     world = find("worlds:load_world")("helpdesk", 0)
 
@@ -114,11 +115,15 @@ def phases(threads: int, size: str, rm_size: str) -> dict[str, Callable[[], obje
         reader=prompt_format, train_texts=texts, train_prompts=prompts, initial_policy=policy, proxy=reward_model,
         memory=SimpleNamespace(accumulation=1, recomputes_layers=False),
     )  # fmt: skip
-    actor_critic = ppo.ActorCritic(copy.deepcopy(policy))
+    actor_critic = actor_class(copy.deepcopy(policy))
     optimizer = torch.optim.Adam(actor_critic.parameters(), lr=1e-9, fused=True)
     prepared, optimizer = machine.prepare(actor_critic, optimizer)
     actor_critic.policy.eval()
-    batch, _ = collect(task, actor_critic)
+    try:
+        objective = (find("optimization.on_policy.ppo:PPO")(config),)
+    except ImportError:  # versions whose PPO was the only one
+        objective = ()
+    batch, _ = collect(task, actor_critic, *objective)
     return {
         "supervised step": supervised,
         "RM step": lambda: find("preferences.bradley_terry:train_reward_model")(
@@ -130,8 +135,8 @@ def phases(threads: int, size: str, rm_size: str) -> dict[str, Callable[[], obje
         "scoring, rollouts": lambda: reward_model.raw_scores(drawn),
         "scoring, pool": lambda: reward_model.raw_scores(drawn_pool),
         "exact KL": lambda: find("models.log_probs:measure_kl")(actor_critic.policy, policy, drawn),
-        "PPO, rollouts": lambda: collect(task, actor_critic),
-        "PPO, learning": lambda: learn(task, prepared, optimizer, batch),
+        "PPO, rollouts": lambda: collect(task, actor_critic, *objective),
+        "PPO, learning": lambda: learn(task, prepared, optimizer, batch, *objective),
     }  # fmt: skip
 
 

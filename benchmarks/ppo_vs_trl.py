@@ -80,12 +80,13 @@ class Ours:
 
         from mlproject.config.schema import load_config
         from mlproject.models.prompt_format import PromptFormat
-        from mlproject.optimization import ppo
-        from mlproject.optimization.ppo_config import PPOConfig
+        from mlproject.optimization.on_policy import rollouts
+        from mlproject.optimization.on_policy.ppo import PPO
+        from mlproject.optimization.on_policy.ppo_config import PPOConfig
         from mlproject.optimization.task import OptimizationTask
 
-        self.clock, self.lengths, self._ppo = Clock(), [], ppo
-        ppo.sample = self.clock.timed("sampling", ppo.sample)
+        self.clock, self.lengths = Clock(), []
+        rollouts.sample = self.clock.timed("sampling", rollouts.sample)
         self._task = OptimizationTask(
             initial_policy=setting.policy,
             start_policy=setting.policy,
@@ -98,19 +99,22 @@ class Ours:
             accelerator=Accelerator(cpu=True),
             generator=torch.Generator().manual_seed(0),
         )
-        self._actor_critic = ppo.ActorCritic(copy.deepcopy(setting.policy))
-        groups = [
-            {"params": self._actor_critic.policy.parameters(), "lr": OPTIONS["ppo_lr"]},
-            {"params": self._actor_critic.value_head.parameters(), "lr": OPTIONS["ppo_value_lr"]},
-        ]
+        self._objective = PPO(self._task.config)
+        self._actor_critic = self._objective.new_actor(copy.deepcopy(setting.policy))
+        groups = self._actor_critic.parameter_groups(OPTIONS["ppo_lr"])
         self._optimizer = torch.optim.Adam(groups, eps=1e-5, fused=True)
         self._prepared, self._optimizer = self._task.accelerator.prepare(self._actor_critic, self._optimizer)
         self._actor_critic.policy.eval()
 
     def update(self) -> None:
-        rollouts, _ = self.clock.timed("collect", self._ppo.collect_rollouts)(self._task, self._actor_critic)
+        from mlproject.optimization.on_policy.rollouts import collect_rollouts
+        from mlproject.optimization.on_policy.update import update_policy
+
+        collect = self.clock.timed("collect", collect_rollouts)
+        rollouts, _ = collect(self._task, self._actor_critic, self._objective)
         self.lengths.append(float(rollouts.sequences.response_lengths_B.float().mean()))
-        self.clock.timed("learning", self._ppo.update_policy)(self._task, self._prepared, self._optimizer, rollouts)
+        learn = self.clock.timed("learning", update_policy)
+        learn(self._task, self._prepared, self._optimizer, rollouts, self._objective)
 
     def phases(self) -> dict[str, float]:
         """Seconds of sampling (with values), scoring, rereading (advantages) and learning."""

@@ -28,7 +28,7 @@ MOVED = {
         "mlproject.monitoring.policy_evaluator", {"PolicyWatch": "PolicyEvaluator", "as_scorer": "as_scorer"},
     ),
     "mlproject.optimization.advantages": (
-        "mlproject.optimization.gae", {"whiten": "whiten", "shaped_rewards": "shaped_rewards"},
+        "mlproject.optimization.on_policy.gae", {"whiten": "whiten", "shaped_rewards": "shaped_rewards"},
     ),
     "mlproject.models.reader": (
         "mlproject.models.prompt_format", {"Reader": "PromptFormat", "Responses": "Responses"},

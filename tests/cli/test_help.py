@@ -45,11 +45,14 @@ def test_main_lists_every_option_once_under_the_heading_of_its_group(capsys) -> 
     assert list(names)[:3] == ["World and data", "Initial policy", "Gold RM"]
 
 
-def test_options_of_a_method_stand_only_under_headings_of_that_method(capsys) -> None:
+def test_an_option_of_a_method_stands_under_one_heading_that_of_the_class_that_declares_it(capsys) -> None:
     names = help_of("main", capsys)
     for method in METHODS.values():
         for field in dataclasses.fields(method.config_class):
-            expected = field.metadata["heading"] or method.config_class.HEADING or method.title
+            declares = next(
+                c for c in reversed(method.config_class.__mro__) if field.name in getattr(c, "__annotations__", {})
+            )
+            expected = field.metadata["heading"] or declares.HEADING or method.title
             assert [heading for heading, group in names.items() if field.name in group] == [expected]
 
 

@@ -28,11 +28,11 @@ float32; over the four updates here KL moved by less than 1e-6 and no sampled to
 
 FAILING = """
 import os, sys
-import mlproject.optimization.ppo as ppo
+import mlproject.optimization.on_policy.loop as loop
 if os.environ["RANK"] == "1":
     def update_policy(*arguments):
         raise ArithmeticError("planted in the second process")
-    ppo.update_policy = update_policy
+    loop.update_policy = update_policy
 from mlproject.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

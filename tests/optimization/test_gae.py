@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mlproject.errors import NotFiniteError
-from mlproject.optimization.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
+from mlproject.optimization.on_policy.gae import generalized_advantages, masked_mean, shaped_rewards, whiten
 
 LENGTHS = torch.tensor([1, 5, 3, 4, 5, 2])
 

@@ -17,7 +17,7 @@ from mlproject.errors import UserError
 from mlproject.laws import FORMS
 from mlproject.optimization import METHODS, Method, MethodConfig, find_method, register
 from mlproject.optimization.best_of_n import BestOfNConfig
-from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.ppo_config import PPOConfig
 
 SMOKE = load_config("smoke", {})
 

@@ -23,9 +23,9 @@ from mlproject.models.generation import sample
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.sequences import encode_prompts
-from mlproject.optimization import ppo
 from mlproject.optimization.evaluator import Evaluator
-from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.optimization.on_policy import ppo
+from mlproject.optimization.on_policy.ppo_config import PPOConfig
 from mlproject.optimization.task import OptimizationTask
 
 pytestmark = pytest.mark.trains

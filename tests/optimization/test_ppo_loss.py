@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,11 +15,23 @@ from mlproject.config.schema import load_config
 from mlproject.models.generation import sample
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.sequences import Sequences, encode_prompts
-from mlproject.optimization.gae import masked_mean
-from mlproject.optimization.ppo import ActorCritic, Rollouts, ppo_loss, update_policy
-from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.actor import ActorCritic
+from mlproject.optimization.on_policy.gae import masked_mean
+from mlproject.optimization.on_policy.objective import Reading, Rollouts
+from mlproject.optimization.on_policy.ppo import PPO
+from mlproject.optimization.on_policy.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.update import update_policy
 
 V = 8
+CLIP = 0.2
+
+
+def ppo(**options: Any) -> PPO:
+    return PPO(replace(load_config("smoke", {}).of(PPOConfig), ppo_clip=CLIP, **options))
+
+
+def ppo_loss(logits_BRV: Tensor, values_BR: Tensor, rollouts: Rollouts) -> tuple[Tensor, dict[str, Tensor]]:
+    return ppo().loss(Reading.of(logits_BRV, values_BR, rollouts), rollouts)
 
 
 def rollouts_of(lengths: list[int], log_probs_BR: Tensor, advantages_BR: Tensor, seed: int = 0) -> Rollouts:
@@ -50,7 +63,7 @@ def random_rollouts() -> tuple[Tensor, Rollouts]:
 def test_at_ratio_one_the_gradient_is_the_policy_gradient_of_the_advantages(random_rollouts) -> None:
     logits_BRV, rollouts = random_rollouts
     logits_BRV.requires_grad_()
-    loss, diagnostics = ppo_loss(logits_BRV, torch.zeros(5, 4), rollouts, clip=0.2)
+    loss, diagnostics = ppo_loss(logits_BRV, torch.zeros(5, 4), rollouts)
     loss.backward()
     mask_BR, ids_BR = rollouts.sequences.response_mask_BR, rollouts.sequences.response_ids_BR
     tokens = int(mask_BR.sum())
@@ -75,7 +88,7 @@ def test_the_gradient_vanishes_beyond_the_clip_only_where_it_would_move_further_
     rollouts = rollouts_of([1], torch.zeros(1, 1), torch.tensor([[advantage]]).double())
     old_BR = log_probs_at(logits_BRV.detach(), rollouts) - torch.log(torch.tensor(ratio))
     rollouts = Rollouts(rollouts.sequences, old_BR, rollouts.advantages_BR, rollouts.returns_BR)
-    loss, diagnostics = ppo_loss(logits_BRV, torch.zeros(1, 1), rollouts, clip=0.2)
+    loss, diagnostics = ppo_loss(logits_BRV, torch.zeros(1, 1), rollouts)
     loss.backward()
     assert bool((logits_BRV.grad != 0).any()) == moves
     assert float(diagnostics["clip_fraction"]) == float(abs(ratio - 1) > 0.2)
@@ -93,7 +106,7 @@ def test_value_loss_and_diagnostics_are_means_over_the_tokens_of_the_responses(r
     moved_BRV = logits_BRV + 0.3 * torch.randn(5, 4, V, generator=generator, dtype=torch.float64)
     values_BR, returns_BR = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
     rollouts = Rollouts(rollouts.sequences, rollouts.log_probs_BR, rollouts.advantages_BR, returns_BR)
-    loss, diagnostics = ppo_loss(moved_BRV, values_BR, rollouts, clip=0.2)
+    loss, diagnostics = ppo_loss(moved_BRV, values_BR, rollouts)
     errors, clipped, divergences, entropies, gains = [], [], [], [], []
     for b, length in enumerate(rollouts.sequences.response_lengths_B.tolist()):
         for r in range(length):
@@ -148,21 +161,21 @@ def sampled(tiny_policy, tiny_tokenizer) -> tuple[ActorCritic, Rollouts]:
 def recorded_update(
     actor_critic: ActorCritic, rollouts: Rollouts, minibatches: int
 ) -> tuple[Recorder, dict[str, float]]:
-    smoke = load_config("smoke", {}).of(PPOConfig)
+    objective = ppo(ppo_epochs=1, ppo_minibatches=minibatches)
     task = SimpleNamespace(
-        config=replace(smoke, ppo_epochs=1, ppo_minibatches=minibatches, ppo_clip=0.2),
+        config=objective.config,
         generator=torch.Generator().manual_seed(5),
         accelerator=Accelerator(cpu=True),
         memory=MemoryOptions(),
     )
     recorder = Recorder(list(actor_critic.policy.parameters()), list(actor_critic.value_head.parameters()))
-    return recorder, update_policy(task, actor_critic, recorder, rollouts)
+    return recorder, update_policy(task, actor_critic, recorder, rollouts, objective)
 
 
 def by_hand(actor_critic: ActorCritic, rollouts: Rollouts) -> tuple[list[Tensor], dict[str, float]]:
     """Gradient of one undivided minibatch, each group clipped to norm 1."""
     logits_BRV, values_BR = actor_critic(rollouts.sequences)
-    loss, diagnostics = ppo_loss(logits_BRV, values_BR, rollouts, 0.2)
+    loss, diagnostics = ppo_loss(logits_BRV, values_BR, rollouts)
     gradients = []
     for module in (actor_critic.policy, actor_critic.value_head):
         group = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True)
@@ -220,7 +233,7 @@ def test_an_excluded_token_changes_neither_loss_nor_gradient_nor_diagnostics(ran
     for logits, ids_BT in ((logits_BRV, rollouts.sequences.ids_BT), (masked_BRV, past_end)):
         logits.requires_grad_()
         sequences = replace(rollouts.sequences, ids_BT=ids_BT)
-        loss, diagnostics = ppo_loss(logits, torch.zeros(5, 4), replace(rollouts, sequences=sequences), clip=0.2)
+        loss, diagnostics = ppo_loss(logits, torch.zeros(5, 4), replace(rollouts, sequences=sequences))
         loss.backward()
         results.append((loss.detach(), logits.grad, diagnostics))
     (loss, gradient_BRV, diagnostics), (masked_loss, masked_gradient_BRV, masked_diagnostics) = results

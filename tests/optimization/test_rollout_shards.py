@@ -18,10 +18,11 @@ from mlproject.models.generation import sample
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
-from mlproject.optimization import ppo
-from mlproject.optimization import rollout_shards as shards
-from mlproject.optimization.ppo import ActorCritic, Rollouts, collect_rollouts, ppo_loss, update_policy
-from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.optimization.on_policy import ppo, shards, update
+from mlproject.optimization.on_policy.actor import ActorCritic
+from mlproject.optimization.on_policy.objective import Reading, Rollouts
+from mlproject.optimization.on_policy.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.rollouts import collect_rollouts as collect
 from mlproject.resume.resumption import Resumption
 
 SMOKE = load_config("smoke", {}).of(PPOConfig)
@@ -70,6 +71,14 @@ def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
         )
 
     return build
+
+
+def collect_rollouts(task: SimpleNamespace, actor: ActorCritic) -> tuple[Rollouts, dict[str, float]]:
+    return collect(task, actor, ppo.PPO(task.config))
+
+
+def update_policy(task: SimpleNamespace, actor: ActorCritic, optimizer: Any, rollouts: Rollouts) -> None:
+    update.update_policy(task, actor, optimizer, rollouts, ppo.PPO(task.config))
 
 
 def tensors(rollouts: Rollouts) -> list[Tensor]:
@@ -146,9 +155,9 @@ class Recorder:
 def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     processes: int, memory: dict, task_of, actor_critic, monkeypatch
 ) -> None:
-    monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
+    monkeypatch.setattr(update.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
     sums: list[Tensor] = []
-    monkeypatch.setattr(ppo, "all_reduce", lambda each, values: sums.append(values) or values)
+    monkeypatch.setattr(update, "all_reduce", lambda each, values: sums.append(values) or values)
     rollouts, _ = collect_rollouts(task_of(one_of(), ppo_rollout_batch=4), actor_critic)
     noise_BR = 0.1 * torch.randn(rollouts.log_probs_BR.shape, generator=torch.Generator().manual_seed(1))
     rollouts = Rollouts(
@@ -163,7 +172,8 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
     expected_sums = []
     for step, index in enumerate(order.tensor_split(2)):
         logits_BRV, values_BR = actor_critic(rollouts.select(index).sequences)
-        loss, diagnostics = ppo_loss(logits_BRV, values_BR, rollouts.select(index), 0.2)
+        reading = Reading.of(logits_BRV, values_BR, rollouts.select(index))
+        loss, diagnostics = ppo.PPO(replace(SMOKE, **OPTIONS)).loss(reading, rollouts.select(index))
         expected_sums.append(torch.stack(list(diagnostics.values())))
         expected = torch.autograd.grad(loss, list(actor_critic.parameters()))
         means = [torch.stack(each).mean(0) for each in zip(*(r.steps[step] for r in recorders), strict=True)]
@@ -207,7 +217,7 @@ def test_only_adapters_are_trained_and_the_policy_is_measured_with_them(
 def test_only_gradient_passes_are_in_bfloat16_and_close_to_the_float32_gradient(
     task_of, actor_critic, monkeypatch
 ) -> None:
-    monkeypatch.setattr(ppo.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
+    monkeypatch.setattr(update.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
     layer, dtypes = actor_critic.policy.base_model.layers[0].mlp.dense_h_to_4h, []
     layer.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
     rollouts, _ = collect_rollouts(task_of(one_of(), ppo_mixed_precision="bf16"), actor_critic)

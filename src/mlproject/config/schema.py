@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +20,7 @@ from mlproject.config.yaml_file import read_options
 from mlproject.errors import UserError
 from mlproject.models.gold_source import GoldSource
 from mlproject.optimization import METHODS, Method, MethodConfig
-from mlproject.options.declaration import Options
+from mlproject.options.declaration import Options, shared_option
 from mlproject.options.values import check, convert, requirement, to_text
 from mlproject.worlds import WORLDS, WorldSpec
 
@@ -33,7 +33,7 @@ MethodConfigT = TypeVar("MethodConfigT", bound=MethodConfig)
 def _options_of(method: Method) -> type[Options]:
     """The options of a method and nothing else of its class."""
     group = method.config_class
-    options = [(o.name, o.type, field(default=o.default, metadata=o.metadata)) for o in dataclasses.fields(group)]
+    options = [(o.name, o.type, shared_option(group, o.name)) for o in dataclasses.fields(group)]
     namespace = {"HEADING": group.HEADING or method.title}
     return make_dataclass(group.__name__, options, bases=(Options,), namespace=namespace, frozen=True, kw_only=True)
 

@@ -34,7 +34,7 @@ METHODS_VARIABLE = "MLPROJECT_METHODS"
 
 _MODULES = (
     "mlproject.optimization.best_of_n",
-    "mlproject.optimization.ppo_config",
+    "mlproject.optimization.on_policy.ppo_config",
     "mlproject.optimization.soft_best_of_n",
     "mlproject.optimization.best_of_poisson",
     "mlproject.optimization.pessimistic_best_of_n",

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
 
-ConfigT = TypeVar("ConfigT", bound=MethodConfig)
+ConfigT_co = TypeVar("ConfigT_co", bound=MethodConfig, covariant=True)
 
 
 @dataclass(frozen=True)
-class OptimizationTask(Generic[ConfigT]):
+class OptimizationTask(Generic[ConfigT_co]):
     """What a policy run optimizes, against which proxy, and how.
 
     A method optimizes `proxy`. Gold and human scores are hidden behind the evaluator, which gives a method the curve
@@ -62,7 +62,7 @@ class OptimizationTask(Generic[ConfigT]):
     train_texts: Sequence[str]
     samples: PoolSamples
     evaluator: Evaluator
-    config: ConfigT
+    config: ConfigT_co
     accelerator: Accelerator
     generator: torch.Generator
     comparisons: pd.DataFrame | None = None

@@ -81,9 +81,15 @@ def option(
 
 
 def shared_option(group: type[Options], name: str) -> Any:
-    """Declare an option that another group has too: one option, shown under the heading of that group."""
+    """Declare an option that another group has too: one option, shown under the heading of the group that has it first.
+
+    Args:
+        group: declares the option, or inherits it.
+        name: of the option.
+    """
     original = {field.name: field for field in dataclasses.fields(group)}[name]
-    heading = original.metadata["heading"] or group.HEADING
+    first = next(each for each in reversed(group.__mro__) if name in vars(each).get("__annotations__", {}))
+    heading = original.metadata["heading"] or vars(first).get("HEADING", "")
     return field(default=original.default, metadata={**original.metadata, "heading": heading})
 
 

@@ -15,7 +15,7 @@ from mlproject.names import Kind, MlflowTag, Role, RolePrefix, Split, Tag
 from mlproject.optimization import find_method
 from mlproject.optimization.method import Method
 from mlproject.optimization.method_config import MethodConfig
-from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.config import OnPolicyConfig
 from mlproject.options.declaration import shared_option
 from mlproject.options.paths import expanded, is_folder
 from mlproject.options.series import Series, SeriesItem
@@ -36,9 +36,9 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}")
 class SeriesConfig(MethodConfig):
     """What a run has to say that was measured on checkpoints, whatever optimized the policy."""
 
-    HEADING: ClassVar[str] = "PPO"
+    HEADING: ClassVar[str] = OnPolicyConfig.HEADING
 
-    eval_samples: int = shared_option(PPOConfig, "eval_samples")
+    eval_samples: int = shared_option(OnPolicyConfig, "eval_samples")
 
     @property
     def samples_per_prompt(self) -> int:

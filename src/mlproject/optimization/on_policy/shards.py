@@ -17,10 +17,10 @@ from torch.nn.functional import pad
 
 from mlproject.models.collectives import all_gather
 from mlproject.models.sequences import Sequences, concatenate
-from mlproject.optimization.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.config import OnPolicyConfig
 from mlproject.optimization.task import OptimizationTask
 
-PPOTask = OptimizationTask[PPOConfig]
+OnPolicyTask = OptimizationTask[OnPolicyConfig]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Shard:
         )
 
 
-def shards_of_process(task: PPOTask, index_B: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
+def shards_of_process(task: OnPolicyTask, index_B: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
     """Prompts and generator of each shard that this process samples.
 
     Args:
@@ -67,7 +67,7 @@ def shards_of_process(task: PPOTask, index_B: Tensor) -> Iterator[tuple[Tensor, 
         yield shard, torch.Generator(device=device).manual_seed(seed)
 
 
-def gather_shards(task: PPOTask, shards: Sequence[Shard]) -> Shard:
+def gather_shards(task: OnPolicyTask, shards: Sequence[Shard]) -> Shard:
     """The rollouts of all shards of all processes as one, in the order of the shards."""
     device = task.accelerator.device
     if task.accelerator.num_processes > 1:

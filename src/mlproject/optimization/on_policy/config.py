@@ -1,7 +1,4 @@
-"""The options of PPO, and what it declares about itself: `mlproject.optimization.ppo` is the method.
-
-Free of torch, so that the command line can show the options at once.
-"""
+"""The options that all on-policy methods share. Free of torch, as are those of each method."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mlproject.optimization.method import Method
 from mlproject.optimization.method_config import STOPS, MethodConfig
 from mlproject.options.declaration import BrokenRule, option
 
@@ -18,10 +14,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOConfig(MethodConfig):
-    """Options of proximal policy optimization."""
+class OnPolicyConfig(MethodConfig):
+    """Options of every on-policy method: rollouts, gradient steps, curve points and their budget.
 
-    HEADING: ClassVar[str] = "PPO"
+    They are named after PPO, which had them first, so that one command gives all methods the same budget.
+    """
+
+    HEADING: ClassVar[str] = "On-policy methods"
 
     kl_coef: float = option("KL penalty, gold standard deviations per nat", minimum=0, maximum=100)
     ppo_updates: int = option("updates of a run: its budget", minimum=1)
@@ -29,9 +28,7 @@ class PPOConfig(MethodConfig):
     ppo_epochs: int = option("passes over the rollouts of an update", minimum=1, maximum=100)
     ppo_minibatches: int = option("gradient steps per pass", minimum=1)
     ppo_lr: float = option("learning rate of the policy", minimum=1e-9, maximum=1)
-    ppo_value_lr: float = option("learning rate of the value head", minimum=1e-9, maximum=1)
     ppo_clip: float = option("clip range of the probability ratio", minimum=0.001, maximum=10)
-    ppo_gae_lambda: float = option("lambda of generalized advantage estimation", minimum=0, maximum=1)
     ppo_eval_first: int = option("updates at the beginning of a run that are all measured", minimum=0)
     ppo_eval_every: int = option("updates between two curve points after these", minimum=1)
     eval_samples: int = option("responses per curve prompt at each curve point", minimum=1, maximum=1000)
@@ -44,9 +41,9 @@ class PPOConfig(MethodConfig):
     ppo_rollout_batch: int = option(
         "rollouts sampled at a time, and shared between processes; 0: all at once, by one process", default=0, minimum=0
     )
-    ppo_mixed_precision: str = option("precision of PPO's gradient passes", default="no", choices=("no", "bf16"))
+    ppo_mixed_precision: str = option("precision of the gradient passes", default="no", choices=("no", "bf16"))
     lora_rank: int = option(
-        "rank of the adapters that PPO trains instead of the whole policy; 0: no adapters",
+        "rank of the adapters that are trained instead of the whole policy; 0: no adapters",
         default=0,
         minimum=0,
         maximum=4096,
@@ -85,6 +82,3 @@ class PPOConfig(MethodConfig):
             yield BrokenRule(
                 "ppo_eval_every", f"be at most ppo_updates={self.ppo_updates}", "Measure more often or run longer."
             )
-
-
-METHOD = Method("ppo", "PPO", PPOConfig, module="mlproject.optimization.ppo", version=2)
