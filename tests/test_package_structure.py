@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "mlproject"
 LAYERS = [  # from the ground up; a package imports from its own layer and from those below
     {"names", "digest", "errors", "strict_json", "curve", "estimators", "options", "__init__"},
     {"worlds", "models", "rewards", "laws", "plotting", "resume"},
-    {"preferences", "optimization", "config", "recommendation"},
+    {"preferences", "optimization", "config", "cures", "recommendation"},
     {"monitoring"},
     {"pipeline", "samples"},
     {"tracking"},

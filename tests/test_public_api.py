@@ -73,7 +73,8 @@ def test_the_example_of_every_public_name_runs(name, request, monkeypatch):
     [test] = doctest.DocTestFinder(recurse=False).find(value, name, globs={})
     assert test.examples, f"{name} has no example"
     assert any(each.source.startswith("from mlproject import") for each in test.examples)
-    if value.__module__.startswith(("mlproject.models", "mlproject.integrations", "mlproject.monitoring.policy")):
+    with_models = ("mlproject.models", "mlproject.cures", "mlproject.integrations", "mlproject.monitoring.policy")
+    if value.__module__.startswith(with_models):
         monkeypatch.chdir(request.getfixturevalue("folder_with_models"))
     output: list[str] = []
     runner = doctest.DocTestRunner(verbose=False)

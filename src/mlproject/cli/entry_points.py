@@ -8,6 +8,7 @@ from typing import Any
 
 from mlproject.config import groups
 from mlproject.config.schema import PRESETS, Config
+from mlproject.cures.options import RewardOptions
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
 from mlproject.options.commented_yaml import commented_yaml
@@ -81,7 +82,7 @@ RM = Parameter("rm", "checkpoint of a column of samples, so that it can be regis
 
 _TRACKING = (groups.TrackingOptions,)
 _EXECUTION = (*_TRACKING, groups.ExecutionOptions)
-_TRAINING = (groups.WorldOptions, groups.PolicyOptions, groups.GoldOptions, groups.ProxyOptions)
+_TRAINING = (groups.WorldOptions, groups.PolicyOptions, groups.GoldOptions, groups.ProxyOptions, RewardOptions)
 _CURVE = (*_TRAINING, groups.AuxiliaryOptions, groups.CurveOptions)
 _METHODS = tuple(method.config_class for method in METHODS.values())
 _SEARCH = (*_CURVE, *_METHODS, groups.SearchOptions, *_EXECUTION)

@@ -17,6 +17,8 @@ import yaml
 from mlproject.config import groups
 from mlproject.config.rules import check_rules
 from mlproject.config.yaml_file import read_options
+from mlproject.cures import parse_reward, written
+from mlproject.cures.options import RewardOptions
 from mlproject.errors import UserError
 from mlproject.models.gold_source import GoldSource
 from mlproject.optimization import METHODS, Method, MethodConfig
@@ -53,6 +55,7 @@ class Config(
     groups.GoldOptions,
     groups.ProxyOptions,
     groups.FunctionOptions,
+    RewardOptions,
     groups.AuxiliaryOptions,
     groups.CurveOptions,
     _MethodOptions,
@@ -79,6 +82,7 @@ class Config(
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
             check(option, getattr(self, option.name))
+        object.__setattr__(self, "reward", written(parse_reward(self.reward)))  # one spelling, since it names runs
         check_rules(self)
 
     @property

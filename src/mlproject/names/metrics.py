@@ -121,6 +121,9 @@ class Metric:
     RM_SCALE: Final = METRICS.add(
         "rm/scale", "factor that puts raw scores on gold's scale", _VALIDATED, "standard deviations per raw unit"
     )
+    RM_FORWARD_PASSES: Final = METRICS.add(
+        "rm/forward_passes", "reward models that read each response", "rewards with cures", COUNT, since="0.2.0"
+    )
     RM_PAIRS: Final = METRICS.add("rm/pairs", "pairs that `rm/val_accuracy` is of", _COMPARE, COUNT, since="0.2.0")
     BEST_OF_K_ACCURACY: Final = METRICS.add(
         "best_of_k/accuracy", "prompts whose best response by the reward model is right; ties share",

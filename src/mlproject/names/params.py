@@ -75,3 +75,4 @@ for _name, _meaning, _when, _unit in (
     ("checkpoint_sha256", "digest of its configuration and weights", "measured checkpoints", ""),
 ):
     PARAMS.add(_name, _meaning, _when, _unit, since="0.2.0")
+PARAMS.add("resampled", "whether an ensemble's member learned from resampled comparisons", "proxy RMs", since="0.2.0")

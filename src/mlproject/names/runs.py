@@ -97,7 +97,11 @@ class RolePrefix:
     EARLIER: Final = ROLES.add_family("earlier-", "<i>", "comparisons of earlier rounds, counted from 0")
     TEST_RM: Final = ROLES.add_family("test_rm.", "<size>", "a test RM that scores every curve point")
     POINT: Final = ROLES.add_family("point-", "<i>", "a measured checkpoint of a series, counted from 0", since="0.2.0")
-    MEMBER: Final = ROLES.add_family("member.", "<seed>", "a proxy of another seed that scores every curve point")
+    MEMBER: Final = ROLES.add_family(
+        "member.",
+        "<seed>",
+        "a proxy of another seed that scores every curve point; counted from 0, a part of a reward with cures",
+    )
 
 
 class Split:

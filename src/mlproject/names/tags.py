@@ -92,6 +92,12 @@ class Tag:
         "imported proxy RMs, gold RMs",
         since="0.2.0",
     )
+    REWARD: Final = TAGS.add(
+        "mlproject.reward",
+        "the cures that the optimized reward has, in their order: `worst-case+par`",
+        "policy runs against a reward with cures",
+        since="0.2.0",
+    )
     COMPLETE: Final = TAGS.add(
         "mlproject.complete", "`false`: ended on purpose before its budget; not reused as a whole curve", _STOPPED
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlproject.models.prompt_format import PromptFormat
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import Scorer
 from mlproject.names import Artifact, Metric, Role
@@ -76,3 +76,17 @@ def unit_pairs(run: Run) -> pd.DataFrame:
     pairs = pairs[pairs.score_a != pairs.score_b].reset_index(drop=True)
     pairs["prefers_a"] = pairs.score_a > pairs.score_b
     return pairs
+
+
+def calibration_pairs(run: Run) -> pd.DataFrame:
+    """Pairs of responses of the initial policy with gold scores: those of gold's own units, or held-out comparisons."""
+    if (run.input(Role.GOLD_RM) / Artifact.PAIRS).exists():
+        return unit_pairs(run)
+    table = pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS)
+    return table[table.held_out].reset_index(drop=True)
+
+
+def responses_of_pairs(table: pd.DataFrame, column: str, prompt_format: PromptFormat) -> Responses:
+    """One side of a table of pairs, `response_a` or `response_b`, as a policy wrote it."""
+    prompts = table.prompt.tolist()
+    return Responses(prompts, prompt_format.encode(prompts, table[column].tolist()), prompt_format)

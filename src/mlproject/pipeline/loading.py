@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from mlproject.cures.folder import is_recipe, load_recipe, save_recipe
+from mlproject.cures.scorers import EnsembleScorer, ShapedScorer
 from mlproject.errors import UserError, first_line
 from mlproject.models.libraries import accelerate, transformers
 from mlproject.models.prompt_format import PromptFormat
@@ -119,26 +122,44 @@ def load_scorer(
     Raises:
         UserError: for a function whose code has changed since.
     """
-    if not (artifacts / Artifact.SCORER_FUNCTION).exists():
-        return load_reward_model(artifacts / Artifact.MODEL, prompt_format, device)
-    return load_saved_reward(artifacts, prompt_format, options)
+
+    def load_part(folder: Path) -> Scorer:
+        if (folder / Artifact.SCORER_FUNCTION).exists():
+            return load_saved_reward(folder, prompt_format, options)
+        return load_reward_model(folder, prompt_format, device)
+
+    model = artifacts / Artifact.MODEL
+    if is_recipe(model):
+        return load_recipe(model, load_part)
+    return load_part(artifacts if (artifacts / Artifact.SCORER_FUNCTION).exists() else model)
 
 
 def save_scorer(scorer: Scorer, artifacts: Path, prompt_format: PromptFormat) -> None:
     """Write a scorer among a run's artifacts.
 
     Args:
-        scorer: a function, a reward model that reads texts, or one that reads the policy's token ids.
+        scorer: a function, a reward model that reads texts, one that reads the policy's token ids, or a reward that is
+            made of these.
         artifacts: folder of the artifacts.
         prompt_format: prompt format of the policy.
     """
     if isinstance(scorer, FunctionScorer):
         save_reward(scorer, artifacts)
+    elif isinstance(scorer, EnsembleScorer | ShapedScorer):
+        save_recipe(scorer, artifacts / Artifact.MODEL, partial(_save_part, prompt_format=prompt_format))
+    else:
+        _save_part(scorer, artifacts / Artifact.MODEL, prompt_format)
+
+
+def _save_part(scorer: Scorer, folder: Path, prompt_format: PromptFormat) -> None:
+    if isinstance(scorer, FunctionScorer):
+        folder.mkdir()
+        save_reward(scorer, folder)
     elif isinstance(scorer, TextRewardModel):
-        scorer.reward_model.save(artifacts / Artifact.MODEL, scorer.prompt_format)
+        scorer.reward_model.save(folder, scorer.prompt_format)
     else:
         assert isinstance(scorer, RewardModel)
-        scorer.save(artifacts / Artifact.MODEL, prompt_format)
+        scorer.save(folder, prompt_format)
 
 
 def human_units(run: Run) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.names import Kind, MlflowTag, Role, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
+from mlproject.pipeline.cured_rm import REWARD_PARAMS
 from mlproject.pipeline.policy_curve import optimize_policy
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import CALL_OPTIONS, EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
@@ -28,6 +29,7 @@ _PROXY_PARAMS = (
     "gold_size",
     "world",
     "world_seed",
+    *REWARD_PARAMS,
 )
 """Parameters of a proxy that its policy runs repeat, so that one table can be filtered and grouped."""
 
@@ -71,7 +73,7 @@ def policy_run(
             "proxy=models:/NAME@ALIAS, or use another stop."
         )
     return Step(
-        name=_run_name(method, proxy_params["rm_size"], seed, options.params().get("kl_coef"), round),
+        name=_run_name(method, proxy_params, seed, options.params().get("kl_coef"), round),
         kind=Kind.POLICY_RUN,
         version=METHODS[method].version,
         params={
@@ -101,6 +103,7 @@ def policy_run(
         tags={
             Tag.METHOD: method,
             Tag.GOLD: config.gold_source.kind,
+            **({Tag.REWARD: proxy_params["reward"]} if "reward" in proxy_params else {}),
             MlflowTag.RUN_COLOR: rm_colours([*config.rm_sizes, proxy_params["rm_size"]])[proxy_params["rm_size"]],
         },
         fn=optimize_policy,
@@ -130,7 +133,8 @@ def _comparisons_of(proxy: Step | RunRef, method: str) -> Step | RunRef:
     )
 
 
-def _run_name(method: str, rm_size: str, seed: int, kl_coef: float | None, round: int) -> str:
+def _run_name(method: str, proxy: Mapping[str, Any], seed: int, kl_coef: float | None, round: int) -> str:
     """What tells runs apart comes first: MLflow's lists show the first 23 letters."""
-    parts = [Path(rm_size).name, f"KL {kl_coef:g}" if kl_coef else "", f"round {round}" if round > 1 else ""]
+    parts = [Path(proxy["rm_size"]).name, proxy.get("reward", ""), f"KL {kl_coef:g}" if kl_coef else ""]
+    parts.append(f"round {round}" if round > 1 else "")
     return " ".join([*filter(None, parts), f"seed {seed}, {method}"])

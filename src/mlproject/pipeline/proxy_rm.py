@@ -5,7 +5,7 @@ Kind `test-rm`: the same on the half of the comparisons that the proxies never s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from mlproject.pipeline.loading import (
     stream_seed,
     torch_generator,
 )
+from mlproject.pipeline.members import trained_on
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_limit
 from mlproject.preferences import HALF, HALVES
 from mlproject.preferences.bradley_terry import train_reward_model
@@ -51,6 +52,7 @@ def proxy_rm(
     earlier: Sequence[Step] = (),
     half: str = TRAIN,
     gold: Step | None = None,
+    variant: Mapping[str, Any] | None = None,
 ) -> Step:
     """Plan one proxy RM or one test RM.
 
@@ -82,6 +84,7 @@ def proxy_rm(
             **({"earlier": len(earlier)} if earlier else {}),
             **({"half": half} if config.test_rms or no_gold else {}),
             **({"gold": config.gold, "plays_gold": plays_gold} if no_gold else {}),
+            **(variant or {}),
         },
         inputs={
             Role.COMPARISONS: comparisons,
@@ -131,7 +134,7 @@ def train_proxy_rm(run: Run) -> None:
         learning_rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
     loss = train_reward_model(
         model.to(accelerator.device),
-        encode_comparisons(table[~table.held_out], learned),
+        encode_comparisons(trained_on(table[~table.held_out], p), learned),
         Schedule(p["rm_epochs"], p["rm_batch_size"], learning_rate, MemoryOptions.among(run.execution_options)),
         accelerator=accelerator,
         generator=torch_generator("proxy order", *stream),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.config.schema import Config
+from mlproject.cures.scorers import parts_of
 from mlproject.errors import UserError
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import FunctionScorer, Scorer
@@ -90,8 +91,9 @@ def usage_metrics(scorers: Mapping[str, Scorer]) -> dict[str, float]:
     return {
         f"{MetricPrefix.SCORER}{role}_{name}": float(value)
         for role, scorer in scorers.items()
-        if isinstance(scorer, FunctionScorer) and scorer.usage.responses
-        for name, value in vars(scorer.usage).items()
+        for part in parts_of(scorer)
+        if isinstance(part, FunctionScorer) and part.usage.responses
+        for name, value in vars(part.usage).items()
     }
 
 

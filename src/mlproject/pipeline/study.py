@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from mlproject.config.schema import Config
+from mlproject.cures import parse_reward
 from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
 from mlproject.names import RolePrefix
 from mlproject.optimization import METHODS
 from mlproject.pipeline.comparisons import comparisons
+from mlproject.pipeline.cured_rm import cured_rm, plan_members
 from mlproject.pipeline.external.comparisons import external_comparisons
 from mlproject.pipeline.external.gold import external_gold
 from mlproject.pipeline.external.policy import external_policy
@@ -115,12 +119,28 @@ def _with_comparisons(config: Config, policy: Step, gold: Step | None, optimized
 
 
 def plan_proxy(config: Config, roots: Roots, size: str, seed: int) -> Step:
+    """Plan what is optimized in the first round: one proxy RM, or with `reward` a reward made of it or of several."""
+    return _with_cures(config, roots, roots.comparisons, size, seed, partial(_plan_member, config, roots))
+
+
+def _with_cures(
+    config: Config, roots: Roots, comparisons: Step, size: str, seed: int, one: Callable[..., Step]
+) -> Step:
+    """One proxy RM, or a reward with cures that is made of several; `one` plans each by size, seed and variant."""
+    cures = parse_reward(config.reward)
+    if not cures:
+        return one(size, seed)
+    members = plan_members(config, cures, size, seed, one, exists=_exists)
+    return cured_rm(config, members, roots.policy, roots.gold, comparisons, size, seed)
+
+
+def _plan_member(config: Config, roots: Roots, size: str, seed: int, variant: Mapping[str, Any] | None = None) -> Step:
     """Plan one proxy RM: trained on the comparisons, or an existing model, function or service, on gold's scale."""
     if is_reward(size):
         return external_reward(config, size, roots.policy, roots.gold, roots.comparisons, seed)
     if is_checkpoint(size) and (checkpoint := inspect_checkpoint(size, "rm_sizes")).is_reward_model:
         return external_proxy(config, checkpoint, size, roots.policy, roots.gold, seed)
-    return proxy_rm(config, roots.comparisons, size, seed, gold=roots.gold)
+    return proxy_rm(config, roots.comparisons, size, seed, gold=roots.gold, variant=variant)
 
 
 def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: Roots | None = None) -> Step:
@@ -160,7 +180,8 @@ def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: 
         if run is None:
             proxy = plan_proxy(config, roots, config.rm_size, config.seed)
         else:
-            proxy = proxy_rm(config, rounds[-1], config.rm_size, config.seed, earlier)
+            later = partial(proxy_rm, config, rounds[-1], earlier=earlier)
+            proxy = _with_cures(config, roots, rounds[-1], config.rm_size, config.seed, later)
         auxiliary = auxiliary_rms(config, roots, rounds[-1], earlier)
         run = policy_run(config, proxy, roots.pool, method, config.seed, run, round, prior, auxiliary_rms=auxiliary)
     assert run is not None  # there is at least one round
@@ -193,7 +214,7 @@ def auxiliary_rms(config: Config, roots: Roots, comparisons: Step, earlier: Sequ
                 "a folder."
             )
         rms[role] = (
-            plan_proxy(config, roots, test_size, seed)
+            _plan_member(config, roots, test_size, seed)
             if _exists(test_size)
             else proxy_rm(config, comparisons, test_size, seed, earlier, half=TEST, gold=roots.gold)
         )

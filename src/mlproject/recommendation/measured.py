@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mlproject.cures.cure import PLAIN
 from mlproject.curve import Curve
 from mlproject.recommendation.setting import Setting
 
-NAMED_OPTIONS = ("n_comparisons", "labels", "label_noise", "ppo_lr")
+NAMED_OPTIONS = ("n_comparisons", "labels", "label_noise", "ppo_lr", "reward", "ensemble_members")
 """Options by which settings of a store differ, besides reward model, seed and KL coefficient."""
+
+_WITHOUT_CURES = {"reward": PLAIN}
+"""Options that a run has though it does not store them."""
+
+
+def named_options(params: Mapping[str, str]) -> dict[str, str]:
+    """The options among a run's parameters by which settings differ."""
+    known = {**_WITHOUT_CURES, **params}
+    return {name: known[name] for name in NAMED_OPTIONS if name in known}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mlproject.pipeline.policy_run import policy_run
 from mlproject.pipeline.pool import pool
 from mlproject.pipeline.step import RunRef, Step
 from mlproject.pipeline.study import plan_roots
-from mlproject.recommendation.measured import NAMED_OPTIONS, MeasuredRun, settings_of_runs
+from mlproject.recommendation.measured import NAMED_OPTIONS, MeasuredRun, named_options, settings_of_runs
 from mlproject.recommendation.recommend import recommend
 from mlproject.recommendation.setting import Setting
 from mlproject.registry.metrics import SIGNS, Evidence
@@ -245,7 +245,7 @@ def _measure(client: MlflowClient, config: Config, candidate: Candidate, run: Ru
         run_id=run.info.run_id,
         kl_coef=float(p["kl_coef"]) if method.trains_policy and "kl_coef" in p else None,
         from_search=not _has_options_of(config, run),
-        options={name: both[name] for name in NAMED_OPTIONS if name in both},
+        options=named_options(both),
     )
 
 

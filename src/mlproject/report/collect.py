@@ -15,7 +15,7 @@ from mlproject.curve import Curve
 from mlproject.laws.intervals import Z_975, Estimate
 from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, PromotionResult, Role, Tag
-from mlproject.recommendation.measured import NAMED_OPTIONS
+from mlproject.recommendation.measured import named_options
 from mlproject.recommendation.outcome import Outcome
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
 from mlproject.report.samples import samples_facts, stored_facts
@@ -89,7 +89,7 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
         curve=Curve.load(folder / Artifact.CURVE),
         metrics=run.data.metrics,
         samples=[dict(zip(table["columns"], row, strict=True)) for row in table["data"]],
-        options={name: p[name] for name in NAMED_OPTIONS if name in p},
+        options=named_options(p),
     )
 
 

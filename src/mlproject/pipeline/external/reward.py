@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import pandas as pd
 
 from mlproject.config.schema import Config
-from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import rated
-from mlproject.names import Artifact, Kind, Role, Tag
-from mlproject.pipeline.calibrate import calibrated_by, unit_pairs
+from mlproject.names import Kind, Role, Tag
+from mlproject.pipeline.calibrate import calibrated_by, calibration_pairs, responses_of_pairs
 from mlproject.pipeline.external.gold import UNIT_PAIRS
 from mlproject.pipeline.loading import load_prompt_format, open_world, save_scorer
 from mlproject.pipeline.reward import import_reward, reward_params, reward_source, usage_metrics
@@ -64,9 +62,9 @@ def calibrate_reward(run: Run) -> None:
     prompt_format = load_prompt_format(run, open_world(run))
     options = CallOptions.among(run.execution_options)
     raw = import_reward(p, p["rm_size"], prompt_format, run.folder, options)
-    table = _pairs(run)
+    table = calibration_pairs(run)
     raw_a_B, raw_b_B = (
-        rated(raw, _responses(table, column, prompt_format), "proxy") for column in ("response_a", "response_b")
+        rated(raw, responses_of_pairs(table, column, prompt_format), "proxy") for column in ("response_a", "response_b")
     )
     notice = check_raw(raw.name, np.concatenate([raw_a_B, raw_b_B]))
     if notice:
@@ -75,16 +73,3 @@ def calibrate_reward(run: Run) -> None:
     proxy, metrics = calibrated_by(raw, raw_a_B, raw_b_B, encode_comparisons(table, prompt_format))
     run.log_metrics({**metrics, **usage_metrics({"proxy": raw})})
     save_scorer(proxy, run.folder, prompt_format)
-
-
-def _pairs(run: Run) -> pd.DataFrame:
-    """Pairs of responses of the initial policy with gold scores: those of gold's own units, or held-out comparisons."""
-    if (run.input(Role.GOLD_RM) / Artifact.PAIRS).exists():
-        return unit_pairs(run)
-    table = pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS)
-    return table[table.held_out].reset_index(drop=True)
-
-
-def _responses(table: pd.DataFrame, column: str, prompt_format: PromptFormat) -> Responses:
-    prompts = table.prompt.tolist()
-    return Responses(prompts, prompt_format.encode(prompts, table[column].tolist()), prompt_format)
