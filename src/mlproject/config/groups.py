@@ -273,6 +273,12 @@ class ExecutionOptions(MemoryOptions, CallOptions):
         maximum=86400,
         default=90.0,
     )
+    stall_seconds: float = option(
+        "seconds without progress after which a running step is named, with what it is doing; 0: never",
+        minimum=0,
+        maximum=86400,
+        default=600.0,
+    )
     engine: str = option(
         "what executes steps: processes of this machine, a Ray cluster, or jobs by submitit (Slurm)",
         choices=("local", "ray", "submitit"),

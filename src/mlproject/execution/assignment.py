@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from mlproject.execution.standstill import Report, standstill_is_named
 from mlproject.execution.usage import Meter, Usage
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
@@ -17,8 +18,8 @@ from mlproject.tracking.run_index import is_executed, may_execute
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store
 
-OnProgress = Callable[[float], None]
-"""Called with the finished share of a step, 0 to 1."""
+OnProgress = Callable[[Report], None]
+"""Called with the finished share of a step, or where it stands; from any thread."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Assignment:
         ignored_run_ids: finished runs of the step that do not count.
         checkpoint_seconds: time between two saved states of the step; 0: none is saved.
         lease_seconds: term of the lease of the run.
+        stall_seconds: without progress, after which the step is named; 0: never.
     """
 
     store: Store
@@ -65,6 +67,7 @@ class Assignment:
     ignored_run_ids: frozenset[str] = frozenset()
     checkpoint_seconds: float = 0.0
     lease_seconds: float = TERM_SECONDS
+    stall_seconds: float = 0.0
 
     def open_run(self, on_progress: OnProgress = lambda share: None) -> StepRun | None:
         """Open the run of the step, or the interrupted one again.
@@ -94,7 +97,7 @@ class Assignment:
         """Execute the step in this process and close its run with a truthful status.
 
         Args:
-            on_progress: called with the finished share.
+            on_progress: called with the finished share, or where the step stands.
             fn: fills the run; the step's own function by default.
 
         Returns:
@@ -107,7 +110,8 @@ class Assignment:
         if run is None:
             return None
         try:
-            execute(run, fn or self.step.execute)
+            with standstill_is_named(run, on_progress, self.stall_seconds):
+                execute(run, fn or self.step.execute)
         except Exception:
             if run.is_lost():
                 return None

@@ -17,6 +17,7 @@ from typing import Protocol
 from mlproject.errors import Interrupted
 from mlproject.execution.answer import ERROR, Answer, answer
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
+from mlproject.execution.standstill import Report
 from mlproject.execution.worker import WorkerLostError
 from mlproject.models.libraries import transformers
 from mlproject.pipeline.step import Step
@@ -43,8 +44,8 @@ class Job(Protocol):
         """What it answered; None where it was lost."""
         ...
 
-    def share(self) -> float:
-        """The finished share, 0 to 1."""
+    def report(self) -> tuple[float, Report] | None:
+        """What it said last, with a number that no earlier report had; None where it has said nothing yet."""
         ...
 
     def interrupt(self) -> None:
@@ -107,15 +108,16 @@ class EngineExecutor:
             raise CancelledError
         job = self._engine.start(assignment)
         give_up_at = float("inf")
-        shown = 0.0
+        shown = None
         while not job.wait(0.5):
             if self._interrupted.is_set() and give_up_at == float("inf"):
                 give_up_at = time.monotonic() + _PATIENCE_SECONDS
                 job.interrupt()
             if time.monotonic() > give_up_at:
                 raise CancelledError
-            if (share := job.share()) > shown:
-                on_progress(shown := share)
+            if (said := job.report()) is not None and said[0] != shown:
+                shown = said[0]
+                on_progress(said[1])
         answered = job.answer()
         if self._interrupted.is_set():
             raise CancelledError
@@ -140,15 +142,15 @@ def execute_job(assignment: Assignment, report: OnProgress) -> Answer:
 
     Args:
         assignment: what to execute.
-        report: called with the finished share, once in a second at most.
+        report: called with the finished share, once in a second at most, and with where the step stands.
     """
     reported_at = 0.0
 
-    def on_progress(share: float) -> None:
+    def on_progress(said: Report) -> None:
         nonlocal reported_at
-        if time.monotonic() - reported_at > _PROGRESS_SECONDS:
+        if isinstance(said, str) or time.monotonic() - reported_at > _PROGRESS_SECONDS:
             reported_at = time.monotonic()
-            report(share)
+            report(said)
 
     os.environ["MLFLOW_TRACKING_URI"] = assignment.store.tracking_uri
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -89,7 +89,13 @@ class Invocation:
             self._lease = Lease(self.store.client(), self.run_id, config.lease_seconds)
             executor = new_executor(config, self.store, self.progress.say)
             self.scheduler = Scheduler(
-                self.store, self.run_id, executor, self.progress, config.checkpoint_seconds, config.lease_seconds
+                self.store,
+                self.run_id,
+                executor,
+                self.progress,
+                config.checkpoint_seconds,
+                config.lease_seconds,
+                config.stall_seconds,
             )
         except BaseException as error:
             self._close_run(type(error))

@@ -9,6 +9,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from mlproject.execution.standstill import Report, duration
+
 _LINE_EVERY_SECONDS = 30.0
 
 
@@ -17,6 +19,9 @@ class Progress:
 
     Args:
         stream: where to write; standard error by default.
+
+    Attributes:
+        silent_seconds: after which a step is named whose process says nothing; 0: never.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -26,6 +31,9 @@ class Progress:
         self._total, self._finished = 0, 0
         self._lock = threading.RLock()
         self._shares: dict[str, float] = {}
+        self.silent_seconds = 0.0
+        self._named_at: dict[str, float] = {}
+        self._heard_at: dict[str, float] = {}
         self._bar: tqdm | None = None
         if self._stream.isatty():
             self._bar = tqdm(
@@ -44,22 +52,43 @@ class Progress:
         """Show a step as running."""
         with self._lock:
             self._shares[name] = 0.0
+            self._heard_at.pop(name, None)  # it may be submitted once more
             self._draw()
 
-    def update(self, name: str, share: float) -> None:
-        """Show the finished share of a running step, 0 to 1."""
+    def update(self, name: str, report: Report) -> None:
+        """Show the finished share of a running step, 0 to 1, or say where it stands."""
         with self._lock:
-            if name in self._shares:
-                self._shares[name] = share
+            if name not in self._shares:  # it was on its way
+                return
+            self._heard_at[name] = time.monotonic()
+            self._named_at.pop(name, None)
+            if isinstance(report, str):
+                self.say(f"{name}: {report}")
+                return
+            self._shares[name] = report
             self._draw()
             if self._bar is None and time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
                 running = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
                 self.say(f"running: {running}")
 
+    def name_silent(self) -> None:
+        """Name the steps whose processes have said nothing for long; once more whenever that time has doubled."""
+        now = time.monotonic()
+        with self._lock:
+            for name, heard_at in self._heard_at.items() if self.silent_seconds else ():
+                silent = now - heard_at
+                if silent >= self._named_at.get(name, self.silent_seconds):
+                    self._named_at[name] = 2 * silent
+                    self.say(
+                        f"{name}: its process has said nothing for {duration(silent)}, since {self._shares[name]:.0%}; "
+                        "it is paused or cut off, or some code holds Python's lock"
+                    )
+
     def finish(self, name: str, seconds: float) -> None:
         """Count a step as finished, in a line of its own."""
         with self._lock:
-            self._shares.pop(name, None)
+            for each in (self._shares, self._heard_at, self._named_at):
+                each.pop(name, None)
             self._finished += 1
             self.say(f"{name} ({seconds:.1f} s)")
             self._draw()

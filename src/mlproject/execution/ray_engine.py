@@ -15,6 +15,7 @@ from mlproject.execution.assignment import Assignment
 from mlproject.execution.engine import execute_job
 from mlproject.execution.executors import available_cores
 from mlproject.execution.resources import ResourceTable
+from mlproject.execution.standstill import Report
 from mlproject.pipeline.step import Step
 
 _GIB = 2**30
@@ -22,16 +23,18 @@ _CONNECTION = {"include_dashboard": False, "log_to_driver": False, "logging_leve
 
 
 class _Board:
-    """Finished shares by job; an actor without a core of its own."""
+    """What each job said last; an actor without a core of its own."""
 
     def __init__(self) -> None:
-        self._shares: dict[int, float] = {}
+        self._said: dict[int, tuple[float, Report]] = {}
+        self._count = 0
 
-    def put(self, job: int, share: float) -> None:
-        self._shares[job] = share
+    def put(self, job: int, report: Report) -> None:
+        self._count += 1
+        self._said[job] = self._count, report
 
-    def shares(self) -> dict[int, float]:
-        return self._shares
+    def said(self) -> dict[int, tuple[float, Report]]:
+        return self._said
 
 
 def _execute(assignment: Assignment, board: Any, job: int) -> Answer:
@@ -99,7 +102,7 @@ class RayJob:
 
     Args:
         reference: to its answer.
-        board: where it says how far it is.
+        board: where it says how far it is, or where it stands.
         number: its own on the board.
     """
 
@@ -120,11 +123,12 @@ class RayJob:
             return None
         return result
 
-    def share(self) -> float:
-        """The finished share, 0 to 1."""
+    def report(self) -> tuple[float, Report] | None:
+        """What it said last."""
         with suppress(ray.exceptions.RayError):
-            return float(ray.get(self._board.shares.remote(), timeout=5).get(self._number, 0.0))
-        return 0.0
+            said: tuple[float, Report] | None = ray.get(self._board.said.remote(), timeout=5).get(self._number)
+            return said
+        return None
 
     def interrupt(self) -> None:
         """Interrupt the task as Ctrl-C does."""

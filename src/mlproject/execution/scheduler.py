@@ -43,6 +43,7 @@ class Scheduler:
         progress: display.
         checkpoint_seconds: time between two saved states of a running step; 0: none is saved.
         lease_seconds: term of the leases of runs.
+        stall_seconds: without progress, after which a step is named; 0: never.
 
     Attributes:
         outcomes: of all steps that were executed or reused so far.
@@ -58,9 +59,11 @@ class Scheduler:
         progress: Progress,
         checkpoint_seconds: float = 0.0,
         lease_seconds: float = TERM_SECONDS,
+        stall_seconds: float = 0.0,
     ) -> None:
         self._store, self._made_by, self._executor, self._progress = store, made_by, executor, progress
-        self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
+        self._seconds = (checkpoint_seconds, lease_seconds, stall_seconds)
+        progress.silent_seconds = 1.25 * stall_seconds  # where its process could have said so itself
         client = store.client()
         reap(client, store)
         sweep_states(client, store)
@@ -124,6 +127,7 @@ class Scheduler:
                 self._advance(job)
             while not all(job.is_finished for job in open_jobs):
                 self._submit(open_jobs, running)
+                self._progress.name_silent()
                 for future in _next_done(running):
                     step = running.pop(future)
                     outcome = self._result(future, step, running, open_jobs)
@@ -261,8 +265,7 @@ class Scheduler:
             resume_run_id,
             stop_rule,
             frozenset(self._index.ignored_run_ids),
-            self._checkpoint_seconds,
-            self._lease_seconds,
+            *self._seconds,
         )
 
     def _result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from contextlib import suppress
@@ -16,7 +17,9 @@ from mlproject.execution.assignment import Assignment
 from mlproject.execution.engine import execute_job
 from mlproject.execution.executors import available_cores
 from mlproject.execution.resources import ResourceTable
+from mlproject.execution.standstill import Report
 from mlproject.pipeline.step import Step
+from mlproject.strict_json import strict_json
 
 _MOST_JOBS = 64
 """Jobs in the queue of a cluster at a time."""
@@ -64,8 +67,8 @@ class SubmititEngine:
             **needs.further,
         )
         self._jobs += 1
-        shares = self._folder / f"{time.time_ns()}-{self._jobs}.share"
-        return SubmititJob(self._executor.submit(_execute, assignment, shares), shares)
+        said = self._folder / f"{time.time_ns()}-{self._jobs}.json"
+        return SubmititJob(self._executor.submit(_execute, assignment, said), said)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -76,11 +79,11 @@ class SubmititJob:
 
     Args:
         job: as submitit sees it.
-        shares: file in which it says how far it is.
+        said: file in which it says how far it is, or where it stands.
     """
 
-    def __init__(self, job: Any, shares: Path) -> None:
-        self._job, self._shares = job, shares
+    def __init__(self, job: Any, said: Path) -> None:
+        self._job, self._said = job, said
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most; says whether the job is over."""
@@ -98,25 +101,26 @@ class SubmititJob:
         except submitit.core.utils.UncompletedJobError:
             return None
         finally:
-            self._shares.unlink(missing_ok=True)
+            self._said.unlink(missing_ok=True)
         return result
 
-    def share(self) -> float:
-        """The finished share, 0 to 1."""
+    def report(self) -> tuple[float, Report] | None:
+        """What it said last."""
         with suppress(OSError, ValueError):
-            return float(self._shares.read_text())
-        return 0.0
+            number, report = json.loads(self._said.read_text())
+            return number, report
+        return None
 
     def interrupt(self) -> None:
         """Cancel the job; its process gets a signal and closes its run."""
         self._job.cancel(check=False)
 
 
-def _execute(assignment: Assignment, shares: Path) -> Answer:
+def _execute(assignment: Assignment, said: Path) -> Answer:
     signal.signal(signal.SIGUSR2, interrupt)  # how submitit announces a time limit, or that others need the machine
-    return execute_job(assignment, lambda share: _write(shares, share))
+    return execute_job(assignment, lambda report: _write(said, report))
 
 
-def _write(path: Path, share: float) -> None:
+def _write(path: Path, report: Report) -> None:
     with suppress(OSError):
-        path.write_text(str(share))
+        path.write_text(strict_json([time.time(), report]))

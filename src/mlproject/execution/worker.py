@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -19,6 +20,7 @@ from typing import Any
 from mlproject.errors import ENDING_SIGNALS
 from mlproject.execution.answer import answer, handle_signals, outcome_in
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
+from mlproject.execution.standstill import Report
 from mlproject.models.libraries import transformers
 from mlproject.tracking.temporary import use_temporary_folder
 
@@ -176,7 +178,13 @@ def serve(connection: Connection, temporary: str) -> None:
             assignment = connection.recv()
         except EOFError:
             return
-        connection.send(answer(assignment, lambda share: connection.send((_PROGRESS, share))))
+        connection.send(answer(assignment, partial(_send_progress, connection, threading.Lock())))
+
+
+def _send_progress(connection: Connection, lock: threading.Lock, report: Report) -> None:
+    """From the thread that executes the step, or the one beside it that says where it stands."""
+    with lock:
+        connection.send((_PROGRESS, report))
 
 
 def _die_with_parent() -> None:

@@ -49,15 +49,15 @@ class StepRun:
         inputs: run id of every input by its role.
         made_by: run id of the study or search that asked for the step.
         resume_run_id: an interrupted run of the same step, to be filled anew; None opens a new run.
-        on_progress: called with the finished share, 0 to 1.
+        on_progress: called with the share that is finished.
         stop_rule: asked after every curve point; may end the run before its budget.
-        checkpoint_seconds: time between two saved states; 0: none is saved.
-        lease_seconds: term of the lease of the run.
+        checkpoint_seconds, lease_seconds: see `Assignment`.
 
     Attributes:
         run_id: of the run.
         client, inputs: for steps that use the tracking server themselves (search, registry).
         opened_at: when it was opened or resumed, seconds since the epoch.
+        share, moved_at: finished so far, 0 to 1, and when the step was last seen to go on, by `time.monotonic`.
         tracking_seconds: time spent on the tracking server so far.
     """
 
@@ -74,18 +74,17 @@ class StepRun:
         checkpoint_seconds: float = 0.0,
         lease_seconds: float = TERM_SECONDS,
     ) -> None:
+        self._step, self._on_progress, self.share = step, on_progress, 0.0
+        self._last_flush = self.moved_at = time.monotonic()
         self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
-        self._on_progress = on_progress
         self.opened_at, self.tracking_seconds = time.time(), 0.0
         self.client, self.inputs = store.client(), dict(inputs)
-        self._step = step
         self.stop_rules: Sequence[StopRule] = () if stop_rule is None else (stop_rule,)
         self._metrics: list[Metric] = []
         self._checkpoints: list[Path] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
         self._input_artifacts = InputArtifacts(self.client, self.inputs)
-        self._last_flush = time.monotonic()
         tags = {
             Tag.KIND: step.kind,
             Tag.FINGERPRINT: step.fingerprint,
@@ -110,8 +109,8 @@ class StepRun:
                 run = self.client.get_run(resume_run_id)
             self.run_id, self._start = run.info.run_id, run.info.start_time
             self._experiment, self._artifacts = run.info.experiment_id, run.info.artifact_uri
-        self._lease = lease = Lease(store.client(), self.run_id, lease_seconds)
-        self.resumption = resumption_of(store, run.info, step.fingerprint, checkpoint_seconds, lease.check)
+        self._lease = Lease(store.client(), self.run_id, lease_seconds)
+        self.resumption = resumption_of(store, run.info, step.fingerprint, checkpoint_seconds, self._check)
         try:
             params = {**step.inherited_params, **step.params}
             self.log_params(params)
@@ -123,6 +122,7 @@ class StepRun:
 
     def progress(self, share: float) -> None:
         """Say which share of the step is finished, 0 to 1."""
+        self.share = share
         self._check()
         self._on_progress(share)
 
@@ -271,6 +271,7 @@ class StepRun:
         return self._lease is not None and self._lease.is_lost()
 
     def _check(self) -> None:
+        self.moved_at = time.monotonic()  # whoever is about to write goes on
         if self._lease is not None:
             self._lease.check()
 
