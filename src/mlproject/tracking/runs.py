@@ -50,8 +50,7 @@ class StepRun:
         made_by: run id of the study or search that asked for the step.
         resume_run_id: an interrupted run of the same step, to be filled anew; None opens a new run.
         on_progress: called with the share that is finished.
-        stop_rule: asked after every curve point; may end the run before its budget.
-        checkpoint_seconds, lease_seconds: see `Assignment`.
+        stop_rule, checkpoint_seconds, lease_seconds: see `Assignment`.
 
     Attributes:
         run_id: of the run.
