@@ -1,6 +1,8 @@
 """The two exceptions that the command line expects, and the one-line message of any exception."""
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -31,3 +33,26 @@ def test_a_mistake_in_a_worker_process_arrives_as_it_was():
     error = pickle.loads(pickle.dumps(UserError("a=1: must be 2.")))
     assert type(error) is UserError
     assert str(error) == "a=1: must be 2."
+
+
+INTERRUPTED_IMPORT = """
+import signal, sys, time
+from mlproject.errors import Interrupted, interrupt
+
+signal.signal(signal.SIGINT, interrupt)
+try:
+    import interrupted_by_itself
+    time.sleep(10)
+except Interrupted:
+    print(getattr(sys.modules.get("interrupted_by_itself"), "state", "not there"))
+"""
+
+
+def test_an_import_is_not_interrupted_but_what_follows_it(tmp_path):
+    # torch ends the process with a hundred lines where an exception comes in the middle of its import
+    (tmp_path / "interrupted_by_itself.py").write_text(
+        "import signal\nstate = 'begun'\nsignal.raise_signal(signal.SIGINT)\nstate = 'whole'\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], cwd=tmp_path, capture_output=True, text=True,
+                            timeout=9)  # fmt: skip
+    assert answer.stdout == "whole\n", answer.stderr

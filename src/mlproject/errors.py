@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 class UserError(ValueError):
@@ -98,6 +99,8 @@ ENDING_SIGNALS = tuple(
 
 _GRACE_SECONDS = 3.0
 """How long work that saves its state may take to come to a point where it can."""
+_IMPORT_SECONDS, _LOOK_SECONDS = 5.0, 0.05
+"""How long an import may take to end, and how often it is looked whether it has."""
 
 _postpone: Callable[[], None] | None = None
 
@@ -121,10 +124,35 @@ def interrupt(*signal_and_frame: object) -> None:
     for ending in ENDING_SIGNALS:
         signal.signal(ending, signal.SIG_IGN)
     if _postpone is None or not hasattr(signal, "setitimer"):
-        raise Interrupted
+        _interrupt_after_imports(signal_and_frame[-1] if signal_and_frame else None, _IMPORT_SECONDS)
+        return
     signal.signal(signal.SIGALRM, interrupt_now)
     signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
     _postpone()
+
+
+def _interrupt_after_imports(frame: object, seconds: float) -> None:
+    """Interrupt, but not in the middle of an import: parts of torch abort the process when one of theirs is.
+
+    Args:
+        frame: what is being executed.
+        seconds: for which an import that is under way is waited for.
+
+    Raises:
+        Interrupted: unless one is.
+    """
+    if seconds <= 0 or not hasattr(signal, "setitimer") or not _is_importing(frame):
+        raise Interrupted
+    signal.signal(signal.SIGALRM, lambda _, now: _interrupt_after_imports(now, seconds - _LOOK_SECONDS))
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
+
+
+def _is_importing(frame: object) -> bool:
+    while isinstance(frame, FrameType):
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def interrupt_now(*signal_and_frame: object) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from typing import Any
 
+import pandas as pd
 import yaml
 from hypothesis import strategies as st
 
@@ -77,3 +79,38 @@ def yaml_text(value: Any) -> str:
         return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     except (yaml.YAMLError, ValueError):  # an integer of 400 digits
         return repr(value)
+
+
+def as_parquet(table: pd.DataFrame) -> bytes | None:
+    """Parquet, each column with whatever type its cells have; None where they have no one."""
+    buffer = io.BytesIO()
+    try:
+        table.convert_dtypes().to_parquet(buffer)
+    except Exception:  # Arrow's many words for cells that do not go together
+        return None
+    return buffer.getvalue()
+
+
+@st.composite
+def tables(draw: st.DrawFn, good: pd.DataFrame) -> tuple[str, bytes]:
+    """A table with odd cells, in one of the kinds of files, perhaps damaged."""
+    table = good.astype(object)
+    for _ in range(draw(st.integers(0, 3))):
+        row, column = draw(st.integers(0, len(table) - 1)), draw(st.integers(0, table.shape[1] - 1))
+        table.iat[row, column] = draw(st.one_of(scalars, values))
+    if not draw(st.integers(0, 5)):
+        names = list(table)
+        names[draw(st.integers(0, len(names) - 1))] = draw(texts)
+        table.columns = pd.Index(names, dtype=object)  # half a surrogate is no string of Arrow's
+    if not draw(st.integers(0, 5)):
+        table = table.sample(frac=1, random_state=draw(st.integers(0, 99)))
+    suffix = draw(st.sampled_from((".csv", ".tsv", ".jsonl", ".json")))
+    if not draw(st.integers(0, 4)) and (content := as_parquet(table)) is not None:
+        return ".parquet", content if draw(st.booleans()) else draw(damaged(content))
+    if suffix in (".csv", ".tsv"):
+        text = table.to_csv(index=False, sep="," if suffix == ".csv" else "\t", errors="replace")
+    else:
+        rows = [dict(zip(table, row, strict=True)) for row in table.itertuples(index=False)]
+        text = "\n".join(map(json_text, rows)) if suffix == ".jsonl" else json_text(rows)
+    content = text.encode("utf-8", "replace")
+    return suffix, content if draw(st.booleans()) else draw(damaged(content))

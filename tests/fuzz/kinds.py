@@ -23,7 +23,8 @@ import pandas as pd
 import yaml
 from hypothesis import strategies as st
 from tests.fuzz.command_lines import command_lines
-from tests.fuzz.invented import altered, damaged, json_text, numbers, scalars, texts, values, yaml_text
+from tests.fuzz.invented import altered, damaged, json_text, numbers, tables, texts, values, yaml_text
+from tests.fuzz.others import ANSWERS, SAMPLES, claim_answer, claim_pool, claim_samples, claim_served
 from tests.support.checkpoints import byte_tokenizer, save_checkpoint
 
 import mlproject.report.fit as fit_module
@@ -228,27 +229,6 @@ def outcome(kind: Kind, case: Any, folder: Path) -> str:
         return REFUSED
 
 
-@st.composite
-def tables(draw: st.DrawFn, good: pd.DataFrame) -> tuple[str, bytes]:
-    """A table with odd cells, in one of the kinds of files, perhaps damaged."""
-    table = good.astype(object)
-    for _ in range(draw(st.integers(0, 3))):
-        row, column = draw(st.integers(0, len(table) - 1)), draw(st.integers(0, table.shape[1] - 1))
-        table.iat[row, column] = draw(st.one_of(scalars, values))
-    if not draw(st.integers(0, 5)):
-        table = table.rename(columns={draw(st.sampled_from(list(table))): draw(texts)})
-    if not draw(st.integers(0, 5)):
-        table = table.sample(frac=1, random_state=draw(st.integers(0, 99)))
-    suffix = draw(st.sampled_from((".csv", ".tsv", ".jsonl", ".json")))
-    if suffix in (".csv", ".tsv"):
-        text = table.to_csv(index=False, sep="," if suffix == ".csv" else "\t", errors="replace")
-    else:
-        rows = table.to_dict("records")
-        text = "\n".join(map(json_text, rows)) if suffix == ".jsonl" else json_text(rows)
-    content = text.encode("utf-8", "replace")
-    return suffix, content if draw(st.booleans()) else draw(damaged(content))
-
-
 curve_requests = st.fixed_dictionaries(
     {"columns": st.sampled_from(("", "kl=kl,gold=gold", "gold=kl,kl=gold", "step=kl", "gold_se=gold"))},
     optional={
@@ -351,4 +331,8 @@ KINDS = {
         claim_command,
         0.05,
     ),
+    "scored samples": Kind(SAMPLES, claim_samples),
+    "pools": Kind(SAMPLES, claim_pool, 0.5),
+    "answers of reward services": Kind(ANSWERS, claim_answer, 0.5),
+    "answers of policy servers": Kind(ANSWERS, claim_served, 0.5),
 }  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -62,3 +63,41 @@ def serving(answer: Callable[[str, Any, int], Answer]) -> Iterator[tuple[str, li
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def speaking(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
+    """A server that answers every request with bytes as they are, one piece after the other, and hangs up.
+
+    Args:
+        pieces: what it says; the last one over and over where there is a pause.
+        pause: seconds between the pieces.
+
+    Yields:
+        the address.
+    """
+    ended = threading.Event()
+
+    def speak(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            for piece in pieces:
+                connection.sendall(piece)
+            while pause and not ended.wait(pause):
+                connection.sendall(pieces[-1])
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):  # what is not read would reset the connection
+                pass
+
+    def listen() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=speak, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=listen, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            ended.set()
+            server.shutdown(socket.SHUT_RDWR)

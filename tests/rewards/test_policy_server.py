@@ -95,6 +95,40 @@ def test_a_server_that_gives_texts_alone_is_read_and_one_without_log_probabiliti
         PolicyServer(f"{url}/v1").sample(prompts[:2], 4, prompt_format, seed=3)
 
 
+ODD_CHOICES = {
+    "nan": ({"token_logprobs": [float("nan"), -1.0]}, {}, "finite and at most 0, and returns nan"),
+    "positive": ({"token_logprobs": [-1.0, 0.5]}, {}, "finite and at most 0, and returns 0.5"),
+    "truth": ({"token_logprobs": [True, False]}, {}, "log-probability of each token"),
+    "an integer of 400 digits": ({"token_logprobs": [-(10**400), -1]}, {}, "log-probability of each token"),
+    "no object": ([], {}, "log-probability of each token"),
+    "unknown tokens": ({}, {"token_ids": [10**9, 1]}, "tokens of the policy's vocabulary"),
+    "negative tokens": ({}, {"token_ids": [-1, 1]}, "tokens of the policy's vocabulary"),
+    "texts for tokens": ({}, {"token_ids": ["a", "b"]}, "tokens of the policy's vocabulary"),
+    "token_id: of nothing": ({"tokens": ["token_id:x", "token_id:1"]}, {"token_ids": None}, "policy's vocabulary"),
+    "more tokens than log-probabilities": ({}, {"token_ids": [1, 2, 3]}, "returns 3 tokens and 2 log-prob"),
+    "more than asked for": ({"token_logprobs": [-1.0] * 9}, {"token_ids": [1] * 9}, "at most max_tokens=6"),
+    "half a surrogate": ({}, {"token_ids": None, "text": "a\ud800"}, "token ids or a text"),
+    "no text": ({}, {"token_ids": None, "text": None}, "token ids or a text"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_CHOICES)
+def test_what_no_policy_can_have_said_is_refused_in_one_line(imported, name):
+    _, prompts, prompt_format, _ = imported
+    said, choice, words = ODD_CHOICES[name]
+    logprobs = {"tokens": ["a", "b"], "token_logprobs": [-1.0, -2.0]}
+    whole = {"text": "a b", "finish_reason": "stop", "token_ids": [1, 2], **choice}
+    whole["logprobs"] = {**logprobs, **said} if isinstance(said, dict) else said
+
+    class Odd(PolicyServer):
+        def request(self, url, *arguments, **named):
+            return {"data": []} if url.endswith("/models") else {"choices": [whole]}
+
+    with pytest.raises(UserError, match=words) as error:
+        Odd("http://127.0.0.1:9/v1").sample(prompts[:1], 1, prompt_format, seed=1)
+    assert "\n" not in str(error.value)
+
+
 def test_a_pool_that_a_server_samples_reports_how_far_the_sampler_is_from_the_weights(config, imported, tmp_path):
     run, prompts, prompt_format, policy = imported
     with serving(PolicyService(policy, prompt_format, off=0.25)) as (url, _):

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from tests.rewards.loopback import serving
+from tests.rewards.loopback import serving, speaking
 
 import mlproject.rewards.http as http_module
 from mlproject.errors import UserError
@@ -142,3 +142,62 @@ def test_a_dead_service_is_named_at_once_and_in_the_middle():
         check_reachable(url, "proxy")
     with pytest.raises(UserError, match=f"^{url}: must answer, and did not in 2 tries"):
         Service(url, CallOptions(scorer_retries=1))(["a"], ["b"])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_named_and_neither_texts_nor_token_go_there(status, monkeypatch):
+    monkeypatch.setenv(TOKEN_VARIABLE, "t0ken")
+    with serving(lengths) as (elsewhere, requests):
+        for target in (f"{elsewhere}/score", "file:///etc/passwd", "http://[::1", "ftp://127.0.0.1/x"):
+            with serving(lambda *request, to=target: (status, "", {"Location": to})) as (url, _):
+                with pytest.raises(UserError, match="sends elsewhere, to") as error:
+                    Service(url)(["a"], ["b"])
+                assert target in str(error.value) and str(error.value).startswith(url)
+    assert requests == []
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+FOREIGN = {
+    "nested deeply": (HEAD + b"\r\n" + b"[" * 100_000, "must answer in JSON"),
+    "an integer of 400 digits": (HEAD + b"\r\n[" + b"9" * 400 + b"]", "must give numbers that a float can hold"),
+    "codes of a terminal": (b"HTTP/1.1 404 \x1b[2Jno\x07\r\n\r\n\x1b]0;x\x07", r"HTTP 404 \\x1b\[2Jno\\x07: \\x1b]0;x"),
+    "names of fields": (HEAD + b'\r\n{"\\u001b[2J\\nmlproject: forged": 1}', r"fields \\x1b\[2J\\nmlproject: forged"),
+    "no HTTP": (b"hello\x1b[2J\r\n\r\n", r"hello\\x1b\[2J"),
+    "cut off": (HEAD + b"Content-Length: 99\r\n\r\n[1]", "must answer, and did not in 1 try"),
+    "a refusal that is cut off": (b"HTTP/1.1 400 No\r\nContent-Length: 99\r\n\r\nwhy", "HTTP 400 No"),
+    "the token given back": (b"HTTP/1.1 401 No\r\n\r\nnot t0ken", r"not \*\*\*\)"),
+    "longer than was asked for": (HEAD + b"\r\n[" + b"1," * 5000, "must answer with at most"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_no_service_says_is_refused_in_one_line_that_shows_it_without_effect(name, monkeypatch):
+    monkeypatch.setenv(TOKEN_VARIABLE, "t0ken")
+    said, words = FOREIGN[name]
+    if name == "longer than was asked for":
+        monkeypatch.setattr(http_module, "_ANY_ANSWER", 1000)
+    with speaking(said) as url, pytest.raises(UserError, match=words) as error:
+        Service(url, CallOptions(scorer_retries=0))(["a"], ["b"])
+    assert str(error.value).isprintable() and str(error.value).startswith(url)
+
+
+@pytest.mark.parametrize("pieces", [(HEAD + b"\r\n[", b" "), (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")])
+def test_an_answer_that_never_ends_is_given_up_in_time(pieces):
+    started = time.monotonic()
+    with speaking(*pieces, pause=0.02) as url, pytest.raises(UserError, match=r"within scorer_seconds=0\.2"):
+        Service(url, CallOptions(scorer_seconds=0.2))(["a"], ["b"])
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("pause", ["1e300", "nan", "-3", "Fri, 31 Dec 9999 23:59:59 -0000"])
+def test_an_absurd_pause_is_no_crash(pause):
+    with serving(lambda *request: (429, "", {"Retry-After": pause})) as (url, _), pytest.raises(UserError):
+        Service(url, CallOptions(scorer_seconds=1, scorer_retries=1))(["a"], ["b"])
+
+
+@pytest.mark.parametrize("address", [f"http://{'a' * 70}.com/x", "http://127.0.0.1:99999/x"])
+def test_an_address_that_no_host_can_have_is_refused(address):
+    with pytest.raises(UserError, match="must be a service that answers"):
+        check_reachable(address, "proxy")
+    with pytest.raises(UserError, match="must answer"):
+        Service(address, CallOptions(scorer_retries=0))(["a"], ["b"])

@@ -6,9 +6,8 @@ Axis letters: B responses, U unique responses.
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ from mlproject.errors import UserError
 from mlproject.rewards.cache import ScoreCache, open_cache
 from mlproject.rewards.functions import ScoreFunction
 from mlproject.rewards.options import CallOptions
+from mlproject.rewards.time_limit import TooSlowError, within
 from mlproject.strict_json import strict_json
 
 
@@ -102,41 +102,11 @@ class CachedCalls:
         if self.limits_itself or not limit:
             values = self.function(prompts, responses)
         else:
-            values = within(lambda: self.function(prompts, responses), limit, self.name, len(responses))
+            try:
+                values = within(lambda: self.function(prompts, responses), limit)
+            except TooSlowError:
+                raise too_slow(self.name, limit, f"score {len(responses)} responses") from None
         return numbers_of(values, self.name, len(responses))
-
-
-def within(call: Callable[[], Any], seconds: float, name: str, count: int) -> Any:
-    """The result of a call that must not take longer.
-
-    The call runs in a thread, which nothing can end from outside: one that takes too long is left behind.
-
-    Args:
-        call: what to do.
-        seconds: the limit.
-        name: of the function, for the message.
-        count: of the responses that it scores, for the message.
-
-    Raises:
-        UserError: where the limit strikes.
-    """
-    result: list[Any] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(call())
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failure:
-        raise failure[0]
-    if not result:
-        raise too_slow(name, seconds, f"score {count} responses")
-    return result[0]
 
 
 def too_slow(name: str, seconds: float, task: str) -> UserError:

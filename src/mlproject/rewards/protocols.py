@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from mlproject.names.quoting import one_line
 from mlproject.worlds.chat import CHAT_PREFIX, messages_of
 
 _SCORE_KEYS = ("scores", "rewards", "score", "reward", "predictions")
@@ -63,7 +64,7 @@ def _plain_scores(answer: Any, count: int) -> list[float]:
         if values is None:
             raise ValueError(
                 f"must answer with a list of scores, or with one under {' or '.join(_SCORE_KEYS)}, and answers with "
-                f"the fields {', '.join(map(str, list(answer)[:8])) or 'none'}. Correct the service."
+                f"the fields {one_line(', '.join(map(str, list(answer)[:8])), 100) or 'none'}. Correct the service."
             )
     if not isinstance(values, list):
         values = [values]
@@ -125,7 +126,10 @@ def _checked(values: list[Any], count: int) -> list[float]:
             )
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"must give each response a number, and gives {str(value)[:40]!r}. Correct the service.")
-    return [float("nan") if value is None else float(value) for value in values]
+    try:
+        return [float("nan") if value is None else float(value) for value in values]
+    except OverflowError:
+        raise ValueError("must give numbers that a float can hold, of at most 1.8e308. Correct the service.") from None
 
 
 _PLAIN = Protocol(_plain_body, _plain_scores)

@@ -30,8 +30,8 @@ class Service(Client):
         parts = [slice(start, start + size) for start in range(0, len(responses), size)]
 
         def ask(part: slice) -> list[float]:
-            body = protocol.body(prompts[part], responses[part], model)
-            return self._scores(protocol, self.request(self.url, body, deadline, task), len(responses[part]))
+            body, count = protocol.body(prompts[part], responses[part], model), len(responses[part])
+            return self._scores(protocol, self.request(self.url, body, deadline, task, count), count)
 
         if len(parts) == 1:
             return ask(parts[0])

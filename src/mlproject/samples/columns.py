@@ -5,6 +5,7 @@ Axis letters: B rows of a table, or items of its lists.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlproject.curve import Array
-from mlproject.errors import UserError
+from mlproject.errors import UserError, first_line
 from mlproject.samples.numbered import pack
 from mlproject.worlds.files.messages import list_or_object
 from mlproject.worlds.files.rows import MISSING, InvalidRows, Row
@@ -116,7 +117,12 @@ def read_table(path: Path, invalid: InvalidRows, option: str = "samples") -> Tab
     if isinstance(content, pa.Table):
         if len(set(content.column_names)) < len(content.column_names):
             raise UserError(f"{source}: must name each column once. Rename one.")
-        stored = {name: _one_array(content.column(name)) for name in content.column_names}
+        try:
+            stored = {name: _one_array(content.column(name)) for name in content.column_names}
+        except pa.ArrowInvalid as error:  # lists of more than 2 GB of text
+            raise UserError(
+                f"{source}: must hold columns of at most 2 GB ({first_line(error)}). Split the table."
+            ) from None
         count, place = content.num_rows, _numbered(path)
     else:
         rows = _valid(content, invalid)
@@ -144,7 +150,7 @@ def _valid(rows: Sequence[Row], invalid: InvalidRows) -> list[Row]:
 def _one_array(chunks: pa.ChunkedArray) -> pa.Array:
     array = chunks.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # more than 2 GB of text stay in several pieces
-        array = array.cast(pa.large_string()).combine_chunks() if pa.types.is_string(array.type) else array.chunk(0)
+        array = array.cast(pa.large_string()).combine_chunks()
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
@@ -152,11 +158,19 @@ def _array(values: list[Any]) -> pa.Array:
     """Values of rows as one array; where they are of several kinds, as texts."""
     kinds = {type(value) for value in values if value is not None}
     if kinds and kinds <= {bool, int, float} and kinds != {bool}:
-        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+        return pa.array([None if value is None else _float(value) for value in values], pa.float64())
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return pa.array([None if value is None else str(value) for value in values], pa.large_string())
+
+
+def _float(value: float) -> float:
+    """A number as a float; an integer that is too large is infinite, and so refused where it stands."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _columns_of(name: str, array: pa.Array) -> Iterator[Column]:

@@ -27,7 +27,8 @@ _DROP = f"duplicates={DROP}"
 MIN_PROMPTS = 2
 _ENOUGH = 0.5
 """Share of the median number of responses below which a prompt is left out, without `min_samples`."""
-_INFINITE = 1e300
+_TOO_LARGE = 1e100
+"""A number whose square still is one; no reward is larger."""
 _INDEX_OF_PANDAS = ("__index_level_", "Unnamed: ")
 
 
@@ -179,12 +180,12 @@ def _reward_models(
 
 
 def _refuse_infinite(table: Table, samples: Samples, name: str, values_B: Array) -> None:
-    infinite_B = np.abs(values_B) > _INFINITE
+    infinite_B = np.abs(values_B) > _TOO_LARGE
     if infinite_B.any():
         place = table.place(int(samples.row_B[infinite_B.argmax()]))
         raise UserError(
-            f"{place}: {name} must be finite ({int(infinite_B.sum())} are not). Leave the cell empty where there is no "
-            "score, or name other columns (rms=)."
+            f"{place}: {name} must be finite, and at most {_TOO_LARGE:g} ({int(infinite_B.sum())} are not). Leave the "
+            "cell empty where there is no score, or name other columns (rms=)."
         )
 
 

@@ -258,4 +258,5 @@ def _is_label(column: Column) -> bool:
 def _is_id(column: Column) -> bool:
     if column.kind is Kind.TEXT:
         return True
-    return column.kind is Kind.NUMBER and bool(np.all(np.isnan(column.values_B) | (column.values_B % 1 == 0)))
+    values_B = column.values_B
+    return column.kind is Kind.NUMBER and bool(np.all(np.isnan(values_B) | (np.floor(values_B) == values_B)))
