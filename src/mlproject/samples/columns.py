@@ -5,12 +5,10 @@ Axis letters: B rows of a table, or items of its lists.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +16,7 @@ import pyarrow.compute as pc
 
 from mlproject.curve import Array
 from mlproject.errors import UserError, first_line
+from mlproject.samples.cells import array_of, one_array
 from mlproject.samples.numbered import pack
 from mlproject.worlds.files.messages import list_or_object
 from mlproject.worlds.files.rows import MISSING, InvalidRows, Row
@@ -118,7 +117,7 @@ def read_table(path: Path, invalid: InvalidRows, option: str = "samples") -> Tab
         if len(set(content.column_names)) < len(content.column_names):
             raise UserError(f"{source}: must name each column once. Rename one.")
         try:
-            stored = {name: _one_array(content.column(name)) for name in content.column_names}
+            stored = {name: one_array(content.column(name)) for name in content.column_names}
         except pa.ArrowInvalid as error:  # lists of more than 2 GB of text
             raise UserError(
                 f"{source}: must hold columns of at most 2 GB ({first_line(error)}). Split the table."
@@ -127,7 +126,7 @@ def read_table(path: Path, invalid: InvalidRows, option: str = "samples") -> Tab
     else:
         rows = _valid(content, invalid)
         names = dict.fromkeys(name for row in rows for name in row.values)
-        stored = {str(name): _array([row.values.get(name) for row in rows]) for name in names}
+        stored = {str(name): array_of([row.values.get(name) for row in rows]) for name in names}
         count, place = len(rows), lambda index: rows[index].place
     if not count:
         raise UserError(f"{source}: has no rows. Give a table with one row for each response, or for each prompt.")
@@ -145,32 +144,6 @@ def _valid(rows: Sequence[Row], invalid: InvalidRows) -> list[Row]:
         if row.problem:
             invalid.report(row.place, row.problem)
     return [row for row in rows if not row.problem]
-
-
-def _one_array(chunks: pa.ChunkedArray) -> pa.Array:
-    array = chunks.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # more than 2 GB of text stay in several pieces
-        array = array.cast(pa.large_string()).combine_chunks()
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
-def _array(values: list[Any]) -> pa.Array:
-    """Values of rows as one array; where they are of several kinds, as texts."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds and kinds <= {bool, int, float} and kinds != {bool}:
-        return pa.array([None if value is None else _float(value) for value in values], pa.float64())
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([None if value is None else str(value) for value in values], pa.large_string())
-
-
-def _float(value: float) -> float:
-    """A number as a float; an integer that is too large is infinite, and so refused where it stands."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def _columns_of(name: str, array: pa.Array) -> Iterator[Column]:

@@ -1,0 +1,35 @@
+"""The cells of a column as one array, whatever they are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pyarrow as pa
+
+
+def one_array(chunks: pa.ChunkedArray) -> pa.Array:
+    """The cells of a table's column."""
+    array = chunks.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # more than 2 GB of text stay in several pieces
+        array = array.cast(pa.large_string()).combine_chunks()
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def array_of(values: list[Any]) -> pa.Array:
+    """Values of rows as one array; where they are of several kinds, as texts."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {bool, int, float} and kinds != {bool}:
+        return pa.array([None if value is None else _float(value) for value in values], pa.float64())
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return pa.array([None if value is None else str(value) for value in values], pa.large_string())
+
+
+def _float(value: float) -> float:
+    """A number as a float; an integer that is too large is infinite, and so refused where it stands."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
