@@ -17,11 +17,13 @@ from mlproject.errors import UserError
 __all__ = ["COMBINE", "CURES", "PLAIN", "SHAPE", "Cure", "members_of", "parse_reward", "written"]
 
 _MODULES = (
+    "mlproject.cures.laplace",
     "mlproject.cures.mean",
     "mlproject.cures.worst_case",
     "mlproject.cures.uncertainty_weighted",
     "mlproject.cures.median",
     "mlproject.cures.mean_minus_sd",
+    "mlproject.cures.warm",
     "mlproject.cures.par",
     "mlproject.cures.log_sigmoid",
     "mlproject.cures.min_max",

@@ -35,6 +35,10 @@ class RewardOptions(Options):
         allow_empty=True,
         default=(),
     )
+    laplace_sds: float = option("laplace: standard deviations that are taken off", default=1.0, minimum=0, maximum=1000)
+    laplace_precision: float = option(
+        "laplace: precision of the normal prior of the last layer's weights", default=1.0, minimum=1e-9, maximum=1e9
+    )
     uwo_lambda: float = option("uncertainty-weighted: weight of the variance", default=0.5, minimum=0, maximum=1000)
     ensemble_sds: float = option(
         "mean-minus-sd: standard deviations that are taken off", default=1.0, minimum=0, maximum=1000

@@ -14,6 +14,7 @@ import torch
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError
 from mlproject.models.chat_template import refusal
+from mlproject.models.conservative_head import with_saved_head
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.init import parameter_count
 from mlproject.models.libraries import transformers
@@ -117,7 +118,7 @@ def load_reward_checkpoint(checkpoint: CheckpointInfo, option: str) -> tuple[Pre
         UserError: if its weights cannot be read, or its head is missing.
     """
     model = load_classifier(checkpoint.source, f"{option}={checkpoint.source}")
-    return model, _load_tokenizer(checkpoint.source)
+    return with_saved_head(model, Path(checkpoint.source)), _load_tokenizer(checkpoint.source)
 
 
 def load_with_reward_head(

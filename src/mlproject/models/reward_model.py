@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlproject.models.checkpoints import prompt_format_of
+from mlproject.models.conservative_head import plain_head, save_head, with_saved_head
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.finite import check_scores
 from mlproject.models.model_loading import load_classifier
@@ -30,6 +31,9 @@ from mlproject.models.sequences import (
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+START = "start_sha256"
+"""Entry of config.json: digest of the weights that a training started from, where several share them."""
 
 _SHARED_PROMPT = 64
 """Smallest number of responses to one prompt for which reading the prompt once is faster."""
@@ -91,12 +95,15 @@ class RewardModel:
         Raises:
             NotFiniteError: for a score of nan or infinity.
         """
+        return self.scores(self.read(responses), responses)
+
+    def read(self, responses: Responses) -> Sequences:
+        """What the model reads of responses, see `rate`. Length B."""
         policy_format = responses.prompt_format
         if policy_format.layout == "chat":
-            whole = prompt_format_of(policy_format.tokenizer, self.model).encode(responses.prompts, responses.texts)
-            return self.scores(whole, responses)
+            return prompt_format_of(policy_format.tokenizer, self.model).encode(responses.prompts, responses.texts)
         vocabulary = self.model.get_input_embeddings().weight.shape[0]
-        return self.scores(known_tokens(responses.sequences, vocabulary, policy_format.pad_id), responses)
+        return known_tokens(responses.sequences, vocabulary, policy_format.pad_id)
 
     def scores(self, sequences: Sequences, responses: Responses | None = None) -> NDArray[np.float64]:
         """Scores in gold standard deviations above the initial policy. Shape: (B,).
@@ -135,7 +142,9 @@ class RewardModel:
             self.model.config.reads_lengths_apart = True
         if isinstance(prompt_format, ConversationFormat) or hasattr(self.model.config, "reads_texts"):
             self.model.config.reads_texts = isinstance(prompt_format, ConversationFormat)
-        self.model.save_pretrained(folder)
+        with plain_head(self.model):
+            self.model.save_pretrained(folder)
+        save_head(self.model, folder)
         prompt_format.tokenizer.save_pretrained(folder)
 
     @classmethod
@@ -145,7 +154,7 @@ class RewardModel:
         Raises:
             UserError: if weights are missing (see `load_classifier`).
         """
-        model = load_classifier(str(folder), str(folder)).to(device)
+        model = with_saved_head(load_classifier(str(folder), str(folder)).to(device), Path(folder))
         return cls(model, getattr(model.config, "reward_centre", 0.0), getattr(model.config, "reward_scale", 1.0))
 
 

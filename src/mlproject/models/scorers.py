@@ -23,6 +23,7 @@ from mlproject.models.kept_scores import kept_in
 from mlproject.models.libraries import transformers
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
+from mlproject.models.sequences import Sequences
 from mlproject.rewards.calls import CachedCalls, Usage, numbers_of
 from mlproject.rewards.functions import ScoreFunction
 
@@ -66,7 +67,11 @@ class TextRewardModel:
         Raises:
             NotFiniteError: for a score of nan or infinity.
         """
-        return self.reward_model.scores(self.prompt_format.encode(responses.prompts, responses.texts), responses)
+        return self.reward_model.scores(self.read(responses), responses)
+
+    def read(self, responses: Responses) -> Sequences:
+        """What the model reads of responses. Length B."""
+        return self.prompt_format.encode(responses.prompts, responses.texts)
 
     @property
     def reader(self) -> PromptFormat:

@@ -76,3 +76,9 @@ for _name, _meaning, _when, _unit in (
 ):
     PARAMS.add(_name, _meaning, _when, _unit, since="0.2.0")
 PARAMS.add("resampled", "whether an ensemble's member learned from resampled comparisons", "proxy RMs", since="0.2.0")
+for _name, _meaning, _unit in (
+    ("start_seed", "seed of the start that the members of a weight average share", ""),
+    ("lr_factor", "factor of `rm_lr`, for a member of a weight average", ""),
+    ("dropout", "dropout in training, for a member of a weight average", "probability"),
+):
+    PARAMS.add(_name, _meaning, "proxy RMs", _unit, since="0.2.0")

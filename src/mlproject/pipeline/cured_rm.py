@@ -6,6 +6,7 @@ Whatever reads a proxy RM reads it: policy runs, audits, probes and the registry
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,13 @@ from mlproject.cures import CURES, Cure, members_of, parse_reward, written
 from mlproject.cures.cure import Options, Start
 from mlproject.cures.options import BY_BOOTSTRAP
 from mlproject.cures.scorers import EnsembleScorer, ShapedScorer
+from mlproject.cures.weights import Material
 from mlproject.errors import UserError
 from mlproject.models.generation import sample_responses
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import Scorer, rated
 from mlproject.models.sizes import is_checkpoint
-from mlproject.names import Kind, Metric, Role, RolePrefix, Split
+from mlproject.names import Artifact, Kind, Metric, Role, RolePrefix, Split
 from mlproject.pipeline.calibrate import calibrated_by, calibration_pairs, responses_of_pairs
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
@@ -32,7 +34,8 @@ from mlproject.pipeline.loading import (
     save_scorer,
     torch_generator,
 )
-from mlproject.pipeline.members import variants
+from mlproject.pipeline.members import WARM, variants
+from mlproject.pipeline.proxy_rm import half_of
 from mlproject.pipeline.step import CALL_OPTIONS, Run, RunRef, Step
 from mlproject.preferences.comparisons import encode_comparisons
 
@@ -80,11 +83,23 @@ def plan_members(
             f"reward={config.reward}: must be made of several reward models, but {size} exists already and has no "
             "further seeds. Give ensemble_checkpoints, or an rm_size that is trained here."
         )
+    if any(cure.name == WARM for cure in cures):
+        _check_start(config, size)
     seeds = [seed + SEED_STRIDE * number for number in range(count)]
     members = [
         one(size, each, **variant) for each, variant in zip(seeds, variants(config, cures, seed, count), strict=True)
     ]
     return {f"{RolePrefix.MEMBER}{number}": member for number, member in enumerate(members)}
+
+
+def _check_start(config: Config, size: str) -> None:
+    policy_size = config.policy_size if config.rm_policy_size == "same" else config.rm_policy_size
+    starts = "a language model's checkpoint" if config.world_spec.imports_policy else f"policy_size ({policy_size})"
+    if not (is_checkpoint(size) or (size == policy_size and not config.world_spec.imports_policy)):
+        raise UserError(
+            f"reward={config.reward}: must average reward models from one shared start, so rm_size must be {starts}, "
+            f"but is {size}. Change it, or use reward=mean."
+        )
 
 
 def _given_members(
@@ -133,6 +148,8 @@ def cured_rm(
         **({"ensemble_by": config.ensemble_by} if len(members) > 1 and config.ensemble_by == BY_BOOTSTRAP else {}),
         **config.select(*(name for cure in cures for name in cure.options)),
     }
+    if "half" in inherited:
+        own["half"] = inherited["half"]
     if any(cure.needs_references for cure in cures):
         own |= config.select("world_seed", "curve_prompts", "audit_prompts")
     return Step(
@@ -182,12 +199,25 @@ def _passes(cures: Sequence[Cure], members: int) -> int:
 def _applied(
     run: Run, cure: Cure, scorers: Sequence[Scorer], options: Options, table: pd.DataFrame, prompt_format: PromptFormat
 ) -> list[Scorer]:
+    if cure.of_weights:
+        changed: list[Scorer] = import_module(cure.of_weights).apply(
+            scorers, options, _material(run, table, prompt_format)
+        )
+        return changed
     if cure.combine is not None:
         return [EnsembleScorer(cure.name, tuple(scorers), options)]
     (scorer,) = scorers
     start = Start.of(np.concatenate(_scores(scorer, table, prompt_format)))
     references = _references(run, scorer, options, table, prompt_format) if cure.needs_references else {}
     return [ShapedScorer(cure.name, scorer, start, references, options)]
+
+
+def _material(run: Run, table: pd.DataFrame, prompt_format: PromptFormat) -> Material:
+    compared = pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS)
+    learned = half_of(compared, run.params.get("half", ""))
+    learned = learned[~learned.held_out]
+    sides = [(part, column) for part in (learned, table) for column in ("response_a", "response_b")]
+    return Material(*(responses_of_pairs(part, column, prompt_format) for part, column in sides))
 
 
 def _scores(scorer: Scorer, table: pd.DataFrame, prompt_format: PromptFormat) -> list[np.ndarray]:

@@ -1,23 +1,60 @@
-"""What sets the members of an ensemble apart: seeds, resampled comparisons."""
+"""What sets the members of an ensemble apart: seeds, resampled comparisons, or what WARM varies from a shared start."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from torch import nn
 
 from mlproject.config.schema import Config
 from mlproject.cures import Cure
 from mlproject.cures.options import BY_BOOTSTRAP
+from mlproject.models.reward_model import START, content_hash
 from mlproject.pipeline.loading import numpy_generator
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+WARM = "warm"
+
+_LR_FACTORS, _DROPOUTS = (1.0, 0.5, 2.0), (0.05, 0.1)
+"""Of the members of a weight average, in turn: factors of `rm_lr`, and dropout."""
 
 
 def variants(config: Config, cures: Sequence[Cure], seed: int, count: int) -> list[dict[str, Any]]:
     """Keyword arguments of `proxy_rm` for each member, beside size and seed: empty, or its `variant`."""
-    if count > 1 and config.ensemble_by == BY_BOOTSTRAP:
-        return [{"variant": {"resampled": True}}] * count
-    return [{}] * count
+    resampled = {"resampled": True} if count > 1 and config.ensemble_by == BY_BOOTSTRAP else {}
+    if not any(cure.name == WARM for cure in cures):
+        return [{"variant": resampled} if resampled else {}] * count
+    return [
+        {
+            "variant": {
+                **resampled,
+                "start_seed": seed,
+                "lr_factor": _LR_FACTORS[number % len(_LR_FACTORS)],
+                "dropout": _DROPOUTS[number % len(_DROPOUTS)],
+            }
+        }
+        for number in range(count)
+    ]
+
+
+def shared_start(model: PreTrainedModel, params: Mapping[str, Any], trunk: PreTrainedModel | None) -> None:
+    """Make a reward model start where the other members of its average start, and vary its dropout.
+
+    Args:
+        model: with its head, random by `start_seed`; its configuration then names the start.
+        params: of its step.
+        trunk: the initial policy, whose trunk it gets; None for one that has the weights of a checkpoint.
+    """
+    if trunk is not None:
+        model.base_model.load_state_dict(trunk.base_model.state_dict())
+    setattr(model.config, START, content_hash(model))
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = params["dropout"]
 
 
 def trained_on(table: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:

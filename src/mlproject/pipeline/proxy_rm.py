@@ -27,6 +27,7 @@ from mlproject.models.training import Schedule
 from mlproject.names import Artifact, Kind, Metric, Role, RolePrefix, Tag
 from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
 from mlproject.pipeline.loading import (
+    load_policy,
     load_prompt_format,
     new_accelerator,
     open_world,
@@ -34,7 +35,7 @@ from mlproject.pipeline.loading import (
     stream_seed,
     torch_generator,
 )
-from mlproject.pipeline.members import trained_on
+from mlproject.pipeline.members import shared_start, trained_on
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_limit
 from mlproject.preferences import HALF, HALVES
 from mlproject.preferences.bradley_terry import train_reward_model
@@ -122,7 +123,8 @@ def train_proxy_rm(run: Run) -> None:
         [half_of(pd.read_parquet(run.input(role) / Artifact.COMPARISONS), half) for role in roles], ignore_index=True
     )
     stream = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
-    accelerator, seed = new_accelerator(p["mixed_precision"]), stream_seed("proxy RM", *stream)
+    accelerator = new_accelerator(p["mixed_precision"])
+    seed = stream_seed("proxy RM", *([p["start_seed"], "start"] if "start_seed" in p else stream))
     learned: PromptFormat  # as it reads comparisons
     if "rm_checkpoint" in p:
         model, tokenizer = load_with_reward_head(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)
@@ -132,6 +134,10 @@ def train_proxy_rm(run: Run) -> None:
         if policy_format.layout == "chat" or policy_format.further_ends:  # what is written does not end as what is read
             learned = ConversationFormat(policy_format.tokenizer, policy_format.max_response_tokens)
         learning_rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
+    if "start_seed" in p:
+        trunk = None if "rm_checkpoint" in p else load_policy(run.input(Role.INITIAL_POLICY))
+        shared_start(model, p, trunk)
+        learning_rate *= p["lr_factor"]
     loss = train_reward_model(
         model.to(accelerator.device),
         encode_comparisons(trained_on(table[~table.held_out], p), learned),
