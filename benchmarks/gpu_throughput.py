@@ -31,6 +31,7 @@ from mlproject.models.sft import train_sft
 from mlproject.models.sizes import POLICY_SIZES
 from mlproject.models.training import Schedule
 from mlproject.optimization.on_policy.actor import ActorCritic
+from mlproject.optimization.on_policy.penalty import Penalty
 from mlproject.optimization.on_policy.ppo import PPO
 from mlproject.optimization.on_policy.ppo_config import PPOConfig
 from mlproject.optimization.on_policy.rollouts import collect_rollouts
@@ -112,7 +113,7 @@ def main() -> None:
     actor_critic = ActorCritic(policy).to(device)
     optimizer = torch.optim.Adam(actor_critic.parameters(), lr=1e-9, fused=True)
     prepared, optimizer = machine.prepare(actor_critic, optimizer)
-    rollouts, _ = collect_rollouts(task, actor_critic, PPO(task.config))
+    rollouts, _ = collect_rollouts(task, actor_critic, PPO(task.config), Penalty(task.config, policy))
     update_policy(task, prepared, optimizer, rollouts, PPO(task.config))
     reset(device)
     seconds = timed(device, lambda: update_policy(task, prepared, optimizer, rollouts, PPO(task.config)))

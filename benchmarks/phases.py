@@ -33,7 +33,17 @@ OPTIONS: dict[str, Any] = {
     "ppo_minibatches": 4,
     "ppo_clip": 0.2,
 }
-OPTIONS |= {"ppo_gae_lambda": 0.95, "ppo_rollout_batch": 0, "ppo_mixed_precision": "no", "lora_rank": 0}
+OPTIONS |= {
+    "ppo_gae_lambda": 0.95,
+    "ppo_rollout_batch": 0,
+    "ppo_mixed_precision": "no",
+    "lora_rank": 0,
+    "gradient_penalty": 0,
+    "ppo_value_lr": 2e-3,
+    "kl_in": "reward",
+    "kl_estimator": "k1",
+    "kl_target": "off",
+}
 SFT_STEPS, SFT_BATCH, RM_STEPS, RM_BATCH = 60, 256, 40, 64
 POOL_PROMPTS, POOL_SAMPLES = 8, 256
 UNITS = {
@@ -121,9 +131,10 @@ def phases(threads: int, size: str, rm_size: str) -> dict[str, Callable[[], obje
     actor_critic.policy.eval()
     try:
         objective = (find("optimization.on_policy.ppo:PPO")(config),)
+        penalty = (find("optimization.on_policy.penalty:Penalty")(config, policy),)
     except ImportError:  # versions whose PPO was the only one
-        objective = ()
-    batch, _ = collect(task, actor_critic, *objective)
+        objective, penalty = (), ()
+    batch, _ = collect(task, actor_critic, *objective, *penalty)
     return {
         "supervised step": supervised,
         "RM step": lambda: find("preferences.bradley_terry:train_reward_model")(
@@ -135,7 +146,7 @@ def phases(threads: int, size: str, rm_size: str) -> dict[str, Callable[[], obje
         "scoring, rollouts": lambda: reward_model.raw_scores(drawn),
         "scoring, pool": lambda: reward_model.raw_scores(drawn_pool),
         "exact KL": lambda: find("models.log_probs:measure_kl")(actor_critic.policy, policy, drawn),
-        "PPO, rollouts": lambda: collect(task, actor_critic, *objective),
+        "PPO, rollouts": lambda: collect(task, actor_critic, *objective, *penalty),
         "PPO, learning": lambda: learn(task, prepared, optimizer, batch, *objective),
     }  # fmt: skip
 

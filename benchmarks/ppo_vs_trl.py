@@ -81,6 +81,7 @@ class Ours:
         from mlproject.config.schema import load_config
         from mlproject.models.prompt_format import PromptFormat
         from mlproject.optimization.on_policy import rollouts
+        from mlproject.optimization.on_policy.penalty import Penalty
         from mlproject.optimization.on_policy.ppo import PPO
         from mlproject.optimization.on_policy.ppo_config import PPOConfig
         from mlproject.optimization.task import OptimizationTask
@@ -100,6 +101,7 @@ class Ours:
             generator=torch.Generator().manual_seed(0),
         )
         self._objective = PPO(self._task.config)
+        self._penalty = Penalty(self._task.config, setting.policy)
         self._actor_critic = self._objective.new_actor(copy.deepcopy(setting.policy))
         groups = self._actor_critic.parameter_groups(OPTIONS["ppo_lr"])
         self._optimizer = torch.optim.Adam(groups, eps=1e-5, fused=True)
@@ -111,7 +113,7 @@ class Ours:
         from mlproject.optimization.on_policy.update import update_policy
 
         collect = self.clock.timed("collect", collect_rollouts)
-        rollouts, _ = collect(self._task, self._actor_critic, self._objective)
+        rollouts, _ = collect(self._task, self._actor_critic, self._objective, self._penalty)
         self.lengths.append(float(rollouts.sequences.response_lengths_B.float().mean()))
         learn = self.clock.timed("learning", update_policy)
         learn(self._task, self._prepared, self._optimizer, rollouts, self._objective)

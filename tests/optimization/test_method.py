@@ -38,9 +38,9 @@ def test_two_methods_of_one_name_are_refused() -> None:
 
 def test_a_method_of_another_trainer_trains_a_policy_by_the_law_of_rl() -> None:
     assert find_method("ppo") is METHODS["ppo"]
-    foreign = find_method("grpo")
-    assert (foreign.label, foreign.law, foreign.step_unit, foreign.trains_policy) == ("GRPO", "rl", "update", True)
-    assert find_method("reinforce").title == "Reinforce"
+    foreign = find_method("gspo")
+    assert (foreign.label, foreign.law, foreign.step_unit, foreign.trains_policy) == ("GSPO", "rl", "update", True)
+    assert find_method("remax-2").title == "Remax-2"
 
 
 def test_a_step_is_written_as_people_read_it() -> None:

@@ -21,6 +21,7 @@ from mlproject.models.reward_model import RewardModel
 from mlproject.optimization.on_policy import ppo, shards, update
 from mlproject.optimization.on_policy.actor import ActorCritic
 from mlproject.optimization.on_policy.objective import Reading, Rollouts
+from mlproject.optimization.on_policy.penalty import Penalty
 from mlproject.optimization.on_policy.ppo_config import PPOConfig
 from mlproject.optimization.on_policy.rollouts import collect_rollouts as collect
 from mlproject.resume.resumption import Resumption
@@ -74,7 +75,7 @@ def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
 
 
 def collect_rollouts(task: SimpleNamespace, actor: ActorCritic) -> tuple[Rollouts, dict[str, float]]:
-    return collect(task, actor, ppo.PPO(task.config))
+    return collect(task, actor, ppo.PPO(task.config), Penalty(task.config, task.initial_policy))
 
 
 def update_policy(task: SimpleNamespace, actor: ActorCritic, optimizer: Any, rollouts: Rollouts) -> None:

@@ -36,7 +36,8 @@ def warnings_for(config: StudyOptions) -> list[str]:
             f"gold={config.gold}: a test RM ({config.gold_size}) plays gold. A test RM that is no larger than a proxy "
             "is fooled by the same responses, so use the largest that you can (docs/early_warning.md)."
         )
-    return warnings + [warning for method in METHODS for warning in config.of_method(method).warnings(config)]
+    warnings += [warning for method in METHODS for warning in config.of_method(method).warnings(config)]
+    return list(dict.fromkeys(warnings))  # methods share options
 
 
 def _broken_rules(config: StudyOptions) -> Iterator[BrokenRule]:

@@ -12,7 +12,8 @@ DIAGNOSTICS: Final = NameTable()
 
 _SD, _NATS, _COUNT, _SHARE = "standard deviations", "nats", "count", "share"
 _TEXTS, _SAMPLED, _PHRASES = "always", "not with `best-of-n`", "count per response"
-_EVALUATOR = "`ppo`, `meter`"
+_ON_POLICY = "`ppo`, `grpo`, `rloo`, `reinforce`"
+_EVALUATOR = f"{_ON_POLICY}, `meter`"
 
 
 class Statistic:
@@ -68,17 +69,20 @@ class Diagnostic:
         "standard errors",
     )
     ROUND_KL: Final = DIAGNOSTICS.add(
-        "round_kl", "KL from the policy that this round started from", "`ppo`, rounds after the first", _NATS
+        "round_kl", "KL from the policy that this round started from", f"{_ON_POLICY}, rounds after the first", _NATS
     )
-    PROXY_ON_ROLLOUTS: Final = DIAGNOSTICS.add("proxy_on_rollouts", "mean proxy score of the rollouts", "`ppo`", _SD)
+    PROXY_ON_ROLLOUTS: Final = DIAGNOSTICS.add("proxy_on_rollouts", "mean proxy score of the rollouts", _ON_POLICY, _SD)
     LOG_RATIO: Final = DIAGNOSTICS.add(
-        "log_ratio", "mean sampled log-ratio of the rollouts", "`ppo` with a KL penalty", _NATS
+        "log_ratio", "mean sampled log-ratio of the rollouts", f"{_ON_POLICY}, with a KL penalty", _NATS
+    )
+    KL_COEF: Final = DIAGNOSTICS.add(
+        "kl_coef", "KL coefficient of the update", f"{_ON_POLICY}, with `kl_target`", "standard deviations of gold per nat", since="0.2.0"
     )
     CLIP_FRACTION: Final = DIAGNOSTICS.add(
-        "clip_fraction", "tokens whose probability ratio was clipped", "`ppo`", _SHARE
+        "clip_fraction", "tokens whose probability ratio was clipped", _ON_POLICY, _SHARE
     )
-    APPROX_KL: Final = DIAGNOSTICS.add("approx_kl", "KL from the rollout policy", "`ppo`", "nats per token")
-    ENTROPY: Final = DIAGNOSTICS.add("entropy", "entropy of the policy on the rollouts", "`ppo`", "nats per token")
+    APPROX_KL: Final = DIAGNOSTICS.add("approx_kl", "KL from the rollout policy", _ON_POLICY, "nats per token")
+    ENTROPY: Final = DIAGNOSTICS.add("entropy", "entropy of the policy on the rollouts", _ON_POLICY, "nats per token")
     VALUE_LOSS: Final = DIAGNOSTICS.add(
         "value_loss", "half the mean squared error of the value head", "`ppo`", "variance"
     )

@@ -39,6 +39,9 @@ _MODULES = (
     "mlproject.optimization.best_of_poisson",
     "mlproject.optimization.pessimistic_best_of_n",
     "mlproject.optimization.regularized_best_of_n",
+    "mlproject.optimization.on_policy.grpo_config",
+    "mlproject.optimization.on_policy.rloo_config",
+    "mlproject.optimization.on_policy.reinforce_config",
 )
 """Modules with a `METHOD`, in the order in which reports show the methods."""
 

@@ -63,6 +63,11 @@ class MethodConfig(Options):
         return BUDGET
 
     @property
+    def variant(self) -> str:
+        """What tells a run's name from that of a plain one, such as `KL 0.1`; empty where nothing does."""
+        return ""
+
+    @property
     def process_limit(self) -> tuple[int, str]:
         """How many processes can share a run, and the options that say so, as `name=value`."""
         return 1, ""

@@ -73,7 +73,7 @@ def policy_run(
             "proxy=models:/NAME@ALIAS, or use another stop."
         )
     return Step(
-        name=_run_name(method, proxy_params, seed, options.params().get("kl_coef"), round),
+        name=_run_name(method, proxy_params, seed, options.variant, round),
         kind=Kind.POLICY_RUN,
         version=METHODS[method].version,
         params={
@@ -133,8 +133,7 @@ def _comparisons_of(proxy: Step | RunRef, method: str) -> Step | RunRef:
     )
 
 
-def _run_name(method: str, proxy: Mapping[str, Any], seed: int, kl_coef: float | None, round: int) -> str:
+def _run_name(method: str, proxy: Mapping[str, Any], seed: int, variant: str, round: int) -> str:
     """What tells runs apart comes first: MLflow's lists show the first 23 letters."""
-    parts = [Path(proxy["rm_size"]).name, proxy.get("reward", ""), f"KL {kl_coef:g}" if kl_coef else ""]
-    parts.append(f"round {round}" if round > 1 else "")
+    parts = [Path(proxy["rm_size"]).name, proxy.get("reward", ""), variant, f"round {round}" if round > 1 else ""]
     return " ".join([*filter(None, parts), f"seed {seed}, {method}"])

@@ -7,10 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mlproject.optimization.method_config import STOPS, MethodConfig
-from mlproject.options.declaration import BrokenRule, option
+from mlproject.options.declaration import BrokenRule, Form, option
 
 if TYPE_CHECKING:
     from mlproject.options.study import StudyOptions
+
+OFF, REWARD, LOSS = "off", "reward", "loss"
+K1, K2, K3, SQRT_CHI2 = "k1", "k2", "k3", "sqrt-chi2"
+_PENALTY = "KL penalty"
+
+
+def _is_nats(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +59,41 @@ class OnPolicyConfig(MethodConfig):
         minimum=0,
         maximum=4096,
     )
+    kl_in: str = option(
+        "where the penalty of kl_coef stands: in the reward of each token, or in the loss",
+        default=REWARD,
+        choices=(REWARD, LOSS),
+        heading=_PENALTY,
+    )
+    kl_estimator: str = option(
+        "what the penalty measures on sampled tokens: an estimator of KL, or the square root of the chi-squared "
+        "divergence of whole responses",
+        default=K1,
+        choices=(K1, K2, K3, SQRT_CHI2),
+        heading=_PENALTY,
+    )
+    kl_target: str = option(
+        "KL from the reference at which a controller holds the policy, by moving kl_coef",
+        default=OFF,
+        choices=(OFF,),
+        form=Form("a number of nats above 0", _is_nats),
+        heading=_PENALTY,
+    )
+    kl_horizon: int = option(
+        "rollouts in which that controller changes kl_coef by a fifth", default=1000, minimum=1, heading=_PENALTY
+    )
+    reference_reset: int = option(
+        "updates after which the penalty is measured from the policy of that moment; 0: always from the initial policy",
+        default=0,
+        minimum=0,
+        heading=_PENALTY,
+    )
+    gradient_penalty: float = option(
+        "strength of gradient regularization, half of the squared norm of the gradient; it doubles the gradient passes",
+        default=0.0,
+        minimum=0,
+        maximum=1,
+    )
 
     @property
     def last_step(self) -> int:
@@ -60,6 +106,19 @@ class OnPolicyConfig(MethodConfig):
     @property
     def stops_at(self) -> str:
         return self.stop
+
+    @property
+    def variant(self) -> str:
+        """How the penalty differs from that of PPO as it is published."""
+        penalty = [
+            f"KL {self.kl_coef:g}" if self.kl_coef else "",
+            "in loss" if self.kl_in == LOSS else "",
+            "" if self.kl_estimator == K1 else self.kl_estimator,
+            "" if self.kl_target == OFF else f"to {self.kl_target}",
+            f"reset {self.reference_reset}" if self.reference_reset else "",
+            f"GR {self.gradient_penalty:g}" if self.gradient_penalty else "",
+        ]
+        return " ".join(filter(None, penalty))
 
     @property
     def process_limit(self) -> tuple[int, str]:
@@ -82,3 +141,11 @@ class OnPolicyConfig(MethodConfig):
             yield BrokenRule(
                 "ppo_eval_every", f"be at most ppo_updates={self.ppo_updates}", "Measure more often or run longer."
             )
+
+    def warnings(self, config: StudyOptions) -> Iterator[str]:
+        """A penalty without a coefficient does nothing."""
+        if self.kl_coef:
+            return
+        for name, off in (("kl_in", REWARD), ("kl_estimator", K1), ("kl_target", OFF), ("reference_reset", 0)):
+            if (value := getattr(self, name)) != off:
+                yield f"{name}={value}: makes no difference where kl_coef is 0. Give kl_coef, or remove the option."

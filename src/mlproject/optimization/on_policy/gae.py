@@ -11,24 +11,24 @@ from torch import Tensor
 from mlproject.errors import NotFiniteError
 
 
-def shaped_rewards(scores_B: Tensor, log_ratio_BR: Tensor, mask_BR: Tensor, kl_coef: float) -> Tensor:
+def shaped_rewards(scores_B: Tensor, penalty_BR: Tensor, mask_BR: Tensor, kl_coef: float) -> Tensor:
     """Per-token rewards: the score at the last token, minus the KL penalty at every token.
 
     Args:
         scores_B: proxy score of each response, gold standard deviations. Shape: (B,).
-        log_ratio_BR: log pi(token) - log pi_init(token), nats. Shape: (B, R).
+        penalty_BR: what is penalized at each token, such as log pi(token) - log pi_init(token), nats. Shape: (B, R).
         mask_BR: True on response tokens. Shape: (B, R).
         kl_coef: gold standard deviations per nat.
 
     Returns:
-        rewards whose sum over a response is score - kl_coef * sum of log ratios. Shape: (B, R).
+        rewards whose sum over a response is score - kl_coef * sum of the penalties. Shape: (B, R).
 
     Raises:
         NotFiniteError: for a score or log-ratio of nan or infinity; one would spread to every rollout of the batch.
     """
     check_finite("proxy scores of the rollouts", scores_B)
-    check_finite("log-ratios of the rollouts to the initial policy", log_ratio_BR.masked_fill(~mask_BR, 0.0))
-    rewards_BR = (-kl_coef * log_ratio_BR).masked_fill(~mask_BR, 0.0)
+    check_finite("log-ratios of the rollouts to the initial policy", penalty_BR.masked_fill(~mask_BR, 0.0))
+    rewards_BR = (-kl_coef * penalty_BR).masked_fill(~mask_BR, 0.0)
     last_B = mask_BR.sum(1) - 1
     return rewards_BR.scatter_add(1, last_B[:, None], scores_B[:, None].to(rewards_BR.dtype))
 

@@ -19,6 +19,7 @@ from mlproject.errors import located
 from mlproject.models.collectives import broadcast
 from mlproject.models.lora import add_adapters
 from mlproject.optimization.on_policy.objective import Objective
+from mlproject.optimization.on_policy.penalty import Penalty
 from mlproject.optimization.on_policy.rollouts import collect_rollouts
 from mlproject.optimization.on_policy.shards import OnPolicyTask
 from mlproject.optimization.on_policy.update import update_policy
@@ -49,6 +50,7 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
     optimizer = torch.optim.Adam(actor.parameter_groups(config.ppo_lr), eps=1e-5, fused=True)
     prepared, optimizer = accelerator.prepare(actor, optimizer)
     policy = actor.policy.eval()
+    penalty = Penalty(config, task.initial_policy)
 
     def evaluate(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
         return broadcast(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))
@@ -57,7 +59,14 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
 
     def state() -> State:
         parts = {"model": module_state(actor), "optimizer": optimizer_state(optimizer)}
-        return merge({**parts, "random": generator_state(task.generator), "taken": State(values={"updates": taken})})
+        return merge(
+            {
+                **parts,
+                "random": generator_state(task.generator),
+                "taken": State(values={"updates": taken}),
+                **penalty.states(),
+            }
+        )
 
     if (saved := task.resumption.restored(objective.name, accelerator)) is None:
         yield evaluate(0)
@@ -66,13 +75,16 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
         load_optimizer(optimizer, saved.within("optimizer"))
         load_generator(task.generator, saved.within("random"))
         taken = saved.values["taken"]["updates"]
+        penalty.restore(saved, policy)
     task.resumption.keep(objective.name, state)
     updates, every = config.ppo_updates, config.ppo_eval_every
     for update in range(taken + 1, updates + 1):
         task.resumption.safe_point(accelerator)
         with located(f"in update {update}"):
-            rollouts, rollout_diagnostics = collect_rollouts(task, actor, objective)
+            rollouts, rollout_diagnostics = collect_rollouts(task, actor, objective, penalty)
         update_diagnostics = update_policy(task, prepared, optimizer, rollouts, objective)
+        if config.reference_reset and update % config.reference_reset == 0:
+            penalty.reset(policy)
         task.progress(update / updates)
         if update <= config.ppo_eval_first or update % every == 0 or update == updates:
             yield evaluate(update, {**rollout_diagnostics, **update_diagnostics})

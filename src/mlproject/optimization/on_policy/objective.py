@@ -32,17 +32,21 @@ class Rollouts:
         log_probs_BR: log-probability of each token when it was sampled, nats. Shape: (B, R).
         advantages_BR: how much better each token is than expected, on a scale of the method's own. Shape: (B, R).
         returns_BR: targets of the value head, where there is one. Shape: (B, R).
+        reference_BR: log-probability of each token under the reference, where the loss has a penalty. Shape: (B, R).
+        penalty_coef: weight of that penalty.
     """
 
     sequences: Sequences
     log_probs_BR: Tensor
     advantages_BR: Tensor
     returns_BR: Tensor | None = None
+    reference_BR: Tensor | None = None
+    penalty_coef: float = 0.0
 
     def select(self, index: Tensor) -> Rollouts:
         sequences = self.sequences.select(index)
         width = int(sequences.response_lengths_B.max())
-        names = ("log_probs_BR", "advantages_BR", "returns_BR")
+        names = ("log_probs_BR", "advantages_BR", "returns_BR", "reference_BR")
         tensors = {name: each[index, :width] for name in names if (each := getattr(self, name)) is not None}
         return replace(self, sequences=sequences, **tensors)
 
@@ -80,11 +84,17 @@ class Objective(Protocol):
 
     Attributes:
         name: of the method.
-        averages_responses: whether its loss is a mean over responses; else it is one over their tokens.
+        group_size: responses to each prompt, side by side among the rollouts.
+        averages_responses: whether `mean` is a mean over responses; else it is one over their tokens.
     """
 
     name: str
-    averages_responses: bool
+
+    @property
+    def group_size(self) -> int: ...
+
+    @property
+    def averages_responses(self) -> bool: ...
 
     def new_actor(self, policy: PreTrainedModel) -> Actor:
         """What samples and is trained."""
@@ -100,8 +110,17 @@ class Objective(Protocol):
         ...
 
     def loss(self, reading: Reading, rollouts: Rollouts) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The loss to minimize, and its diagnostics: detached scalars, each a mean over tokens."""
+        """The loss to minimize, without a penalty, and its diagnostics: detached scalars, each a mean over tokens."""
         ...
+
+    def mean(self, values_BR: Tensor, mask_BR: Tensor) -> Tensor:
+        """How the loss, and a penalty in it, averages what it has at every token. Shape: ()."""
+        ...
+
+
+def mean_of_sums(values_BR: Tensor, mask_BR: Tensor) -> Tensor:
+    """Mean over responses of the sum over their tokens. Shape: ()."""
+    return values_BR.masked_fill(~mask_BR, 0.0).sum(1).mean()
 
 
 def surrogate(ratio: Tensor, advantages: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:

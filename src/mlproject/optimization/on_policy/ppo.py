@@ -34,6 +34,7 @@ class PPO:
 
     config: PPOConfig
     name = "ppo"
+    group_size = 1
     averages_responses = False
 
     def new_actor(self, policy: PreTrainedModel) -> ActorCritic:
@@ -54,6 +55,9 @@ class PPO:
         value_loss = 0.5 * masked_mean((reading.values_BR - rollouts.returns_BR) ** 2, mask_BR)
         measured = {**diagnostics(reading, is_clipped_BR), Diagnostic.VALUE_LOSS: value_loss.detach()}
         return value_loss - masked_mean(gain_BR, mask_BR), measured
+
+    def mean(self, values_BR: Tensor, mask_BR: Tensor) -> Tensor:
+        return masked_mean(values_BR, mask_BR)
 
 
 def optimize(task: OptimizationTask[PPOConfig]) -> Iterator[CurvePoint]:

@@ -10,39 +10,41 @@ from torch import Tensor
 
 from mlproject.models.finite import naming_prompts
 from mlproject.models.generation import sample
-from mlproject.models.log_probs import log_probs_of
 from mlproject.models.prompt_format import Responses
 from mlproject.models.scorers import rated
 from mlproject.names import Diagnostic
 from mlproject.optimization.on_policy.actor import Actor
-from mlproject.optimization.on_policy.gae import shaped_rewards
 from mlproject.optimization.on_policy.objective import Objective, Rollouts
+from mlproject.optimization.on_policy.penalty import Penalty
 from mlproject.optimization.on_policy.shards import OnPolicyTask, Shard, gather_shards, shards_of_process
 
 
 @torch.no_grad()
-def collect_rollouts(task: OnPolicyTask, actor: Actor, objective: Objective) -> tuple[Rollouts, dict[str, float]]:
+def collect_rollouts(
+    task: OnPolicyTask, actor: Actor, objective: Objective, penalty: Penalty
+) -> tuple[Rollouts, dict[str, float]]:
     """Sample responses to random training prompts and compute the targets of an update.
 
     Returns:
-        the rollouts and diagnostics: mean proxy score and mean sampled log-ratio (k1, nats) of the batch.
+        the rollouts and diagnostics: mean proxy score and what the penalty says of the batch.
     """
-    config, generator = task.config, task.generator
-    index = torch.randint(
-        len(task.train_prompts), (config.ppo_batch_size,), generator=generator, device=generator.device
-    )
-    shards = [sample_shard(task, actor, part, source) for part, source in shards_of_process(task, index)]
+    generator, batch_size = task.generator, task.config.ppo_batch_size
+    size = min(objective.group_size, batch_size)
+    drawn = torch.randint(len(task.train_prompts), (batch_size // size,), generator=generator, device=generator.device)
+    index = drawn.repeat_interleave(size)
+    shards = [sample_shard(task, actor, part, source, penalty) for part, source in shards_of_process(task, index)]
     batch = gather_shards(task, shards)
     diagnostics = {Diagnostic.PROXY_ON_ROLLOUTS: float(batch.scores_B.mean())}
-    if config.kl_coef > 0:
-        diagnostics[Diagnostic.LOG_RATIO] = float(batch.log_ratio_BR.sum(1).mean())
-    rewards_BR = shaped_rewards(batch.scores_B, batch.log_ratio_BR, batch.sequences.response_mask_BR, config.kl_coef)
-    return objective.rollouts(batch, rewards_BR), diagnostics
+    rollouts = objective.rollouts(batch, penalty.rewards(batch))
+    rollouts = penalty.into_loss(rollouts, batch)
+    return rollouts, diagnostics | penalty.observe(batch)
 
 
 @torch.no_grad()
-def sample_shard(task: OnPolicyTask, actor: Actor, index: Tensor, generator: torch.Generator) -> Shard:
-    """Sample a response to each of the given training prompts; compute scores, log-ratios and values."""
+def sample_shard(
+    task: OnPolicyTask, actor: Actor, index: Tensor, generator: torch.Generator, penalty: Penalty
+) -> Shard:
+    """Sample a response to each of the given training prompts; compute scores, values and the reference's part."""
     texts = [task.train_texts[i] for i in index.tolist()]
     with naming_prompts(texts):
         samples = sample(
@@ -55,7 +57,5 @@ def sample_shard(task: OnPolicyTask, actor: Actor, index: Tensor, generator: tor
     sequences = samples.sequences
     responses = Responses(texts, sequences.to("cpu"), task.prompt_format)
     scores_B = torch.from_numpy(rated(task.proxy, responses, "proxy")).to(samples.log_probs_BR.device)
-    log_ratio_BR = torch.zeros_like(samples.log_probs_BR)
-    if task.config.kl_coef > 0:
-        log_ratio_BR = samples.log_probs_BR - log_probs_of(task.initial_policy, sequences)
-    return Shard(sequences, samples.log_probs_BR, log_ratio_BR, samples.values_BR, scores_B)
+    reference_BR = penalty.reference_log_probs(sequences, samples.log_probs_BR)
+    return Shard(sequences, samples.log_probs_BR, reference_BR, samples.values_BR, scores_B)

@@ -30,19 +30,19 @@ class Shard:
     Attributes:
         sequences: B responses.
         log_probs_BR: of each token when it was sampled, nats. Shape: (B, R).
-        log_ratio_BR: log pi(token) - log pi_init(token), nats; 0 where there is no KL penalty. Shape: (B, R).
+        reference_BR: of each token under the reference of the penalty, nats; 0 without a penalty. Shape: (B, R).
         values_BR: prediction of the value head at each token. Shape: (B, R).
         scores_B: proxy scores, gold standard deviations. Shape: (B,).
     """
 
     sequences: Sequences
     log_probs_BR: Tensor
-    log_ratio_BR: Tensor
+    reference_BR: Tensor
     values_BR: Tensor
     scores_B: Tensor
 
     def to(self, device: torch.device | str) -> Shard:
-        tensors = ("log_probs_BR", "log_ratio_BR", "values_BR", "scores_B")
+        tensors = ("log_probs_BR", "reference_BR", "values_BR", "scores_B")
         return replace(
             self, sequences=self.sequences.to(device), **{name: getattr(self, name).to(device) for name in tensors}
         )
@@ -82,7 +82,7 @@ def gather_shards(task: OnPolicyTask, shards: Sequence[Shard]) -> Shard:
     return Shard(
         sequences=concatenate([shard.sequences for shard in shards], task.initial_policy.config.pad_token_id),
         log_probs_BR=stacked("log_probs_BR"),
-        log_ratio_BR=stacked("log_ratio_BR"),
+        reference_BR=stacked("reference_BR"),
         values_BR=stacked("values_BR"),
         scores_B=torch.cat([shard.scores_B for shard in shards]),
     )

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from mlproject.models.collectives import all_reduce
 from mlproject.models.gradient_checkpointing import checkpointed_layers
+from mlproject.optimization.on_policy.gradient_penalty import regularize_gradient
 from mlproject.optimization.on_policy.objective import Objective, Reading, Rollouts
+from mlproject.optimization.on_policy.penalty import penalty_loss
 from mlproject.optimization.on_policy.shards import OnPolicyTask
 
 _MAX_GRADIENT_NORM = 1.0
@@ -41,6 +44,10 @@ def update_policy(
         for index in order.tensor_split(minibatches):
             weighted_diagnostics += add_gradient(task, actor, rollouts, index, objective)
             task.accelerator.unscale_gradients(optimizer)
+            if config.gradient_penalty:
+                policy = task.accelerator.unwrap_model(actor).policy
+                again = partial(add_gradient, task, actor, rollouts, index, objective)
+                regularize_gradient(policy, again, config.gradient_penalty)
             for group in optimizer.param_groups:  # apart, so that a large value error does not slow the policy
                 nn.utils.clip_grad_norm_(group["params"], _MAX_GRADIENT_NORM)
             optimizer.step()
@@ -82,7 +89,10 @@ def add_gradient(
             with accelerator.no_sync(actor) if i < len(parts) - 1 else nullcontext():
                 with torch.autocast(task.generator.device.type, torch.bfloat16, enabled=in_bf16):
                     logits_BRV, values_BR = actor(minibatch.sequences)
-                loss, diagnostics = objective.loss(Reading.of(logits_BRV, values_BR, minibatch), minibatch)
+                reading = Reading.of(logits_BRV, values_BR, minibatch)
+                loss, diagnostics = objective.loss(reading, minibatch)
+                if minibatch.reference_BR is not None:
+                    loss = loss + penalty_loss(reading, minibatch, config.kl_estimator, objective)
                 accelerator.backward(loss * (weight * processes))  # gradients are averaged over processes
             weighted.append({name: value * share for name, value in diagnostics.items()})
     return weighted
