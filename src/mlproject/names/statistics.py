@@ -76,7 +76,11 @@ class Diagnostic:
         "log_ratio", "mean sampled log-ratio of the rollouts", f"{_ON_POLICY}, with a KL penalty", _NATS
     )
     KL_COEF: Final = DIAGNOSTICS.add(
-        "kl_coef", "KL coefficient of the update", f"{_ON_POLICY}, with `kl_target`", "standard deviations of gold per nat", since="0.2.0"
+        "kl_coef",
+        "KL coefficient of the update",
+        f"{_ON_POLICY}, with `kl_target`",
+        "standard deviations of gold per nat",
+        since="0.2.0",
     )
     CLIP_FRACTION: Final = DIAGNOSTICS.add(
         "clip_fraction", "tokens whose probability ratio was clipped", _ON_POLICY, _SHARE
