@@ -43,6 +43,8 @@ def engine(request, tmp_path_factory):
             engine = SubmititEngine("local", ResourceTable(""), tmp_path_factory.mktemp("jobs"), 2)
         yield engine
         engine.close()
+        if request.param == "submitit":
+            assert len(list(engine._folder.glob("*_log.err"))) == 1, "files are kept of the job that was killed"
 
 
 def run_of(store: Store, step):

@@ -35,6 +35,10 @@ def os_error(number: int) -> OSError:
         (sqlite3.OperationalError("database is locked"), "kept the database locked"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "cannot be written"),
         (sqlite3.OperationalError("database or disk is full"), "the disk is full"),
+        (
+            RuntimeError("API request to http://host:5000/api/x failed with exception HTTPConnectionPool: Max retries"),
+            "the tracking server does not answer (API request to http://host:5000",
+        ),
     ],
 )
 def test_an_error_of_the_machine_is_known(error, said):
@@ -56,7 +60,14 @@ def test_it_is_known_behind_other_errors_and_in_what_another_process_reports():
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), KeyError("disk"), ZeroDivisionError(), OSError(errno.ENOENT, "no such file")]
+    "error",
+    [
+        ValueError("x"),
+        KeyError("disk"),
+        ConnectionError("a service of the user's"),
+        ZeroDivisionError(),
+        OSError(errno.ENOENT, "no such file"),
+    ],
 )
 def test_other_errors_stay_what_they_are(error):
     assert machine_error(error) is None

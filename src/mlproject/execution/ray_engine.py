@@ -63,7 +63,7 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise UserError(
                 f"engine_address={address}: must be a Ray cluster that answers ({type(error).__name__}). Start it with "
-                "`ray start --head`, or leave the option out."
+                "`ray start --head`, or leave the option out; one with a token needs RAY_AUTH_MODE=token here too."
             ) from None
         finally:
             for each, handler in before.items():  # Ray has set its own

@@ -26,6 +26,7 @@ _MOST_JOBS = 64
 
 _HOUR = 60
 _POLL_SECONDS = 0.25
+_KEPT_SECONDS = 7 * 86400.0
 
 
 class SubmititEngine:
@@ -49,6 +50,7 @@ class SubmititEngine:
                 f"engine_address={cluster}: must be slurm, where this machine has it, or local ({first_line(error)})."
             ) from None
         self._resources, self._folder, self._jobs = resources, folder, 0
+        _sweep(folder)
         self.slots = (workers or available_cores()) if self._executor.cluster == "local" else workers or _MOST_JOBS
 
     def check(self, step: Step) -> None:
@@ -71,7 +73,9 @@ class SubmititEngine:
         return SubmititJob(self._executor.submit(_execute, assignment, said), said)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Remove the folder, unless it still has files of jobs that were lost, or are another command's."""
+        with suppress(OSError):
+            self._folder.rmdir()
 
 
 class SubmititJob:
@@ -96,13 +100,22 @@ class SubmititJob:
 
     def answer(self) -> Answer | None:
         """What it answered; None where it was lost."""
+        self._said.unlink(missing_ok=True)
         try:
             result: Answer = self._job.result()
         except submitit.core.utils.UncompletedJobError:
             return None
-        finally:
-            self._said.unlink(missing_ok=True)
+        self._remove_files()
         return result
+
+    def _remove_files(self) -> None:
+        """What submitit keeps of a job; of one that was lost it stays for a week, since its log may say why."""
+        paths = self._job.paths
+        for path in (paths.submission_file, paths.submitted_pickle, paths.result_pickle, paths.stdout, paths.stderr):
+            path.unlink(missing_ok=True)
+        for link in paths.folder.glob(".submission_file_*"):
+            if not link.exists():  # it was to the submission file
+                link.unlink(missing_ok=True)
 
     def report(self) -> tuple[float, Report] | None:
         """What it said last."""
@@ -119,6 +132,14 @@ class SubmititJob:
 def _execute(assignment: Assignment, said: Path) -> Answer:
     signal.signal(signal.SIGUSR2, interrupt)  # how submitit announces a time limit, or that others need the machine
     return execute_job(assignment, lambda report: _write(said, report))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what lost jobs, and those of commands that were killed, have left long ago."""
+    for path in folder.glob("*"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _KEPT_SECONDS:
+                path.unlink()
 
 
 def _write(path: Path, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""What a machine may fail to give: memory, room on its disks, a database that can be written."""
+"""What a machine may fail to give: memory, room on its disks, a database that can be written, a server that answers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _BY_TEXT = {
     "Cannot allocate memory": _MEMORY,
     "can't allocate memory": _MEMORY,
     "out of memory": _MEMORY,
+    "API request to http": ("the tracking server does not answer", "Start it, or wait until it can be reached"),
     "Too many open files": ("too many files are open", "Raise the limit (ulimit -n), or set workers lower"),
 }
 """What happened and what to do, by what an error says in whatever library it comes from."""

@@ -118,6 +118,7 @@ def open_store(experiment: str) -> Store:
     uri = tracking_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the study has a display of its own
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     lengthen()
     if uri.startswith("http"):
         _check_server(uri)
