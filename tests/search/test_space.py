@@ -19,7 +19,16 @@ SOFT = load_config("smoke", GRIDS | {"search_method": "soft-best-of-n", "soft_bo
 def test_only_options_of_the_searched_method_and_its_proxies_are_searched() -> None:
     assert Space.of(PPO).grids == {"kl_coef": (0.0, 0.1), "rm_size": ("1k", "3k", "13k"), "ppo_lr": (1e-4, 1e-3)}
     assert Space.of(SOFT).grids == {"rm_size": ("1k", "3k", "13k")}
-    assert Space.of(SOFT).first() == {"rm_size_index": 2}
+    assert Space.of(SOFT).first(SOFT) == [{"rm_size_index": 2}]
+
+
+def test_the_first_trials_are_the_cells_that_the_study_runs_itself() -> None:
+    of_study = PPO.replace(search_first="study", rm_sizes=("1k", "13k"), ppo_lr=1e-3, kl_coef=0.1)
+    others = {"kl_coef_index": 1, "ppo_lr_index": 1}
+    assert Space.of(of_study).first(of_study) == [{**others, "rm_size_index": 2}, {**others, "rm_size_index": 0}]
+    for elsewhere in ({"kl_coef": 0.05}, {"seed": 7, "seeds": (0, 1)}):
+        changed = of_study.replace(**elsewhere)
+        assert Space.of(changed).first(changed) == Space.of(PPO).first(PPO)
 
 
 def test_a_search_is_identified_by_the_options_of_its_method() -> None:

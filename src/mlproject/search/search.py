@@ -181,6 +181,7 @@ def _identity(config: Config) -> dict[str, Any]:
         **config.select(
             "study", *GRIDS.values(), "search_batch", "search_sampler", "search_pruner", "search_objective"
         ),
+        **config.changed("search_first"),
         "seed": config.seed,
         "policy_run": shared_options(config),
     }

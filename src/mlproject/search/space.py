@@ -47,11 +47,24 @@ class Space:
         """One integer parameter `<option>_index` for each grid."""
         return {f"{name}_index": IntDistribution(0, len(values) - 1) for name, values in self.grids.items()}
 
-    def first(self) -> dict[str, int]:
-        """Indices of the most promising cell before any trial: the largest reward model, the most comparisons and the
-        smallest KL coefficient. The learning rate is left to the sampler."""
+    def first(self, config: Config) -> list[dict[str, int]]:
+        """Indices of the first trials, which no sampler proposes; see `search_first`.
+
+        `best`: one trial, the most promising cell before any is known: the largest reward model, the most comparisons
+        and the smallest KL coefficient; the learning rate is left to the sampler. `study`: the cells that the study
+        runs itself, the largest reward model first; where none is in the grids, as `best`.
+        """
+        if config.search_first == "study" and (cells := self._of_study(config)):
+            return cells
         best = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1}
-        return {f"{name}_index": range(len(values))[best[name]] for name, values in self.grids.items() if name in best}
+        return [{f"{name}_index": range(len(values))[best[name]] for name, values in self.grids.items() if name in best}]
+
+    def _of_study(self, config: Config) -> list[dict[str, int]]:
+        others = {name: getattr(config, name) for name in self.grids if name != "rm_size"}
+        if config.seed not in config.seeds or any(value not in self.grids[name] for name, value in others.items()):
+            return []
+        cells = [{**others, "rm_size": size} for size in reversed(self.grids["rm_size"]) if size in config.rm_sizes]
+        return [{f"{name}_index": self.grids[name].index(value) for name, value in cell.items()} for cell in cells]
 
     def cell(self, params: Mapping[str, int]) -> dict[str, Any]:
         """Options by name, for parameters of a trial."""

@@ -90,12 +90,13 @@ def _is_half_made(database: Database) -> bool:
 def new_sampler(config: Config, number: int) -> BaseSampler:
     """The sampler of one trial, seeded by its number, so that a resumed search proposes the same trials.
 
-    The first trial is fixed (see `Space.first`), since a high peak early on lets the pruner end other trials sooner. No
-    cell is proposed twice while others are untried.
+    The first trials are fixed (see `Space.first`), since a high peak early on lets the pruner end other trials sooner.
+    No cell is proposed twice while others are untried.
     """
     space, sampler = Space.of(config), _sampler(config, number)
-    if number == 0:
-        sampler = optuna.samplers.PartialFixedSampler(space.first(), sampler)
+    first = space.first(config)
+    if number < len(first):
+        sampler = optuna.samplers.PartialFixedSampler(first[number], sampler)
     return DistinctSampler(sampler, space.distributions())
 
 

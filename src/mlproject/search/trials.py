@@ -152,8 +152,10 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
 
 
 def _pruning_callback(config: Config, planned: PlannedTrial, finished: Sequence[FrozenTrial]) -> PruningCallback | None:
+    """The rule that may end a trial early; none for a cell that the study needs whole."""
     pruner, trial = new_pruner(config), planned.trial
-    if pruner is None:
+    is_of_study = config.search_first == "study" and trial.params in Space.of(config).first(config)
+    if pruner is None or is_of_study:
         return None
     attributes = {TrialAttribute.RM_PARAMS: trial.user_attrs[TrialAttribute.RM_PARAMS]}
     return PruningCallback(pruner, finished, trial.params, dict(trial.distributions), attributes)
