@@ -9,7 +9,7 @@ Curves and laws (numpy alone): `CurvePoint`, `Curve`, `points_from_summaries`; `
 `Forecast`, `Prediction`, `Prior`.
 
 Estimators (numpy alone): `BestOfN`, `best_of_n_weights`, `best_of_n_kl_bound`, `beirami_kl`, `effective_sample_size`,
-`n_grid`, `k1`, `k2`, `k3`, `kl_from_logits`.
+`n_grid`, `hedged_n`, `k1`, `k2`, `k3`, `kl_from_logits`.
 
 Monitoring (numpy alone): `OveroptimizationMonitor`, `MonitorReading`, `AlarmRule`, `SignalRule`, `SIGNALS`.
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mlproject.estimators import best_of_n_kl_bound as best_of_n_kl_bound
     from mlproject.estimators import best_of_n_weights as best_of_n_weights
     from mlproject.estimators import effective_sample_size as effective_sample_size
+    from mlproject.estimators import hedged_n as hedged_n
     from mlproject.estimators import k1 as k1
     from mlproject.estimators import k2 as k2
     from mlproject.estimators import k3 as k3
@@ -82,7 +83,7 @@ _PUBLIC = {
     "curve": ("Curve", "CurvePoint"),
     "errors": ("NotFiniteError", "RefusedError", "UserError"),
     "estimators": (
-        "BestOfN", "beirami_kl", "best_of_n_kl_bound", "best_of_n_weights", "effective_sample_size", "k1", "k2", "k3",
+        "BestOfN", "beirami_kl", "best_of_n_kl_bound", "best_of_n_weights", "effective_sample_size", "hedged_n", "k1", "k2", "k3",
         "kl_from_logits", "n_grid",
     ),
     "integrations.trainer_callback": ("OveroptimizationCallback",),
