@@ -1,4 +1,4 @@
-"""Who chooses n better from a few gold labels: HedgeTune, or a fitted law? Best-of-n against each reward model of a store.
+"""Who chooses n better from a few gold labels: HedgeTune, or a fitted law? For each reward model of a store.
 
     python benchmarks/hedging.py FOLDER [--repeats 200]     (a store of the default study; minutes, most for scoring)
 

@@ -83,8 +83,8 @@ _PUBLIC = {
     "curve": ("Curve", "CurvePoint"),
     "errors": ("NotFiniteError", "RefusedError", "UserError"),
     "estimators": (
-        "BestOfN", "beirami_kl", "best_of_n_kl_bound", "best_of_n_weights", "effective_sample_size", "hedged_n", "k1", "k2", "k3",
-        "kl_from_logits", "n_grid",
+        "BestOfN", "beirami_kl", "best_of_n_kl_bound", "best_of_n_weights", "effective_sample_size", "hedged_n", "k1",
+        "k2", "k3", "kl_from_logits", "n_grid",
     ),
     "integrations.trainer_callback": ("OveroptimizationCallback",),
     "laws.curve_fit": ("fit",),

@@ -238,8 +238,8 @@ class SearchOptions(Options):
     search_pruner: str = option("pruner that ends hopeless trials early", choices=("law", "median", "none"))
     search_batch: int = option("trials proposed at a time", minimum=1, maximum=64)
     search_first: str = option(
-        "the first trials: the largest RM with the smallest coefficient (best), or the cells that the study runs itself, "
-        "at no further cost (study)",
+        "the first trials: the largest RM with the smallest coefficient (best), or the cells that the study runs "
+        "itself, at no further cost (study)",
         default="best",
         choices=("best", "study"),
     )
