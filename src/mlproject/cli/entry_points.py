@@ -8,6 +8,7 @@ from typing import Any
 
 from mlproject.config import groups
 from mlproject.config.schema import PRESETS, Config
+from mlproject.config.search_options import SearchOptions
 from mlproject.cures.options import RewardOptions
 from mlproject.errors import UserError
 from mlproject.optimization import METHODS
@@ -85,7 +86,7 @@ _EXECUTION = (*_TRACKING, groups.ExecutionOptions)
 _TRAINING = (groups.WorldOptions, groups.PolicyOptions, groups.GoldOptions, groups.ProxyOptions, RewardOptions)
 _CURVE = (*_TRAINING, groups.AuxiliaryOptions, groups.CurveOptions)
 _METHODS = tuple(method.config_class for method in METHODS.values())
-_SEARCH = (*_CURVE, *_METHODS, groups.SearchOptions, *_EXECUTION)
+_SEARCH = (*_CURVE, *_METHODS, SearchOptions, *_EXECUTION)
 
 
 def _configuration_file(config: Config, preset: str) -> str:

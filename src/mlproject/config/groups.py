@@ -18,9 +18,6 @@ from mlproject.worlds.files.schemas import AUTO, FIELDS, FORMAT_NAMES
 CHECKPOINT = Form("a checkpoint (./FOLDER or OWNER/NAME)", is_checkpoint)
 REWARD = Form(f"{CHECKPOINT.name}, {FORMS}", lambda name: is_checkpoint(name) or is_reward(name))
 
-OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons")
-"""Peak gold alone, or with a cost: policy updates to the peak, comparisons bought."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions(Options):
@@ -210,38 +207,6 @@ class LawOptions(Options):
 
     bootstrap: int = option(
         "resamples of the prompts for the confidence intervals of the laws", minimum=10, maximum=1_000_000
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchOptions(Options):
-    """The search for the KL coefficient and the RM with the highest peak."""
-
-    HEADING: ClassVar[str] = "Search"
-
-    study: str = option("name of the Optuna study")
-    n_trials: int = option("trials of the search in total, over all its restarts; 0: no search", minimum=0)
-    search_method: str = option("method whose curves are searched", default="ppo", choices=tuple(METHODS))
-    search_kl_coefs: tuple[float, ...] = option("increasing grid of KL coefficients", minimum=0, maximum=100)
-    search_rm_sizes: tuple[str, ...] = option("increasing grid of RM sizes", choices=tuple(SIZES), form=REWARD)
-    search_n_comparisons: tuple[int, ...] = option(
-        "increasing grid of comparison counts; empty: n_comparisons alone",
-        minimum=64,
-        maximum=1_000_000,
-        allow_empty=True,
-    )
-    search_ppo_lrs: tuple[float, ...] = option(
-        "increasing grid of learning rates; empty: ppo_lr alone", minimum=1e-9, maximum=1, allow_empty=True
-    )
-    search_objective: str = option("peak gold alone, or with a second objective, a cost", choices=OBJECTIVES)
-    search_sampler: str = option("sampler that proposes trials", choices=("tpe", "gp", "random"))
-    search_pruner: str = option("pruner that ends hopeless trials early", choices=("law", "median", "none"))
-    search_batch: int = option("trials proposed at a time", minimum=1, maximum=64)
-    search_first: str = option(
-        "the first trials: the largest RM with the smallest coefficient (best), or the cells that the study runs "
-        "itself, at no further cost (study)",
-        default="best",
-        choices=("best", "study"),
     )
 
 

@@ -16,6 +16,7 @@ import yaml
 
 from mlproject.config import groups
 from mlproject.config.rules import check_rules
+from mlproject.config.search_options import SearchOptions
 from mlproject.config.yaml_file import read_options
 from mlproject.cures import parse_reward, written
 from mlproject.cures.options import RewardOptions
@@ -61,7 +62,7 @@ class Config(
     _MethodOptions,
     groups.RoundOptions,
     groups.LawOptions,
-    groups.SearchOptions,
+    SearchOptions,
     groups.TrackingOptions,
     groups.ExecutionOptions,
 ):

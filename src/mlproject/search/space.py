@@ -56,10 +56,9 @@ class Space:
         """
         if config.search_first == "study" and (cells := self._of_study(config)):
             return cells
-        best = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1}
-        return [
-            {f"{name}_index": range(len(values))[best[name]] for name, values in self.grids.items() if name in best}
-        ]
+        ends = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1}
+        best = {name: range(len(values))[ends[name]] for name, values in self.grids.items() if name in ends}
+        return [{f"{name}_index": index for name, index in best.items()}]
 
     def _of_study(self, config: Config) -> list[dict[str, int]]:
         others = {name: getattr(config, name) for name in self.grids if name != "rm_size"}

@@ -1,0 +1,46 @@
+"""The options of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mlproject.config.groups import REWARD
+from mlproject.models.sizes import SIZES
+from mlproject.optimization import METHODS
+from mlproject.options.declaration import Options, option
+
+OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons")
+"""Peak gold alone, or with a cost: policy updates to the peak, comparisons bought."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """The search for the KL coefficient and the RM with the highest peak."""
+
+    HEADING: ClassVar[str] = "Search"
+
+    study: str = option("name of the Optuna study")
+    n_trials: int = option("trials of the search in total, over all its restarts; 0: no search", minimum=0)
+    search_method: str = option("method whose curves are searched", default="ppo", choices=tuple(METHODS))
+    search_kl_coefs: tuple[float, ...] = option("increasing grid of KL coefficients", minimum=0, maximum=100)
+    search_rm_sizes: tuple[str, ...] = option("increasing grid of RM sizes", choices=tuple(SIZES), form=REWARD)
+    search_n_comparisons: tuple[int, ...] = option(
+        "increasing grid of comparison counts; empty: n_comparisons alone",
+        minimum=64,
+        maximum=1_000_000,
+        allow_empty=True,
+    )
+    search_ppo_lrs: tuple[float, ...] = option(
+        "increasing grid of learning rates; empty: ppo_lr alone", minimum=1e-9, maximum=1, allow_empty=True
+    )
+    search_objective: str = option("peak gold alone, or with a second objective, a cost", choices=OBJECTIVES)
+    search_sampler: str = option("sampler that proposes trials", choices=("tpe", "gp", "random"))
+    search_pruner: str = option("pruner that ends hopeless trials early", choices=("law", "median", "none"))
+    search_batch: int = option("trials proposed at a time", minimum=1, maximum=64)
+    search_first: str = option(
+        "the first trials: the largest RM with the smallest coefficient (best), or the cells that the study runs "
+        "itself, at no further cost (study)",
+        default="best",
+        choices=("best", "study"),
+    )
