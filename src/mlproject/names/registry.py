@@ -73,6 +73,9 @@ class VersionTag:
         "promotion_run_id", "promotion that the status rests on", "when it was judged"
     )
     RM_SIZE: Final = VERSION_TAGS.add("rm_size", "RM size, repeated from the proxy RM", _REGISTERED)
+    REWARD: Final = VERSION_TAGS.add(
+        "reward", "the cures of a reward, repeated from the proxy RM", _REGISTERED, since="0.2.0"
+    )
     RM_PARAMS: Final = VERSION_TAGS.add("rm_params", "parameters, repeated from the proxy RM", _REGISTERED)
     SEED: Final = VERSION_TAGS.add("seed", "seed, repeated from the proxy RM", _REGISTERED)
     N_COMPARISONS: Final = VERSION_TAGS.add("n_comparisons", "comparisons, repeated from the proxy RM", _REGISTERED)

@@ -52,7 +52,7 @@ class MeasuredRun:
 def settings_of_runs(runs: Iterable[MeasuredRun], usual: Mapping[str, str] | None = None) -> list[Setting]:
     """Settings, each with the runs of its seeds.
 
-    An option whose value differs from the usual one becomes a part of the reward model's name. Of several runs of a
+    An option whose value differs from the usual one becomes a part of the reward model's name, and cures always do. Of several runs of a
     setting and seed the first counts, and a planned run before one of a search.
 
     Args:
@@ -66,6 +66,7 @@ def settings_of_runs(runs: Iterable[MeasuredRun], usual: Mapping[str, str] | Non
     if usual is None:
         planned = [run.options for run in runs if not run.from_search]
         usual = {name: value for options in reversed(planned) for name, value in options.items()}
+    usual = {**usual, **_WITHOUT_CURES}
     groups: dict[tuple[str, int, str, float | None], list[MeasuredRun]] = {}
     for run in runs:
         others = "".join(f", {name}={value}" for name, value in run.options.items() if usual.get(name) != value)

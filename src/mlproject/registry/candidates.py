@@ -155,9 +155,11 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Size and seed, for people; of a table of scored samples, the column."""
+        """Size, cures and seed, for people; of a table of scored samples, the column."""
         p = self.proxy.data.params
-        return p["rm_size"] if is_of_samples(self.proxy) else f"{p['rm_size']} seed {p['seed']}"
+        if is_of_samples(self.proxy):
+            return p["rm_size"]
+        return " ".join(filter(None, (p["rm_size"], p.get("reward", ""), f"seed {p['seed']}")))
 
     @property
     def is_model(self) -> bool:

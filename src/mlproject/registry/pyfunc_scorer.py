@@ -11,12 +11,16 @@ import inspect
 import json
 import math
 from itertools import takewhile
+from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import torch
 import transformers
+from safetensors import safe_open
 
 BATCH_SIZE = 256
 
@@ -28,18 +32,7 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
     """
 
     def load_context(self, context: Any) -> None:
-        folder = context.artifacts["model"]
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        self._tokenizer.truncation_side = "left"
-        self._model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, use_safetensors=True
-        )
-        if report["missing_keys"]:
-            raise ValueError(f"{folder}: must have the weights {', '.join(sorted(report['missing_keys']))}")
-        self._model.eval()
-        self._centre = getattr(self._model.config, "reward_centre", 0.0)
-        self._is_causal = "past_key_values" in inspect.signature(self._model.forward).parameters
-        self._scale = getattr(self._model.config, "reward_scale", 1.0)
+        self._reward = _load(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
         prompts, responses = model_input["prompt"].tolist(), model_input["response"].tolist()
@@ -47,13 +40,121 @@ class RewardModelScorer(mlflow.pyfunc.PythonModel):
             for name, text in zip(("prompt", "response"), pair, strict=True):
                 if not isinstance(text, str):
                     raise ValueError(f"row {row}: {name} must be a text, not {str(text)[:40]!r}")
-        scores: list[float] = []
-        for start in range(0, len(prompts), BATCH_SIZE):
-            scores += self._score(prompts[start : start + BATCH_SIZE], responses[start : start + BATCH_SIZE])
+        scores = self._reward.scores(prompts, responses)
         for row, score in enumerate(scores):
             if not math.isfinite(score):
                 raise ValueError(f"row {row}: must get a finite reward, but gets {score} ({responses[row][:40]!r})")
         return pd.DataFrame({"reward": scores})
+
+
+def _load(folder: Path) -> Any:
+    """A reward model, or a reward with cures that is made of others."""
+    return _Made(folder) if (folder / "reward.json").exists() else _Model(folder)
+
+
+class _Made:
+    """An ensemble or a shaped reward, as `reward.json` describes it; see the pages of mlproject.cures."""
+
+    def __init__(self, folder: Path) -> None:
+        self._recipe = json.loads((folder / "reward.json").read_text())
+        self._parts = [_load(folder / name) for name in self._recipe["parts"]]
+        references = folder / "references.json"
+        self._references = json.loads(references.read_text()) if references.exists() else {}
+
+    def scores(self, prompts: list[str], responses: list[str]) -> list[float]:
+        recipe = self._recipe
+        parts = np.array([part.scores(prompts, responses) for part in self._parts])
+        start, options = recipe.get("start"), recipe["options"]
+        if start is None:
+            made = _combined(recipe["how"], parts, options)
+        else:
+            made = _shaped(recipe["how"], parts[0], start, self._of(prompts), options)
+        return (recipe["scale"] * (made - recipe["centre"])).tolist()
+
+    def _of(self, prompts: list[str]) -> Any:
+        """Scores of the reference responses to each prompt."""
+        for row, prompt in enumerate(prompts):
+            if self._references and prompt not in self._references:
+                raise ValueError(f"row {row}: prompt must be one that has reference responses, not {prompt[:40]!r}")
+        return np.array([self._references.get(prompt, []) for prompt in prompts], dtype=float)
+
+
+def _combined(how: str, parts: Any, options: dict[str, Any]) -> Any:
+    if how == "worst-case":
+        return parts.min(axis=0)
+    if how == "median":
+        return np.median(parts, axis=0)
+    if how == "uncertainty-weighted":
+        return parts.mean(axis=0) - options["uwo_lambda"] * parts.var(axis=0)
+    if how == "mean-minus-sd":
+        return parts.mean(axis=0) - options["ensemble_sds"] * parts.std(axis=0)
+    if how == "mean":
+        return parts.mean(axis=0)
+    raise ValueError(f"reward.json: how={how} must be an ensemble that this version knows")
+
+
+def _shaped(how: str, scores: Any, start: dict[str, float], references: Any, options: dict[str, Any]) -> Any:
+    if how == "ceiling":
+        return np.minimum(scores, options["reward_ceiling"])
+    if how == "clip":
+        width = options["clip_sds"] * start["sd"]
+        return np.clip(scores, start["mean"] - width, start["mean"] + width)
+    if how == "min-max":
+        return (np.clip(scores, start["low"], start["high"]) - start["low"]) / (start["high"] - start["low"])
+    if how == "par":
+        return np.exp(-np.logaddexp(0, -options["par_k"] * (scores[:, None] - references))).mean(axis=1)
+    if how == "log-sigmoid":
+        sd = references.std(axis=1) if references.shape[1] > 1 else start["sd"]
+        quantile = references.mean(axis=1) + NormalDist().inv_cdf(options["lsc_quantile"]) * sd
+        return -np.logaddexp(0, quantile - scores)
+    raise ValueError(f"reward.json: how={how} must be a shaping that this version knows")
+
+
+class _ConservativeHead(torch.nn.Module):
+    """A linear head that takes standard deviations of its posterior off the reward."""
+
+    def __init__(self, head: torch.nn.Module, root: torch.Tensor, certain: torch.Tensor, sds: float) -> None:
+        super().__init__()
+        self.head, self.root, self.certain, self.sds = head, root, certain, sds
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        sigma = ((hidden - self.certain) @ self.root).square().sum(-1, keepdim=True).sqrt()
+        return self.head(hidden) - self.sds * sigma
+
+
+def _with_saved_head(model: Any, path: Path) -> None:
+    if not path.exists():
+        return
+    name = [name for name, part in model.named_modules() if getattr(part, "out_features", 0) == 1][-1]
+    parent, _, last = name.rpartition(".")
+    with safe_open(path, "pt") as file:
+        sds, root, certain = float(file.metadata()["sds"]), file.get_tensor("root"), file.get_tensor("certain")
+    plain = model.get_submodule(name)
+    setattr(model.get_submodule(parent), last, _ConservativeHead(plain, root, certain, sds))
+
+
+class _Model:
+    """A reward model with its units."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self._tokenizer.truncation_side = "left"
+        self._model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, use_safetensors=True
+        )
+        if report["missing_keys"]:
+            raise ValueError(f"{folder}: must have the weights {', '.join(sorted(report['missing_keys']))}")
+        _with_saved_head(self._model, folder / "conservative_head.safetensors")
+        self._model.eval()
+        self._centre = getattr(self._model.config, "reward_centre", 0.0)
+        self._is_causal = "past_key_values" in inspect.signature(self._model.forward).parameters
+        self._scale = getattr(self._model.config, "reward_scale", 1.0)
+
+    def scores(self, prompts: list[str], responses: list[str]) -> list[float]:
+        scores: list[float] = []
+        for start in range(0, len(prompts), BATCH_SIZE):
+            scores += self._score(prompts[start : start + BATCH_SIZE], responses[start : start + BATCH_SIZE])
+        return scores
 
     def _score(self, prompts: list[str], responses: list[str]) -> list[float]:
         rows, starts = self._rows(prompts, responses)

@@ -193,7 +193,7 @@ def _ranking(evaluation: Evaluation, versions: Mapping[str, str]) -> list[dict[s
 def _version_tags(candidate: Candidate) -> dict[str, str]:
     """Version tags that dashboards and later runs read."""
     p, trained = candidate.proxy.data.params, candidate.proxy.data.metrics
-    tags = {name: p[name] for name in ("rm_size", "rm_params", "seed", "n_comparisons") if name in p}
+    tags = {name: p[name] for name in ("rm_size", "rm_params", "seed", "n_comparisons", "reward") if name in p}
     names = (Metric.RM_VAL_ACCURACY, Metric.RM_VAL_LOSS, Metric.RM_ECE, Metric.RM_SCALE)
     tags |= {name: f"{trained[name]:.4g}" for name in names if name in trained}
     for method, run in candidate.best.items():
