@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlproject.cures.cure import PLAIN
 from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.findings.table import tabulate
 from mlproject.experiments.results import Cell, Result, save_result
@@ -102,5 +103,5 @@ def _settings(step: Step) -> dict[str, object]:
     """All settings in which cells can differ: options of the run, of its proxy, and of a round of comparisons."""
     proxy = step.inputs[Role.PROXY_RM]
     trained = proxy.params if isinstance(proxy, Step) else {}
-    first_round = {"round": 1, "rounds_from": "", "rounds_data": ""}
-    return {**first_round, **trained, **step.inherited_params, **step.params}
+    plain = {"round": 1, "rounds_from": "", "rounds_data": "", "reward": PLAIN}
+    return {**plain, **trained, **step.inherited_params, **step.params}

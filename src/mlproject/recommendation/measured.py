@@ -52,8 +52,8 @@ class MeasuredRun:
 def settings_of_runs(runs: Iterable[MeasuredRun], usual: Mapping[str, str] | None = None) -> list[Setting]:
     """Settings, each with the runs of its seeds.
 
-    An option whose value differs from the usual one becomes a part of the reward model's name, and cures always do. Of several runs of a
-    setting and seed the first counts, and a planned run before one of a search.
+    An option whose value differs from the usual one becomes a part of the reward model's name, and cures always do. Of
+    several runs of a setting and seed the first counts, and a planned run before one of a search.
 
     Args:
         runs: on the same prompts.
