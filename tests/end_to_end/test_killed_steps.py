@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -36,8 +37,14 @@ KINDS = {
     "pool": (Kind.POOL, {"pool_samples": 4096}),
     "best-of-n": (Kind.POLICY_RUN, {"pool_samples": 4096, "methods": "best-of-n"}),
     "comparisons": (Kind.COMPARISONS, {"n_comparisons": 12_000}),
+    "bf16": (Kind.PROXY_RM, {"mixed_precision": "bf16", "accumulation": 2}),
+    "lora": (Kind.POLICY_RUN, {"lora_rank": 4, "ppo_mixed_precision": "bf16", "accumulation": 2}),
+    "dropout": (Kind.PROXY_RM, {"reward": "warm", "ensemble_members": 2, "rm_sizes": "25k"}),
+    "grpo": (Kind.POLICY_RUN, {"methods": "grpo"}),
 }
 """Kind of run, and options with which a step of it lasts."""
+METHODS = {"ppo": "ppo", "best-of-n": "best-of-n", "lora": "ppo", "grpo": "grpo"}
+KILLS = int(os.environ.get("MLPROJECT_TEST_KILLS", "30"))
 SECONDS = 0.02
 """Between two states: several in every life."""
 
@@ -46,7 +53,13 @@ SECONDS = 0.02
 def steps() -> dict[str, Step]:
     def planned(name: str, kind: str, options: Mapping[str, Any]) -> Step:
         plan = upstream(plan_study(load_config("smoke", OPTIONS | options)).steps)
-        return next(step for step in plan if step.kind == kind and step.params.get("method", name) == name)
+        return next(
+            step
+            for step in plan
+            if step.kind == kind
+            and step.params.get("method") == METHODS.get(name)
+            and (name != "dropout" or step.params.get("dropout"))
+        )
 
     return {name: planned(name, kind, options) for name, (kind, options) in KINDS.items()}
 
@@ -114,6 +127,7 @@ def test_thirty_kills_of_every_kind_of_step(
         folder = tmp_path / str(attempt)
         folder.mkdir()
         killed += kill_and_compare(undisturbed, steps[name], folder, dice.randint(1, 4), dice)[0]
-        if killed >= 30:
+        if killed >= KILLS:
+            print(f"{name}: {killed} kills of {attempt + 1} executions")
             return
     raise AssertionError(f"only {killed} kills")

@@ -149,8 +149,15 @@ def test_a_study_outlives_a_machine_of_its_cluster_and_its_own_command(tmp_path:
         cluster.enter_context(started(server, tmp_path / "server.log", quiet))
         wait_for(lambda: is_up(uri), "the tracking server")
         cluster.enter_context(machine("node-head", tmp_path, heads, uri))
-        wait_for(lambda: "runtime started" in (tmp_path / "node-head" / "log").read_text(), "the head")
-        nodes = {name: cluster.enter_context(machine(name, tmp_path, joins, uri)) for name in ("node-b", "node-c")}
+
+        def wait_for_machine(name: str) -> None:
+            wait_for(lambda: "runtime started" in (tmp_path / name / "log").read_text(), name)
+
+        wait_for_machine("node-head")
+        nodes = {}
+        for name in ("node-b", "node-c"):  # at the same time they are in each other's way in Ray's folder
+            nodes[name] = cluster.enter_context(machine(name, tmp_path, joins, uri))
+            wait_for_machine(name)
 
         first = cluster.enter_context(started(on_ray, tmp_path / "first.log", environment))
         query = "attributes.status = 'RUNNING' and tags.`mlproject.kind` = 'policy-run'"

@@ -143,3 +143,22 @@ def test_nothing_is_saved_before_its_time_or_where_it_is_turned_off(tmp_path: Pa
     random_walk(Resumption(StateFolder(tmp_path, "walk"), 100, clock), clock, 12)
     random_walk(Resumption(StateFolder(tmp_path, "walk"), 0, clock), clock, 12)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("took", "between"), [(2.0, 202), (0.5, 11)])
+def test_states_that_take_long_are_taken_less_often(tmp_path: Path, took: float, between: float) -> None:
+    """A state of 2 s every 10 s would cost a sixth of the time: every 200 s it is. One of 0.5 s comes as asked."""
+    clock, taken_at = Clock(), []
+
+    class SlowDisk(StateFolder):
+        def write(self, name: str, state: State) -> Path:
+            clock.now += took
+            return super().write(name, state)
+
+    resumption = Resumption(SlowDisk(tmp_path, "me"), 10, clock)
+    resumption.keep("work", lambda: State(values={"taken": taken_at.append(clock.now)}))
+    for _ in range(500):
+        clock.now += 1
+        resumption.safe_point()
+    assert len(taken_at) > 1
+    assert np.diff(taken_at) == pytest.approx(between, abs=1.01)

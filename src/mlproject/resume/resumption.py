@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 Capture = Callable[[], State]
 """Gives the present state of a part of the work; called at safe points only."""
 
+_SHARE = 0.01
+"""Of a step's time, which states may take that are so large that one takes long."""
+
+_LONG_SECONDS = 0.6
+
 _RUNNING, _PHASE = "running", "phase-"
 """Names of the files: the state of what runs, and, with its own name behind, the result of each phase that is over."""
 
@@ -41,7 +46,8 @@ class Resumption:
 
     Args:
         folder: where the states lie; None in a process that is not the main one.
-        seconds: time between two states; 0: nothing is saved or restored, in no process.
+        seconds: time between two states, which is longer where they take more than a hundredth of it; 0: nothing is
+            saved or restored, in no process.
         clock: gives the time, in seconds.
         check: called before a state is written; raises where the step is no longer this process's.
     """
@@ -58,7 +64,7 @@ class Resumption:
         self._captures: dict[str, Capture] = {}
         self._unsaved: dict[str, State] = {}
         self._rows: list[Row] = []
-        self._saved_at = clock()
+        self._saved_at, self._pause = clock(), 0.0
         self._is_ending = False
         running = None if self._folder is None else self._folder.read(_RUNNING)
         self._restored: dict[str, State] = {}
@@ -115,11 +121,13 @@ class Resumption:
         state = merge({part: capture() for part, capture in self._captures.items()})  # in every process
         if self._folder is not None:
             self._check()
+            begun = self._clock()
             self._save_phases(self._folder)  # what runs builds on them
             if self._captures:
                 self._folder.write(_RUNNING, state)
+            took = self._clock() - begun
             self._folder.settle(self._is_ending)
-            self._saved_at = self._clock()
+            self._saved_at, self._pause = self._clock(), took / _SHARE if took > _LONG_SECONDS else 0.0
 
     def once(self, phase: str, make: Callable[[], State], accelerator: Accelerator | None = None) -> State:
         """The result of a phase: read where the phase was over before, else made, and saved with the next state.
@@ -169,4 +177,4 @@ class Resumption:
         self._saved_at = self._clock()
 
     def _is_due(self) -> bool:
-        return self._folder is not None and self._clock() - self._saved_at >= self._seconds
+        return self._folder is not None and self._clock() - self._saved_at >= max(self._seconds, self._pause)
