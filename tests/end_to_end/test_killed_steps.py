@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.killed_steps import copy_store, execute_until_done, remains
+from tests.support.killed_steps import copy_store, die_in_a_state, execute_until_done, remains
 
 from mlproject.config.schema import load_config
 from mlproject.execution.executors import LocalExecutor
@@ -44,6 +44,8 @@ KINDS = {
 }
 """Kind of run, and options with which a step of it lasts."""
 METHODS = {"ppo": "ppo", "best-of-n": "best-of-n", "lora": "ppo", "grpo": "grpo"}
+OPERATIONS = 9
+"""Of one state (write, flush, digest, rename, flush the folder, remove the last but one), and the first of the next."""
 KILLS = int(os.environ.get("MLPROJECT_TEST_KILLS", "30"))
 SECONDS = 0.02
 """Between two states: several in every life."""
@@ -131,3 +133,21 @@ def test_thirty_kills_of_every_kind_of_step(
             print(f"{name}: {killed} kills of {attempt + 1} executions")
             return
     raise AssertionError(f"only {killed} kills")
+
+
+@pytest.mark.slow
+def test_a_step_that_dies_before_any_file_operation_of_a_state_goes_on_bit_for_bit(
+    undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path
+) -> None:
+    """Through one whole state and into the next, which removes one before it."""
+    source, original = undisturbed
+    step = steps["proxy"]
+    execute_alone(original, step)
+    for operation in range(OPERATIONS):
+        store = copy_store(source, tmp_path / str(operation), step)
+        assert die_in_a_state(store, step, SECONDS, operation), "more operations than the step has"
+        execute_until_done(store, step, SECONDS, [])
+        left = remains(store, step)
+        assert left.differences(remains(original, step)) == []
+        assert len(left.run_ids) == 1 and left.status == "FINISHED"
+        assert not states_folder(store).exists()

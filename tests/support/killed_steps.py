@@ -24,10 +24,14 @@ from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
 from mlproject.execution.worker import process_context
 from mlproject.pipeline.step import Step
+from mlproject.resume import state_folder
+from mlproject.resume.state_folder import StateFolder
 from mlproject.tracking.states import states_folder
 from mlproject.tracking.store import Store, open_store
 
-_INTERRUPTED = 130
+_INTERRUPTED, _DIED = 130, 9
+_WRITTEN_BEFORE = 2
+"""States that a process writes undisturbed before one in which it dies."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,56 @@ def execute_until_done(
         if waits:
             assert list(states_folder(store).glob("*/running.*")), "it saved no state"
     raise AssertionError("the last process was killed by nobody and did not end")
+
+
+def die_in_a_state(store: Store, step: Step, seconds: float, operation: int) -> bool:
+    """Execute a step in a process that dies before a file operation, counted from its third state on.
+
+    Args:
+        store, step, seconds: see `execute_until_done`.
+        operation: number of the file operation, from 0.
+
+    Returns:
+        whether it died; otherwise it has finished the step.
+    """
+    process = process_context().Process(target=_execute_and_die, args=(store, step, seconds, operation))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, _DIED), f"it ended with code {process.exitcode}"
+    return process.exitcode == _DIED
+
+
+def _execute_and_die(store: Store, step: Step, seconds: float, operation: int) -> None:
+    written, done = 0, 0
+    write = StateFolder.write
+
+    def counted(function: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal done
+            if written >= _WRITTEN_BEFORE and is_writing:
+                if done == operation:
+                    os._exit(_DIED)
+                done += 1
+            return function(*arguments, **options)
+
+        return call
+
+    is_writing = False
+
+    def watched(folder: StateFolder, name: str, state: Any) -> Path:
+        nonlocal written, is_writing
+        is_writing = True
+        path = write(folder, name, state)
+        is_writing = False
+        written += 1
+        return path
+
+    StateFolder.write = watched  # type: ignore[method-assign] # in a process of its own
+    for name in ("save_file", "_flush", "_digest"):
+        setattr(state_folder, name, counted(getattr(state_folder, name)))
+    for name in ("replace", "unlink", "mkdir"):
+        setattr(Path, name, counted(getattr(Path, name)))
+    Scheduler(store, "", InProcessExecutor(), Progress(), seconds).run([step])
 
 
 def remains(store: Store, step: Step) -> Remains:
