@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,15 +24,13 @@ _CONNECTION = {"include_dashboard": False, "log_to_driver": False, "logging_leve
 
 
 class _Board:
-    """What each job said last; an actor without a core of its own."""
+    """What each job said last; an actor without a core of its own. It starts anew where its machine is lost."""
 
     def __init__(self) -> None:
         self._said: dict[int, tuple[float, Report]] = {}
-        self._count = 0
 
     def put(self, job: int, report: Report) -> None:
-        self._count += 1
-        self._said[job] = self._count, report
+        self._said[job] = time.monotonic(), report
 
     def said(self) -> dict[int, tuple[float, Report]]:
         return self._said
@@ -69,7 +68,7 @@ class RayEngine:
             for each, handler in before.items():  # Ray has set its own
                 signal.signal(each, handler)
         self._resources, self._jobs = resources, 0
-        self._board = ray.remote(num_cpus=0)(_Board).remote()
+        self._board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
         self.slots = max(1, round(ray.cluster_resources().get("CPU", 1)))
 
     def check(self, step: Step) -> None:
