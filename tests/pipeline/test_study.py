@@ -150,5 +150,5 @@ def test_a_method_that_needs_no_proxy_reads_the_comparisons_and_no_other_does(le
 def test_such_a_method_is_refused_where_nobody_knows_the_comparisons(learns_from_comparisons: str) -> None:
     config, roots = configured(), plan_roots(configured())
     proxy = RunRef("a-run", "a-fingerprint", {"rm_size": "1k"})
-    with pytest.raises(UserError, match=r"pairs: needs the comparisons .* Give a size"):
+    with pytest.raises(UserError, match=r"pairs: needs comparisons, .* Use a method that optimizes one: best-of-n"):
         policy_run(config, proxy, roots.pool, learns_from_comparisons, seed=0)

@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class Scorer(Protocol):
+class Rates(Protocol):
+    """Anything that gives responses numbers."""
+
+    def rate(self, responses: Responses) -> Array:
+        """Scores. Shape: (B,)."""
+        ...
+
+
+class Scorer(Rates, Protocol):
     """Anything that scores responses."""
 
     def rate(self, responses: Responses) -> Array:
@@ -167,7 +175,19 @@ class NoGold:
         return self
 
 
-def rated(scorer: Scorer, responses: Responses, role: str, report: Report | None = None) -> Array:
+class NoProxy:
+    """Stands where a method needs no proxy: nobody may ask it."""
+
+    def rate(self, responses: Responses) -> Array:
+        """Raises: there are no scores."""
+        raise RuntimeError("a method with needs_proxy=False has no proxy: it brings its own reward to every point")
+
+    def with_units(self, centre: float, scale: float) -> Self:
+        """The same, since what gives no scores has no unit."""
+        return self
+
+
+def rated(scorer: Rates, responses: Responses, role: str, report: Report | None = None) -> Array:
     """Scores of responses, all of them finite unless nothing gives scores.
 
     Args:

@@ -49,6 +49,7 @@ class Schedule:
         memory: how a step saves memory; a process splits its part of a batch into micro-batches.
         threads: parts of a micro-batch that are worked on side by side (`Replicas`), where one process trains in
             float32 on the CPU and no layer is recomputed.
+        decays: whether the learning rate falls; otherwise it stays at its maximum.
     """
 
     epochs: float
@@ -56,6 +57,7 @@ class Schedule:
     learning_rate: float
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     threads: int = 1
+    decays: bool = True
 
     def steps(self, examples: int) -> int:
         """Number of steps for a number of examples."""
@@ -94,6 +96,7 @@ def training_steps(
     generator: torch.Generator,
     weights_B: Tensor | None = None,
     resumption: Resumption | None = None,
+    before_step: Callable[[Tensor], None] | None = None,
 ) -> Iterator[TrainingStep]:
     """Minimise a loss over a fixed set of examples, in place, and yield after each gradient step.
 
@@ -110,6 +113,7 @@ def training_steps(
         weights_B: weight of each example in the mean loss of its batch (its tokens, for example); None: equal weights.
             Shape: (B,).
         resumption: where the training is saved between steps; one that was interrupted goes on from there.
+        before_step: called before each step with the examples that this process takes of its batch.
 
     Raises:
         UserError: for batches of fewer examples than there are processes.
@@ -125,9 +129,12 @@ def training_steps(
     total = schedule.steps(len(lengths_B))
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=0.01, fused=True)
     warm_up = max(1, int(_WARM_UP * total))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warm_up, max(0.0, (total - step) / max(1, total - warm_up)))
-    )
+
+    def share_of_rate(step: int) -> float:
+        falling = max(0.0, (total - step) / max(1, total - warm_up)) if schedule.decays else 1.0
+        return min((step + 1) / warm_up, falling)
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_rate)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     batches = BucketedBatches(lengths_B, schedule.batch_size, generator)
     dropout = RandomStream(generator.initial_seed(), accelerator.device)
@@ -143,6 +150,8 @@ def training_steps(
             for index in range(training.steps, total):
                 batch = next(batches)
                 parts = batch[rank::processes].chunk(schedule.memory.accumulation)
+                if before_step is not None:
+                    before_step(batch[rank::processes])
                 prepared.train()
 
                 def backward(module: nn.Module, part: Tensor, batch: Tensor = batch) -> Tensor:

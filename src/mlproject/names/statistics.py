@@ -13,7 +13,8 @@ DIAGNOSTICS: Final = NameTable()
 _SD, _NATS, _COUNT, _SHARE = "standard deviations", "nats", "count", "share"
 _TEXTS, _SAMPLED, _PHRASES = "always", "not with `best-of-n`", "count per response"
 _ON_POLICY = "`ppo`, `grpo`, `rloo`, `reinforce`"
-_EVALUATOR = f"{_ON_POLICY}, `meter`"
+_ALIGNED = "direct alignment (`dpo`, `ipo`, `slic`, `chi-po`, `kto`)"
+_EVALUATOR = f"{_ON_POLICY}, {_ALIGNED}, `meter`"
 
 
 class Statistic:
@@ -89,6 +90,24 @@ class Diagnostic:
     ENTROPY: Final = DIAGNOSTICS.add("entropy", "entropy of the policy on the rollouts", _ON_POLICY, "nats per token")
     VALUE_LOSS: Final = DIAGNOSTICS.add(
         "value_loss", "half the mean squared error of the value head", "`ppo`", "variance"
+    )
+    EPOCH: Final = DIAGNOSTICS.add("epoch", "passes over the comparisons so far", _ALIGNED, _COUNT, "0.2.0")
+    PREFERENCE_LOSS: Final = DIAGNOSTICS.add(
+        "preference_loss", "the method's loss on held-out comparisons", _ALIGNED, "of the loss", "0.2.0"
+    )
+    PREFERENCE_ACCURACY: Final = DIAGNOSTICS.add(
+        "preference_accuracy",
+        "held-out comparisons that the implicit reward orders as labelled; ties count half",
+        _ALIGNED,
+        _SHARE,
+        "0.2.0",
+    )
+    CHOSEN_LOG_RATIO: Final = DIAGNOSTICS.add(
+        "chosen_log_ratio", "mean log-ratio of held-out preferred responses to the initial policy", _ALIGNED, _NATS,
+        "0.2.0",
+    )  # fmt: skip
+    REJECTED_LOG_RATIO: Final = DIAGNOSTICS.add(
+        "rejected_log_ratio", "that of the other responses", _ALIGNED, _NATS, "0.2.0"
     )
     KL_TRUE: Final = DIAGNOSTICS.add(
         "kl_true", "KL where responses repeat (Beirami et al. 2024); `curve/kl` is the bound", "`best-of-n`", _NATS

@@ -42,8 +42,9 @@ _MODULES = (
     "mlproject.optimization.on_policy.grpo_config",
     "mlproject.optimization.on_policy.rloo_config",
     "mlproject.optimization.on_policy.reinforce_config",
+    "mlproject.optimization.direct_alignment.methods",
 )
-"""Modules with a `METHOD`, in the order in which reports show the methods."""
+"""Modules with a `METHOD`, or several in `METHODS`, in the order in which reports show the methods."""
 
 METHODS: dict[str, Method] = {}
 """The registered methods by name."""
@@ -70,12 +71,18 @@ def register(method: Method) -> None:
     name_method(method.name, method)
 
 
+def _register_those_of(name: str) -> None:
+    module = import_module(name)
+    for method in getattr(module, "METHODS", None) or [module.METHOD]:
+        register(method)
+
+
 def _register_all() -> None:
     for name in _MODULES:
-        register(import_module(name).METHOD)
+        _register_those_of(name)
     for name in filter(None, os.environ.get(METHODS_VARIABLE, "").split(",")):
         try:
-            register(import_module(name).METHOD)
+            _register_those_of(name)
         except (ImportError, AttributeError) as error:
             raise UserError(
                 f"{METHODS_VARIABLE}={name}: must be a module with a METHOD ({first_line(error)}). Correct the name, "

@@ -11,56 +11,41 @@ B responses, R tokens of a response.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mlproject.curve import Array, CurvePoint, mean_and_se
+from mlproject.curve import Array, CurvePoint
 from mlproject.errors import located
-from mlproject.estimators import k1, k3
 from mlproject.models.finite import Report, check_kl, told_at
 from mlproject.models.generation import sample_responses
 from mlproject.models.log_probs import Divergence, measure_kl
 from mlproject.models.prompt_format import PromptFormat, Responses
-from mlproject.models.scorers import Scorer, rated
+from mlproject.models.scorers import Rates, Scorer, rated
 from mlproject.names import Diagnostic, Statistic
 from mlproject.optimization.auxiliary_rms import auxiliary_statistics, pool_gains
+from mlproject.optimization.kl_check import sampled_estimates
 from mlproject.optimization.pool_samples import Judge
 from mlproject.optimization.sample_pool import Pool
+from mlproject.optimization.snapshot import SHOWN_PROMPTS, Snapshot
 from mlproject.resume.resumption import Resumption
 from mlproject.worlds.text_stats import collective_stats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SHOWN_PROMPTS = 24
-"""Prompts whose responses go into sample tables."""
-
 _BASELINE_SAMPLES = 16
 """Samples per prompt that give the initial policy's mean score by the proxy and by auxiliary RMs."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """Responses and policy of a curve point, for sample tables and checkpoints.
+class ImplicitProxy(Rates, Protocol):
+    """What plays the proxy of a method that has none: it changes with the policy, so its baseline does too."""
 
-    Attributes:
-        point: the curve point.
-        responses: one response to each of the first `SHOWN_PROMPTS` prompts.
-        proxy, gold, human: scores of these responses above the initial policy's mean over all prompts, standard
-            deviations. Length of `responses` each; `human` is None in a world without human judgement.
-        policy: the measured policy; None where the point is a selection from the pool.
-    """
-
-    point: CurvePoint
-    responses: Sequence[str]
-    proxy: Array
-    gold: Array
-    human: Array | None
-    policy: PreTrainedModel | None
+    def baseline_P(self) -> Array:
+        """Mean score of the initial policy on each prompt, now. Shape: (P,)."""
+        ...
 
 
 class Evaluator:
@@ -71,7 +56,7 @@ class Evaluator:
         prompt_format: of the policy; it bounds the length of a response.
         prompts: the curve prompts, P texts.
         initial_policy: KL is measured from it.
-        proxy, gold: scorers, gold standard deviations.
+        proxy, gold: scorers, gold standard deviations; no proxy where a method brings its own to every point.
         human_units: (mean, standard deviation) of the human judgement over the initial policy's responses.
         pool: the initial policy's samples on the same prompts.
         samples_per_prompt: responses drawn per prompt to measure a policy.
@@ -92,7 +77,7 @@ class Evaluator:
         prompt_format: PromptFormat,
         prompts: Sequence[str],
         initial_policy: PreTrainedModel,
-        proxy: Scorer,
+        proxy: Scorer | None,
         gold: Scorer,
         human_units: tuple[float, float],
         pool: Pool,
@@ -105,14 +90,17 @@ class Evaluator:
         self._resumption = resumption or Resumption()
         self._auxiliary_rms = dict(auxiliary_rms or {})
         self._world, self._prompt_format, self._texts = world, prompt_format, list(prompts)
-        self._initial_policy, self._proxy, self._gold, self._pool = initial_policy, proxy, gold, pool
+        self._initial_policy, self._gold, self._pool = initial_policy, gold, pool
+        self._proxy: Rates | None = proxy
         self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
         self._round_start = round_start
         self.snapshot: Snapshot | None = None
         baseline = min(_BASELINE_SAMPLES, pool.shape[1])
         first = pool.samples.first(baseline)
         shape = (pool.shape[0], baseline)
-        self._proxy_baseline_P = rated(proxy, first, "proxy").reshape(shape).mean(axis=1)
+        self._proxy_baseline_P = np.zeros(shape[0])
+        if proxy is not None:
+            self._proxy_baseline_P = rated(proxy, first, "proxy").reshape(shape).mean(axis=1)
         self._auxiliary_baselines_P = {
             role: rated(rm, first, role).reshape(shape).mean(axis=1) for role, rm in self._auxiliary_rms.items()
         }
@@ -125,6 +113,7 @@ class Evaluator:
         step: int,
         diagnostics: Mapping[str, float] | None = None,
         report: Report | None = None,
+        proxy: ImplicitProxy | None = None,
     ) -> CurvePoint:
         """Measure a policy on samples that it generates now.
 
@@ -133,11 +122,14 @@ class Evaluator:
             step: integer step of the point.
             diagnostics: statistics of the optimization, by name.
             report: told of scores and a KL that are not finite, instead of an error; they are so in the point.
+            proxy: plays the proxy, where the evaluator was given none.
 
         Raises:
             NotFiniteError: where the policy gives nan; without `report` also for a score or KL of nan or infinity.
         """
         with located(f"at step {step}"):
+            if proxy is not None:
+                self._proxy, self._proxy_baseline_P = proxy, proxy.baseline_P()
             return self._measured(policy, step, diagnostics or {}, told_at(report, f"at step {step}"))
 
     def _measured(
@@ -150,9 +142,10 @@ class Evaluator:
         sequences = responses.sequences.to(policy.device)
         divergence = measure_kl(policy, self._initial_policy, sequences)
         check_kl(divergence.kl_B.cpu().numpy(), responses, report)
-        all_diagnostics = {**diagnostics, **_sampled_estimates(divergence)}
+        all_diagnostics = {**diagnostics, **sampled_estimates(divergence)}
         if self._round_start is not None:
             all_diagnostics[Diagnostic.ROUND_KL] = float(measure_kl(policy, self._round_start, sequences).kl_B.mean())
+        assert self._proxy is not None, "a method without a proxy brings its own"
         proxy_PM, gold_PM = (
             self._by_prompt(rated(scorer, responses, role, report))
             for role, scorer in (("proxy", self._proxy), ("gold", self._gold))
@@ -281,20 +274,3 @@ class Evaluator:
             human,
             policy,
         )
-
-
-def _sampled_estimates(divergence: Divergence) -> dict[str, float]:
-    """Estimates of KL from the sampled tokens alone, as a check of the exact KL.
-
-    Returns:
-        k1 and k3, summed over tokens and averaged over responses, nats; and k1 less the exact KL in standard errors of
-        the difference: beyond about 3, one of the two is wrong.
-    """
-    log_ratio_BR, kl_B = divergence.log_ratio_BR.cpu().numpy(), divergence.kl_B.cpu().numpy()
-    k1_B, k3_B = k1(log_ratio_BR).sum(axis=1), k3(log_ratio_BR).sum(axis=1)
-    gap, gap_se = mean_and_se(k1_B - kl_B)
-    return {
-        Diagnostic.KL_K1: float(k1_B.mean()),
-        Diagnostic.KL_K3: float(k3_B.mean()),
-        Diagnostic.KL_DISAGREEMENT: gap / gap_se if gap_se > 0 else 0.0,
-    }

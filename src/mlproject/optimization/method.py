@@ -27,10 +27,12 @@ class Method:
         law: name of the form in `mlproject.laws.FORMS` that gold follows over sqrt(KL).
         step_unit: what a point's step counts: a word such as "update", or a symbol such as "n".
         kl_note: one sentence for the report: where the KL of a point comes from.
-        needs_proxy: False where it learns from the comparisons themselves (`OptimizationTask.comparisons`); then the
-            proxy only scores its curve points.
+        needs_proxy: False where it learns from the comparisons themselves (`OptimizationTask.comparisons`); then it
+            gives the evaluator its own implicit reward in place of a proxy.
         trains_policy: False where it chooses among samples of the initial policy.
         step_of_kl: where the KL at a step is fixed, the step whose KL is nearest to a number of nats.
+        coefficient: name of the option that holds a policy near the initial one; its runs are told apart by it.
+        coefficient_label: as run names and sentences call it.
         version: raised when a change of the code changes its curves.
     """
 
@@ -45,6 +47,8 @@ class Method:
     trains_policy: bool = True
     step_of_kl: Callable[[float], int] | None = None
     version: int = 1
+    coefficient: str = "kl_coef"
+    coefficient_label: str = "KL coefficient"
 
     @property
     def optimize(self) -> Callable[[OptimizationTask[Any]], Iterator[CurvePoint]]:

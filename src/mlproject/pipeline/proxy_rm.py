@@ -118,10 +118,7 @@ def train_proxy_rm(run: Run) -> None:
     """Train a proxy RM or a test RM. Artifacts: `model/`, whose config.json holds centre and scale."""
     p = run.params
     policy_format = load_prompt_format(run, open_world(run))
-    roles, half = [*(f"{RolePrefix.EARLIER}{i}" for i in range(p.get("earlier", 0))), "comparisons"], p.get("half", "")
-    table = pd.concat(
-        [half_of(pd.read_parquet(run.input(role) / Artifact.COMPARISONS), half) for role in roles], ignore_index=True
-    )
+    table, half = read_comparisons(run), p.get("half", "")
     stream = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
     accelerator = new_accelerator(p["mixed_precision"])
     seed = stream_seed("proxy RM", *([p["start_seed"], "start"] if "start_seed" in p else stream))
@@ -167,6 +164,14 @@ def train_proxy_rm(run: Run) -> None:
     run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
     scorer = TextRewardModel(proxy, prompt_format) if isinstance(prompt_format, ConversationFormat) else proxy
     save_scorer(scorer, run.folder, policy_format)
+
+
+def read_comparisons(run: Run) -> pd.DataFrame:
+    """The comparisons that a run learns from: of its own and of earlier rounds, or one half of them."""
+    p = run.params
+    roles = [*(f"{RolePrefix.EARLIER}{i}" for i in range(p.get("earlier", 0))), Role.COMPARISONS]
+    parts = [half_of(pd.read_parquet(run.input(role) / Artifact.COMPARISONS), p.get("half", "")) for role in roles]
+    return pd.concat(parts, ignore_index=True)
 
 
 def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:

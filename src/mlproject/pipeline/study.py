@@ -39,8 +39,8 @@ class Plan:
     Attributes:
         comparisons: gold-labelled pairs that the proxies learn from.
         pool: the initial policy's samples on the curve prompts.
-        proxies: proxy RMs by (size, seed).
-        policy_runs: one for each method, size and seed.
+        proxies: proxy RMs by (size, seed); none where no method needs one.
+        policy_runs: one for each method, size and seed; of a method that needs no proxy, one for each seed.
         law: fitted to all policy runs.
     """
 
@@ -60,11 +60,13 @@ def plan_study(config: Config) -> Plan:
     """Plan a study: world -> policy -> gold -> comparisons -> proxies -> curves -> laws."""
     roots = plan_roots(config)
     largest_first = sorted(config.rm_sizes, key=lambda size: -rm_parameters(size))
-    proxies = {(size, seed): plan_proxy(config, roots, size, seed) for size in largest_first for seed in config.seeds}
+    sizes = largest_first if any(METHODS[method].needs_proxy for method in config.methods) else []
+    proxies = {(size, seed): plan_proxy(config, roots, size, seed) for size in sizes for seed in config.seeds}
     runs = [
         plan_curve(config.replace(rm_size=size, seed=seed), method, roots=roots)
         for method in reversed(config.methods)
-        for size, seed in proxies
+        for size in (largest_first if METHODS[method].needs_proxy else [config.rm_size])
+        for seed in config.seeds
     ]
     return Plan(roots.comparisons, roots.pool, proxies, runs, law(config, runs))
 
@@ -165,7 +167,8 @@ def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: 
             f"rounds={config.rounds}: must be 1 for {method}, which trains no policy whose responses could be compared "
             "anew. Use rounds=1 or another method."
         )
-    if config.rounds > 1 and is_reward(config.rm_size):
+    needs_proxy = METHODS[method].needs_proxy
+    if config.rounds > 1 and needs_proxy and is_reward(config.rm_size):
         raise UserError(
             f"rounds={config.rounds}: must be 1 for {config.rm_size}, which learns from no comparisons. Use rounds=1, "
             "or an rm_size that is trained here."
@@ -177,13 +180,17 @@ def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: 
         if run is not None:
             rounds.append(comparisons(config, roots.policy, roots.gold, run, round))
         earlier = rounds[:-1] if config.rounds_data == "all" else []
-        if run is None:
+        proxy: Step | None = None
+        if needs_proxy and run is None:
             proxy = plan_proxy(config, roots, config.rm_size, config.seed)
-        else:
+        elif needs_proxy:
             later = partial(proxy_rm, config, rounds[-1], earlier=earlier)
             proxy = _with_cures(config, roots, rounds[-1], config.rm_size, config.seed, later)
-        auxiliary = auxiliary_rms(config, roots, rounds[-1], earlier)
-        run = policy_run(config, proxy, roots.pool, method, config.seed, run, round, prior, auxiliary_rms=auxiliary)
+        auxiliary = auxiliary_rms(config if needs_proxy else config.replace(ensemble=0), roots, rounds[-1], earlier)
+        run = policy_run(
+            config, proxy, roots.pool, method, config.seed, run, round, prior,
+            auxiliary_rms=auxiliary, comparisons=[*earlier, rounds[-1]],
+        )  # fmt: skip
     assert run is not None  # there is at least one round
     return run
 

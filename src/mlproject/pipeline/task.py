@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.models.scorers import Scorer
+from mlproject.models.scorers import NoProxy, Scorer
 from mlproject.names import Artifact, Role
 from mlproject.optimization import METHODS
 from mlproject.optimization.evaluator import Evaluator
@@ -28,6 +26,7 @@ from mlproject.pipeline.loading import (
     stream_seed,
     torch_generator,
 )
+from mlproject.pipeline.proxy_rm import read_comparisons
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import Run
 
@@ -48,7 +47,7 @@ class Measurement:
         prompt_format: of the policy.
         initial_policy: KL is measured from it.
         start_policy: the policy that is optimized, in a later round perhaps that of the round before.
-        proxy: what is optimized.
+        proxy: what is optimized; None for a method that needs none.
         samples: of the initial policy.
         evaluator: measures a policy, or a selection from the samples.
         scorers: everything that gives scores, by role.
@@ -58,13 +57,13 @@ class Measurement:
     prompt_format: PromptFormat
     initial_policy: PreTrainedModel
     start_policy: PreTrainedModel
-    proxy: Scorer
+    proxy: Scorer | None
     samples: PoolSamples
     evaluator: Evaluator
     scorers: Mapping[str, Scorer]
 
 
-def load_measurement(run: Run, split: str, samples_per_prompt: int) -> Measurement:
+def load_measurement(run: Run, split: str, samples_per_prompt: int, has_proxy: bool = True) -> Measurement:
     """Load policies, reward models and pool, and set up the evaluator.
 
     Args:
@@ -72,6 +71,7 @@ def load_measurement(run: Run, split: str, samples_per_prompt: int) -> Measureme
             those that its auxiliary reward models name (`RunParams`).
         split: the split whose prompts the evaluator measures on.
         samples_per_prompt: responses drawn per prompt to measure a policy.
+        has_proxy: False where the method's own reward plays the proxy.
     """
     p = run.params
     world = open_world(run)
@@ -81,7 +81,7 @@ def load_measurement(run: Run, split: str, samples_per_prompt: int) -> Measureme
     run_params = RunParams.from_params(p)
     from_current = run_params.starts_from_earlier
     start_policy = load_policy(run.input(Role.EARLIER), accelerator.device) if from_current else initial_policy
-    proxy = load_input_scorer(run, Role.PROXY_RM, prompt_format, accelerator.device)
+    proxy = load_input_scorer(run, Role.PROXY_RM, prompt_format, accelerator.device) if has_proxy else None
     auxiliary_rms = {
         role: load_input_scorer(run, role, prompt_format, accelerator.device) for role in run_params.auxiliary_rms
     }
@@ -104,7 +104,7 @@ def load_measurement(run: Run, split: str, samples_per_prompt: int) -> Measureme
         auxiliary_rms=auxiliary_rms,
         resumption=run.resumption,
     )
-    scorers = {"proxy": proxy, "gold": gold, **auxiliary_rms}
+    scorers = {**({"proxy": proxy} if proxy else {}), "gold": gold, **auxiliary_rms}
     return Measurement(accelerator, prompt_format, initial_policy, start_policy, proxy, samples, evaluator, scorers)
 
 
@@ -118,12 +118,12 @@ def load_task(run: Run, split: str) -> OptimizationTask:
     p = run.params
     method = METHODS[p["method"]]
     config = method.config_class.from_params(p)
-    measurement = load_measurement(run, split, config.samples_per_prompt)
+    measurement = load_measurement(run, split, config.samples_per_prompt, method.needs_proxy)
     accelerator, round = measurement.accelerator, RunParams.from_params(p).round
     return OptimizationTask(
         initial_policy=measurement.initial_policy,
         start_policy=measurement.start_policy,
-        proxy=measurement.proxy,
+        proxy=measurement.proxy or NoProxy(),
         prompt_format=measurement.prompt_format,
         train_texts=open_world(run).prompts("train", TRAIN_PROMPTS),
         samples=measurement.samples,
@@ -131,7 +131,7 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         config=config,
         accelerator=accelerator,
         generator=torch_generator(p["method"], p["seed"], *([round] if round > 1 else []), device=accelerator.device),
-        comparisons=None if method.needs_proxy else pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS),
+        comparisons=None if method.needs_proxy else read_comparisons(run),
         progress=run.progress,
         memory=MemoryOptions.among(run.execution_options),
         resumption=run.resumption,

@@ -50,8 +50,9 @@ def answer(recommendation: Recommendation) -> list[str]:
 
 def setting_text(setting: Setting) -> str:
     """`the 25k reward model with PPO, KL coefficient 0.02`."""
-    coefficient = f", KL coefficient {setting.kl_coef:g}" if setting.kl_coef else ""
-    return f"the {setting.rm} reward model with {find_method(setting.method).label}{coefficient}"
+    method = find_method(setting.method)
+    coefficient = f", {method.coefficient_label} {setting.kl_coef:g}" if setting.kl_coef else ""
+    return f"the {setting.rm} reward model with {method.label}{coefficient}"
 
 
 def stop_text(evaluated: Evaluated) -> str:

@@ -15,6 +15,7 @@ from mlproject.curve import Curve
 from mlproject.laws.intervals import Z_975, Estimate
 from mlproject.models.gold_source import kind_of_run
 from mlproject.names import Artifact, GoldKind, Kind, Metric, MetricPrefix, MlflowTag, PromotionResult, Role, Tag
+from mlproject.optimization import find_method
 from mlproject.recommendation.measured import named_options
 from mlproject.recommendation.outcome import Outcome
 from mlproject.report.records import PolicyRunRecord, ProxyRecord, Report
@@ -48,7 +49,7 @@ def collect(
     samples = by_kind.get(Kind.SCORED_SAMPLES, [])
     proxies = [  # of a table of samples each policy run knows how well its reward model agrees with gold
         ProxyRecord(run.info.run_id, p["rm_size"], int(p["rm_params"]), int(p["seed"]), run.data.metrics)
-        for run in by_kind[Kind.POLICY_RUN if samples else Kind.PROXY_RM]
+        for run in by_kind.get(Kind.POLICY_RUN if samples else Kind.PROXY_RM, [])
         for p in [run.data.params]
     ]
     facts = samples_facts(client, samples[0]) if samples else _facts(by_kind)
@@ -85,7 +86,7 @@ def _policy_run(client: MlflowClient, run: Run) -> PolicyRunRecord:
         rm_size=p["rm_size"],
         rm_params=int(p["rm_params"]),
         seed=int(p["seed"]),
-        kl_coef=float(p.get("kl_coef", 0.0)),
+        kl_coef=float(p.get(find_method(p["method"]).coefficient, 0.0)),
         curve=Curve.load(folder / Artifact.CURVE),
         metrics=run.data.metrics,
         samples=[dict(zip(table["columns"], row, strict=True)) for row in table["data"]],
