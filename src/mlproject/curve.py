@@ -50,6 +50,8 @@ class CurvePoint:
         human_P: the embedded world's human judgement, same unit; None for a world that has none. Shape: (P,).
         statistics: gold-free statistics of the responses (length, repetition, score of a test RM, ...), by name.
         diagnostics: the method's own metrics (clip fraction, entropy, ...), by name.
+        win_P: win rate against the initial policy by gold: the probability that a response beats one of the initial
+            policy to the same prompt, ties counting half; None where it is not known. Shape: (P,).
 
     Examples:
         >>> import numpy as np
@@ -66,6 +68,7 @@ class CurvePoint:
     human_P: Array | None = None
     statistics: Mapping[str, float] = field(default_factory=dict)
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    win_P: Array | None = None
 
     @property
     def signs(self) -> Mapping[str, float]:
@@ -98,6 +101,14 @@ class CurvePoint:
     def human(self) -> float | None:
         return None if self.human_P is None else mean_and_se(self.human_P)[0]
 
+    @property
+    def win_rate(self) -> float | None:
+        return None if self.win_P is None else mean_and_se(self.win_P)[0]
+
+    @property
+    def win_rate_se(self) -> float | None:
+        return None if self.win_P is None else mean_and_se(self.win_P)[1]
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -126,6 +137,7 @@ class Curve:
         proxy_SP, gold_SP: scores per point and prompt, standard deviations. Shape: (S, P).
         human_SP: human judgement, same unit and shape, or None.
         statistics_S: the gold-free statistics that every point has, by name. Shape: (S,) each.
+        win_SP: win rate against the initial policy per point and prompt, or None. Shape: (S, P).
 
     Examples:
         >>> import numpy as np
@@ -145,6 +157,7 @@ class Curve:
     gold_SP: Array
     human_SP: Array | None = None
     statistics_S: Mapping[str, Array] = field(default_factory=dict)
+    win_SP: Array | None = None
 
     @classmethod
     def from_points(cls, points: Iterable[CurvePoint]) -> Curve:
@@ -157,6 +170,7 @@ class Curve:
         if not points:
             raise ValueError("a curve needs at least one point, got none")
         humans = [point.human_P for point in points if point.human_P is not None]
+        wins = [point.win_P for point in points if point.win_P is not None]
         return cls(
             steps_S=np.array([point.step for point in points], dtype=np.int64),
             kl_S=np.array([point.kl for point in points]),
@@ -168,6 +182,7 @@ class Curve:
                 for name in points[0].statistics
                 if all(name in point.statistics for point in points)
             },
+            win_SP=np.stack(wins) if len(wins) == len(points) else None,
         )
 
     def __iter__(self) -> Iterator[CurvePoint]:
@@ -176,8 +191,9 @@ class Curve:
             human_P = None if self.human_SP is None else self.human_SP[index]
             statistics = {name: float(values_S[index]) for name, values_S in self.statistics_S.items()}
             yield CurvePoint(
-                int(step), float(self.kl_S[index]), self.proxy_SP[index], self.gold_SP[index], human_P, statistics
-            )
+                int(step), float(self.kl_S[index]), self.proxy_SP[index], self.gold_SP[index], human_P, statistics,
+                win_P=None if self.win_SP is None else self.win_SP[index],
+            )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.steps_S)
@@ -197,6 +213,10 @@ class Curve:
     @property
     def human_S(self) -> Array | None:
         return None if self.human_SP is None else self.human_SP.mean(axis=1)
+
+    @property
+    def win_S(self) -> Array | None:
+        return None if self.win_SP is None else self.win_SP.mean(axis=1)
 
     def peak(self) -> Peak:
         """The point of highest gold, with a gold score that is not biased by picking the maximum of noisy points.
@@ -245,6 +265,7 @@ class Curve:
             self.gold_SP[row],
             None if self.human_SP is None else self.human_SP[row],
             {name: values_S[row] for name, values_S in self.statistics_S.items()},
+            None if self.win_SP is None else self.win_SP[row],
         )
 
     def save(self, path: Path) -> None:
@@ -257,6 +278,8 @@ class Curve:
         }
         if self.human_SP is not None:
             arrays["human_SP"] = self.human_SP
+        if self.win_SP is not None:
+            arrays["win_SP"] = self.win_SP
         arrays |= {STATISTIC_KEY + escape(name): values_S for name, values_S in self.statistics_S.items()}
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 

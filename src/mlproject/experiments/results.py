@@ -112,6 +112,7 @@ def _load_curve(folder: Path, digest: str) -> Curve:
 def _pack(curve: Curve) -> bytes:
     """The curve as an .npz file (plain arrays, no pickle); equal curves give equal bytes."""
     scores = {"proxy_SP": curve.proxy_SP, "gold_SP": curve.gold_SP, "human_SP": curve.human_SP}
+    scores |= {"win_SP": curve.win_SP}
     arrays: dict[str, NDArray[Any]] = {
         "steps_S": curve.steps_S.astype(np.int32),
         "kl_S": curve.kl_S,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlproject.curve import Curve, CurvePoint
-from mlproject.laws import MIN_D, Fit, Prediction, fit_form, law_for
+from mlproject.laws import MIN_D, Fit, Form, Prediction, fit_form, law_for
 from mlproject.names import Metric, MetricPrefix
 from mlproject.optimization import find_method
 
@@ -30,6 +30,8 @@ def point_metrics(point: CurvePoint, method: str) -> dict[str, float]:
     }
     if point.human is not None:
         metrics[Metric.CURVE_HUMAN] = point.human
+    if point.win_rate is not None and point.win_rate_se is not None:
+        metrics |= {Metric.CURVE_WIN_RATE: point.win_rate, Metric.CURVE_WIN_RATE_SE: point.win_rate_se}
     metrics |= {f"{MetricPrefix.STATISTICS}{name}": value for name, value in point.statistics.items()}
     return metrics | {f"{method}/{name}": value for name, value in point.diagnostics.items()}
 
@@ -88,12 +90,29 @@ def summaries(curve: Curve, method: str) -> dict[str, float]:
         Metric.DROP_GOLD: drop,
         Metric.DROP_GOLD_SE: drop_se,
     }
+    if curve.win_S is not None:
+        metrics[Metric.PEAK_WIN_RATE] = float(curve.win_S[curve.gold_S.argmax()])
     form = law_for(find_method(method))
     try:
         law = fit_form(form, curve.sqrt_kl_S, curve.gold_S, min_d=MIN_D[form.name])
     except ValueError:  # too few points away from the origin
         return metrics
-    return metrics | law_metrics(law)
+    return metrics | law_metrics(law) | win_law_metrics(curve, form)
+
+
+def win_law_metrics(curve: Curve, form: Form) -> dict[str, float]:
+    """Metrics `law/win_*`: the same form fitted to the win rate above one half; none for a curve without win rates."""
+    if curve.win_S is None:
+        return {}
+    law = fit_form(form, curve.sqrt_kl_S, curve.win_S - 0.5, min_d=MIN_D[form.name])
+    peak_kl, peak = law.peak()
+    return {
+        Metric.LAW_WIN_ALPHA: law.alpha,
+        Metric.LAW_WIN_BETA: law.beta,
+        Metric.LAW_WIN_RMSE: law.rmse,
+        Metric.LAW_WIN_PEAK_KL: peak_kl,
+        Metric.LAW_WIN_PEAK: peak + 0.5,
+    }
 
 
 def law_metrics(law: Fit) -> dict[str, float]:

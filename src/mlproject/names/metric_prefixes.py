@@ -12,6 +12,7 @@ class MetricPrefix:
 
     CURVE: Final = "curve/"
     FORECAST: Final = "forecast/"
+    LAW: Final = "law/"
     PROMPTS: Final = METRICS.add_family("prompts/", "<split>", "prompts of a split", "imported initial policies", COUNT)
     RM: Final = "rm/"
     STATISTICS: Final = METRICS.add_family(

@@ -15,6 +15,7 @@ _FORECAST = "PPO runs, trainer runs: every point; fits: once"
 _END = "policy runs, trainer runs: at the end"
 _LAW = "policy runs, trainer runs, fits: at the end"
 _COMPARE = "policy runs of `compare`"
+_WINS = "policy runs but those of `compare`, trainer runs: every point"
 _VALIDATED = f"proxy RMs, test RMs, {_COMPARE}"
 _MAIN = "studies of `main`, `compare`, where there is a recommendation"
 
@@ -38,13 +39,18 @@ class Metric:
         "policy runs of the embedded world: every point",
         _SD,
     )
-    CURVE_PEAK: Final = METRICS.add(
-        "curve/peak",
-        "gold at the curve's highest point, logged at its step alone: charts show it as a dot",
-        "policy runs: at the end",
-        _SD,
-        "0.2.0",
+    CURVE_WIN_RATE: Final = METRICS.add(
+        "curve/win_rate",
+        "probability that a response beats one of the initial policy to the same prompt, by gold; ties are half",
+        _WINS, "probability", "0.2.0",
+    )  # fmt: skip
+    CURVE_WIN_RATE_SE: Final = METRICS.add(
+        "curve/win_rate_se", "its standard error over prompts", _WINS, "probability", "0.2.0"
     )
+    CURVE_PEAK: Final = METRICS.add(
+        "curve/peak", "gold at the curve's highest point, logged at its step alone: charts show it as a dot",
+        "policy runs: at the end", _SD, "0.2.0",
+    )  # fmt: skip
     FORECAST_PEAK_KL: Final = METRICS.add("forecast/peak_kl", "KL at which gold is expected to peak", _FORECAST, _NATS)
     FORECAST_PEAK_KL_LOW: Final = METRICS.add("forecast/peak_kl_low", "95 % interval, lower end", _FORECAST, _NATS)
     FORECAST_PEAK_KL_HIGH: Final = METRICS.add("forecast/peak_kl_high", "95 % interval, upper end", _FORECAST, _NATS)
@@ -70,6 +76,9 @@ class Metric:
     PEAK_GOLD_SE: Final = METRICS.add("peak/gold_se", "its standard error over prompts", _END, _SD)
     PEAK_KL: Final = METRICS.add("peak/kl", "KL at the peak", _END, _NATS)
     PEAK_STEP: Final = METRICS.add("peak/step", "n (best-of-n) or update (PPO) at the peak", _END, "step")
+    PEAK_WIN_RATE: Final = METRICS.add(
+        "peak/win_rate", "win rate at the peak of gold", "policy runs: at the end", "probability", "0.2.0"
+    )
     DROP_GOLD: Final = METRICS.add("drop/gold", "gold lost from the peak to the last point", _END, _SD)
     DROP_GOLD_SE: Final = METRICS.add("drop/gold_se", "its standard error, paired over prompts", _END, _SD)
     LAW_ALPHA: Final = METRICS.add("law/alpha", "fitted coefficient a", _LAW, "standard deviations per square-root nat")
@@ -83,6 +92,20 @@ class Metric:
     LAW_R2: Final = METRICS.add("law/r2", "coefficient of determination of the fit", _LAW, _SHARE)
     LAW_PEAK_KL: Final = METRICS.add("law/peak_kl", "KL at the fitted law's peak", _LAW, _NATS)
     LAW_PEAK_GOLD: Final = METRICS.add("law/peak_gold", "gold at the fitted law's peak", _LAW, _SD)
+    LAW_WIN_ALPHA: Final = METRICS.add(
+        "law/win_alpha", "coefficient a of the same law, fitted to the win rate above one half",
+        "policy runs: at the end", "per square-root nat", "0.2.0",
+    )  # fmt: skip
+    LAW_WIN_BETA: Final = METRICS.add(
+        "law/win_beta", "its coefficient b", "policy runs: at the end", "per nat or per square-root nat", "0.2.0"
+    )
+    LAW_WIN_RMSE: Final = METRICS.add(
+        "law/win_rmse", "root mean squared error of that fit", "policy runs: at the end", "probability", "0.2.0"
+    )
+    LAW_WIN_PEAK_KL: Final = METRICS.add("law/win_peak_kl", "KL at its peak", "policy runs: at the end", _NATS, "0.2.0")
+    LAW_WIN_PEAK: Final = METRICS.add(
+        "law/win_peak", "win rate at its peak", "policy runs: at the end", "probability", "0.2.0"
+    )
     ROUND_SQRT_KL_SUM: Final = METRICS.add(
         "round/sqrt_kl_sum", "distances of all rounds so far, added up", "policy runs: at the end", "square-root nats"
     )

@@ -30,6 +30,7 @@ from mlproject.optimization.kl_check import sampled_estimates
 from mlproject.optimization.pool_samples import Judge
 from mlproject.optimization.sample_pool import Pool
 from mlproject.optimization.snapshot import SHOWN_PROMPTS, Snapshot
+from mlproject.optimization.win_rate import win_rate_P, win_rate_PN
 from mlproject.resume.resumption import Resumption
 from mlproject.worlds.text_stats import collective_stats
 
@@ -105,6 +106,7 @@ class Evaluator:
             role: rated(rm, first, role).reshape(shape).mean(axis=1) for role, rm in self._auxiliary_rms.items()
         }
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
+        self._has_gold = bool(np.isfinite(pool.gold_PN).all())
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
 
     def evaluate_policy(
@@ -160,6 +162,7 @@ class Evaluator:
             human_P=self._human_gain(None if human_PM is None else human_PM.mean(axis=1)),
             statistics=self._statistics(responses, proxy_PM, divergence, report),
             diagnostics=all_diagnostics,
+            win_P=win_rate_P(gold_PM, self._pool.gold_PN) if self._has_gold and np.isfinite(gold_PM).all() else None,
         )
         shown = slice(0, SHOWN_PROMPTS)
         self._record(
@@ -196,6 +199,7 @@ class Evaluator:
         pool = self._pool
         proxy_GP, gold_GP = select(proxy_PN), select(pool.gold_PN)
         human_GP = None if pool.human_PN is None else select(pool.human_PN)
+        win_GP = select(win_rate_PN(pool.gold_PN)) if self._has_gold else None
         statistics_G = {name: select(values_PN).mean(axis=1) for name, values_PN in self._statistics_of_pool(proxy_PN)}
         proxy_mean_P = proxy_PN.mean(axis=1)
         shown = np.arange(min(SHOWN_PROMPTS, pool.shape[0]))
@@ -208,6 +212,7 @@ class Evaluator:
                 human_P=self._human_gain(None if human_GP is None else human_GP[g]),
                 statistics={name: float(values_G[g]) for name, values_G in statistics_G.items()},
                 diagnostics=diagnostics_G[g],
+                win_P=None if win_GP is None else win_GP[g],
             )
             chosen = choice_GP[g, shown]
             self._record(

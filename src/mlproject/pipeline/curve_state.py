@@ -11,7 +11,7 @@ import torch
 from mlproject.curve import CurvePoint
 from mlproject.resume.state import State
 
-_SCORES = ("proxy_P", "gold_P", "human_P")
+_SCORES = ("proxy_P", "gold_P", "human_P", "win_P")
 
 
 def points_state(points: Sequence[CurvePoint]) -> State:
@@ -38,7 +38,7 @@ def points_of(state: State) -> list[CurvePoint]:
     """The curve points of a state."""
 
     def point(i: int, numbers: Mapping[str, Any]) -> CurvePoint:
-        proxy_P, gold_P, human_P = (state.tensors.get(f"{i}/{name}") for name in _SCORES)
+        proxy_P, gold_P, human_P, win_P = (state.tensors.get(f"{i}/{name}") for name in _SCORES)
         assert proxy_P is not None and gold_P is not None
         human = None if human_P is None else human_P.numpy()
         return CurvePoint(
@@ -49,6 +49,7 @@ def points_of(state: State) -> list[CurvePoint]:
             human_P=human,
             statistics={name: float(value) for name, value in numbers["statistics"].items()},
             diagnostics={name: float(value) for name, value in numbers["diagnostics"].items()},
+            win_P=None if win_P is None else win_P.numpy(),
         )
 
     return [point(i, numbers) for i, numbers in enumerate(state.values["points"])]

@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from mlproject.config.schema import Config
-from mlproject.curve import Curve, mean_and_se
-from mlproject.laws import FORMS, MIN_D, Prior, bootstrap_fit, fit_form, law_for, rmse_by_form, spearman, trend
+from mlproject.curve import Array, Curve, mean_and_se
+from mlproject.laws import FORMS, MIN_D, Form, Prior, bootstrap_fit, fit_form, law_for, rmse_by_form, spearman, trend
 from mlproject.models.sizes import SIZES
+from mlproject.monitoring.metrics import win_law_metrics
 from mlproject.names import Artifact, Kind, MetricPrefix
 from mlproject.optimization import find_method
 from mlproject.pipeline.step import Run, Step
@@ -111,6 +113,7 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         kl_S=np.concatenate([curve.kl_S for curve in curves]),
         proxy_SP=np.concatenate([curve.proxy_SP for curve in curves]),
         gold_SP=np.concatenate([curve.gold_SP for curve in curves]),
+        win_SP=_wins([curve.win_SP for curve in curves]),
     )
     peak_gold, peak_gold_se = mean_and_se(np.mean([curve.peak_gold_P() for curve in curves], axis=0))
     lost, lost_se = mean_and_se(np.mean([curve.peak_gold_P() - curve.gold_SP[-1] for curve in curves], axis=0))
@@ -123,6 +126,7 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         "measured_peak_kl": float(np.mean([curve.peak().kl for curve in curves])),
         "drop": lost,
         "drop_se": lost_se,
+        **_win_rate(form, curves, together),
     }
     fitted_names = ("alpha", "beta", "peak_kl", "peak_gold")
     try:
@@ -153,3 +157,21 @@ def summarize(method: str, curves: Sequence[Curve], resamples: int) -> dict[str,
         "rmse_by_form": {name: float(np.mean([rmse[name] for rmse in rmse_by_seed])) for name in FORMS},
         "proxy_alpha": proxy.alpha,
     }
+
+
+def _wins(win_C: Sequence[Array | None]) -> Array | None:
+    """The win rates of several curves as one, if all of them have some. Shape: (S, P)."""
+    known = [win_SP for win_SP in win_C if win_SP is not None]
+    return np.concatenate(known) if len(known) == len(win_C) else None
+
+
+def _win_rate(form: Form, curves: Sequence[Curve], together: Curve) -> dict[str, Any]:
+    """Win rate at the peak of gold, and the law of the win rate above one half; nothing for curves without it."""
+    if together.win_SP is None:
+        return {}
+    at_peak = [float(curve.win_S[curve.gold_S.argmax()]) for curve in curves if curve.win_S is not None]
+    group: dict[str, Any] = {"win_rate": float(np.mean(at_peak))}
+    with suppress(ValueError):  # too few points away from the origin
+        laws = win_law_metrics(together, form)
+        group |= {name.removeprefix(MetricPrefix.LAW): value for name, value in laws.items()}
+    return group

@@ -1,6 +1,6 @@
 """Comparisons as direct alignment reads them: a preferred and another response, with the initial policy's view of both.
 
-Axis letters: B comparisons or responses.
+Axis letters: B comparisons or responses, R tokens of a response, V vocabulary.
 """
 
 from __future__ import annotations
