@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from tests.support.checkpoints import TEXTS, bert_tokenizer, byte_tokenizer, save_checkpoint
 from transformers import PreTrainedTokenizerFast
 
+from mlproject.errors import UserError
 from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
 from mlproject.models.init import new_reward_model
 from mlproject.models.inspection import inspect_checkpoint
@@ -25,6 +26,7 @@ from mlproject.preferences.comparisons import (
     encode_comparisons,
     label_comparisons,
 )
+from mlproject.preferences.loss_options import RewardLoss
 
 pytestmark = pytest.mark.trains
 
@@ -43,6 +45,37 @@ def test_the_loss_is_ln_2_for_equal_rewards_and_stays_finite_far_out() -> None:
     assert float(bradley_terry_loss(zero, zero, right)) == pytest.approx(math.log(2))
     assert float(bradley_terry_loss(far, zero, right)) == 0
     assert float(bradley_terry_loss(zero, far, right)) == pytest.approx(1e4)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [RewardLoss(rm_margin=0.7), RewardLoss(rm_label_smoothing=0.2), RewardLoss(center_rewards_coefficient=0.3),
+     RewardLoss(rm_margin=0.7, rm_label_smoothing=0.2, center_rewards_coefficient=0.3)],
+)  # fmt: skip
+def test_margin_smoothing_and_centring_are_those_computed_by_hand(loss: RewardLoss) -> None:
+    rng = np.random.default_rng(0)
+    a, b, gold = rng.normal(size=(3, 20))
+    prefers_a = gold + rng.normal(size=20) > 0
+    expected = []
+    for reward_a, reward_b, difference, is_a in zip(a, b, gold, prefers_a, strict=True):
+        x = (reward_a - reward_b if is_a else reward_b - reward_a) - loss.rm_margin * abs(difference)
+        right, s = 1 / (1 + math.exp(-x)), loss.rm_label_smoothing
+        centring = loss.center_rewards_coefficient * (reward_a + reward_b) ** 2
+        expected.append(-(1 - s) * math.log(right) - s * math.log(1 - right) + centring)
+    found = bradley_terry_loss(*map(torch.tensor, (a, b, prefers_a, gold)), loss)
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-9)
+
+
+def test_a_margin_needs_scores(tiny_tokenizer) -> None:
+    table = comparisons_from_preferences(
+        ["yes"] * 4, ["yes"] * 4, ["no"] * 4, held_out=0.0, label_noise=0.0, rng=np.random.default_rng(0)
+    )
+    training = encode_comparisons(table, PromptFormat(tiny_tokenizer, max_response_tokens=8))
+    with pytest.raises(UserError, match=r"^rm_margin=1: must be 0 .* Remove the option\.$"):
+        train_reward_model(
+            new_reward_model("1k", tiny_tokenizer, seed=0), training, Schedule(1, 2, 1e-3),
+            accelerator=Accelerator(cpu=True), generator=torch.Generator(), loss=RewardLoss(rm_margin=1.0),
+        )  # fmt: skip
 
 
 def comparisons(

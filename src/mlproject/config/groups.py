@@ -10,6 +10,7 @@ from mlproject.models.sizes import POLICY_SIZES, SIZES, is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import Form, Options, option
 from mlproject.preferences import LABELS
+from mlproject.preferences.loss_options import RewardLoss
 from mlproject.rewards.options import CallOptions
 from mlproject.rewards.source import FORMS, is_reward
 from mlproject.worlds import WORLDS
@@ -111,7 +112,7 @@ class GoldOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyOptions(Options):
+class ProxyOptions(RewardLoss):
     """Comparisons, and the proxy RMs that learn from them."""
 
     HEADING: ClassVar[str] = "Comparisons and proxy RMs"

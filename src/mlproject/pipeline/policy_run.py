@@ -17,6 +17,7 @@ from mlproject.names import Kind, MlflowTag, Role, RolePrefix, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
 from mlproject.pipeline.cured_rm import REWARD_PARAMS
 from mlproject.pipeline.policy_curve import optimize_policy
+from mlproject.pipeline.proxy_rm import RM_LOSS
 from mlproject.pipeline.run_params import RunParams
 from mlproject.pipeline.step import CALL_OPTIONS, EXECUTION_OPTIONS, ProcessLimit, RunRef, Step
 from mlproject.plotting.colours import rm_colours
@@ -33,6 +34,7 @@ _PROXY_PARAMS = (
     "world",
     "world_seed",
     *REWARD_PARAMS,
+    *RM_LOSS,
 )
 """Parameters of a proxy that its policy runs repeat, so that one table can be filtered and grouped."""
 

@@ -6,7 +6,7 @@ Kind `test-rm`: the same on the half of the comparisons that the proxies never s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_
 from mlproject.preferences import HALF, HALVES
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons
+from mlproject.preferences.loss_options import RewardLoss
+
+RM_LOSS = tuple(each.name for each in fields(RewardLoss))
+"""Options of the loss; those at their default are no parameters, so that no fingerprint holds them."""
 
 TRAIN, TEST = HALVES
 """Halves of the comparisons where they are split: the first trains proxies, the second test RMs."""
@@ -86,6 +90,7 @@ def proxy_rm(
             **({"half": half} if config.test_rms or no_gold else {}),
             **({"gold": config.gold, "plays_gold": plays_gold} if no_gold else {}),
             **(variant or {}),
+            **config.changed(*RM_LOSS),
         },
         inputs={
             Role.COMPARISONS: comparisons,
@@ -143,6 +148,7 @@ def train_proxy_rm(run: Run) -> None:
         generator=torch_generator("proxy order", *stream),
         progress=run.progress,
         resumption=run.resumption,
+        loss=RewardLoss.among(p),
     )
     if not accelerator.is_main_process:
         return

@@ -1,0 +1,35 @@
+"""Options of the loss that reward models learn by. Free of torch, so that the command line can show them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mlproject.options.declaration import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardLoss(Options):
+    """What is added to the Bradley-Terry loss of a proxy RM; by default nothing.
+
+    Args of the loss of one comparison, x = reward of the preferred response less that of the other:
+        -(1 - s) log sigmoid(x - m) - s log sigmoid(-(x - m)) + c (sum of the two rewards)^2
+    """
+
+    HEADING: ClassVar[str] = "Comparisons and proxy RMs"
+
+    rm_margin: float = option(
+        "margin that a proxy RM must reach for a gold difference of one standard deviation (Touvron et al. 2023)",
+        default=0.0,
+        minimum=0,
+        maximum=1000,
+    )
+    rm_label_smoothing: float = option(
+        "share of the labels that the loss of a proxy RM takes to be flipped", default=0.0, minimum=0, maximum=0.499
+    )
+    center_rewards_coefficient: float = option(
+        "weight of the squared sum of a pair's rewards, which centres them (Eisenstein et al. 2023; TRL's name)",
+        default=0.0,
+        minimum=0,
+        maximum=1000,
+    )
