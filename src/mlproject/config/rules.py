@@ -50,6 +50,10 @@ def _broken_rules(config: StudyOptions) -> Iterator[BrokenRule]:
 
 
 def _search_rules(config: StudyOptions) -> Iterator[BrokenRule]:
+    if not METHODS[config.search_method].needs_proxy:
+        searched = ", ".join(method.name for method in METHODS.values() if method.needs_proxy)
+        action = f"Use one of {searched}, or a grid of align_beta in an experiment."
+        yield BrokenRule("search_method", "be a method that optimizes a reward model, which a search chooses", action)
     action = "List the values from smallest to largest."
     for name in ("search_kl_coefs", "search_n_comparisons", "search_ppo_lrs"):
         if list(getattr(config, name)) != sorted(getattr(config, name)):

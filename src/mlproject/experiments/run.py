@@ -94,14 +94,14 @@ def _cell(invocation: Invocation, step: Step) -> Cell:
     run = invocation.client.get_run(invocation.run_id_of(step))
     metrics = dict(run.data.metrics)
     inputs = json.loads(run.data.tags[Tag.INPUTS])
-    for role in _METRICS_OF:
+    for role in (role for role in _METRICS_OF if role in inputs):  # a method may need no proxy
         metrics |= invocation.client.get_run(inputs[role]).data.metrics
     return Cell(_settings(step), metrics, curve_of(invocation.client, run.info.run_id))
 
 
 def _settings(step: Step) -> dict[str, object]:
     """All settings in which cells can differ: options of the run, of its proxy, and of a round of comparisons."""
-    proxy = step.inputs[Role.PROXY_RM]
+    proxy = step.inputs.get(Role.PROXY_RM)
     trained = proxy.params if isinstance(proxy, Step) else {}
     plain = {"round": 1, "rounds_from": "", "rounds_data": "", "reward": PLAIN}
     return {**plain, **trained, **step.inherited_params, **step.params}

@@ -73,6 +73,9 @@ class StudyOptions(Protocol):
     def study(self) -> str: ...
 
     @property
+    def search_method(self) -> str: ...
+
+    @property
     def experiment(self) -> str: ...
 
     @property

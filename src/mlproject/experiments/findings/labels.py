@@ -21,6 +21,8 @@ _LABELS = {
     "proxy": "proxy score above the initial policy (gold standard deviations)",
     Metric.PEAK_GOLD: "peak gold\n(standard deviations)",
     Metric.PEAK_KL: "peak KL (nats)",
+    Metric.CURVE_WIN_RATE: "win rate against the initial policy at the last point",
+    Metric.PEAK_WIN_RATE: "win rate against the initial policy at the peak",
     Metric.CURVE_GOLD: "gold at the last point\n(standard deviations)",
     Metric.CURVE_PROXY: "proxy score at the last point\n(gold standard deviations)",
     Metric.CURVE_HUMAN: "human judgement at the last point\n(standard deviations)",
@@ -31,7 +33,16 @@ _LABELS = {
     "rm_params": "RM parameters",
     "kl_coef": "KL coefficient (gold standard deviations per nat)",
 }
-_SETTINGS = {"rm_size": "RM size", "kl_coef": "KL coefficient", "n_comparisons": "comparisons", "rm_epochs": "epochs"}
+_SETTINGS = {
+    "rm_size": "RM size",
+    "kl_coef": "KL coefficient",
+    "n_comparisons": "comparisons",
+    "rm_epochs": "epochs",
+    "align_beta": "beta",
+    "rm_margin": "margin",
+    "rm_label_smoothing": "label smoothing",
+    "center_rewards_coefficient": "centring",
+}
 
 
 def axis_label(name: str) -> str:

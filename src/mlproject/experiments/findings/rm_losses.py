@@ -1,0 +1,87 @@
+"""Losses of the reward model against the plain Bradley-Terry loss: peak, end and accuracy, paired over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
+from mlproject.experiments.findings.evidence import mean_interval, values_of
+from mlproject.experiments.results import Cell, Result
+from mlproject.laws import Estimate
+
+_LOSS = ("rm_margin", "rm_label_smoothing", "center_rewards_coefficient")
+_KEYS = ("method", "rm_size", "seed", "label_noise")
+
+RELEVANT = 0.05
+"""Smallest relevant difference of gold, standard deviations."""
+
+
+def analyse(result: Result) -> Finding:
+    """Every loss minus the plain one with the same reward model, noise and seed."""
+    plain = {_key(cell): cell for cell in result.cells if not _loss_of(cell)}
+    losses = sorted({_loss_of(cell) for cell in result.cells} - {""})
+    noises = values_of(result, "label_noise")
+    rows, ends, peaks = [], {}, {}
+    for loss in losses:
+        for noise in noises:
+            pairs = [
+                (cell, plain[_key(cell)])
+                for cell in result.cells
+                if _loss_of(cell) == loss and cell.settings["label_noise"] == noise and _key(cell) in plain
+            ]
+            peaks[loss, noise] = _difference(pairs, lambda cell: cell.curve.peak().gold)
+            ends[loss, noise] = _difference(pairs, lambda cell: float(cell.curve.gold_S[-1]))
+            rows.append(
+                {
+                    "loss": loss,
+                    "label noise": f"{noise:g}",
+                    "peak gold, minus plain": str(peaks[loss, noise]),
+                    "final gold, minus plain": str(ends[loss, noise]),
+                    "validation accuracy, minus plain": str(
+                        _difference(pairs, lambda cell: cell.metrics.get("rm/val_accuracy", float("nan")))
+                    ),
+                }
+            )
+    claims = [
+        _claim("A margin helps (Touvron et al. 2023)", "rm_margin", noises[0], peaks),
+        _claim("Smoothed labels help where some are flipped (Mitchell 2023)", "rm_label_smoothing", noises[-1], peaks),
+        _claim("Smoothed labels lose less at the end where some are flipped", "rm_label_smoothing", noises[-1], ends),
+    ]
+    centred = [value for (loss, _), value in peaks.items() if loss.startswith("center_rewards_coefficient")]
+    if centred:
+        claims.append(
+            Claim(
+                "Centring changes no order of responses to one prompt, so best-of-n stays as it is (Eisenstein et al.)",
+                f"peak gold minus plain, by label noise: {'; '.join(map(str, centred))}",
+                verdict(
+                    all(abs(each.value) < RELEVANT for each in centred),
+                    any(each.sign and abs(each.value) > RELEVANT for each in centred),
+                ),
+            )
+        )
+    return Finding(claims=claims, tables={"Against the plain loss": pd.DataFrame(rows)})
+
+
+def _claim(paper: str, option: str, noise: float, by_loss: Mapping[tuple[str, float], Estimate]) -> Claim:
+    """The best value of an option, at one noise."""
+    found = {loss: value for (loss, at), value in by_loss.items() if loss.startswith(option) and at == noise}
+    best = max(found.values(), key=lambda each: each.value, default=Estimate(*[float("nan")] * 3))
+    measured = f"gold minus plain at label noise {noise:g}: " + "; ".join(f"{k} {v}" for k, v in found.items())
+    return Claim(paper, measured, sign_verdict(best, 1))
+
+
+def _key(cell: Cell) -> tuple[Any, ...]:
+    return tuple(cell.settings[name] for name in _KEYS)
+
+
+def _loss_of(cell: Cell) -> str:
+    """`rm_margin=1`; empty for the plain loss."""
+    changed = [(name, cell.settings[name]) for name in _LOSS if cell.settings.get(name)]
+    return ", ".join(f"{name}={value:g}" for name, value in changed)
+
+
+def _difference(pairs: list[tuple[Cell, Cell]], value: Callable[[Cell], float]) -> Estimate:
+    return mean_interval(value(one) - value(plain) for one, plain in pairs)
