@@ -59,9 +59,6 @@ def test_a_claim_whose_opposite_is_planted_is_refused() -> None:
         for beta in (0.1, 0.3, 1.0)
         for seed in (0, 1, 2)
     ]
-    cells = [
-        replace(cell, metrics={**cell.metrics, "dpo/chosen_log_ratio": 1.0 + cell.settings["seed"]}) for cell in cells
-    ]
     finding = direct_alignment.analyse(Result("direct_alignment", {}, cells))
     found = {claim.paper: claim.verdict for claim in finding.claims}
     assert found["The smaller beta, the larger KL"] == "agree"
