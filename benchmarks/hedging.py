@@ -7,6 +7,7 @@ as it may ask for. Its regret is the highest gold less the gold at its n, in sta
 
 - `hedge`: labels for eight random samples of each prompt; HedgeTune (`hedged_n`), gold less its mean per prompt.
 - `hedge, means`: the same labels; the n with the highest weighted mean.
+- `hedge, high`: HedgeTune with the labels of the points below, which are of high ranks, by their density.
 - `law`: labels for the best of 1, 4, 16, 64 and 256 of each prompt (nested, so that four labels serve five points);
   the highest n of alpha d - beta d^2, fitted to the means.
 - `forecast`: the same labels; where the monitor's forecast puts the peak (`mlproject.Forecast`, its default prior).
@@ -94,10 +95,17 @@ class Labels:
         shown = proxy_PN[rows[:, None], order]
         best = np.stack([order[np.arange(len(rows)), shown[:, :n].argmax(1)] for n in NS])
         self.points_GP = gold_PN[rows, best]
+        self.high_rank_GP = rank_PN[rows, best]
 
 
 def by_hedging(labels: Labels) -> float:
     return hedged_n(labels.rank_B, labels.gold_B, NS[-1])
+
+
+def by_hedging_of_high_ranks(labels: Labels) -> float:
+    rank_B, gold_GP = labels.high_rank_GP.ravel(), labels.points_GP
+    density_B = (NS[:, None] * rank_B ** (NS[:, None] - 1)).mean(0)
+    return hedged_n(rank_B, (gold_GP - gold_GP.mean(0)).ravel(), NS[-1], density_B)
 
 
 def by_weighted_means(labels: Labels) -> float:
@@ -127,6 +135,7 @@ def by_points(labels: Labels) -> float:
 
 RULES: dict[str, Callable[[Labels], float]] = {
     "hedge": by_hedging,
+    "hedge, high": by_hedging_of_high_ranks,
     "hedge, means": by_weighted_means,
     "law": by_law,
     "forecast": by_forecast,

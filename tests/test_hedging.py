@@ -21,6 +21,14 @@ def test_the_choice_is_the_peak_of_the_exact_curve(power: int, weight: float) ->
     assert hedged_n(RANKS, RANKS - weight * RANKS**power, 1000) == pytest.approx(best_n(power, weight), rel=0.01)
 
 
+def test_samples_of_high_ranks_count_by_their_density() -> None:
+    rng = np.random.default_rng(1)
+    rank = rng.uniform(size=20_000) ** (1 / 8)  # the best of eight
+    chosen = hedged_n(rank, rank - 0.9 * rank**30, 1000, density_B=8 * rank**7)
+    assert chosen == pytest.approx(best_n(30, 0.9), rel=0.1)
+    assert chosen != pytest.approx(hedged_n(rank, rank - 0.9 * rank**30, 1000), rel=0.3)
+
+
 def test_gold_that_always_rises_or_always_falls_leads_to_an_end() -> None:
     assert hedged_n(RANKS, RANKS, 64) == 64
     assert hedged_n(RANKS, -RANKS, 64) == 1
