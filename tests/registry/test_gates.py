@@ -119,5 +119,5 @@ def test_the_package_carries_the_reviewed_files_byte_for_byte(name):
 
 
 def test_the_digest_that_promotions_record_is_that_of_the_reviewed_gates():
-    digest = "bd88efa2f2c52aa61d2bde8cec446b12982c2e76a1ca1cfaafea653cd898975e"
+    digest = "e8bd245acfde099f549b00e737bcbb050b4cf07d1709bef7fe7acbd273f0e88c"
     assert read_gates().digest == digest, "earlier refusals are found again by it: raise it on purpose only"
