@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from mlflow import MlflowClient
+from safetensors.numpy import load_file
 
 from mlproject.tracking.run_data import curve_of
 
@@ -38,22 +44,20 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+TORCHRUN = ("torch.distributed.run", "--nproc_per_node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "OMP_NUM_THREADS": "1"}
+
+
 def call(folder: Path, *command: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+    program = [sys.executable, "-m", *command]
+    return subprocess.run(program, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=300)
 
 
 def together(folder: Path, *command: str) -> subprocess.CompletedProcess:
-    return call(
-        folder,
-        "torch.distributed.run",
-        "--nproc_per_node=2",
-        "--rdzv-backend=c10d",
-        "--rdzv-endpoint=localhost:0",
-        *command,
-    )
+    return call(folder, *TORCHRUN, *command)
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +118,73 @@ def test_the_first_process_alone_writes_to_the_store(story) -> None:
     assert shared == {"initial-policy", "gold-rm", "proxy-rm"}
     assert len(story.runs("study")) == 3  # one invocation for each of the three commands
     assert story.done.stdout.count("Measured peak: gold ") == 1
+
+
+def left(client: MlflowClient, run_id: str) -> tuple[set, dict]:
+    """Every value of every metric, and the arrays of curve and policy."""
+    run = client.get_run(run_id)
+    history = {
+        (each.key, each.step, each.value)
+        for name in run.data.metrics
+        for each in client.get_metric_history(run_id, name)
+    }
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    weights = {path.name: load_file(path) for path in folder.rglob("*.safetensors")}
+    return history, weights | {"curve": dict(np.load(folder / "curve.npz"))}
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_together_end_as_two_that_were_left_alone(story) -> None:
+    """Last in this file: it deletes the run of the others."""
+    expected_history, expected_arrays = left(story.client, story.shared.info.run_id)
+    story.client.delete_run(story.shared.info.run_id)
+    program = [sys.executable, "-m", *TORCHRUN, "-m", "mlproject", *COMMAND, "--checkpoint_seconds", "0.02"]
+    dice, kills = random.Random(0), 0
+    while kills < 6:
+        with subprocess.Popen(
+            program, cwd=story.folder, env=environment(story.folder), start_new_session=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        ) as process:  # fmt: skip
+            saved = states_since(story)
+            while process.poll() is None and not saved():
+                time.sleep(0.05)
+            time.sleep(dice.uniform(0, 1.5))
+            has_ended = process.poll() is not None
+            kill_all(process)
+        if has_ended:
+            break
+        kills += 1
+    assert kills > 0
+    done = call(story.folder, *TORCHRUN, "-m", "mlproject", *COMMAND, "--checkpoint_seconds", "0.02")
+    assert done.returncode == 0, done.stderr
+    [run] = story.runs()
+    history, arrays = left(story.client, run.info.run_id)
+    assert history ^ expected_history == set()
+    assert arrays.keys() == expected_arrays.keys()
+    for name, content in arrays.items():
+        assert content.keys() == expected_arrays[name].keys()
+        for key, values in content.items():
+            np.testing.assert_array_equal(values, expected_arrays[name][key], err_msg=f"{key} of {name}")
+    assert not list(story.folder.glob("mlproject-states/*"))
+    print(f"{kills} kills")
+
+
+def states_since(story: SimpleNamespace) -> Callable[[], bool]:
+    """Says whether a state was saved after this call."""
+    since = time.time()
+
+    def has_saved() -> bool:
+        with suppress(FileNotFoundError):  # one that was removed meanwhile
+            return any(path.stat().st_mtime > since for path in story.folder.glob("mlproject-states/*/running.*"))
+        return False
+
+    return has_saved
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """Torchrun, and the two that it started, each in a group of its own."""
+    family = [process, *psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []
+    for each in family:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.communicate()

@@ -34,7 +34,7 @@ from mlproject.tracking.descriptions import describe_experiments
 from mlproject.tracking.lease import Lease
 from mlproject.tracking.liveness import WrittenLease, process_tags
 from mlproject.tracking.params import log_params
-from mlproject.tracking.patience import announced
+from mlproject.tracking.patience import announced, without_waiting
 from mlproject.tracking.provenance import commit
 from mlproject.tracking.store import Store, open_store
 from mlproject.tracking.views import BEST_TWO, BEST_TWO_OF_SAMPLES, RUNS_ONE_BY_ONE, SAMPLES, figure_key, view_link
@@ -119,15 +119,16 @@ class Invocation:
     def __enter__(self) -> Invocation:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            self.scheduler.close(interrupt=kind is not None)
-            self.progress.close()
-        except BaseException as error:
-            kind = kind or type(error)
-            raise
-        finally:
-            self._close_run(kind)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *rest: object) -> None:
+        with without_waiting(error):
+            try:
+                self.scheduler.close(interrupt=kind is not None)
+                self.progress.close()
+            except BaseException as another:
+                kind = kind or type(another)
+                raise
+            finally:
+                self._close_run(kind)
 
     def _close_run(self, kind: type[BaseException] | None) -> None:
         """End the run, unless `mlflow run` does it.

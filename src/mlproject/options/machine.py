@@ -9,6 +9,7 @@ from mlproject.errors import MachineError, text_of
 
 _FULL = "the disk is full", "Make room"
 _CLOSED = "a file or database cannot be written", "Let this user write there, or name another place"
+_AWAY = "the tracking server does not answer"
 _MEMORY = "memory ran out", "Set workers or batch sizes lower, or give the machine more"
 _BY_TEXT = {
     "No space left on device": _FULL,
@@ -23,7 +24,7 @@ _BY_TEXT = {
     "Cannot allocate memory": _MEMORY,
     "can't allocate memory": _MEMORY,
     "out of memory": _MEMORY,
-    "API request to http": ("the tracking server does not answer", "Start it, or wait until it can be reached"),
+    "API request to http": (_AWAY, "Start it, or wait until it can be reached"),
     "Too many open files": ("too many files are open", "Raise the limit (ulimit -n), or set workers lower"),
 }
 """What happened and what to do, by what an error says in whatever library it comes from."""
@@ -52,6 +53,11 @@ def machine_error(error: BaseException) -> MachineError | None:
                 "again: it continues."
             )
     return None
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the tracking server does not answer, after MLflow has asked for minutes."""
+    return str(machine_error(error) or "").startswith(_AWAY)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

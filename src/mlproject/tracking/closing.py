@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from mlproject.tracking.patience import without_waiting
 from mlproject.tracking.runs import StepRun
 
 
@@ -32,6 +33,7 @@ def closing(run: StepRun) -> Iterator[None]:
     except (KeyboardInterrupt, GeneratorExit):
         run.close("KILLED")
         raise
-    except BaseException:
-        run.close("FAILED")
+    except BaseException as error:
+        with without_waiting(error):
+            run.close("FAILED")
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,12 +12,16 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from mlproject.options.machine import is_away
+
 PATIENCE_SECONDS = 90.0
 """How long a call waits for a SQLite database that another process keeps locked, once a command has begun."""
 
 _SILENT_SECONDS = 10.0
 """Time that a call to the tracking store may take before a line says so."""
 
+
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 _MLFLOWS_PATIENCE = "PRAGMA busy_timeout = 20000;"
 """What MLflow begins each of its sessions with."""
@@ -35,6 +40,25 @@ def _wait_longer(
     if statement == _MLFLOWS_PATIENCE:
         statement = f"PRAGMA busy_timeout = {round(PATIENCE_SECONDS * 1000)}"
     return statement, parameters
+
+
+@contextmanager
+def without_waiting(error: BaseException | None) -> Iterator[None]:
+    """Inside, a tracking server that was waited for in vain is asked once at most, and not for minutes again.
+
+    Args:
+        error: what ends the work.
+    """
+    if error is None or not is_away(error):
+        yield
+        return
+    before = os.environ.get(_RETRIES)
+    os.environ[_RETRIES] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(_RETRIES)
+        os.environ.update({} if before is None else {_RETRIES: before})
 
 
 @contextmanager
