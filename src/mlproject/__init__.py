@@ -14,7 +14,8 @@ Estimators (numpy alone): `BestOfN`, `best_of_n_weights`, `best_of_n_kl_bound`, 
 Monitoring (numpy alone): `OveroptimizationMonitor`, `MonitorReading`, `AlarmRule`, `SignalRule`, `SIGNALS`.
 
 Live policies: `OveroptimizationCallback`, `PolicyEvaluator`, `as_reference`, `PromptFormat`, `RewardModel`,
-`load_reward_model`, `FunctionScorer`, `trl_reward`, `EnsembleScorer`, `ShapedScorer`.
+`load_reward_model`, `FunctionScorer`, `trl_reward`, `EnsembleScorer`, `ShapedScorer`,
+`as_reward_function`.
 
 Search with Optuna: `LawPruner`, `PrunerDecision`, `report_point`.
 
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlproject.config.schema import Config as Config
     from mlproject.config.schema import load_config as load_config
+    from mlproject.cures.reward_function import as_reward_function as as_reward_function
     from mlproject.cures.scorers import EnsembleScorer as EnsembleScorer
     from mlproject.cures.scorers import ShapedScorer as ShapedScorer
     from mlproject.curve import Curve as Curve
@@ -79,6 +81,7 @@ __version__ = "0.2.0"
 
 _PUBLIC = {
     "config.schema": ("Config", "load_config"),
+    "cures.reward_function": ("as_reward_function",),
     "cures.scorers": ("EnsembleScorer", "ShapedScorer"),
     "curve": ("Curve", "CurvePoint"),
     "errors": ("NotFiniteError", "RefusedError", "UserError"),

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mlproject.cures import COMBINE, CURES
 from mlproject.cures.folder import load_recipe, save_recipe
+from mlproject.cures.reward_function import as_reward_function
 from mlproject.cures.scorers import EnsembleScorer
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
@@ -69,3 +70,14 @@ def some_responses(tokenizer: PreTrainedTokenizerFast) -> tuple[Responses, Promp
     prompts = ["yes no", "maybe", "yes no", "no"]
     texts = ["no maybe", "yes", "maybe maybe no", "yes yes"]
     return Responses(prompts, policy.encode(prompts, texts), policy), policy
+
+
+def test_a_trainer_gets_the_rewards_of_texts_and_of_messages(tiny_reward_model, tiny_tokenizer) -> None:
+    responses, policy = some_responses(tiny_tokenizer)
+    reward = EnsembleScorer("worst-case", tuple(RewardModel(tiny_reward_model(seed)) for seed in range(2)))
+    function = as_reward_function(reward, policy, "cured")
+    prompts = [[{"role": "user", "content": prompt}] for prompt in responses.prompts]
+    completions = [[{"role": "assistant", "content": text}] for text in responses.texts]
+    given = function(prompts=list(responses.prompts), completions=responses.texts, solution=["x"] * 4)
+    assert given == function(prompts=prompts, completions=completions) == reward.rate(responses).tolist()
+    assert function.__name__ == "cured"

@@ -84,6 +84,7 @@ class Config(
         for option in dataclasses.fields(self):
             check(option, getattr(self, option.name))
         object.__setattr__(self, "reward", written(parse_reward(self.reward)))  # one spelling, since it names runs
+        object.__setattr__(self, "search_rewards", tuple(written(parse_reward(text)) for text in self.search_rewards))
         check_rules(self)
 
     @property

@@ -10,8 +10,8 @@ from mlproject.models.sizes import SIZES
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import Options, option
 
-OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons")
-"""Peak gold alone, or with a cost: policy updates to the peak, comparisons bought."""
+OBJECTIVES = ("peak", "peak-and-updates", "peak-and-comparisons", "peak-and-forward-passes")
+"""Peak gold alone, or with a cost: policy updates to the peak, comparisons bought, reward models' forward passes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,15 @@ class SearchOptions(Options):
     search_ppo_lrs: tuple[float, ...] = option(
         "increasing grid of learning rates; empty: ppo_lr alone", minimum=1e-9, maximum=1, allow_empty=True
     )
+    search_rewards: tuple[str, ...] = option(
+        "grid of rewards, cures joined by +, the best guess first; empty: reward alone",
+        allow_empty=True,
+        default=(),
+    )
+    search_ensemble_members: tuple[int, ...] = option(
+        "increasing grid of ensemble sizes; empty: ensemble_members alone", minimum=2, maximum=64, allow_empty=True,
+        default=(),
+    )  # fmt: skip
     search_objective: str = option("peak gold alone, or with a second objective, a cost", choices=OBJECTIVES)
     search_sampler: str = option("sampler that proposes trials", choices=("tpe", "gp", "random"))
     search_pruner: str = option("pruner that ends hopeless trials early", choices=("law", "median", "none"))

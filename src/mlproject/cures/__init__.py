@@ -14,7 +14,18 @@ from importlib import import_module
 from mlproject.cures.cure import COMBINE, PLAIN, SHAPE, Cure
 from mlproject.errors import UserError
 
-__all__ = ["COMBINE", "CURES", "PLAIN", "SHAPE", "Cure", "members_of", "parse_reward", "written"]
+__all__ = [
+    "COMBINE",
+    "CURES",
+    "PLAIN",
+    "REWARD_PARAMS",
+    "SHAPE",
+    "Cure",
+    "members_of",
+    "parse_reward",
+    "passes_of",
+    "written",
+]
 
 _MODULES = (
     "mlproject.cures.laplace",
@@ -33,6 +44,15 @@ _MODULES = (
 
 CURES: dict[str, Cure] = {cure.name: cure for cure in (import_module(name).CURE for name in _MODULES)}
 """The registered cures by name."""
+
+
+REWARD_PARAMS = (
+    "reward",
+    "ensemble_members",
+    "ensemble_by",
+    *dict.fromkeys(name for cure in CURES.values() for name in cure.options),
+)
+"""Parameters of a reward with cures, which its policy runs repeat."""
 
 
 def parse_reward(text: str) -> tuple[Cure, ...]:
@@ -89,3 +109,8 @@ def written(cures: tuple[Cure, ...]) -> str:
 def members_of(cures: tuple[Cure, ...], members: int) -> int:
     """Number of reward models that a chain is made of, where an ensemble has so many members."""
     return members if any(cure.stage == COMBINE for cure in cures) else 1
+
+
+def passes_of(cures: tuple[Cure, ...], members: int) -> int:
+    """Number of reward models that read each response, of those that a chain is made of."""
+    return members if any(cure.combine for cure in cures) else 1

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlproject.config.schema import Config
-from mlproject.cures import CURES, Cure, members_of, parse_reward, written
+from mlproject.cures import Cure, members_of, parse_reward, passes_of, written
 from mlproject.cures.cure import Options, Start
 from mlproject.cures.options import BY_BOOTSTRAP
 from mlproject.cures.scorers import EnsembleScorer, ShapedScorer
@@ -38,14 +38,6 @@ from mlproject.pipeline.members import WARM, variants
 from mlproject.pipeline.proxy_rm import half_of
 from mlproject.pipeline.step import CALL_OPTIONS, Run, RunRef, Step
 from mlproject.preferences.comparisons import encode_comparisons
-
-REWARD_PARAMS = (
-    "reward",
-    "ensemble_members",
-    "ensemble_by",
-    *dict.fromkeys(name for cure in CURES.values() for name in cure.options),
-)
-"""Parameters of a reward with cures, which its policy runs repeat."""
 
 SEED_STRIDE = 1000
 """Seeds of an ensemble's members lie so far apart: ensembles of different seeds share no member."""
@@ -187,13 +179,8 @@ def make_reward(run: Run) -> None:
         run.progress(number / len(cures))
     (reward,) = scorers
     run.log_params({"held_out": len(table)})
-    run.log_metrics({**metrics, Metric.RM_FORWARD_PASSES: float(_passes(cures, count))})
+    run.log_metrics({**metrics, Metric.RM_FORWARD_PASSES: float(passes_of(cures, count))})
     save_scorer(reward, run.folder, prompt_format)
-
-
-def _passes(cures: Sequence[Cure], members: int) -> int:
-    """Reward models that read each response."""
-    return members if any(cure.combine for cure in cures) else 1
 
 
 def _applied(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlproject.config.schema import Config
+from mlproject.cures import REWARD_PARAMS
 from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_policy
 from mlproject.models.sizes import SIZES
 from mlproject.names import Kind, MlflowTag, Role, RolePrefix, Tag
 from mlproject.optimization import KL_BUDGET, METHODS
-from mlproject.pipeline.cured_rm import REWARD_PARAMS
 from mlproject.pipeline.policy_curve import optimize_policy
 from mlproject.pipeline.proxy_rm import RM_LOSS
 from mlproject.pipeline.run_params import RunParams

@@ -20,7 +20,7 @@ from mlproject.recommendation.record import to_dict
 from mlproject.search.page import render_page
 from mlproject.search.queue import heartbeat, is_over, is_queue, next_trial, repair_queue
 from mlproject.search.recommended import recommendation_of_trials
-from mlproject.search.space import GRIDS, Space
+from mlproject.search.space import GRIDS, LATER_GRIDS, Space
 from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.strict_json import strict_json
@@ -179,9 +179,14 @@ def _identity(config: Config) -> dict[str, Any]:
     """The options that identify a search: those that its trials share, and the grids."""
     return {
         **config.select(
-            "study", *GRIDS.values(), "search_batch", "search_sampler", "search_pruner", "search_objective"
+            "study",
+            *(grid for grid in GRIDS.values() if grid not in LATER_GRIDS),
+            "search_batch",
+            "search_sampler",
+            "search_pruner",
+            "search_objective",
         ),
-        **config.changed("search_first"),
+        **config.changed("search_first", *LATER_GRIDS),
         "seed": config.seed,
         "policy_run": shared_options(config),
     }

@@ -21,8 +21,13 @@ GRIDS = {
     "rm_size": "search_rm_sizes",
     "n_comparisons": "search_n_comparisons",
     "ppo_lr": "search_ppo_lrs",
+    "reward": "search_rewards",
+    "ensemble_members": "search_ensemble_members",
 }
 """Options that can be searched, and the options that hold their grids. An option with an empty grid is not searched."""
+
+LATER_GRIDS = ("search_rewards", "search_ensemble_members")
+"""Grids that identify a search only where they are not empty, since there were searches before there were these."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,14 @@ class Space:
     def first(self, config: Config) -> list[dict[str, int]]:
         """Indices of the first trials, which no sampler proposes; see `search_first`.
 
-        `best`: one trial, the most promising cell before any is known: the largest reward model, the most comparisons
-        and the smallest KL coefficient; the learning rate is left to the sampler. `study`: the cells that the study
-        runs itself, the largest reward model first; where none is in the grids, as `best`.
+        `best`: one trial, the most promising cell before any is known: the largest reward model, the most comparisons,
+        the smallest KL coefficient and the first reward; learning rate and ensemble size are left to the sampler.
+        `study`: the cells that the study runs itself, the largest reward model first; where none is in the grids, as
+        `best`.
         """
         if config.search_first == "study" and (cells := self._of_study(config)):
             return cells
-        ends = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1}
+        ends = {"kl_coef": 0, "rm_size": -1, "n_comparisons": -1, "reward": 0}
         best = {name: range(len(values))[ends[name]] for name, values in self.grids.items() if name in ends}
         return [{f"{name}_index": index for name, index in best.items()}]
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config.schema import Config
+from mlproject.cures import PLAIN, REWARD_PARAMS
 from mlproject.errors import UserError, first_line
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.sizes import is_checkpoint
@@ -132,6 +133,9 @@ def shared_options(config: Config) -> str:
     shared: dict[str, Any] = config.select(*required, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     changed = {name: value for name, value in options.params().items() if name not in options.required()}
     changed |= config.changed("rm_checkpoint_lr", "search_method")
+    if (config.reward, *config.search_rewards) != (PLAIN,):
+        reward = config.changed(*REWARD_PARAMS, "ensemble_checkpoints")
+        changed |= {name: value for name, value in reward.items() if name not in searched}
     auxiliary = {name: value for name, value in config.select("test_rms", "ensemble").items() if value}
     checkpoints = {
         name: inspect_checkpoint(name, "search_rm_sizes").digest

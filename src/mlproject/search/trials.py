@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.config.schema import Config
+from mlproject.cures import PLAIN, parse_reward, passes_of
 from mlproject.execution.jobs import Job, Request
 from mlproject.names import Metric, MlflowTag, Tag, TagPrefix, TrialAttribute
 from mlproject.optimization.stopping import StopRule
@@ -40,7 +41,7 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of `trials.csv`: options of a trial, its result, and why it ended before its budget."""
 
-_TEXTS = ("state", "rm_size", TrialAttribute.VERDICT, TrialAttribute.RUN_ID)
+_TEXTS = ("state", "rm_size", "reward", TrialAttribute.VERDICT, TrialAttribute.RUN_ID)
 
 
 @dataclass(frozen=True)
@@ -218,9 +219,14 @@ def _report_result(invocation: Invocation, study: optuna.Study, planned: Planned
 
 
 def _cost(config: Config, run: Run) -> float:
-    """The second objective: updates to the peak, or number of comparisons."""
+    """The second objective: updates to the peak, number of comparisons, or the reward models' forward passes up to the
+    peak, one for each response and each model that reads it."""
     if config.search_objective == "peak-and-updates":
         return run.data.metrics[Metric.PEAK_STEP]
+    if config.search_objective == "peak-and-forward-passes":
+        p = run.data.params
+        passes = passes_of(parse_reward(p.get("reward", PLAIN)), int(p.get("ensemble_members", 1)))
+        return run.data.metrics[Metric.PEAK_STEP] * int(p.get("ppo_batch_size", 1)) * passes
     return float(run.data.params["n_comparisons"])
 
 
