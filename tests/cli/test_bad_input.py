@@ -64,8 +64,8 @@ WRONG = {
         ["gold_sd=big", "a number"],
     ),
     "method of a curve": (
-        ["fit", "--curve", "0" * 32, "--method", "sarsa"],
-        ["method=sarsa: must be one of best-of-n"],
+        ["fit", "--curve", "0" * 32, "--method", "best-of-m-best-of-n"],
+        ["method=best-of-m-best-of-n: must be one of best-of-n"],
     ),
     "search of nothing": (["search", "--preset", "smoke", "--n_trials", "0"], ["n_trials", "at least 1"]),
 }

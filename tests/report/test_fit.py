@@ -166,7 +166,9 @@ def test_a_forecast_of_a_finished_curve_is_that_of_its_last_point(analysis):
     ("arguments", "message"),
     [
         (["--curve", "gone.csv"], "no such file"),
-        (["--curve", str(EXAMPLES / "ppo_25k.csv"), "--method", "prayer"], "method=prayer"),
+        (["--curve", str(EXAMPLES / "ppo_25k.csv"), "--method", "a prayer"], "method=a prayer"),
+        (["--curve", str(EXAMPLES / "ppo_25k.csv"), "--method", "PPO"], "method=PPO: must be written ppo"),
+        (["--curve", str(EXAMPLES / "ppo_25k.csv"), "--method", "my-best-of-n"], "method=my-best-of-n"),
         (["--curve", str(EXAMPLES / "ppo_25k.csv"), "--gold_sd", "wide"], "gold_sd=wide"),
         (["--curve", str(EXAMPLES / "ppo_25k.csv"), "--columns", "kl"], "name=column"),
         ([], "curve"),

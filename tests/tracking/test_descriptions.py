@@ -44,8 +44,8 @@ class Client:
     def note(self, experiment_id: str) -> str:
         return self.tags[experiment_id]["mlflow.note.content"]
 
-    def describe(self) -> None:
-        describe_experiments(self, STORE, METHOD_LIST, "reward-model")
+    def describe(self, methods=METHOD_LIST) -> None:
+        describe_experiments(self, STORE, methods, "reward-model")
 
 
 STORE = SimpleNamespace(policy_runs="1", models="2", studies="3", experiments=["1", "2", "3"])
@@ -126,6 +126,20 @@ def test_the_newest_study_replaces_the_one_before_and_survives_a_new_description
         assert "Use 25k, \\*now\\*." in note, "what a study says is text"
         assert "study a" not in note
     assert "Newest study" not in client.note("2")
+
+
+def test_a_command_with_fewer_methods_keeps_the_links_to_those_of_earlier_ones():
+    client = Client()
+    client.describe([METHODS["best-of-n"], METHODS["ppo"]])
+    before = client.note("1")
+    for later in (["best-of-n"], ["ppo"], []):
+        client.describe([METHODS[name] for name in later])
+        assert client.note("1") == before
+    client.describe([METHODS["soft-best-of-n"]])
+    assert set(list(links(client.note("1").split("\n")[0]))[:2]) == {"soft best-of-n", "PPO"}, (
+        "its own, and another kind"
+    )
+    assert {"Over-optimization, best-of-n", "Over-optimization, PPO"} <= set(links(client.note("1")))
 
 
 def test_nothing_is_written_where_nothing_changes(client):

@@ -28,7 +28,7 @@ from mlproject.experiments.findings.page import write_page
 from mlproject.experiments.run import run_experiment
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
 from mlproject.names import Alias, Artifact, Metric, Tag
-from mlproject.optimization import METHODS
+from mlproject.optimization import METHODS, method_named
 from mlproject.pipeline.step import RunRef
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
 from mlproject.registry.candidates import (
@@ -141,8 +141,7 @@ def experiment(command: Command) -> None:
 def fit(command: Command) -> None:
     """Fit law and forecast to a curve that was logged elsewhere."""
     arguments, method = command.arguments, command.arguments["method"]
-    if method not in METHODS:
-        raise UserError(f"method={method}: must be one of {', '.join(METHODS)}.")
+    method_named(method)
     gold_sd, gold_start = (command.number(name) if arguments[name] else None for name in ("gold_sd", "gold_start"))
     request = FitRequest(arguments["curve"], arguments["columns"], method, gold_sd, gold_start, arguments["kl_unit"])
     logged = request.load() if request.is_file else None  # a file is checked before a store is opened
@@ -155,6 +154,8 @@ def fit(command: Command) -> None:
         invocation.say(f"{request.curve}: {len(kl)} points, {kl.min():.3g} to {kl.max():.3g} nats{guessed}")
         for line in (logged.read_as, *logged.notes):
             invocation.say(f"  {line}")
+        if method not in METHODS:
+            invocation.say(f"  {method}: no method of this project, so its law is that of RL, as for ppo")
         for line in analysis.lines():
             invocation.say(line)
         invocation.say(f"run {invocation.run_id_of(step)}: fit.png, fit.json, points.csv")

@@ -183,7 +183,9 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
                     "columns", "columns or metrics by meaning: kl=NAME,gold=NAME,gold_se=,proxy=,step=,length=", ""
                 ),
                 Parameter(
-                    "method", f"what optimized the policy, one of {', '.join(METHODS)}; ppo stands for any RL", "ppo"
+                    "method",
+                    f"what optimized the policy: {', '.join(METHODS)}, or the name of any training, whose law is RL's",
+                    "ppo",
                 ),
                 Parameter("gold_sd", "standard deviation of the initial policy's gold scores; empty: 1", ""),
                 Parameter("gold_start", "mean of those scores; empty: gold of the points at KL 0", ""),

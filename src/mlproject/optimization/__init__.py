@@ -9,12 +9,14 @@ is read whenever the configuration is. Modules outside of this package are named
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
 
 from mlproject.errors import UserError, first_line
-from mlproject.laws.forms import name_method
+from mlproject.laws.forms import law_for, name_method
 from mlproject.optimization.method import Method
 from mlproject.optimization.method_config import BUDGET, EARLY_STOPS, FORECAST, KL_BUDGET, STOPS, MethodConfig
+from mlproject.options.columns import plain
 
 __all__ = [
     "BUDGET",
@@ -27,6 +29,7 @@ __all__ = [
     "Method",
     "MethodConfig",
     "find_method",
+    "method_named",
     "register",
 ]
 
@@ -56,6 +59,22 @@ def find_method(name: str) -> Method:
     return METHODS.get(name) or Method(name, label, MethodConfig, module="")
 
 
+def method_named(name: str) -> Method:
+    """The method of a name that a user gives, which may be that of another trainer (see `find_method`).
+
+    Raises:
+        UserError: for a name that no metric could have, or that only looks like that of a registered method.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(f"method={name}: must be a name of letters, digits, '-', '_' and '.', such as grpo.")
+    meant = next((known for known in METHODS if plain(known) == plain(name)), name)
+    if meant != name:
+        raise UserError(f"method={name}: must be written {meant}.")
+    law_for(name)
+    return find_method(name)
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}")
 _ACRONYM = 4
 """Letters of the longest name that is taken for an acronym: DPO, GRPO."""
 

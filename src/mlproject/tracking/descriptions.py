@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from mlproject.names import Alias, Artifact, MlflowTag, Tag
 from mlproject.names.quoting import markdown_quote, markdown_text
-from mlproject.optimization import Method
+from mlproject.optimization import METHODS, Method
 from mlproject.strict_json import strict_json
 from mlproject.tracking.store import Store
 from mlproject.tracking.views import (
@@ -34,9 +34,6 @@ from mlproject.tracking.views import (
     view_link,
 )
 
-_LINKED_METHODS = 2
-"""Methods in the first line of a description, of which MLflow shows little more than a hundred letters."""
-
 
 def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[Method], registered_model: str) -> None:
     """Write what the experiments hold, with links to the saved views, the newest study and the champion.
@@ -46,14 +43,17 @@ def describe_experiments(client: MlflowClient, store: Store, methods: Sequence[M
     Args:
         client: of the tracking server.
         store: names the experiments.
-        methods: methods with a saved view of their own.
+        methods: methods of the command that runs; those of earlier ones keep their views.
         registered_model: name of the model whose champion is linked.
     """
+    installed = client.get_experiment(store.policy_runs).tags
+    earlier = [m for m in METHODS.values() if f"{MlflowTag.SHARED_VIEW_PREFIX}{figure_key(m)}" in installed]
+    methods = list(dict.fromkeys([*methods, *earlier]))
     newest, comparison = (_newest(client, store, tag) for tag in (Tag.NEWEST_STUDY, Tag.NEWEST_COMPARISON))
     study = newest or comparison
     best_two = {BEST_TWO: newest.get("runs", ()), BEST_TWO_OF_SAMPLES: comparison.get("runs", ())}
     views = install_views(client, store.policy_runs, methods, best_two)
-    short = {figure_key(method): method.label for method in methods[:_LINKED_METHODS]}
+    short = {figure_key(method): method.label for method in _one_of_each_kind(methods)}
     short |= {
         BEST_TWO: "best two",
         BEST_TWO_OF_SAMPLES: "best two of samples",
@@ -172,6 +172,12 @@ def run_page(experiment_id: str, run_id: str, artifact: str = "") -> str:
     """The address, within the server, of a run, or of the page that shows one of its artifacts."""
     page = f"{experiment_page(experiment_id)}/{quote(run_id, safe='')}"
     return f"{page}{f'/artifacts/{quote(artifact)}' if artifact else ''}?{urlencode(IN_TRAINING_MODE)}"
+
+
+def _one_of_each_kind(methods: Sequence[Method]) -> list[Method]:
+    """The two methods of a first line, of which MLflow shows little more than a hundred letters."""
+    kinds = {method.trains_policy: method for method in reversed(methods)}
+    return [kinds[trains] for trains in sorted(kinds)]
 
 
 def _newest(client: MlflowClient, store: Store, tag: str) -> dict[str, Any]:

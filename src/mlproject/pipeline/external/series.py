@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import ClassVar
 from mlproject.config.schema import Config
 from mlproject.errors import UserError
 from mlproject.names import Kind, MlflowTag, Role, RolePrefix, Split, Tag
-from mlproject.optimization import find_method
+from mlproject.optimization import method_named
 from mlproject.optimization.method import Method
 from mlproject.optimization.method_config import MethodConfig
 from mlproject.optimization.on_policy.config import OnPolicyConfig
@@ -29,7 +28,6 @@ from mlproject.plotting.colours import rm_colours
 from mlproject.strict_json import strict_json
 
 _LEAST = 2
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +62,7 @@ def method_of(name: str) -> Method:
     Raises:
         UserError: for a name that no metric could have, or a method that trains no policy.
     """
-    if not _NAME.fullmatch(name):
-        raise UserError(f"method={name}: must be a name of letters, digits, '-', '_' and '.', such as grpo.")
-    method = find_method(name)
+    method = method_named(name)
     if not method.trains_policy:
         raise UserError(f"method={name}: must be a method that trains a policy, such as grpo; {method.title} does not.")
     return replace(method, config_class=SeriesConfig)
