@@ -160,3 +160,17 @@ def test_a_promotion_is_reported_with_the_reason_if_it_was_rejected(study, passe
     assert (promotion["Model"], promotion["Version"], promotion["RM size"]) == (model, "8", "25k")
     assert promotion["Peak gold"] == "1.23 standard deviations, by ppo"
     assert promotion.get("Reason") == (None if passed else "first gate; second gate")
+
+
+def test_a_sampler_from_elsewhere_stands_among_the_facts_with_its_kl_from_the_policy(study) -> None:
+    runs, members = study
+    assert "Sampler of the pool" not in collected(study).facts
+    metrics = {"pool/sampler_kl": 0.25, "pool/sampler_kl_se": 0.1, "pool/sampler_checked": 256.0}
+    for params, source in (
+        ({"sampler": "http://h/v1"}, "http://h/v1"),
+        ({"pool_path": "/mine/pool.parquet"}, "pool.parquet"),
+    ):
+        runs["samples"] = run("samples", {key: value}, metrics, {})
+        rows = [*members, {**members[0], "kind": "pool-samples", "run_id": "samples"}]
+        fact = collected((runs, rows)).facts["Sampler of the pool"]
+        assert fact.startswith(f"{source}: KL from the policy 0.25 +- 0.2 nats per response, measured on 256 of them")

@@ -43,6 +43,10 @@ def show_policy_run(invocation: Invocation, step: Step) -> None:
     invocation.say(f"{step.name}: run {run_id}")
     for figure in figures:
         invocation.say(f"  {figure.sentence()}")
+    if Metric.SAMPLER_KL in run.metrics:
+        invocation.say(
+            f"  sampler of the pool: KL from the policy {run.metrics[Metric.SAMPLER_KL]:.3g} nats per response"
+        )
     for line in stop_lines(method, run.params, run.tags, curve, logged):
         invocation.say(f"  {line}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from mlproject.errors import UserError
 
@@ -49,6 +50,7 @@ def listed(names: Sequence[str]) -> str:
     return (", ".join(str(name)[:80] for name in names[:_LISTED]) or "none") + more
 
 
+@lru_cache(maxsize=1 << 18)  # a table of many columns asks for each of them many times
 def plain(name: str) -> str:
     """A name without case and separators."""
     return re.sub(r"[^a-z0-9]+", "_", str(name).casefold())

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
@@ -104,6 +105,20 @@ def _facts(by_kind: Mapping[str, Sequence[Run]]) -> dict[str, str]:
         "Gold": _gold(gold, samples.metrics.get(Metric.POOL_GOLD_HUMAN_CORRELATION)),
         "Comparisons": _comparisons(by_kind.get(Kind.COMPARISONS, [])),
         "Curve prompts": f"{samples.params['curve_prompts']}, {samples.params['pool_samples']} pool samples each",
+        **_sampler([run.data for run in by_kind.get(Kind.POOL_SAMPLES, [])]),
+    }
+
+
+def _sampler(samples: Sequence[RunData]) -> dict[str, str]:
+    """How far a sampler from elsewhere is from the policy, beside whose KL it stands; nothing where there is none."""
+    found = next((each for each in samples if Metric.SAMPLER_KL in each.metrics), None)
+    if found is None:
+        return {}
+    gap, se = found.metrics[Metric.SAMPLER_KL], found.metrics[Metric.SAMPLER_KL_SE]
+    source = found.params.get("sampler") or Path(found.params["pool_path"]).name
+    return {
+        "Sampler of the pool": f"{source}: KL from the policy {gap:.3g} +- {1.96 * se:.2g} nats per response, measured "
+        f"on {found.metrics[Metric.SAMPLER_CHECKED]:.0f} of them; every KL of best-of-n is from this sampler"
     }
 
 

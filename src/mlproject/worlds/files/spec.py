@@ -80,8 +80,10 @@ class FilesSpec(WorldSpec):
         if is_service(config.policy) and not config.policy_weights:
             yield BrokenRule(
                 "policy",
-                "come with the checkpoint that the server serves, since tokens and KL are the model's",
-                "Give policy_weights=CHECKPOINT.",
+                "come with the checkpoint that the server serves, since a study reads its tokens, draws the pairs that "
+                "calibrate gold and the reward models, and measures KL by it",
+                "Give policy_weights=CHECKPOINT; without weights, score the server's samples and use compare "
+                "(docs/samples.md).",
             )
         if config.policy_weights and not is_service(config.policy):
             yield BrokenRule(
