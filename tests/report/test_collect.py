@@ -166,10 +166,8 @@ def test_a_sampler_from_elsewhere_stands_among_the_facts_with_its_kl_from_the_po
     runs, members = study
     assert "Sampler of the pool" not in collected(study).facts
     metrics = {"pool/sampler_kl": 0.25, "pool/sampler_kl_se": 0.1, "pool/sampler_checked": 256.0}
-    for params, source in (
-        ({"sampler": "http://h/v1"}, "http://h/v1"),
-        ({"pool_path": "/mine/pool.parquet"}, "pool.parquet"),
-    ):
+    origins = (("sampler", "http://h/v1", "http://h/v1"), ("pool_path", "/mine/pool.parquet", "pool.parquet"))
+    for key, value, source in origins:
         runs["samples"] = run("samples", {key: value}, metrics, {})
         rows = [*members, {**members[0], "kind": "pool-samples", "run_id": "samples"}]
         fact = collected((runs, rows)).facts["Sampler of the pool"]

@@ -14,21 +14,21 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlproject.curve import Array
 from mlproject.errors import UserError
+from mlproject.names.quoting import one_line
 from mlproject.samples.columns import Table
+from mlproject.samples.copies import KEEP, without_copies
 from mlproject.samples.reward_models import is_gold, parse_rms, usable, why_not
 from mlproject.samples.samples import Samples
 
-KEEP, DROP = "keep", "drop"
-_DROP = f"duplicates={DROP}"
 MIN_PROMPTS = 2
 _ENOUGH = 0.5
 """Share of the median number of responses below which a prompt is left out, without `min_samples`."""
 _TOO_LARGE = 1e100
 """A number whose square still is one; no reward is larger."""
+_LONGEST_NAME = 200
 _INDEX_OF_PANDAS = ("__index_level_", "Unnamed: ")
 
 
@@ -122,17 +122,28 @@ def make_pool(table: Table, samples: Samples, choice: Choice) -> ScoredPool:
             f"(prompt = {samples.says.get('prompt', 'the row')}). Add responses, or give columns=prompt=COLUMN."
         )
     names, left_out = _reward_models(table, samples, whole_B, choice.rms)
+    for name in (*names, *samples.says.values()):
+        if not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise UserError(
+                f"{table.source}: column '{one_line(name, 60)}' must have a name of at most {_LONGEST_NAME} letters on "
+                "one line, since runs are named after it. Rename it."
+            )
     left_out = {name: reason for name, reason in left_out.items() if not name.startswith(_INDEX_OF_PANDAS)}
     if left_out:
         notes.append("no reward models: " + ", ".join(f"{name} ({reason})" for name, reason in left_out.items()))
     for name in names:
         _refuse_infinite(table, samples, name, samples.scores[name])
     whole_B &= ~np.isnan([samples.scores[name] for name in names]).any(axis=0)
+    if not whole_B.any():
+        raise UserError(
+            f"{table.source}: must have responses that all reward models scored, but each lacks the score of some "
+            f"({', '.join(names)}). Name those to compare: rms=COLUMN,COLUMN."
+        )
     _note_missing(samples, names, whole_B, missing, notes)
     log_prob_B = _log_probs(table, samples, whole_B, notes)
     rows = np.flatnonzero(whole_B)
     rows = rows[np.lexsort((np.random.default_rng(0).random(len(rows)), samples.prompt_B[rows]))]
-    rows = _without_copies(samples, names, rows, choice.duplicates, notes)
+    rows = without_copies(samples, names, rows, choice.duplicates, notes)
     rows, kept, counts_P = _enough(table, samples, rows, choice.min_samples, notes)
     gold_B = samples.gold_B[rows]
     if gold_B.std() == 0:
@@ -221,48 +232,6 @@ def _log_probs(table: Table, samples: Samples, whole_B: np.ndarray, notes: list[
         notes.append(f"{name} is missing for {unknown:,} responses, so it is not used: KL is the bound alone")
         return None
     return np.minimum(samples.log_prob_B, 0.0)
-
-
-def _without_copies(
-    samples: Samples, names: Sequence[str], rows: np.ndarray, duplicates: str, notes: list[str]
-) -> np.ndarray:
-    """The rows, each once where the whole table is there several times, or the user wants repeated responses once."""
-    columns = [samples.prompt_B[rows], samples.gold_B[rows], *(samples.scores[name][rows] for name in names)]
-    if samples.responses is not None:
-        texts = pc.dictionary_encode(samples.responses.take(pa.array(rows))).indices
-        columns.append(pc.fill_null(texts, -1).to_numpy(zero_copy_only=False))
-    rank_B, times_B = _copies(columns)
-    copies = int(np.gcd.reduce(times_B))
-    if copies > 1:
-        notes.append(f"every row is there {copies} times, and is read once")
-        kept_B = rank_B < times_B // copies
-        rows, columns = rows[kept_B], [column[kept_B] for column in columns]
-    if samples.responses is None:
-        return rows
-    repeats_B = _copies([columns[0], columns[-1]])[0] > 0
-    if not repeats_B.any():
-        return rows
-    if duplicates == DROP:
-        notes.append(f"{repeats_B.sum():,} responses repeat another of their prompt and are left out ({_DROP})")
-        return rows[~repeats_B]
-    notes.append(
-        f"{repeats_B.sum():,} of {len(rows):,} responses repeat another of their prompt; they are kept, since the "
-        f"policy gives them that often ({_DROP} reads each once)"
-    )
-    return rows
-
-
-def _copies(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """For each row how many equal rows stand before it, and how many there are with it. Shapes: (B,)."""
-    order_B = np.lexsort(columns)  # stable: equal rows keep their order
-    starts_B = np.ones(len(order_B), dtype=bool)
-    starts_B[1:] = np.any([column[order_B][1:] != column[order_B][:-1] for column in columns], axis=0)
-    starts = np.flatnonzero(starts_B)
-    times = np.diff(starts, append=len(order_B))
-    rank_B, times_B = np.empty_like(order_B), np.empty_like(order_B)
-    rank_B[order_B] = np.arange(len(order_B)) - np.repeat(starts, times)
-    times_B[order_B] = np.repeat(times, times)
-    return rank_B, times_B
 
 
 def _enough(

@@ -26,8 +26,9 @@ from mlproject.pipeline.policy_curve import draw_curve, save_curve
 from mlproject.pipeline.snapshots import SnapshotRecorder
 from mlproject.pipeline.step import Run, Step
 from mlproject.plotting.colours import rm_colours
+from mlproject.samples.copies import DROP, KEEP
 from mlproject.samples.curves import GoldUnits, Pairs, best_of_k_accuracy, best_of_n_points, pairs_of
-from mlproject.samples.pool import DROP, KEEP, Choice, ScoredPool
+from mlproject.samples.pool import Choice, ScoredPool
 from mlproject.samples.read import read_samples
 from mlproject.samples.roles import MEANINGS
 from mlproject.samples.stored import StoredPool, load_pool, save_pool
