@@ -11,6 +11,7 @@ from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, 
 from mlproject.experiments.findings.evidence import mean_interval, values_of
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
+from mlproject.names import Metric
 
 _LOSS = ("rm_margin", "rm_label_smoothing", "center_rewards_coefficient")
 _KEYS = ("method", "rm_size", "seed", "label_noise")
@@ -41,7 +42,7 @@ def analyse(result: Result) -> Finding:
                     "peak gold, minus plain": str(peaks[loss, noise]),
                     "final gold, minus plain": str(ends[loss, noise]),
                     "validation accuracy, minus plain": str(
-                        _difference(pairs, lambda cell: cell.metrics.get("rm/val_accuracy", float("nan")))
+                        _difference(pairs, lambda cell: cell.metrics.get(Metric.RM_VAL_ACCURACY, float("nan")))
                     ),
                 }
             )
