@@ -17,6 +17,7 @@ from tests.support.commands import run_here
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mlproject.curve import Curve
+from mlproject.optimization import METHODS
 from mlproject.pipeline.proxy_rm import half_of
 
 SMALL = {
@@ -231,3 +232,21 @@ def test_a_proxy_by_its_run_brings_its_world_with_it_and_one_of_another_world_re
     drawn = [policy_run.data.tags["mlproject.proxy_run_id"] for policy_run in runs(client, kind="policy-run")
              if policy_run.data.params["world"] == "files"]  # fmt: skip
     assert helpdesk.info.run_id in drawn, "the champion of the help desk was optimized against in this world"
+
+
+@pytest.mark.slow
+def test_every_method_of_direct_alignment_aligns_a_users_checkpoint_without_a_reward_model(tmp_path):
+    names = [name for name, method in METHODS.items() if not method.needs_proxy]
+    small = {"methods": names, "align_updates": 3, "align_batch_size": 8, "align_points": 3, "n_trials": 0}
+    folder = user_folder(tmp_path, gold="./gold", rm_sizes=["1k"], search_rm_sizes=["1k"], rm_size="1k", **small)
+    answer = run_here(folder, "main", "--preset", "smoke", "--config", "mine.yaml")
+    assert answer.returncode == 0, answer.stderr
+    client = client_of(folder)
+    found = {run.data.tags["mlproject.method"]: run for run in runs(client, kind="policy-run")}
+    assert found.keys() == set(names) and not runs(client, "/models", kind="proxy-rm")
+    for run in found.values():
+        curve = Curve.load(artifacts(run) / "curve.npz")
+        assert (run.info.status, run.data.params["rm_size"]) == ("FINISHED", "implicit")
+        assert curve.kl_S[0] == pytest.approx(0, abs=1e-6) and curve.kl_S[-1] > 0
+        assert curve.proxy_SP[0] == pytest.approx(0, abs=1e-4) and np.isfinite(curve.proxy_SP).all()
+        assert ((curve.win_SP >= 0) & (curve.win_SP <= 1)).all()

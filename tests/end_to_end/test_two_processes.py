@@ -188,3 +188,27 @@ def kill_all(process: subprocess.Popen) -> None:
         with suppress(psutil.NoSuchProcess):
             each.kill()
     process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_direct_alignment_by_two_processes_has_the_curve_of_one(tmp_path, method: str) -> None:
+    small = {name: value for name, value in SMALL.items() if name not in ("proxy", "kl_coef")}
+    small |= {"methods": method, "align_updates": 4, "align_batch_size": 32, "align_points": 4, "n_trials": 0}
+    command = ["main", *(f"--{name}={value}" for name, value in small.items())]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+
+    def run() -> str:
+        experiment = client.get_experiment_by_name("overoptimization")
+        [found] = client.search_runs([experiment.experiment_id], "tags.`mlproject.kind` = 'policy-run'")
+        return found.info.run_id
+
+    assert call(tmp_path, "mlproject", *command).returncode == 0
+    alone = curve_of(client, run())
+    client.delete_run(run())
+    done = call(tmp_path, *TORCHRUN, "-m", "mlproject", *command)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shared = curve_of(client, run())
+    assert alone.kl_S[-1] > 1e-5
+    assert shared.kl_S == pytest.approx(alone.kl_S, abs=KL_TOLERANCE, rel=1e-3)
+    assert shared.gold_SP == pytest.approx(alone.gold_SP, abs=1e-3)
