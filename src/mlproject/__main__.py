@@ -11,6 +11,7 @@ from importlib import import_module
 
 from mlproject.cli.early_checks import check_arguments
 from mlproject.cli.parser import Command, parse_command_line
+from mlproject.cli.proxies import refuse_reward_of_existing
 from mlproject.cli.secret_options import guard
 from mlproject.config.rules import warnings_for
 from mlproject.errors import ENDING_SIGNALS, MachineError, RefusedError, UserError, interrupt
@@ -63,6 +64,7 @@ def _main(arguments: Sequence[str] | None) -> int:
             print(mask(command.entry_point.text(command.config, command.preset)), end="")
             return EXIT_OK
         check_arguments(command.arguments)
+        refuse_reward_of_existing(command.arguments, command.config)
         with temporary_folder():
             return _execute(command, is_first)
     except BaseException as error:

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from mlproject.cli.early_checks import check_arguments
+from mlproject.cli.proxies import refuse_reward_of_existing
+from mlproject.config.schema import load_config
 from mlproject.errors import UserError
 
 
@@ -38,3 +40,13 @@ def test_a_missing_file_costs_no_heavy_import(tmp_path):
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert answer.stdout.strip() == "2 set()" and "curve=nosuch.csv: no such file" in answer.stderr
+
+
+def test_a_proxy_that_exists_takes_no_cures():
+    cured, plain = (load_config("smoke", {"reward": reward}) for reward in ("par", "single"))
+    for proxy in ("models:/reward-model@champion", "0" * 32):
+        refuse_reward_of_existing({"proxy": proxy}, plain)
+        with pytest.raises(UserError, match=rf"^reward=par: must be single with proxy={proxy}, which exists already"):
+            refuse_reward_of_existing({"proxy": proxy}, cured)
+    for arguments in ({"proxy": "25k"}, {"proxy": "./my-rm"}, {"proxy": "armo", "samples": "a.csv"}, {"proxy": ""}, {}):
+        refuse_reward_of_existing(arguments, cured)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from mlproject.config.schema import Config
+from mlproject.cures.cure import PLAIN
+from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.rewards.source import is_reward
 
@@ -9,3 +14,21 @@ from mlproject.rewards.source import is_reward
 def is_made_here(proxy: str) -> bool:
     """Whether the option names a size, a checkpoint, a function or a service, rather than a run or a version."""
     return proxy in SIZES or is_reward(proxy) or (is_checkpoint(proxy) and not proxy.startswith("models:/"))
+
+
+def refuse_reward_of_existing(arguments: Mapping[str, str], config: Config) -> None:
+    """Refuse cures for a proxy that exists: it is optimized as it is.
+
+    Args:
+        arguments: values of the entry point's own parameters, by name.
+        config: whose option `reward` names cures.
+
+    Raises:
+        UserError: if it does, and the proxy is a run or a registered version.
+    """
+    proxy = "" if arguments.get("samples") else arguments.get("proxy", "")
+    if proxy and config.reward != PLAIN and not is_made_here(proxy):
+        raise UserError(
+            f"reward={config.reward}: must be {PLAIN} with proxy={proxy}, which exists already and is optimized as it "
+            "is. Remove the option or use proxy=SIZE."
+        )
