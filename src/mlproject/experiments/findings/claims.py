@@ -51,7 +51,7 @@ class Finding:
 FINDINGS = (
     "rm_size", "forecast", "rm_data", "epochs_vs_data", "val_loss", "policy_size", "kl_penalty", "rl_vs_bon",
     "kl_by_size", "label_noise", "iterated", "human_gap", "rm_choice", "early_warning", "mitigations_bon",
-    "direct_alignment", "rm_losses",
+    "direct_alignment", "rm_losses", "optimizers", "kl_control",
 )  # fmt: skip
 """Experiments whose results a module of this package analyses, in display order."""
 

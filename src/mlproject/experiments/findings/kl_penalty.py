@@ -7,12 +7,9 @@ import pandas as pd
 
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import gold_at, mean_interval, proxy_at, seeds_of, values_of
+from mlproject.experiments.findings.frontier import gold_gain, matched_kl
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
-
-GRID = 12
-"""Number of KL values, evenly spaced in sqrt(KL), at which two frontiers are compared."""
-
 
 RELEVANT = 0.05
 """Smallest relevant difference of gold, standard deviations."""
@@ -26,7 +23,7 @@ def analyse(result: Result) -> Finding:
     rows, frontier, gaps = [], {}, {}
     for coef in coefs[1:]:
         pairs = [(cells[coef, seed], cells[coefs[0], seed]) for seed in seeds if (coef, seed) in cells]
-        frontier[coef] = mean_interval(_frontier(a, b) for a, b in pairs)
+        frontier[coef] = mean_interval(gold_gain(a.curve, b.curve) for a, b in pairs)
         gaps[coef] = mean_interval(_gap(a, b) for a, b in pairs)
         ended = mean_interval(_early_stop(a, b) for a, b in pairs)
         rows.append(
@@ -78,19 +75,9 @@ def analyse(result: Result) -> Finding:
     return Finding(claims=claims, tables={"Against coefficient 0, at matched KL": pd.DataFrame(rows)})
 
 
-def _matched(a: Cell, b: Cell) -> np.ndarray:
-    """KL values that both curves reach, nats; from 1 nat on if possible, since smaller ones are uninformative."""
-    reach = min(float(a.curve.kl_S.max()), float(b.curve.kl_S.max()))
-    return np.square(np.linspace(1.0, np.sqrt(reach), GRID)) if reach > 1 else np.array([reach])
-
-
-def _frontier(a: Cell, b: Cell) -> float:
-    return float(np.mean([gold_at(a.curve, kl) - gold_at(b.curve, kl) for kl in _matched(a, b)]))
-
-
 def _gap(a: Cell, b: Cell) -> float:
-    proxy = float(np.mean([proxy_at(a.curve, kl) - proxy_at(b.curve, kl) for kl in _matched(a, b)]))
-    return proxy - _frontier(a, b)
+    proxy = float(np.mean([proxy_at(a.curve, kl) - proxy_at(b.curve, kl) for kl in matched_kl(a.curve, b.curve)]))
+    return proxy - gold_gain(a.curve, b.curve)
 
 
 def _early_stop(a: Cell, b: Cell) -> float:

@@ -1,0 +1,41 @@
+"""How two runs compare as policies move away: gold at matched KL, and what a run has lost at its end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlproject.curve import Curve
+from mlproject.experiments.findings.evidence import gold_at
+
+GRID = 12
+"""Number of KL values, evenly spaced in sqrt(KL), at which two frontiers are compared."""
+NEAR_PEAK = 0.05
+"""Gold below the highest that still counts as near it, standard deviations."""
+
+
+def matched_kl(a: Curve, b: Curve) -> np.ndarray:
+    """KL values that both curves reach, nats; from 1 nat on if possible, since smaller ones are uninformative."""
+    reach = min(float(a.kl_S.max()), float(b.kl_S.max()))
+    return np.square(np.linspace(1.0, np.sqrt(reach), GRID)) if reach > 1 else np.array([reach])
+
+
+def gold_gain(a: Curve, b: Curve) -> float:
+    """Mean gold of one curve less that of another at the same KL, standard deviations."""
+    return float(np.mean([gold_at(a, kl) - gold_at(b, kl) for kl in matched_kl(a, b)]))
+
+
+def gold_lost(curve: Curve) -> float:
+    """Highest gold less gold at the end, standard deviations."""
+    return float(curve.gold_S.max() - curve.gold_S[-1])
+
+
+def gold_per_nat(curve: Curve) -> float:
+    """Peak gold over the KL of the peak, standard deviations per nat; nan at KL 0."""
+    peak = curve.peak()
+    return peak.gold / peak.kl if peak.kl > 0 else float("nan")
+
+
+def window(curve: Curve) -> float:
+    """Width in KL of the points near the peak, nats."""
+    near_S = curve.gold_S >= curve.gold_S.max() - NEAR_PEAK
+    return float(np.ptp(curve.kl_S[near_S]))
