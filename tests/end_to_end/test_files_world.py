@@ -250,3 +250,20 @@ def test_every_method_of_direct_alignment_aligns_a_users_checkpoint_without_a_re
         assert curve.kl_S[0] == pytest.approx(0, abs=1e-6) and curve.kl_S[-1] > 0
         assert curve.proxy_SP[0] == pytest.approx(0, abs=1e-4) and np.isfinite(curve.proxy_SP).all()
         assert ((curve.win_SP >= 0) & (curve.win_SP <= 1)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.trains
+def test_every_on_policy_method_runs_on_the_users_policy_with_adapters_in_bfloat16(tmp_path):
+    folder = user_folder(tmp_path, gold="./gold", rm_sizes=["./llama-rm"], methods=["grpo", "rloo", "reinforce"])
+    options = {"lora_rank": 2, "ppo_mixed_precision": "bf16", "kl_coef": 0.1, "kl_in": "loss", "kl_estimator": "k3"}
+    arguments = [f"--{name}={value}" for name, value in {**options, "ppo_lr": 0.01, "n_trials": 0}.items()]
+    answer = run_here(folder, "main", "--preset", "smoke", "--config", "mine.yaml", *arguments)
+    assert answer.returncode == 0, answer.stderr
+    made = runs(client_of(folder), kind="policy-run")
+    assert {run.data.tags["mlproject.method"] for run in made} == {"grpo", "rloo", "reinforce"}
+    for run in made:
+        curve = Curve.load(artifacts(run) / "curve.npz")
+        assert curve.kl_S[0] == pytest.approx(0, abs=1e-6) and curve.kl_S[-1] > 1e-4
+        assert np.isfinite(curve.gold_SP).all()
+        assert run.info.run_name.startswith("llama-rm KL 0.1 in loss k3 seed 0")

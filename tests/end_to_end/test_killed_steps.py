@@ -28,11 +28,14 @@ OPTIONS = {
     "n_comparisons": 600, "rm_batch_size": 8, "rm_sizes": "1k", "curve_prompts": 16, "pool_samples": 64,
     "ppo_updates": 10, "ppo_batch_size": 32, "bootstrap": 20,
 }  # fmt: skip
+CHANGING: dict[str, Any] = {"kl_coef": 0.1, "kl_target": "0.2", "reference_reset": 3, "gradient_penalty": 0.01}
+"""A penalty whose coefficient and reference are part of the state."""
 KINDS = {
     "initial policy": (Kind.INITIAL_POLICY, {}),
     "gold": (Kind.GOLD_RM, {}),
     "proxy": (Kind.PROXY_RM, {}),
     "ppo": (Kind.POLICY_RUN, {}),
+    **{method: (Kind.POLICY_RUN, {"methods": method} | CHANGING) for method in ("grpo", "rloo", "reinforce")},
     "samples": (Kind.POOL_SAMPLES, {"pool_samples": 4096}),  # batches are of 2,048 samples
     "pool": (Kind.POOL, {"pool_samples": 4096}),
     "best-of-n": (Kind.POLICY_RUN, {"pool_samples": 4096, "methods": "best-of-n"}),
@@ -122,6 +125,14 @@ def test_a_step_that_is_asked_to_end_saves_its_state_first(
     store = copy_store(source, tmp_path / "ended", steps["ppo"])
     assert execute_until_done(store, steps["ppo"], 3600, [0.0, 0.0], signal.SIGTERM) >= 1
     assert remains(store, steps["ppo"]).differences(remains(original, steps["ppo"])) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["grpo", "rloo", "reinforce"])
+def test_every_on_policy_method_goes_on_bit_for_bit_with_its_penalty(
+    undisturbed: tuple[Path, Store], steps: dict[str, Step], tmp_path: Path, method: str
+) -> None:
+    assert kill_and_compare(undisturbed, steps[method], tmp_path, 3, random.Random(3))[0] >= 1
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ CASES = {
         {"grpo_scale": "none", "ppo_clip": 0.02, "grpo_clip_high": 0.05} | GROUP,
     ),
     "GRPO, KL in the loss": (
-        "GRPO", {"loss_type": "grpo", "beta": 0.5},
+        "GRPO", {"loss_type": "grpo", "beta": 0.5, "use_bias_correction_kl": False},
         {"grpo_loss": "response", "kl_coef": 0.5, "kl_in": "loss", "kl_estimator": "k3"} | GROUP,
     ),
     "RLOO": ("RLOO", {}, {"rloo_group_size": 4}),
@@ -42,7 +42,7 @@ CASES = {
 }  # fmt: skip
 
 
-def recorded(trainer: Any) -> list[dict[str, Any]]:
+def recorded(trainer: Any, initial: torch.nn.Module) -> list[dict[str, Any]]:
     """What each loss of the trainer was computed from, and what it was."""
     seen: list[dict[str, Any]] = []
     compute = trainer._compute_loss
@@ -51,7 +51,8 @@ def recorded(trainer: Any) -> list[dict[str, Any]]:
         loss = compute(model, inputs)
         parameters = list(model.parameters())
         gradients = torch.autograd.grad(loss, parameters, retain_graph=True)
-        policy = copy.deepcopy(trainer.accelerator.unwrap_model(model)).eval()
+        policy = copy.deepcopy(initial).eval()
+        policy.load_state_dict(trainer.accelerator.unwrap_model(model).state_dict())
         flat = torch.cat([each.flatten() for each in gradients])
         seen.append({"inputs": inputs, "loss": loss.detach().clone(), "gradient": flat, "policy": policy})
         return loss
@@ -84,7 +85,8 @@ def test_advantages_loss_and_gradient_are_those_of_trl(
     setting, trl_trainer, tmp_path, name, trl_settings, options
 ) -> None:
     steps = {"max_steps": 2, "num_iterations": 2, "learning_rate": 1e-2}  # the second is off-policy
-    seen = recorded(trl_trainer(name, tmp_path, **steps, **trl_settings))
+    model = type(setting.policy).from_pretrained(setting.policy_folder)  # the reference is read from there again
+    seen = recorded(trl_trainer(name, tmp_path, model=model, **steps, **trl_settings), setting.policy)
     is_grpo = name == "GRPO"
     objective = (GRPO if is_grpo else RLOO)(replace(SMOKE.of(GRPOConfig if is_grpo else RLOOConfig), **options))
     tokenizer, coef = setting.tokenizer, objective.config.kl_coef

@@ -20,9 +20,11 @@ from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel
 from mlproject.optimization.on_policy import ppo, shards, update
 from mlproject.optimization.on_policy.actor import ActorCritic
+from mlproject.optimization.on_policy.grpo import GRPO, GRPOConfig
 from mlproject.optimization.on_policy.objective import Reading, Rollouts
-from mlproject.optimization.on_policy.penalty import Penalty
+from mlproject.optimization.on_policy.penalty import Penalty, penalty_loss
 from mlproject.optimization.on_policy.ppo_config import PPOConfig
+from mlproject.optimization.on_policy.rloo import RLOO, RLOOConfig
 from mlproject.optimization.on_policy.rollouts import collect_rollouts as collect
 from mlproject.resume.resumption import Resumption
 
@@ -182,6 +184,60 @@ def test_the_mean_over_processes_is_the_gradient_of_each_whole_minibatch(
         for a, b in zip(means, expected, strict=True):
             torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-4)
     torch.testing.assert_close(torch.stack(sums).sum(0), torch.stack(expected_sums).sum(0), atol=1e-5, rtol=1e-4)
+
+
+OTHERS: dict[str, Any] = {
+    "grpo, mean over responses, k3 in the loss": lambda **options: GRPO(
+        replace(load_config("smoke", {}).of(GRPOConfig), grpo_group_size=4, grpo_loss="response", **options)
+    ),
+    "grpo, sqrt-chi2 in the loss": lambda **options: GRPO(
+        replace(load_config("smoke", {}).of(GRPOConfig), **options | {"kl_estimator": "sqrt-chi2"})
+    ),
+    "rloo, k3 in the loss": lambda **options: RLOO(replace(load_config("smoke", {}).of(RLOOConfig), **options)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_processes_share_the_minibatches_of_every_objective_and_of_a_penalty_in_the_loss(
+    name: str, task_of, tiny_policy, monkeypatch
+) -> None:
+    monkeypatch.setattr(update.nn.utils, "clip_grad_norm_", lambda parameters, norm: None)
+    monkeypatch.setattr(update, "all_reduce", lambda each, values: values)
+    options = {"ppo_batch_size": 24, "ppo_epochs": 1, "ppo_minibatches": 1, "kl_coef": 0.5}
+    objective = OTHERS[name](**options, kl_in="loss", kl_estimator="k3")
+    actor = objective.new_actor(tiny_policy(seed=2, eos=2.0))
+    task = task_of(one_of())
+    task.config = objective.config
+    penalty = Penalty(objective.config, task.initial_policy)
+    rollouts, diagnostics = collect(task, actor, objective, penalty)
+    assert len(rollouts.sequences) == 24 and diagnostics["log_ratio"] > 0
+    recorders = []
+    for rank in range(3):
+        replica = copy.deepcopy(actor)
+        recorders.append(Recorder(replica))
+        task = task_of(one_of(rank, 3))
+        task.config = objective.config
+        update.update_policy(task, replica, recorders[-1], rollouts, objective)
+    reading = Reading.of(*actor(rollouts.sequences), rollouts)
+    loss, _ = objective.loss(reading, rollouts)
+    loss = loss + penalty_loss(reading, rollouts, objective.config.kl_estimator, objective)
+    expected = torch.autograd.grad(loss, list(actor.parameters()))
+    means = [torch.stack(each).mean(0) for each in zip(*(r.steps[0] for r in recorders), strict=True)]
+    assert max(float(g.abs().max()) for g in expected) > 1e-3
+    for a, b in zip(means, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=5e-6, rtol=1e-3)
+
+
+def test_responses_to_one_prompt_stand_side_by_side(task_of, tiny_policy) -> None:
+    objective = RLOO(replace(load_config("smoke", {}).of(RLOOConfig), ppo_batch_size=22, rloo_group_size=4))
+    task = task_of(one_of())
+    task.config = objective.config
+    rollouts, _ = collect(
+        task, objective.new_actor(tiny_policy(seed=2)), objective, Penalty(objective.config, task.initial_policy)
+    )
+    assert len(rollouts.sequences) == 20  # whole groups
+    for group in rollouts.sequences.starts_B.split(4):
+        assert len(set(group.tolist())) == 1
 
 
 def test_only_adapters_are_trained_and_the_policy_is_measured_with_them(
