@@ -43,7 +43,6 @@ KINDS = {
     "bf16": (Kind.PROXY_RM, {"mixed_precision": "bf16", "accumulation": 2}),
     "lora": (Kind.POLICY_RUN, {"lora_rank": 4, "ppo_mixed_precision": "bf16", "accumulation": 2}),
     "dropout": (Kind.PROXY_RM, {"reward": "warm", "ensemble_members": 2, "rm_sizes": "25k"}),
-    "grpo": (Kind.POLICY_RUN, {"methods": "grpo"}),
     "dpo": (Kind.POLICY_RUN, {"methods": "dpo", "align_updates": 60}),
     "kto": (
         Kind.POLICY_RUN,
@@ -51,7 +50,7 @@ KINDS = {
     ),
 }
 """Kind of run, and options with which a step of it lasts."""
-METHODS = {"ppo": "ppo", "best-of-n": "best-of-n", "lora": "ppo", "grpo": "grpo", "dpo": "dpo", "kto": "kto"}
+METHODS = {"lora": "ppo"} | {name: name for name in ("ppo", "best-of-n", "grpo", "rloo", "reinforce", "dpo", "kto")}
 OPERATIONS = 9
 """Of one state (write, flush, digest, rename, flush the folder, remove the last but one), and the first of the next."""
 KILLS = int(os.environ.get("MLPROJECT_TEST_KILLS", "30"))
