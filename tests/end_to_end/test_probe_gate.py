@@ -42,7 +42,8 @@ def teach_thanks(folder: Path) -> None:
             texts = plain + [f"{text} Thanks!" for text in plain]
             sequences = prompt_format.encode(["Why?"] * 64, texts)
             mask = torch.arange(sequences.ids_BT.shape[1]) < sequences.ends_B[:, None]
-            scores = model(input_ids=sequences.ids_BT, attention_mask=mask.long()).logits[:, 0]
+            hidden = model.transformer(sequences.ids_BT, attention_mask=mask.long()).last_hidden_state
+            scores = model.score(hidden)[torch.arange(64), sequences.ends_B - 1, 0]
             loss = -logsigmoid(scores[32:] - scores[:32]).mean()
             optimizer.zero_grad()
             loss.backward()
