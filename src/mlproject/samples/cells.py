@@ -24,7 +24,7 @@ def array_of(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([None if value is None else str(value) for value in values], pa.large_string())
+        return pa.array([None if value is None else _text(value) for value in values], pa.large_string())
 
 
 def _float(value: float) -> float:
@@ -33,3 +33,8 @@ def _float(value: float) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def _text(value: Any) -> str:
+    """A value as a text that Arrow takes; half a surrogate in it is written out."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
