@@ -117,6 +117,7 @@ def phases(threads: int, size: str, rm_size: str) -> dict[str, Callable[[], obje
         a=corpus.select(slice(0, 10 * RM_BATCH)), b=corpus.select(slice(10 * RM_BATCH, 20 * RM_BATCH))
     )
     pairs.prefers_a_B = np.random.default_rng(1).random(10 * RM_BATCH) < 0.5
+    pairs.margin_B = np.zeros(10 * RM_BATCH)
     trained_rm = new_rm(rm_size, tokenizer, 1)
 
     config = SimpleNamespace(**OPTIONS)

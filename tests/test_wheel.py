@@ -79,7 +79,7 @@ def test_the_command_line_of_the_wheel_finds_its_data_without_a_checkout(run: Ru
     assert "policy_size: 25k\n" in printed.stdout, printed.stderr
     refusal = run("experiment", "--name", "no_such_experiment")
     assert refusal.returncode == 2
-    assert "must be one of early_warning, " in refusal.stderr
+    assert "must be one of direct_alignment, early_warning, " in refusal.stderr
     assert not list((tmp_path / "here").iterdir())
 
 

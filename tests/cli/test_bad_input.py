@@ -38,7 +38,7 @@ WRONG = {
     "unknown size": (["main", "--rm_sizes", "1k,2k"], ["rm_sizes", "1k,2k", "100k"]),
     "policy too small": (["main", "--policy_size", "1k"], ["policy_size", "1k", "25k"]),
     "unknown world": (["main", "--world", "mars"], ["world", "mars", "helpdesk"]),
-    "unknown method": (["main", "--methods", "dpo"], ["methods", "dpo", "best-of-n"]),
+    "unknown method": (["main", "--methods", "telepathy"], ["methods", "telepathy", "best-of-n"]),
     "repeated seed": (["main", "--seeds", "1,1"], ["seeds", "1,1", "without repeats"]),
     "negative seed": (["main", "--seeds", "0,-1"], ["seeds", "at least 0"]),
     "too many curve prompts": (["main", "--curve_prompts", "999999"], ["curve_prompts", "from 4 to"]),

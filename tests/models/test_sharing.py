@@ -111,7 +111,7 @@ def test_comparisons_shared_between_processes_give_the_gradient_of_the_whole(
     model = tiny_reward_model(seed=2)
     a = encode(tiny_tokenizer, ["no"] * 11, TEXTS, max_response_tokens=9)
     b = encode(tiny_tokenizer, ["no"] * 11, TEXTS[::-1], max_response_tokens=9)
-    pairs = SimpleNamespace(a=a, b=b, prefers_a_B=[bool(i % 3) for i in range(11)])
+    pairs = SimpleNamespace(a=a, b=b, prefers_a_B=[bool(i % 3) for i in range(11)], margin_B=[0.0] * 11)
     members = [Member(rank, processes) for rank in range(processes)]
     for member in members:
         train_reward_model(

@@ -50,6 +50,9 @@ HUMAN_AND_STATISTICS = "overoptimization-human-signs"
 """Key of the view of human judgement and of text statistics."""
 
 _PREFIXES = ("alarms", "curve", "forecast", "law", "peak", "signs")
+_LONGEST_TAG = 5000
+"""What MLflow's server takes; MLflow cuts no tag of an experiment, it refuses it."""
+
 _HAS_FORECAST = f"metrics.`{Metric.FORECAST_P_PAST_PEAK}` >= 0"
 _IS_TRIAL = f"tags.`{Tag.STUDY_NAME}` != ''"
 _COLUMNS = (
@@ -121,7 +124,7 @@ def install_views(
     tags = client.get_experiment(experiment_id).tags
     views = {i: view for i, view in enumerate(_views(best_two)) if view.method is None or view.method in methods}
     for position, view in views.items():
-        tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - position)
+        tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - position, methods)
         if tags.get(tag) != value:
             client.set_experiment_tag(experiment_id, tag, value)
     return {view.name: view.key for view in views.values()}
@@ -223,13 +226,20 @@ def _only(run_ids: Sequence[str]) -> str:
     return f"attributes.run_id IN ({quoted})"
 
 
-def _tag_value(view: _View, created_ms: int) -> str:
-    """Value of the tag of a view.
+def _tag_value(view: _View, created_ms: int, methods: Sequence[Method]) -> str:
+    """Value of the tag of a view, with as many collapsed sections of methods' diagnostics as a tag has room for."""
+    trained = [method.name for method in ([view.method] if view.method else methods) if method.trains_policy]
+    values = (_with_sections(view, created_ms, trained[:count]) for count in range(len(trained), -1, -1))
+    return next(value for value in values if len(value) <= _LONGEST_TAG)
+
+
+def _with_sections(view: _View, created_ms: int, methods: Sequence[str]) -> str:
+    """Value of the tag.
 
     MLflow 3.17 reads a name and a compressed state; older interfaces (3.10) expect the state itself. Each ignores the
     other's fields, so the tag holds both.
     """
-    state = _state(view)
+    state = _state(view, methods)
     deflated = base64.b64encode(zlib.compress(_json(state).encode(), 9)).decode()
     envelope = {
         "name": view.name,
@@ -240,10 +250,9 @@ def _tag_value(view: _View, created_ms: int) -> str:
     return _json(envelope | state)
 
 
-def _state(view: _View) -> dict[str, Any]:
+def _state(view: _View, methods: Sequence[str]) -> dict[str, Any]:
     """The view as the interface would store it."""
-    methods = [view.method] if view.method else [method for method in METHODS.values() if method.trains_policy]
-    prefixes = sorted({*_PREFIXES, *(method.name for method in methods)})  # MLflow 3.10 has no room for all methods
+    prefixes = sorted({*_PREFIXES, *methods})
     return {
         "searchFilter": view.filter,
         "orderByKey": f"metrics.`{view.order_by}`",
