@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PANEL_HEIGHT = {1: 3.9, 2: 3.4, 3: 2.9, 4: 2.7}  # inches, by number of columns
-_TITLE_WIDTH = {4: 14, 3: 20}  # characters above a panel, by number of columns
+_TITLE_WIDTH = {4: 14, 3: 20, 2: 32, 1: 80}  # characters above a panel, by number of columns; longer ones are broken
 _LEGEND_HEIGHT = 0.27
 _LEGEND_WIDTH = 100  # characters
 _SAMPLE_WIDTH = 9  # of a legend entry's line, in characters
@@ -77,7 +78,8 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
         axes = grid.flat[index]
         labelled = index % columns == 0 or len(shown) > 1
         label = labels.SCORE if along else labels.axis_label(scores[0])
-        theme.style_axes(axes, labels.group(values), "", label if labelled else "")
+        title = textwrap.fill(labels.group(values), _TITLE_WIDTH[columns])
+        theme.style_axes(axes, title, "", label if labelled else "")
         limit_ticks(axes, 7 if columns < 3 else 5)
         if not along:
             scale_dots(axes, table, x, scores[0], x in settings)
@@ -114,7 +116,7 @@ def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
 def _layout(titles: Sequence[str]) -> tuple[int, int]:
     """Numbers of rows and columns of panels; a row has as many as their titles leave room for."""
     longest = max(map(len, titles))
-    most = next((columns for columns, room in _TITLE_WIDTH.items() if longest <= room), 2)
+    most = next((columns for columns, room in _TITLE_WIDTH.items() if longest <= room and columns > 1), 2)
     rows = math.ceil(len(titles) / most)
     return rows, math.ceil(len(titles) / rows)
 
