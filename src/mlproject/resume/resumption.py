@@ -121,11 +121,11 @@ class Resumption:
         state = merge({part: capture() for part, capture in self._captures.items()})  # in every process
         if self._folder is not None:
             self._check()
-            begun = time.perf_counter()
+            begun = self._clock()
             self._save_phases(self._folder)  # what runs builds on them
             if self._captures:
                 self._folder.write(_RUNNING, state)
-            took = time.perf_counter() - begun
+            took = self._clock() - begun
             self._folder.settle(self._is_ending)
             self._saved_at, self._pause = self._clock(), took / _SHARE if took > _LONG_SECONDS else 0.0
 
