@@ -160,14 +160,14 @@ def test_a_training_that_is_stopped_has_taken_the_first_steps_and_hands_its_mode
 @pytest.mark.parametrize("died_in", [1, 2, 9, 10, 11, 25, 38, 39])
 def test_a_training_that_died_goes_on_bit_for_bit(tmp_path, saved_every: int, died_in: int) -> None:
     """Ten steps are a pass over the examples, and the last four give the loss that is returned."""
-    memory, seconds = MemoryOptions(accumulation=2), itertools.count(0.0, 0.5)
+    memory, seconds = MemoryOptions(accumulation=2), itertools.count(0.0, 0.25)
 
     def task() -> dict[str, Any]:
         each = dropout_task()
         return each | {
             "schedule": replace(each["schedule"], memory=memory),
             "weights_B": torch.arange(1, 201).float(),
-            "resumption": Resumption(StateFolder(tmp_path, "me"), saved_every / 2, lambda: next(seconds)),
+            "resumption": Resumption(StateFolder(tmp_path, "me"), saved_every / 4, lambda: next(seconds)),
         }
 
     undisturbed, died, resumed = dropout_task(), task(), task()
