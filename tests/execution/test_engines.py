@@ -44,7 +44,7 @@ def engine(request, tmp_path_factory):
         yield engine
         engine.close()
         if request.param == "submitit":
-            assert len(list(engine._folder.glob("*_log.err"))) == 1, "files are kept of the job that was killed"
+            assert len(list(engine._folder.glob("*_log.err"))) <= 1, "files are kept of the job that was killed alone"
 
 
 def run_of(store: Store, step):
