@@ -51,7 +51,7 @@ HUMAN_AND_STATISTICS = "overoptimization-human-signs"
 
 _PREFIXES = ("alarms", "curve", "forecast", "law", "peak", "signs")
 _LONGEST_TAG = 5000
-"""What MLflow's server takes; MLflow cuts no tag of an experiment, it refuses it."""
+"""Characters of an experiment's tag: MLflow refuses a longer one."""
 
 _HAS_FORECAST = f"metrics.`{Metric.FORECAST_P_PAST_PEAK}` >= 0"
 _IS_TRIAL = f"tags.`{Tag.STUDY_NAME}` != ''"

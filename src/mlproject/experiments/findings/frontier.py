@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from mlproject.curve import Curve
+from mlproject.experiments.findings.claims import verdict
 from mlproject.experiments.findings.evidence import gold_at
+from mlproject.laws import Estimate
 
 GRID = 12
 """Number of KL values, evenly spaced in sqrt(KL), at which two frontiers are compared."""
 NEAR_PEAK = 0.05
 """Gold below the highest that still counts as near it, standard deviations."""
+RELEVANT = 0.05
+"""Smallest relevant difference of gold, standard deviations."""
 
 
 def matched_kl(a: Curve, b: Curve) -> np.ndarray:
@@ -39,3 +45,19 @@ def window(curve: Curve) -> float:
     """Width in KL of the points near the peak, nats."""
     near_S = curve.gold_S >= curve.gold_S.max() - NEAR_PEAK
     return float(np.ptp(curve.kl_S[near_S]))
+
+
+def all_alike(differences: Collection[Estimate]) -> str:
+    """Verdict on the claim that differences of gold are 0, or too small to be relevant."""
+    return verdict(
+        all(each.sign == 0 or abs(each.value) < RELEVANT for each in differences),
+        any(each.sign != 0 and abs(each.value) > RELEVANT for each in differences),
+    )
+
+
+def none_higher(differences: Collection[Estimate]) -> str:
+    """Verdict on the claim that no difference of gold is above 0, or so small that it is not relevant."""
+    return verdict(
+        all(each.sign <= 0 or each.value < RELEVANT for each in differences),
+        any(each.sign > 0 and each.value > RELEVANT for each in differences),
+    )

@@ -10,13 +10,11 @@ import pandas as pd
 
 from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
 from mlproject.experiments.findings.evidence import mean_interval, seeds_of
-from mlproject.experiments.findings.frontier import gold_gain, gold_lost, window
+from mlproject.experiments.findings.frontier import all_alike, gold_gain, gold_lost, none_higher, window
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
 from mlproject.optimization.on_policy.config import K1, LOSS, OFF, SQRT_CHI2, OnPolicyConfig
 
-_RELEVANT = 0.05
-"""Smallest relevant difference of gold, standard deviations."""
 _LEASH = 0.8
 """Share of the final KL without a penalty above which a penalty holds nothing."""
 PLAIN = "none"
@@ -96,18 +94,12 @@ def _of_frontier(gains: dict[str, Estimate], peaks: dict[str, Estimate]) -> list
         Claim(
             "Whatever holds the policy, gold at a given KL is the same (section 3.6)",
             f"gold at matched KL, less that without a penalty: {_joined(gains)}",
-            verdict(
-                all(gain.sign == 0 or abs(gain.value) < _RELEVANT for gain in gains.values()),
-                any(gain.sign != 0 and abs(gain.value) > _RELEVANT for gain in gains.values()),
-            ),
+            all_alike(gains.values()),
         ),
         Claim(
             "... and none raises peak gold",
             f"peak gold, less that without a penalty: {_joined(peaks)}",
-            verdict(
-                all(peak.sign <= 0 or peak.value < _RELEVANT for peak in peaks.values()),
-                any(peak.sign > 0 and peak.value > _RELEVANT for peak in peaks.values()),
-            ),
+            none_higher(peaks.values()),
         ),
     ]
 

@@ -7,12 +7,9 @@ import pandas as pd
 
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
 from mlproject.experiments.findings.evidence import gold_at, mean_interval, proxy_at, seeds_of, values_of
-from mlproject.experiments.findings.frontier import gold_gain, matched_kl
+from mlproject.experiments.findings.frontier import RELEVANT, gold_gain, matched_kl, none_higher
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
-
-RELEVANT = 0.05
-"""Smallest relevant difference of gold, standard deviations."""
 
 
 def analyse(result: Result) -> Finding:
@@ -52,7 +49,7 @@ def analyse(result: Result) -> Finding:
         Claim(
             "Gold at a given KL does not improve (fig. 9; the RLHF book: a larger penalty over-optimizes less)",
             _joined(frontier),
-            _frontier_verdict(list(frontier.values())),
+            none_higher(frontier.values()),
         ),
         Claim(
             "The proxy score at a given KL is higher: the gap to gold is strictly larger (section 3.6)",
@@ -99,8 +96,3 @@ def _peak_gain(cells: dict[tuple[float, int], Cell], coefs: list[float], seeds: 
 
 def _joined(by_coefficient: dict[float, Estimate]) -> str:
     return "; ".join(f"{coef:g}: {estimate}" for coef, estimate in by_coefficient.items())
-
-
-def _frontier_verdict(gains: list[Estimate]) -> str:
-    better = [gain.value > RELEVANT and gain.sign > 0 for gain in gains]
-    return verdict(all(gain.sign <= 0 or gain.value < RELEVANT for gain in gains), any(better))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
 from mlproject.experiments.findings.evidence import mean_interval, methods_of, peak_is_inside, select
-from mlproject.experiments.findings.frontier import gold_gain, gold_lost, gold_per_nat, window
+from mlproject.experiments.findings.frontier import all_alike, gold_gain, gold_lost, gold_per_nat, none_higher, window
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import FORMS, Estimate, rmse_by_form
 from mlproject.optimization import METHODS, find_method
@@ -15,8 +15,6 @@ from mlproject.optimization import METHODS, find_method
 _LAWS = ("best-of-n", "rl")
 _CUT = 0.6
 """Share of the largest sqrt(KL) of a curve up to which forms are fitted, to be scored beyond."""
-_RELEVANT = 0.05
-"""Smallest relevant difference of gold, standard deviations."""
 _BASE = next(name for name, method in METHODS.items() if method.trains_policy)
 """The method that the others are compared with: the first that trains a policy."""
 
@@ -63,18 +61,12 @@ def _claims_against_base(
         Claim(
             "It is the distance that counts, not the method: at equal KL all on-policy methods have the same gold",
             f"gold at matched KL, less that of {base}: {_joined(gains)}",
-            verdict(
-                all(g.sign == 0 or abs(g.value) < _RELEVANT for g in gains.values()),
-                any(g.sign != 0 and abs(g.value) > _RELEVANT for g in gains.values()),
-            ),
+            all_alike(gains.values()),
         ),
         Claim(
             "No method raises peak gold",
             f"peak gold, less that of {base}: {_joined(peaks)}",
-            verdict(
-                all(p.sign <= 0 or p.value < _RELEVANT for p in peaks.values()),
-                any(p.sign > 0 and p.value > _RELEVANT for p in peaks.values()),
-            ),
+            none_higher(peaks.values()),
         ),
         *(
             Claim(

@@ -9,15 +9,13 @@ import pandas as pd
 
 from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
 from mlproject.experiments.findings.evidence import mean_interval, values_of
+from mlproject.experiments.findings.frontier import RELEVANT
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
 from mlproject.names import Metric
 
 _LOSS = ("rm_margin", "rm_label_smoothing", "center_rewards_coefficient")
 _KEYS = ("method", "rm_size", "seed", "label_noise")
-
-RELEVANT = 0.05
-"""Smallest relevant difference of gold, standard deviations."""
 
 
 def analyse(result: Result) -> Finding:
