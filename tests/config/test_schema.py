@@ -79,6 +79,8 @@ def test_texts_and_yaml_values_become_the_type_of_the_option(name: str, raw: obj
         {"rm_sizes": ""},
         {"seeds": "0,,1"},
         {"seeds": {"a": 1}},
+        {"ensemble_checkpoints": "./a,,./b"},
+        {"preference_fields": ["prompt", "chosen", " "]},
         {"methods": "sarsa"},
         {"experiment": "a/b"},
         {"experiment": ".."},
@@ -165,6 +167,7 @@ def test_a_pool_too_small_for_its_largest_n_gives_a_warning_with_its_effective_s
 
 def test_a_list_that_may_be_empty_is_empty_where_nothing_is_given():
     assert load_config("laptop", {"search_ppo_lrs": ""}).search_ppo_lrs == ()
+    assert load_config("laptop", {"ensemble_checkpoints": " "}).ensemble_checkpoints == ()
     assert load_config("laptop", {"search_n_comparisons": "1000,4000"}).search_n_comparisons == (1000, 4000)
     with pytest.raises(UserError, match="increasing"):
         load_config("laptop", {"search_n_comparisons": "4000,1000"})

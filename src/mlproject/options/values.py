@@ -26,7 +26,7 @@ def convert(option: Field, value: Any) -> Any:
     try:
         if _annotation(option) not in _LISTS:
             return _scalar(_kind(option), value)
-        if value == "":
+        if isinstance(value, str) and not value.strip():
             return ()
         parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
         return tuple(_scalar(_kind(option), part.strip() if isinstance(part, str) else part) for part in parts)
@@ -38,7 +38,7 @@ def check(option: Field, value: Any) -> None:
     """Check a value of the option's type.
 
     Raises:
-        UserError: for a value out of range, an empty list, or a list that repeats an item.
+        UserError: for a value out of range, an empty list, or a list with a repeated or blank item.
     """
     items = value if isinstance(value, tuple) else (value,)
     meta = option.metadata
@@ -46,6 +46,7 @@ def check(option: Field, value: Any) -> None:
         (not items and not meta["allow_empty"])
         or len(set(items)) != len(items)
         or any(isinstance(item, float) and not math.isfinite(item) for item in items)
+        or (isinstance(value, tuple) and any(isinstance(item, str) and not item.strip() for item in items))
         or (meta["choices"] and any(not _is_choice(meta, item) for item in items))
         or (meta["minimum"] is not None and any(item < meta["minimum"] for item in items))
         or (meta["maximum"] is not None and any(item > meta["maximum"] for item in items))
@@ -65,7 +66,9 @@ def requirement(option: Field) -> str:
         text += f" from {_number(meta['minimum'])} to {_number(meta['maximum'])}"
     elif meta["minimum"] is not None:
         text += f" of at least {_number(meta['minimum'])}"
-    return f"a comma-separated list without repeats, each {text}" if _annotation(option) in _LISTS else text
+    if _annotation(option) not in _LISTS:
+        return text
+    return f"a comma-separated list without repeats, each {'a text that is not blank' if text == 'text' else text}"
 
 
 def to_text(value: Any) -> str:
