@@ -89,6 +89,10 @@ def test_texts_and_yaml_values_become_the_type_of_the_option(name: str, raw: obj
         {"experiment": "\ud800"},
         {"study": " "},
         {"registered_model": "a:b"},
+        {"registered_model": "a'b\""},
+        {"study": "a\\"},
+        {"seed": 2**32},
+        {"max_response_tokens": "9" * 400},
         {"registered_model": "é" * 101},
         {"policy_size": "1k"},
         {"rm_sizes": "1k,1m"},  # larger than the gold RM
@@ -147,6 +151,12 @@ def test_a_configuration_cannot_be_changed_and_a_copy_is_checked_again() -> None
     assert config.replace(seed=3).seed == 3
     with pytest.raises(UserError):
         config.replace(seed=-1)
+
+
+def test_every_number_has_limits() -> None:
+    for option in dataclasses.fields(Config):
+        limits = option.metadata["minimum"], option.metadata["maximum"]
+        assert "str" in str(option.type) or None not in limits or option.metadata["choices"], option.name
 
 
 def test_every_option_explains_itself() -> None:

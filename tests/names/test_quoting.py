@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html import unescape
 
 import pytest
 from markdown import markdown
 from markdown_it import MarkdownIt
+from mlflow import MlflowClient
 
-from mlproject.names.quoting import markdown_quote, markdown_text, one_line, visible
+from mlproject.names.quoting import can_be_searched, filter_value, markdown_quote, markdown_text, one_line, visible
 
 FORGERIES = [
     "x\n## Gate results\n- passed margin",
@@ -78,3 +80,18 @@ def test_a_line_of_a_log_is_one_and_is_cut():
 def test_a_long_quotation_is_cut():
     assert len(markdown_quote("word " * 10_000)) < 2000
     assert markdown_quote("word " * 10_000).endswith("… (cut)")
+
+
+def test_mlflow_finds_a_name_whatever_it_holds_unless_it_cannot_be_searched(empty_database, tmp_path):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    names = ["Bob's", 'a "b"', "a;b -- c", "a`b", "100%_", "a\\b", "é = 'x"]
+    assert all(map(can_be_searched, names))
+    for name in names:
+        client.create_registered_model(name)
+        client.create_run("0", tags={"x": name})
+    for name in names:
+        assert [m.name for m in client.search_registered_models(f"name = {filter_value(name)}")] == [name]
+        found = client.search_runs(["0"], f"tags.x = {filter_value(name)} and tags.x != 'other'")
+        assert [run.data.tags["x"] for run in found] == [name]
+    assert not any(map(can_be_searched, ["a'b\"c", "a\\"]))

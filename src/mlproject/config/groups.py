@@ -17,6 +17,8 @@ from mlproject.worlds import WORLDS
 from mlproject.worlds.files.schemas import AUTO, FIELDS, FORMAT_NAMES
 
 CHECKPOINT = Form("a checkpoint (./FOLDER or OWNER/NAME)", is_checkpoint)
+LARGEST_SEED = 2**32 - 1
+"""What every generator of random numbers takes."""
 REWARD = Form(f"{CHECKPOINT.name}, {FORMS}", lambda name: is_checkpoint(name) or is_reward(name))
 
 
@@ -27,7 +29,7 @@ class WorldOptions(Options):
     HEADING: ClassVar[str] = "World and data"
 
     world: str = option("; ".join(f"{world.name}: {world.help}" for world in WORLDS.values()), choices=tuple(WORLDS))
-    world_seed: int = option("seed of corpus, initial policy, gold RM and comparisons", minimum=0)
+    world_seed: int = option("seed of corpus, initial policy, gold RM and comparisons", minimum=0, maximum=LARGEST_SEED)
     prompts: str = option("world=files: your prompts (JSONL, CSV, Parquet, text, a datasets folder)", default="")
     prompt_field: str = option("field that holds a prompt: a text, or a list of messages", default="prompt")
     preferences: str = option(
@@ -49,9 +51,11 @@ class WorldOptions(Options):
         choices=("stop", "skip"),
         default="stop",
     )
-    max_prompt_tokens: int = option("world=files: longest prompt, in tokens", minimum=1, default=256)
+    max_prompt_tokens: int = option(
+        "world=files: longest prompt, in tokens", minimum=1, maximum=10_000_000, default=256
+    )
     max_response_tokens: int = option(
-        "world=files: longest response, in tokens, end-of-sequence included", minimum=1, default=64
+        "world=files: longest response, in tokens, end-of-sequence included", minimum=1, maximum=10_000_000, default=64
     )
     long_prompts: str = option(
         "what to do with a longer prompt: cut its beginning, skip it, or stop with an error",
@@ -77,9 +81,9 @@ class PolicyOptions(Options):
         "size of the policy that writes the responses from which gold RM and proxy RMs learn; same: policy_size",
         choices=("same", *POLICY_SIZES),
     )
-    sft_examples: int = option("responses in the corpus of the initial policy", minimum=64)
+    sft_examples: int = option("responses in the corpus of the initial policy", minimum=64, maximum=10_000_000)
     sft_epochs: float = option("passes of the initial policy over its corpus", minimum=0.01, maximum=1000)
-    sft_batch_size: int = option("examples per gradient step of the initial policy", minimum=1)
+    sft_batch_size: int = option("examples per gradient step of the initial policy", minimum=1, maximum=1_000_000)
     sft_lr: float = option(
         "learning rate of the initial policy at width 64 (inversely proportional to the width)",
         minimum=1e-8,
@@ -107,7 +111,7 @@ class GoldOptions(Options):
         "human-labelled comparisons that the gold RM learns from", minimum=64, maximum=1_000_000
     )
     gold_epochs: float = option("passes of the gold RM over its comparisons", minimum=0.01, maximum=1000)
-    gold_batch_size: int = option("comparisons per gradient step of the gold RM", minimum=1)
+    gold_batch_size: int = option("comparisons per gradient step of the gold RM", minimum=1, maximum=1_000_000)
     gold_lr: float = option("learning rate of the gold RM at width 64", minimum=1e-8, maximum=1)
 
 
@@ -125,13 +129,17 @@ class ProxyOptions(RewardLoss):
     rm_sizes: tuple[str, ...] = option("proxy RMs of the study", choices=tuple(SIZES), form=REWARD)
     rm_size: str = option("the one proxy RM that the entry point proxy trains", choices=tuple(SIZES), form=REWARD)
     rm_epochs: float = option("passes of a proxy RM over its comparisons", minimum=0.01, maximum=1000)
-    rm_batch_size: int = option("comparisons per gradient step of a proxy RM", minimum=1)
+    rm_batch_size: int = option("comparisons per gradient step of a proxy RM", minimum=1, maximum=1_000_000)
     rm_lr: float = option("learning rate of a proxy RM at width 64", minimum=1e-8, maximum=1)
     rm_checkpoint_lr: float = option(
         "learning rate of a proxy RM that starts from a checkpoint", minimum=1e-9, maximum=1, default=1e-5
     )
-    seeds: tuple[int, ...] = option("seeds of the study, each for proxy training and policy optimization", minimum=0)
-    seed: int = option("the one seed of the entry points proxy, best_of_n, ppo and search", minimum=0)
+    seeds: tuple[int, ...] = option(
+        "seeds of the study, each for proxy training and policy optimization", minimum=0, maximum=LARGEST_SEED
+    )
+    seed: int = option(
+        "the one seed of the entry points proxy, best_of_n, ppo and search", minimum=0, maximum=LARGEST_SEED
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +181,9 @@ class CurveOptions(Options):
     methods: tuple[str, ...] = option("methods by which the study optimizes the policy", choices=tuple(METHODS))
     curve_prompts: int = option("held-out prompts on which every curve point is measured", minimum=4, maximum=4000)
     audit_prompts: int = option("held-out prompts reserved for promotion", minimum=4, maximum=4000)
-    pool_samples: int = option("samples per curve prompt in the pool of the initial policy (N)", minimum=4)
+    pool_samples: int = option(
+        "samples per curve prompt in the pool of the initial policy (N)", minimum=4, maximum=1_000_000
+    )
     pool: str = option(
         "FILE of responses of the initial policy to the curve prompts, in place of samples drawn here",
         default="",

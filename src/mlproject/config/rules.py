@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES
+from mlproject.names.quoting import can_be_searched
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import BrokenRule
 from mlproject.options.study import StudyOptions
@@ -68,6 +69,8 @@ def _name_rules(config: StudyOptions) -> Iterator[BrokenRule]:
     for name in (name for name in names if not _is_storable(getattr(config, name))):
         must = f"be a name of printable characters, of at most {_LONGEST_NAME} bytes"
         yield BrokenRule(name, must, "Remove the option or give a name.")
+    for name in (name for name in names[1:] if not can_be_searched(getattr(config, name))):
+        yield BrokenRule(name, "hold one kind of quotes, and no backslash at its end", "Use another name.")
     if "/" in config.experiment or config.experiment in (".", ".."):
         yield BrokenRule("experiment", "be a name without '/'", "Use another name.")
     if set(config.registered_model) & set("/:."):

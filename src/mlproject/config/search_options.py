@@ -21,7 +21,9 @@ class SearchOptions(Options):
     HEADING: ClassVar[str] = "Search"
 
     study: str = option("name of the Optuna study")
-    n_trials: int = option("trials of the search in total, over all its restarts; 0: no search", minimum=0)
+    n_trials: int = option(
+        "trials of the search in total, over all its restarts; 0: no search", minimum=0, maximum=1_000_000
+    )
     search_method: str = option("method whose curves are searched", default="ppo", choices=tuple(METHODS))
     search_kl_coefs: tuple[float, ...] = option("increasing grid of KL coefficients", minimum=0, maximum=100)
     search_rm_sizes: tuple[str, ...] = option("increasing grid of RM sizes", choices=tuple(SIZES), form=REWARD)

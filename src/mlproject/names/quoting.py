@@ -58,6 +58,21 @@ def markdown_quote(text: str) -> str:
     return _escaped(text).replace("\n", "\n> ")
 
 
+def filter_value(text: str) -> str:
+    """A text as it is compared in MLflow's search syntax, which knows two kinds of quotes and no escape.
+
+    Args:
+        text: one that `can_be_searched`.
+    """
+    quote = '"' if "'" in text else "'"
+    return f"{quote}{text}{quote}"
+
+
+def can_be_searched(text: str) -> bool:
+    """Whether a text can be written in MLflow's search syntax."""
+    return not ("'" in text and '"' in text) and not text.endswith("\\")
+
+
 def _escaped(text: str) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = _AUTOLINK.sub(lambda match: f"{match[0][:-1]}&#{ord(match[0][-1])};", text)

@@ -36,7 +36,7 @@ class BestOfNConfig(MethodConfig):
 
     HEADING: ClassVar[str] = "Best-of-n"
 
-    bon_n_max: int = option("largest n; at most pool_samples / 4 for a precise estimate", minimum=2)
+    bon_n_max: int = option("largest n; at most pool_samples / 4 for a precise estimate", minimum=2, maximum=1_000_000)
     bon_points: int = option("points of a curve", minimum=4, maximum=1000)
 
     @property

@@ -1,7 +1,7 @@
 """Passwords and tokens in URLs: found, and masked in everything that is shown or kept.
 
-An address such as postgresql://USER:PASSWORD@HOST/NAME holds a secret. So does one with `?token=...`, and one whose
-user is a token (https://TOKEN@HOST). `mask` is the only place that knows how they look.
+An address such as postgresql://USER:PASSWORD@HOST/NAME holds a secret. So does one with `?token=...` or `#...`, and one
+whose user is a token (https://TOKEN@HOST). `mask` is the only place that knows how they look.
 """
 
 from __future__ import annotations
@@ -29,8 +29,16 @@ _NAME = (
     r"key(?:[_.\-]?id)?"
 )
 _QUERY = re.compile(rf"(?P<name>[?&;#](?:{_NAME})=)(?P<secret>[^&\s]+)", re.I)
+_PAGE = r"/(?:(?:experiments|models|compare-\w+|metric|prompts)\b|(?!\S))"
+_FORGE = r"(?:L\d+(?:-L\d+)?|(?:issuecomment|discussion|pullrequestreview|comment|note)[-_]r?\d+)(?![^\s)\],.;:'\"])"
+_FRAGMENT = re.compile(
+    r"(?P<name>(?<![\w+.\-])(?!sqlite|file:)[a-z][a-z0-9+.\-]*://[^\s#]*#)"
+    rf"(?!{_PAGE}|{_FORGE})(?P<secret>\S+)",
+    re.I,
+)
+"""What stands behind a `#` is a secret, but for a page of MLflow's, and a line or comment of a forge."""
 _SETTING = re.compile(r"(?P<name>\b(?:password|passwd|pwd)=)(?P<secret>[^&;\s]+)", re.I)
-_PATTERNS = (_USER_INFO, _ANY_USER_INFO, _USER_ALONE, _QUERY, _SETTING)
+_PATTERNS = (_USER_INFO, _ANY_USER_INFO, _USER_ALONE, _QUERY, _FRAGMENT, _SETTING)
 
 _VARIABLE = re.compile(r"(PASSWORD|PASSWD|(^|_)TOKEN|(^|_)SECRET|API_?KEY|ACCESS_KEY)$", re.I)
 _PARTS = re.compile(r"[@/:?#\s=;&]")
@@ -48,8 +56,8 @@ def mask(text: str) -> str:
         text: a URL, or anything that may hold one: a message, a traceback.
 
     Returns:
-        the text without user-info and values of queries that are secret by their place, and without those that this
-        process was told (see `remember`), wherever they are.
+        the text without user-info, fragments and values of queries that are secret by their place, and without those
+        that this process was told (see `remember`), wherever they are.
 
     Examples:
         >>> from mlproject.options.secrets import mask
@@ -66,6 +74,7 @@ def mask(text: str) -> str:
     text = _ANY_USER_INFO.sub(_hide_user_info, text)
     text = _USER_ALONE.sub(lambda match: match[0] if _is_user(match) else f"{match['scheme']}://{HIDDEN}@", text)
     text = _QUERY.sub(rf"\g<name>{HIDDEN}", text)
+    text = _FRAGMENT.sub(rf"\g<name>{HIDDEN}", text)
     return _SETTING.sub(rf"\g<name>{HIDDEN}", text)
 
 

@@ -19,6 +19,7 @@ from mlflow.entities import Run
 
 from mlproject.errors import UserError
 from mlproject.names import Action, Kind, Outcome, Status, Tag, VersionTag
+from mlproject.names.quoting import filter_value
 from mlproject.registry.versions import set_tags, version_by_alias, versions_by_proxy
 from mlproject.tracking.liveness import Watch, WrittenLease
 from mlproject.tracking.runs import StepRun
@@ -41,7 +42,7 @@ def promotion_runs(client: MlflowClient, name: str, condition: str = "") -> list
         name: name of the registered model.
         condition: further condition of the search, which begins with ` and `.
     """
-    query = f"tags.`{Tag.KIND}` = '{Kind.PROMOTION}' and tags.`{Tag.PROMOTION_MODEL}` = '{name}'{condition}"
+    query = f"tags.`{Tag.KIND}` = '{Kind.PROMOTION}' and tags.`{Tag.PROMOTION_MODEL}` = {filter_value(name)}{condition}"
     return all_runs(client, all_experiments(client), query)
 
 

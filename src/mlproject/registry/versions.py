@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlproject.digest import digest_of_files
 from mlproject.errors import UserError, first_line
 from mlproject.names import Alias, Artifact, Kind, Status, Tag, VersionTag
+from mlproject.names.quoting import filter_value
 from mlproject.tracking.artifact_files import fetch_uri, local_path, log_folder, share_files
 from mlproject.tracking.run_data import artifact
 
@@ -55,7 +56,7 @@ def versions_by_proxy(client: MlflowClient, name: str) -> dict[str, ModelVersion
     versions: dict[str, ModelVersion] = {}
     token = None
     while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
+        page = client.search_model_versions(f"name = {filter_value(name)}", page_token=token)
         versions |= {v.tags[Tag.PROXY_RUN_ID]: v for v in page if Tag.PROXY_RUN_ID in v.tags}
         token = page.token
         if not token:

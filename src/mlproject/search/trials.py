@@ -16,6 +16,7 @@ from mlproject.config.schema import Config
 from mlproject.cures import PLAIN, parse_reward, passes_of
 from mlproject.execution.jobs import Job, Request
 from mlproject.names import Metric, MlflowTag, Tag, TagPrefix, TrialAttribute
+from mlproject.names.quoting import filter_value
 from mlproject.optimization.stopping import StopRule
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve
@@ -170,7 +171,7 @@ def _existing_run(
     A pruned trial need not run again: with the trials that have finished since, it would be pruned as well.
     """
     query = (
-        f"attributes.status = 'FINISHED' and tags.`{Tag.STUDY_NAME}` = '{study.study_name}' "
+        f"attributes.status = 'FINISHED' and tags.`{Tag.STUDY_NAME}` = {filter_value(study.study_name)} "
         f"and tags.`{Tag.TRIAL_NUMBER}` = '{planned.trial.number}'"
     )
     if runs := all_runs(invocation.client, [invocation.store.policy_runs], query):

@@ -30,8 +30,8 @@ class DirectAlignmentConfig(MethodConfig):
         maximum=1000,
         heading=_HEADING,
     )
-    align_updates: int = option("gradient steps of a run: its budget", minimum=1, heading=_HEADING)
-    align_batch_size: int = option("comparisons per gradient step", minimum=1, heading=_HEADING)
+    align_updates: int = option("gradient steps of a run: its budget", minimum=1, maximum=1_000_000, heading=_HEADING)
+    align_batch_size: int = option("comparisons per gradient step", minimum=1, maximum=1_000_000, heading=_HEADING)
     align_lr: float = option("learning rate of the policy", minimum=1e-9, maximum=1, heading=_HEADING)
     align_points: int = option(
         "curve points after the start: half of them dense at the beginning, half evenly spaced",

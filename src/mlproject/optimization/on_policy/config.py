@@ -34,14 +34,16 @@ class OnPolicyConfig(MethodConfig):
     HEADING: ClassVar[str] = "On-policy methods"
 
     kl_coef: float = option("KL penalty, gold standard deviations per nat", minimum=0, maximum=100)
-    ppo_updates: int = option("updates of a run: its budget", minimum=1)
-    ppo_batch_size: int = option("rollouts per update", minimum=2)
+    ppo_updates: int = option("updates of a run: its budget", minimum=1, maximum=1_000_000)
+    ppo_batch_size: int = option("rollouts per update", minimum=2, maximum=1_000_000)
     ppo_epochs: int = option("passes over the rollouts of an update", minimum=1, maximum=100)
-    ppo_minibatches: int = option("gradient steps per pass", minimum=1)
+    ppo_minibatches: int = option("gradient steps per pass", minimum=1, maximum=1_000_000)
     ppo_lr: float = option("learning rate of the policy", minimum=1e-9, maximum=1)
     ppo_clip: float = option("clip range of the probability ratio", minimum=0.001, maximum=10)
-    ppo_eval_first: int = option("updates at the beginning of a run that are all measured", minimum=0)
-    ppo_eval_every: int = option("updates between two curve points after these", minimum=1)
+    ppo_eval_first: int = option(
+        "updates at the beginning of a run that are all measured", minimum=0, maximum=1_000_000
+    )
+    ppo_eval_every: int = option("updates between two curve points after these", minimum=1, maximum=1_000_000)
     eval_samples: int = option("responses per curve prompt at each curve point", minimum=1, maximum=1000)
     stop: str = option(
         "when a run ends: after ppo_updates (budget), once the forecast says that the peak is past (forecast), or at "
@@ -50,7 +52,10 @@ class OnPolicyConfig(MethodConfig):
         heading="Stopping",
     )
     ppo_rollout_batch: int = option(
-        "rollouts sampled at a time, and shared between processes; 0: all at once, by one process", default=0, minimum=0
+        "rollouts sampled at a time, and shared between processes; 0: all at once, by one process",
+        default=0,
+        minimum=0,
+        maximum=1_000_000,
     )
     ppo_mixed_precision: str = option("precision of the gradient passes", default="no", choices=("no", "bf16"))
     lora_rank: int = option(
@@ -80,12 +85,17 @@ class OnPolicyConfig(MethodConfig):
         heading=_PENALTY,
     )
     kl_horizon: int = option(
-        "rollouts in which that controller changes kl_coef by a fifth", default=1000, minimum=1, heading=_PENALTY
+        "rollouts in which that controller changes kl_coef by a fifth",
+        default=1000,
+        minimum=1,
+        maximum=1_000_000_000,
+        heading=_PENALTY,
     )
     reference_reset: int = option(
         "updates after which the penalty is measured from the policy of that moment; 0: always from the initial policy",
         default=0,
         minimum=0,
+        maximum=1_000_000,
         heading=_PENALTY,
     )
     gradient_penalty: float = option(

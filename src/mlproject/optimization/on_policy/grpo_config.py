@@ -19,7 +19,9 @@ class GRPOConfig(OnPolicyConfig):
 
     HEADING: ClassVar[str] = "GRPO"
 
-    grpo_group_size: int = option("responses to each prompt of an update, among ppo_batch_size", default=8, minimum=2)
+    grpo_group_size: int = option(
+        "responses to each prompt of an update, among ppo_batch_size", default=8, minimum=2, maximum=4096
+    )
     grpo_scale: str = option(
         "standard deviation of rewards by which advantages are divided: of the group, of the whole batch, or none",
         default=GROUP,

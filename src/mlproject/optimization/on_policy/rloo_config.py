@@ -16,7 +16,9 @@ class RLOOConfig(OnPolicyConfig):
 
     HEADING: ClassVar[str] = "RLOO"
 
-    rloo_group_size: int = option("responses to each prompt of an update, among ppo_batch_size", default=4, minimum=2)
+    rloo_group_size: int = option(
+        "responses to each prompt of an update, among ppo_batch_size", default=4, minimum=2, maximum=4096
+    )
 
 
 METHOD = Method("rloo", "RLOO", RLOOConfig, module="mlproject.optimization.on_policy.rloo")
