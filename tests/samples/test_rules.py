@@ -48,6 +48,8 @@ REFUSED = {
     "a name that never ends": (TABLE.rename(columns={"good": "g" * 3000}), {}, ["at most 200 letters"]),
     "a number without a square": (changed("good", 3, 1e200), {}, ["row 4: good must be finite, and at most 1e+100"]),
     "infinite score": (changed("good", 3, np.inf), {}, ["row 4: good must be finite", "(1 are not)"]),
+    "a huge named score": (changed("good", 3, 1e300), {"rms": "good,bad"}, ["row 4: good must be finite"]),
+    "a huge gold": (changed("gold", 3, 1e300), {"rms": "good"}, ["row 4: gold must be finite"]),
     "infinite gold": (changed("gold", 5, -np.inf), {}, ["row 6: gold must be finite"]),
     "log-probability above 0": (TABLE.assign(logprob=0.5), {}, ["row 1: logprob", "at most 0", "0.5"]),
     "named one is constant": (TABLE.assign(c=1.0), {"rms": "c"}, ["rms=c", "the same for all responses"]),
@@ -63,6 +65,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_used_is_refused_in_one_line(read, case):
     table, options, words = REFUSED[case]

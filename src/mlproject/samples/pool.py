@@ -20,14 +20,12 @@ from mlproject.errors import UserError
 from mlproject.names.quoting import one_line
 from mlproject.samples.columns import Table
 from mlproject.samples.copies import KEEP, without_copies
-from mlproject.samples.reward_models import is_gold, parse_rms, usable, why_not
+from mlproject.samples.reward_models import LARGEST, is_gold, parse_rms, usable, why_not
 from mlproject.samples.samples import Samples
 
 MIN_PROMPTS = 2
 _ENOUGH = 0.5
 """Share of the median number of responses below which a prompt is left out, without `min_samples`."""
-_TOO_LARGE = 1e100
-"""A number whose square still is one; no reward is larger."""
 _LONGEST_NAME = 200
 _INDEX_OF_PANDAS = ("__index_level_", "Unnamed: ")
 
@@ -191,11 +189,11 @@ def _reward_models(
 
 
 def _refuse_infinite(table: Table, samples: Samples, name: str, values_B: Array) -> None:
-    infinite_B = np.abs(values_B) > _TOO_LARGE
+    infinite_B = np.abs(values_B) > LARGEST
     if infinite_B.any():
         place = table.place(int(samples.row_B[infinite_B.argmax()]))
         raise UserError(
-            f"{place}: {name} must be finite, and at most {_TOO_LARGE:g} ({int(infinite_B.sum())} are not). Leave the "
+            f"{place}: {name} must be finite, and at most {LARGEST:g} ({int(infinite_B.sum())} are not). Leave the "
             "cell empty where there is no score, or name other columns (rms=)."
         )
 
