@@ -19,7 +19,7 @@ class UserError(ValueError):
         ...     load_config("laptop", {"ppo_updates": 0})
         ... except UserError as error:
         ...     print(error)
-        ppo_updates=0: must be a whole number of at least 1.
+        ppo_updates=0: must be a whole number from 1 to 1,000,000.
     """
 
 

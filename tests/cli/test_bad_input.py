@@ -34,7 +34,7 @@ WRONG = {
     # ranges and choices
     "negative coefficient": (["main", "--kl_coef", "-0.1"], ["kl_coef", "-0.1", "from 0 to 100"]),
     "noise beyond chance": (["main", "--label_noise", "0.6"], ["label_noise", "0.6", "from 0 to 0.5"]),
-    "no updates": (["main", "--ppo_updates", "0"], ["ppo_updates", "at least 1"]),
+    "no updates": (["main", "--ppo_updates", "0"], ["ppo_updates", "from 1 to"]),
     "unknown size": (["main", "--rm_sizes", "1k,2k"], ["rm_sizes", "1k,2k", "100k"]),
     "policy too small": (["main", "--policy_size", "1k"], ["policy_size", "1k", "25k"]),
     "unknown world": (["main", "--world", "mars"], ["world", "mars", "helpdesk"]),
