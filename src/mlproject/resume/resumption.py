@@ -119,15 +119,7 @@ class Resumption:
     def save(self) -> None:
         """Save a state now."""
         state = merge({part: capture() for part, capture in self._captures.items()})  # in every process
-        if self._folder is not None:
-            self._check()
-            begun = self._clock()
-            self._save_phases(self._folder)  # what runs builds on them
-            if self._captures:
-                self._folder.write(_RUNNING, state)
-            took = self._clock() - begun
-            self._folder.settle(self._is_ending)
-            self._saved_at, self._pause = self._clock(), took / _SHARE if took > _LONG_SECONDS else 0.0
+        self._write(state if self._captures else None)
 
     def once(self, phase: str, make: Callable[[], State], accelerator: Accelerator | None = None) -> State:
         """The result of a phase: read where the phase was over before, else made, and saved with the next state.
@@ -145,9 +137,7 @@ class Resumption:
                 return saved
             self._unsaved[phase] = state = make()
             if self._is_due():
-                self._check()
-                self._save_phases(self._folder)
-                self._folder.settle()
+                self._write()
             return state
 
         return read_or_make() if accelerator is None else broadcast(accelerator, read_or_make)
@@ -168,13 +158,22 @@ class Resumption:
     def _ask_to_end(self) -> None:
         self._is_ending = True
 
-    def _save_phases(self, folder: StateFolder) -> None:
+    def _write(self, running: State | None = None) -> None:
+        """Write what is not written yet, what runs last, since it builds on the rest."""
+        if self._folder is None:
+            return
+        self._check()
+        begun = self._clock()
         for phase, state in self._unsaved.items():
-            folder.write(_PHASE + phase, state)
+            self._folder.write(_PHASE + phase, state)
         self._unsaved.clear()
         for row in self._rows:
             row.save()
-        self._saved_at = self._clock()
+        if running is not None:
+            self._folder.write(_RUNNING, running)
+        took = self._clock() - begun
+        self._folder.settle(self._is_ending)
+        self._saved_at, self._pause = self._clock(), took / _SHARE if took > _LONG_SECONDS else 0.0
 
     def _is_due(self) -> bool:
         return self._folder is not None and self._clock() - self._saved_at >= max(self._seconds, self._pause)
