@@ -84,9 +84,47 @@ def copy_store(source: Path, target: Path, without: Step) -> Store:
     return store
 
 
+@dataclass(frozen=True)
+class Life:
+    """A process that executed a step until it was killed.
+
+    Attributes:
+        begun, killed: when its work began and when it was killed, by `time.monotonic`.
+        progress: each finished share that it reported, and when.
+    """
+
+    begun: float
+    killed: float
+    progress: list[tuple[float, float]]
+
+    def lost_seconds(self, first_share: float) -> float:
+        """How long it had worked on what was done again.
+
+        Args:
+            first_share: the first that was reported after the step was taken up.
+        """
+        kept_until = [when for when, share in self.progress if share < first_share]
+        return self.killed - max(kept_until, default=self.begun)
+
+
+def lost_seconds(lives: list[Life], last: list[tuple[float, float]]) -> list[float]:
+    """What each kill cost.
+
+    Args:
+        lives: the killed ones.
+        last: progress of the process that finished the step.
+    """
+    lost, first, after = [], 1.0, last
+    for life in reversed(lives):
+        first = after[0][1] if after else first
+        lost.append(life.lost_seconds(first))
+        after = life.progress
+    return lost
+
+
 def execute_until_done(
     store: Store, step: Step, seconds: float, lives: list[float], ending: signal.Signals = signal.SIGKILL
-) -> int:
+) -> tuple[list[Life], list[tuple[float, float]]]:
     """Execute a step in one process after another.
 
     Args:
@@ -97,24 +135,27 @@ def execute_until_done(
         ending: the signal. One that is not SIGKILL is sent to a step that has begun to train, and must save a state.
 
     Returns:
-        number of processes that were killed.
+        the processes that were killed, and the progress of the one that finished the step.
     """
-    context = process_context()
-    for killed, life in enumerate([*lives, None]):
-        begun, begins = context.Pipe(duplex=False)
+    context, killed = process_context(), []
+    for life in [*lives, None]:
+        connection, reports = context.Pipe(duplex=False)
         waits = ending != signal.SIGKILL
-        process = context.Process(target=_execute, args=(store, step, seconds, begins, waits))
+        process = context.Process(target=_execute, args=(store, step, seconds, reports, waits))
         process.start()
-        begins.close()
+        reports.close()
         with suppress(EOFError):
-            begun.recv()
+            connection.recv()
+        begun = time.monotonic()
+        progress = _reported(connection, None if life is None else begun + life)
+        killed_at = time.monotonic()
         if life is not None:
-            time.sleep(life)
             with suppress(ProcessLookupError):  # it has ended by itself
                 os.kill(process.pid, ending)
         process.join()
         if process.exitcode == 0:
-            return killed
+            return killed, progress
+        killed.append(Life(begun, killed_at, progress))
         expected = -signal.SIGKILL if ending == signal.SIGKILL else _INTERRUPTED
         assert process.exitcode == expected, f"it ended with code {process.exitcode}"
         if waits:
@@ -205,7 +246,18 @@ def runs_of(client: MlflowClient, store: Store, step: Step) -> list[str]:
     return [run.info.run_id for run in client.search_runs(store.experiments, query)]
 
 
-def _execute(store: Store, step: Step, seconds: float, begins: Connection, waits_for_progress: bool) -> None:
+def _reported(connection: Connection, until: float | None) -> list[tuple[float, float]]:
+    """The shares that a process reports until a time, or until its end, and when."""
+    progress = []
+    with suppress(EOFError):
+        while (left := None if until is None else until - time.monotonic()) is None or left > 0:
+            if connection.poll(left):
+                share = connection.recv()
+                progress.append((time.monotonic(), share))
+    return progress
+
+
+def _execute(store: Store, step: Step, seconds: float, reports: Connection, waits_for_progress: bool) -> None:
     """Execute a step and end this process: with 0 where it was finished, 130 where it was interrupted, else with 1."""
     for each in ENDING_SIGNALS:
         signal.signal(each, interrupt)
@@ -213,12 +265,9 @@ def _execute(store: Store, step: Step, seconds: float, begins: Connection, waits
 
     class Announced(InProcessExecutor):
         def _execute(self, assignment: Any, on_progress: Any) -> Any:
-            def announce(share: float) -> None:
-                begins.send(share)
-
             if not waits_for_progress:
-                announce(0)
-            return super()._execute(assignment, announce if waits_for_progress else on_progress)
+                reports.send(0)
+            return super()._execute(assignment, reports.send)
 
     try:
         Scheduler(store, "", Announced(), Progress(), seconds).run([step])
