@@ -7,9 +7,10 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from mlproject.execution.worker import process_context
 from mlproject.pipeline.step import Step
 from mlproject.resume import state_folder
 from mlproject.resume.state_folder import StateFolder
+from mlproject.tracking import states, uploaded_states
+from mlproject.tracking.artifact_files import fetch, fetch_uri
 from mlproject.tracking.states import states_folder
 from mlproject.tracking.store import Store, open_store
 
@@ -123,7 +126,13 @@ def lost_seconds(lives: list[Life], last: list[tuple[float, float]]) -> list[flo
 
 
 def execute_until_done(
-    store: Store, step: Step, seconds: float, lives: list[float], ending: signal.Signals = signal.SIGKILL
+    store: Store,
+    step: Step,
+    seconds: float,
+    lives: list[float],
+    ending: signal.Signals = signal.SIGKILL,
+    machine: Callable[[int], Mapping[str, str]] = lambda life: {},
+    uploads_often: bool = False,
 ) -> tuple[list[Life], list[tuple[float, float]]]:
     """Execute a step in one process after another.
 
@@ -133,21 +142,28 @@ def execute_until_done(
         seconds: between two states.
         lives: after how many seconds of work each process is killed; the one after the last is left alone.
         ending: the signal. One that is not SIGKILL is sent to a step that has begun to train, and must save a state.
+        machine: environment variables of each process, counted from 0.
+        uploads_often: states to a remote store of artifacts, rather than every five minutes.
 
     Returns:
         the processes that were killed, and the progress of the one that finished the step.
     """
     context, killed = process_context(), []
-    for life in [*lives, None]:
+    for number, life in enumerate([*lives, None]):
         connection, reports = context.Pipe(duplex=False)
         waits = ending != signal.SIGKILL
-        process = context.Process(target=_execute, args=(store, step, seconds, reports, waits))
+        process = context.Process(
+            target=_execute, args=(store, step, seconds, reports, waits, machine(number), uploads_often)
+        )
         process.start()
         reports.close()
+        first = None
         with suppress(EOFError):
-            connection.recv()
+            first = connection.recv()
         begun = time.monotonic()
         progress = _reported(connection, None if life is None else begun + life)
+        if waits and first is not None:
+            progress.insert(0, (begun, first))
         killed_at = time.monotonic()
         if life is not None:
             with suppress(ProcessLookupError):  # it has ended by itself
@@ -159,7 +175,8 @@ def execute_until_done(
         expected = -signal.SIGKILL if ending == signal.SIGKILL else _INTERRUPTED
         assert process.exitcode == expected, f"it ended with code {process.exitcode}"
         if waits:
-            assert list(states_folder(store).glob("*/running.*")), "it saved no state"
+            folder = Path(machine(number).get("MLPROJECT_STATES", states_folder(store)))
+            assert list(folder.glob("*/running.*")), "it saved no state"
     raise AssertionError("the last process was killed by nobody and did not end")
 
 
@@ -218,14 +235,14 @@ def remains(store: Store, step: Step) -> Remains:
     client = store.client()
     run_ids = runs_of(client, store, step)
     run = client.get_run(run_ids[0])
-    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    folder = fetch(client, run)
     metrics = {
         (each.key, each.step, each.value)
         for name in run.data.metrics
         for each in client.get_metric_history(run.info.run_id, name)
     }
     models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    folders = {"": folder, **{f"{each.name}/": Path(each.artifact_location.removeprefix("file://")) for each in models}}
+    folders = {"": folder, **{f"{each.name}/": fetch_uri(client, each.artifact_location) for each in models}}
     files = {
         prefix + path.relative_to(root).as_posix(): path
         for prefix, root in folders.items()
@@ -257,8 +274,20 @@ def _reported(connection: Connection, until: float | None) -> list[tuple[float, 
     return progress
 
 
-def _execute(store: Store, step: Step, seconds: float, reports: Connection, waits_for_progress: bool) -> None:
+def _execute(
+    store: Store,
+    step: Step,
+    seconds: float,
+    reports: Connection,
+    waits_for_progress: bool,
+    machine: Mapping[str, str],
+    uploads_often: bool,
+) -> None:
     """Execute a step and end this process: with 0 where it was finished, 130 where it was interrupted, else with 1."""
+    os.environ.update(machine)
+    if uploads_often:  # in a process of its own
+        states.UploadedStates = partial(uploaded_states.UploadedStates, seconds=0.0)  # type: ignore[misc, assignment]
+        uploaded_states._SHARE = 1.0
     for each in ENDING_SIGNALS:
         signal.signal(each, interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)  # the server that this process comes from blocks them
