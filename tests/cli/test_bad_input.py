@@ -40,7 +40,7 @@ WRONG = {
     "unknown world": (["main", "--world", "mars"], ["world", "mars", "helpdesk"]),
     "unknown method": (["main", "--methods", "telepathy"], ["methods", "telepathy", "best-of-n"]),
     "repeated seed": (["main", "--seeds", "1,1"], ["seeds", "1,1", "without repeats"]),
-    "negative seed": (["main", "--seeds", "0,-1"], ["seeds", "at least 0"]),
+    "negative seed": (["main", "--seeds", "0,-1"], ["seeds", "from 0 to"]),
     "too many curve prompts": (["main", "--curve_prompts", "999999"], ["curve_prompts", "from 4 to"]),
     "unknown precision": (["main", "--mixed_precision", "int4"], ["mixed_precision", "bf16"]),
     # values that do not go together
