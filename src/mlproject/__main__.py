@@ -9,21 +9,27 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from mlproject.cli.early_checks import check_arguments
-from mlproject.cli.parser import Command, parse_command_line
-from mlproject.cli.proxies import refuse_reward_of_existing
-from mlproject.cli.secret_options import guard
-from mlproject.config.rules import warnings_for
-from mlproject.errors import ENDING_SIGNALS, MachineError, RefusedError, UserError, interrupt
-from mlproject.names.quoting import one_line
-from mlproject.options.machine import machine_error
-from mlproject.options.secrets import mask, mask_output
-from mlproject.pipeline import preflight
-from mlproject.tracking.temporary import temporary_folder
+_INTERRUPTED = "mlproject: interrupted. Run the same command to continue."
+EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
+
+try:
+    from mlproject.cli.early_checks import check_arguments
+    from mlproject.cli.parser import Command, parse_command_line
+    from mlproject.cli.proxies import refuse_reward_of_existing
+    from mlproject.cli.secret_options import guard
+    from mlproject.config.rules import warnings_for
+    from mlproject.errors import ENDING_SIGNALS, MachineError, RefusedError, UserError, interrupt
+    from mlproject.names.quoting import one_line
+    from mlproject.options.machine import machine_error
+    from mlproject.options.secrets import mask, mask_output
+    from mlproject.pipeline import preflight
+    from mlproject.tracking.temporary import temporary_folder
+except KeyboardInterrupt:  # Ctrl-C before `main` could answer it: these imports take most of that time
+    print(_INTERRUPTED, file=sys.stderr)
+    sys.exit(EXIT_INTERRUPTED)
 
 _LONGEST_MESSAGE = 2000
 
-EXIT_OK, EXIT_MISTAKE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 2, 3, 130
 EXIT_NO_READER = 141
 """What a shell gives a program that SIGPIPE ended: whoever read its output has gone, as `head` does."""
 
@@ -69,7 +75,7 @@ def _main(arguments: Sequence[str] | None) -> int:
             return _execute(command, is_first)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or _was_interrupted():
-            print("mlproject: interrupted. Run the same command to continue.", file=sys.stderr)
+            print(_INTERRUPTED, file=sys.stderr)
             return EXIT_INTERRUPTED
         if isinstance(error, BrokenPipeError):
             raise
