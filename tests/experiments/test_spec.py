@@ -11,6 +11,7 @@ import yaml
 from mlproject.config.schema import load_config
 from mlproject.errors import UserError
 from mlproject.experiments.spec import experiment_names, load_experiment, plan_cells
+from mlproject.optimization import METHODS
 
 VALID = {
     "finding": "Something holds",
@@ -35,6 +36,15 @@ def test_every_packaged_experiment_is_planned(name: str, quick: bool) -> None:
     assert len(cells) >= 2
     assert len({step.fingerprint for step in cells}) == len(cells)
     assert len(cells) <= (16 if quick else 144)
+
+
+def test_direct_alignment_among_the_optimizers_is_reused_from_its_own_experiment() -> None:
+    cells = {}
+    for name in ("optimizers", "direct_alignment"):
+        experiment = load_experiment(name)
+        steps = plan_cells(experiment, load_config("laptop", {}, experiment_options=experiment.options))
+        cells[name] = {step.fingerprint for step in steps if not METHODS[step.params["method"]].needs_proxy}
+    assert cells["optimizers"] and cells["optimizers"] < cells["direct_alignment"]
 
 
 def test_every_finding_of_the_paper_has_an_experiment() -> None:

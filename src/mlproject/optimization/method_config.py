@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from mlproject.options.declaration import BrokenRule, Options
 from mlproject.options.values import convert
@@ -17,6 +17,20 @@ EARLY_STOPS = (FORECAST, KL_BUDGET)
 STOPS = (BUDGET, *EARLY_STOPS)
 """What may end a policy run: its budget of updates, a forecast that the peak is behind, or the KL at which policies
 peaked that were optimized against the same registered reward model before."""
+
+
+class Work(NamedTuple):
+    """Responses that one step of a run costs, apart from those that measure a curve point.
+
+    Attributes:
+        sampled: drawn from the policy.
+        scored: by the proxy.
+        trained: passed through the gradient, once for each pass.
+    """
+
+    sampled: int = 0
+    scored: int = 0
+    trained: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +72,11 @@ class MethodConfig(Options):
         return 1
 
     @property
+    def work(self) -> Work:
+        """What one step of a run costs; nothing where the pool holds all samples."""
+        return Work()
+
+    @property
     def stops_at(self) -> str:
         """What ends a run, one of `STOPS`."""
         return BUDGET
@@ -87,3 +106,19 @@ class MethodConfig(Options):
             config: all options.
         """
         yield from ()
+
+
+class TrainedPolicyConfig(MethodConfig):
+    """Options of a method that trains a policy. Each subclass declares these two, where its help shows them."""
+
+    if TYPE_CHECKING:
+        eval_samples: int
+        stop: str
+
+    @property
+    def samples_per_prompt(self) -> int:
+        return self.eval_samples
+
+    @property
+    def stops_at(self) -> str:
+        return self.stop

@@ -56,8 +56,8 @@ def _policy_run(params: Mapping[str, Any]) -> float:
     if not method.trains_policy:
         return _SCORED * _samples(params) * _relative(params, "rm_size")
     config = method.config_class.from_params(params)
-    batch_size, _ = config.process_limit
-    return config.last_step * batch_size * (_SAMPLED + 2 * _TRAINED) * _relative(params, "policy_size")
+    seconds = config.work.sampled * _SAMPLED + config.work.trained * _TRAINED
+    return config.last_step * seconds * _relative(params, "policy_size")
 
 
 _ESTIMATES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {

@@ -241,3 +241,24 @@ def test_the_same_result_gives_the_same_picture_as_wide_as_a_page(result: Result
         assert image.width == round(theme.WIDTH * 150)
         assert image.info.keys() <= {"dpi"}
     assert len(first) < 100_000
+
+
+def test_win_rates_have_panels_of_their_own_below_with_their_law(cell: Callable[..., Cell]) -> None:
+    cells = []
+    for size, method, seed in (("1k", "ppo", 0), ("1k", "ppo", 1), ("3k", "ppo", 0), ("3k", "ppo", 1)):
+        made = cell(1.0 + 0.1 * seed, method=method, rm_size=size, seed=seed)
+        cells.append(replace(made, curve=replace(made.curve, win_SP=0.5 + made.curve.gold_SP / 5)))
+    figure = draw(Result("mine", {}, cells), {**CURVES, "y": ["gold", "win_rate"], "panels": "rm_size"})
+    drawn = [axes for axes in figure.axes if axes.axison and axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in drawn] == ["RM size 1k", "RM size 3k"] * 2
+    assert "win rate" in drawn[2].get_ylabel() and "standard deviations" in drawn[0].get_ylabel()
+    for axes, pair in ((drawn[2], cells[:2]), (drawn[3], cells[2:])):
+        wins_S = np.mean([each.curve.win_S for each in pair], axis=0)
+        d_S = pair[0].curve.sqrt_kl_S
+        assert lines_like(axes, d_S, wins_S)
+        X = np.column_stack([d_S[1:], -d_S[1:] * np.log(d_S[1:])])
+        a, b = np.linalg.lstsq(X, wins_S[1:] - 0.5, rcond=None)[0]
+        [law] = [line for line in axes.lines if len(line.get_xdata()) == 100]
+        d = np.asarray(law.get_xdata(), float)
+        assert np.asarray(law.get_ydata(), float) == pytest.approx(0.5 + d * (a - b * np.log(d)))
+    assert "its law, fitted to the mean" in legend(figure)

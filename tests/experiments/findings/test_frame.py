@@ -22,6 +22,7 @@ def test_a_row_contains_the_settings_the_metrics_and_the_curve_of_a_cell(result:
 
 def test_sizes_are_ordered_by_their_parameters_not_alphabetically() -> None:
     assert in_order(["400k", "1m", "1k", "100k", "3k", "25k", "1k"]) == ["1k", "3k", "25k", "100k", "400k", "1m"]
+    assert in_order(["implicit", "25k", "3k"]) == ["3k", "25k", "implicit"]  # what has no size comes last
     assert in_order([10, 9, 100]) == [9, 10, 100]
     assert in_order(["ppo", "best-of-n"]) == ["best-of-n", "ppo"]
 

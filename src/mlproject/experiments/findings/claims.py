@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from mlproject.laws import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 VERDICTS = ("agree", "disagree", "cannot tell")
 
@@ -59,6 +61,11 @@ FINDINGS = (
 def finding_function(name: str) -> Callable[[Result], Finding] | None:
     """The function that analyses an experiment's result; None for a user's own experiment."""
     return import_module(f"mlproject.experiments.findings.{name}").analyse if name in FINDINGS else None
+
+
+def listed(estimates: Mapping[T, Estimate], label: Callable[[T], object] = str, separator: str = "; ") -> str:
+    """Estimates in one line, each behind its label: `3: 0.10 [0.05, 0.15]; 5: ...`."""
+    return separator.join(f"{label(key)}: {estimate}" for key, estimate in estimates.items())
 
 
 def verdict(agrees: bool | np.bool_, disagrees: bool | np.bool_) -> str:

@@ -15,6 +15,7 @@ from mlproject.experiments.findings.frame import CURVE_COLUMN, check_columns, fr
 from mlproject.experiments.findings.panels import (
     RUN_LINE,
     STYLES,
+    WIN_RATE,
     are_repeats,
     draw_curves,
     draw_dots,
@@ -47,10 +48,11 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
 
     Args:
         result: the result to draw.
-        spec: `x`, `y` (names; for curves: gold, proxy, human), `colour` and `panels` (names of settings).
+        spec: `x`, `y` (names; for curves: gold, proxy, human, win_rate), `colour` and `panels` (names of settings).
 
     Returns:
-        a figure of page width with one panel per value of `panels` (and per `y` if it shows dots).
+        a figure of page width with one panel per value of `panels` (and per `y` if it shows dots). Curves of win rate
+        have panels of their own, below the others, with the law of the method.
 
     Raises:
         UserError: if no cell has a name.
@@ -64,9 +66,10 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     colours = _colours([values for values, _ in groups(table, colour)])
     mean = along and any(are_repeats(repeats, settings) for _, repeats in groups(table, list({*panels, *colour})))
     legend = _legend(colour, colours, y if along else [], mean)
-    shown = [y] if along else [[name] for name in y]
+    shown = [*filter(None, ([name for name in y if name != WIN_RATE], [WIN_RATE] * (WIN_RATE in y)))]
+    shown = shown if along else [[name] for name in y]
     parts = [(scores, values, cells) for scores in shown for values, cells in groups(table, panels)]
-    rows, columns = _layout([labels.group(values) for _, values, _ in parts])
+    rows, columns = _layout([labels.group(values) for _, values, _ in parts], len(shown) if along else 1)
     heights = [_PANEL_HEIGHT[columns] * rows + 0.3, *([_LEGEND_HEIGHT * len(legend) + 0.05] if legend else [])]
     figure = theme.new_figure(theme.WIDTH, sum(heights))
     places = figure.add_gridspec(len(heights), 1, height_ratios=heights)
@@ -74,10 +77,11 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     above = halves[0]
     shared = panels == ["seed"] or (not along and len(y) == 1)  # same quantity, same range
     grid = above.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
-    for index, (scores, values, cells) in enumerate(parts):
+    filled = _filled(len(parts), len(shown) if along else 1, columns)
+    for index, (scores, values, cells) in zip(filled, parts, strict=True):
         axes = grid.flat[index]
-        labelled = index % columns == 0 or len(shown) > 1
-        label = labels.SCORE if along else labels.axis_label(scores[0])
+        labelled = index % columns == 0 or (len(shown) > 1 and not along)
+        label = labels.SCORE if along and scores[0] != WIN_RATE else labels.axis_label(scores[0])
         title = textwrap.fill(labels.group(values), _TITLE_WIDTH[columns])
         theme.style_axes(axes, title, "", label if labelled else "")
         limit_ticks(axes, 7 if columns < 3 else 5)
@@ -91,8 +95,8 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
         if along:
             frame_curves(axes, table if shared else cells, x, scores)
         axes.tick_params(labelbottom=True)
-    for axes in grid.flat[len(parts) :]:
-        axes.set_visible(False)
+    for index in set(range(grid.size)) - set(filled):
+        grid.flat[index].set_visible(False)
     above.supxlabel(labels.axis_label(x), fontsize=10, color=theme.INK)
     if legend:
         theme.add_legends(halves[1].add_subplot(), legend)
@@ -113,12 +117,20 @@ def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
         raise UserError(f"y={', '.join(unknown)}: no curve has it; over {x} it must be one of {', '.join(valid)}.")
 
 
-def _layout(titles: Sequence[str]) -> tuple[int, int]:
-    """Numbers of rows and columns of panels; a row has as many as their titles leave room for."""
+def _layout(titles: Sequence[str], blocks: int) -> tuple[int, int]:
+    """Numbers of rows and columns of panels; a row has as many as their titles leave room for, of one block each."""
     longest = max(map(len, titles))
     most = next((columns for columns, room in _TITLE_WIDTH.items() if longest <= room and columns > 1), 2)
-    rows = math.ceil(len(titles) / most)
-    return rows, math.ceil(len(titles) / rows)
+    panels = len(titles) // blocks
+    rows = math.ceil(panels / most)
+    return blocks * rows, math.ceil(panels / rows)
+
+
+def _filled(panels: int, blocks: int, columns: int) -> list[int]:
+    """Index of each panel in the grid: every block begins a row."""
+    of_block = panels // blocks
+    rows = math.ceil(of_block / columns)
+    return [block * rows * columns + index for block in range(blocks) for index in range(of_block)]
 
 
 def _colours(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -127,8 +139,8 @@ def _colours(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     if len(values) == len(keys) and set(values) <= set(SIZES):
         return dict(zip([labels.key(key) for key in keys], rm_colours(values).values(), strict=True))
     unordered = all(isinstance(value, str) and value not in SIZES for value in values)
-    few = 1 < len(keys) <= len(theme.METHOD_COLOURS) and len(values) == len(keys)
-    colours = theme.METHOD_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
+    few = 1 < len(keys) <= len(theme.CATEGORY_COLOURS) and len(values) == len(keys)
+    colours = theme.CATEGORY_COLOURS[: len(keys)] if unordered and few else theme.shades(len(keys))
     return dict(zip([labels.key(key) for key in keys], colours, strict=True))
 
 
@@ -142,7 +154,9 @@ def _legend(colour: Sequence[str], colours: Mapping[str, str], scores: Sequence[
             rows.append((f"{labels.setting(colour[0])}:" if len(colour) == 1 and not rows else "", []))
             width = len(rows[-1][0]) + len(text) + _SAMPLE_WIDTH
         rows[-1][1].append(theme.legend_entry(text, color=shade, linewidth=4))
-    keys = {name: theme.legend_entry(labels.score(name), **style(name)) for name in scores}
+    keys = {name: theme.legend_entry(labels.score(name), **style(name)) for name in scores if name != WIN_RATE}
+    if WIN_RATE in scores:  # its panels say so
+        keys["law"] = theme.legend_entry("its law, fitted to the mean", **theme.LAW_LINE)
     if mean:
         keys["run"] = theme.legend_entry(f"{scores[0]} of one run", **RUN_LINE)
     elif "gold" in keys:

@@ -13,7 +13,8 @@ import pandas as pd
 
 from mlproject.curve import Curve
 from mlproject.experiments.findings.claims import Claim, Finding, verdict
-from mlproject.experiments.findings.evidence import methods_of, peak_is_inside, select
+from mlproject.experiments.findings.evidence import methods_of, select
+from mlproject.experiments.findings.forecast_errors import forecast_errors, last_before, prior_without
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Forecast, Prediction, Prior
 from mlproject.optimization import find_method
@@ -27,7 +28,7 @@ def analyse(result: Result) -> Finding:
     claims, tables = [], {}
     for method in methods_of(result):
         cells = select(result, method=method)
-        priors = {size: _prior(cells, size) for size in {cell.settings["rm_size"] for cell in cells}}
+        priors = {size: prior_without(cells, size) for size in {cell.settings["rm_size"] for cell in cells}}
         runs = {name: [_follow(cell, priors, name) for cell in cells] for name in (NONE, SIZES, FEW)}
         half = {name: _errors(cells, runs[name], share=0.5) for name in runs}
         before = _errors(cells, runs[SIZES], share=0.0)
@@ -49,16 +50,6 @@ def analyse(result: Result) -> Finding:
     )
 
 
-def _prior(cells: Sequence[Cell], left_out: str) -> Prior:
-    """The prior of an RM size from the curves of all other sizes."""
-    others: dict[int, list[Curve]] = {}
-    for cell in cells:
-        if cell.settings["rm_size"] != left_out:
-            others.setdefault(cell.settings["rm_params"], []).append(cell.curve)
-    params = next(cell.settings["rm_params"] for cell in cells if cell.settings["rm_size"] == left_out)
-    return Prior.from_curves(find_method(cells[0].settings["method"]), others, params)
-
-
 def _follow(cell: Cell, priors: Mapping[str, Prior], name: str) -> list[Prediction]:
     """The prediction after each point."""
     curve = cell.curve
@@ -71,31 +62,9 @@ def _follow(cell: Cell, priors: Mapping[str, Prior], name: str) -> list[Predicti
 
 
 def _errors(cells: Sequence[Cell], runs: Sequence[Sequence[Prediction]], share: float) -> pd.DataFrame:
-    """One row per curve with a measured peak: errors of the prediction after a share of the way to it, in KL."""
-    rows = []
-    for cell, predictions in zip(cells, runs, strict=True):
-        curve = cell.curve
-        if not peak_is_inside(curve):
-            continue
-        kl, gold = float(curve.kl_S[curve.gold_S.argmax()]), curve.peak().gold
-        at = predictions[int(np.flatnonzero(curve.kl_S <= max(share * kl, curve.kl_S.min()))[-1])]
-        rows.append(
-            {
-                "RM size": cell.settings["rm_size"],
-                "peak KL": kl,
-                "predicted KL": at.peak_kl,
-                "KL error": at.peak_kl / kl - 1,
-                "KL covered": at.peak_kl_interval[0] <= kl <= at.peak_kl_interval[1],
-                "peak gold": gold,
-                "predicted gold": at.peak_gold,
-                "gold error": at.peak_gold / gold - 1,
-                "gold covered": at.peak_gold_interval[0] <= gold <= at.peak_gold_interval[1],
-                "gold responses": at.gold_responses,
-            }
-        )
-    if not rows:
-        raise ValueError("no curve peaks before its last point")
-    return pd.DataFrame(rows)
+    """Errors of the prediction after a share of the way to the peak."""
+    at = [predictions[last_before(cell.curve, share)] for cell, predictions in zip(cells, runs, strict=True)]
+    return forecast_errors(cells, at)
 
 
 def _row(name: str, errors: pd.DataFrame) -> dict[str, str | int]:

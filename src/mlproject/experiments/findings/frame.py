@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -72,6 +73,7 @@ def label(values: dict[str, Any]) -> str:
 def _rank(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
         return column
-    if set(column.dropna()) <= set(SIZES):
-        return column.map({name: size.reward_model_parameters for name, size in SIZES.items()})
+    if set(column.dropna()) & set(SIZES):  # what is no size, such as a policy's implicit reward, comes last
+        sizes = {name: size.reward_model_parameters for name, size in SIZES.items()}
+        return column.map(lambda name: sizes.get(name, math.inf), na_action="ignore")
     return column.astype(str)

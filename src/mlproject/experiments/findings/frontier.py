@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import numpy as np
@@ -47,17 +48,30 @@ def window(curve: Curve) -> float:
     return float(np.ptp(curve.kl_S[near_S]))
 
 
+def kl_to(curve: Curve, gold: float) -> float:
+    """KL at which gold first reaches a value, nats; nan if it never does."""
+    if not (curve.gold_S >= gold).any():
+        return math.nan
+    first = int(np.argmax(curve.gold_S >= gold))
+    if first == 0:
+        return float(curve.kl_S[0])
+    x, y = curve.kl_S[first - 1 : first + 1], curve.gold_S[first - 1 : first + 1]
+    return float(np.interp(gold, y, x))
+
+
 def all_alike(differences: Collection[Estimate]) -> str:
-    """Verdict on the claim that differences of gold are 0, or too small to be relevant."""
+    """Verdict on the claim that differences of gold are 0: every interval within `RELEVANT` of it, or one that excludes
+    0 at a relevant value."""
     return verdict(
-        all(each.sign == 0 or abs(each.value) < RELEVANT for each in differences),
+        all(max(abs(each.low), abs(each.high)) < RELEVANT for each in differences),
         any(each.sign != 0 and abs(each.value) > RELEVANT for each in differences),
     )
 
 
 def none_higher(differences: Collection[Estimate]) -> str:
-    """Verdict on the claim that no difference of gold is above 0, or so small that it is not relevant."""
+    """Verdict on the claim that no difference of gold is above 0: every interval ends below `RELEVANT`, or one lies
+    above 0 at a relevant value."""
     return verdict(
-        all(each.sign <= 0 or each.value < RELEVANT for each in differences),
+        all(each.high < RELEVANT for each in differences),
         any(each.sign > 0 and each.value > RELEVANT for each in differences),
     )

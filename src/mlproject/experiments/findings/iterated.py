@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mlproject.experiments.findings.claims import Claim, Finding, verdict
+from mlproject.experiments.findings.claims import Claim, Finding, listed, verdict
 from mlproject.experiments.findings.evidence import law_of, mean_interval, seeds_of
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
@@ -37,7 +37,7 @@ def analyse(result: Result) -> Finding:
     claims = [
         Claim(
             "k rounds of d/k each gain beta d log k over one round of d (conjecture, section 4.3)",
-            "final gold, k rounds minus one round: " + _joined(gains) + "; conjectured " + _joined(conjectured),
+            "final gold, k rounds minus one round: " + _rounds(gains) + "; conjectured " + _rounds(conjectured),
             verdict(
                 all(
                     g.value > 0 and abs(g.value - conjectured[k].value) < 0.5 * conjectured[k].value
@@ -49,12 +49,12 @@ def analyse(result: Result) -> Finding:
         ),
         Claim(
             "d adds up over rounds (assumption of that conjecture)",
-            "sum of d over the rounds, relative to d from the initial policy: " + _joined(sums),
+            "sum of d over the rounds, relative to d from the initial policy: " + _rounds(sums),
             verdict(all(0.9 < s.value < 1.1 for s in sums.values()), all(s.low > 1.1 for s in sums.values())),
         ),
         Claim(
             "With all comparisons and a reset policy, gold rises over rounds, up to the third (Wolf et al. 2025)",
-            f"peak gold by round {_joined(peaks)}; final gold {_joined(final)}",
+            f"peak gold by round {_rounds(peaks)}; final gold {_rounds(final)}",
             verdict(steps[0] > 0 and steps[-1] < 0.5 * steps[0], bool(steps[0] <= 0)),
         ),
         Claim(
@@ -124,5 +124,5 @@ def _arm_two(arm: dict[int, list[Cell]]) -> pd.DataFrame:
     )
 
 
-def _joined(by_round: dict[int, Estimate]) -> str:
-    return ", ".join(f"k={k}: {estimate}" for k, estimate in by_round.items())
+def _rounds(estimates: dict[int, Estimate]) -> str:
+    return listed(estimates, "k={}".format, ", ")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
+from mlproject.experiments.findings.claims import Claim, Finding, listed, sign_verdict, verdict
 from mlproject.experiments.findings.evidence import mean_interval, seeds_of
 from mlproject.experiments.findings.frontier import all_alike, gold_gain, gold_lost, none_higher, window
 from mlproject.experiments.results import Cell, Result
@@ -72,7 +72,7 @@ def _of_estimators(held: dict[str, Estimate]) -> list[Claim]:
         claims.append(
             Claim(
                 "k1 in the loss holds nothing: its expected gradient is 0",
-                f"final KL as a share of that without a penalty: {_joined(k1)}",
+                f"final KL as a share of that without a penalty: {listed(k1)}",
                 verdict(all(share.high > _LEASH for share in k1.values()), any(s.high < _LEASH for s in k1.values())),
             )
         )
@@ -80,7 +80,7 @@ def _of_estimators(held: dict[str, Estimate]) -> list[Claim]:
         claims.append(
             Claim(
                 "k2 and k3 in the loss do hold the policy, though their gradients are not that of KL",
-                f"final KL as a share of that without a penalty: {_joined(k23)}",
+                f"final KL as a share of that without a penalty: {listed(k23)}",
                 verdict(all(share.high < 1 for share in k23.values()), any(s.low > _LEASH for s in k23.values())),
             )
         )
@@ -93,12 +93,12 @@ def _of_frontier(gains: dict[str, Estimate], peaks: dict[str, Estimate]) -> list
     return [
         Claim(
             "Whatever holds the policy, gold at a given KL is the same (section 3.6)",
-            f"gold at matched KL, less that without a penalty: {_joined(gains)}",
+            f"gold at matched KL, less that without a penalty: {listed(gains)}",
             all_alike(gains.values()),
         ),
         Claim(
             "... and none raises peak gold",
-            f"peak gold, less that without a penalty: {_joined(peaks)}",
+            f"peak gold, less that without a penalty: {listed(peaks)}",
             none_higher(peaks.values()),
         ),
     ]
@@ -123,7 +123,3 @@ def _of_control(ways: dict[str, dict[int, Cell]], held: dict[str, Estimate]) -> 
             measured = f"final KL as a share of that without: {share}"
             claims.append(Claim("Gradient regularization keeps the policy nearer", measured, sign_verdict(moved, -1)))
     return claims
-
-
-def _joined(estimates: dict[str, Estimate]) -> str:
-    return "; ".join(f"{name}: {estimate}" for name, estimate in estimates.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mlproject.experiments.findings.claims import Claim, Finding, verdict
+from mlproject.experiments.findings.claims import Claim, Finding, listed, verdict
 from mlproject.experiments.findings.evidence import gold_at, mean_interval, proxy_at, seeds_of, values_of
 from mlproject.experiments.findings.frontier import RELEVANT, gold_gain, matched_kl, none_higher
 from mlproject.experiments.results import Cell, Result
@@ -48,12 +48,12 @@ def analyse(result: Result) -> Finding:
         ),
         Claim(
             "Gold at a given KL does not improve (fig. 9; the RLHF book: a larger penalty over-optimizes less)",
-            _joined(frontier),
+            listed(frontier, "{:g}".format),
             none_higher(frontier.values()),
         ),
         Claim(
             "The proxy score at a given KL is higher: the gap to gold is strictly larger (section 3.6)",
-            _joined(gaps),
+            listed(gaps, "{:g}".format),
             verdict(all(g.sign > 0 for g in gaps.values()), any(g.sign < 0 for g in gaps.values())),
         ),
         Claim(
@@ -92,7 +92,3 @@ def _peak_gain(cells: dict[tuple[float, int], Cell], coefs: list[float], seeds: 
         return mean_interval(a - b for a, b in zip(*peaks, strict=True))
 
     return max((gain(coef) for coef in coefs[1:]), key=lambda estimate: estimate.value)
-
-
-def _joined(by_coefficient: dict[float, Estimate]) -> str:
-    return "; ".join(f"{coef:g}: {estimate}" for coef, estimate in by_coefficient.items())

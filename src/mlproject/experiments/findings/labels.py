@@ -11,6 +11,7 @@ import pandas as pd
 from mlproject.models.sizes import SIZES
 from mlproject.names import Metric
 from mlproject.optimization import METHODS
+from mlproject.pipeline.policy_run import IMPLICIT
 
 SCORE = "score above the initial policy\n(standard deviations)"
 """Label of an axis for gold, proxy and human scores."""
@@ -18,6 +19,7 @@ SCORE = "score above the initial policy\n(standard deviations)"
 _LABELS = {
     "sqrt_kl": "$\\sqrt{\\mathrm{KL}}$ from the initial policy (square-root nats)",
     "kl": "KL from the initial policy (nats)",
+    "win_rate": "win rate against\nthe initial policy, by gold",
     "proxy": "proxy score above the initial policy (gold standard deviations)",
     Metric.PEAK_GOLD: "peak gold\n(standard deviations)",
     Metric.PEAK_KL: "peak KL (nats)",
@@ -44,6 +46,8 @@ _SETTINGS = {
     "center_rewards_coefficient": "centring",
 }
 
+_VALUES = {IMPLICIT: "no RM"}
+
 
 def axis_label(name: str) -> str:
     """Label of an axis, with its unit; an unknown metric is its own label."""
@@ -52,7 +56,7 @@ def axis_label(name: str) -> str:
 
 def score(name: str) -> str:
     """Legend label of a score or statistic: `test RM 100k` for `test_rm.100k`."""
-    return name.replace("_rm.", " RM ").replace("rm_gap.", "proxy minus test RM ")
+    return name.replace("_rm.", " RM ").replace("rm_gap.", "proxy minus test RM ").replace("win_rate", "win rate")
 
 
 def setting(name: str) -> str:
@@ -66,7 +70,7 @@ def value(raw: Any) -> str:
         return f"{raw / 1000:.3g}k"
     if isinstance(raw, int | float | np.number):
         return f"{raw:g}"
-    return METHODS[raw].label if raw in METHODS else str(raw) or "none"
+    return METHODS[raw].label if raw in METHODS else _VALUES.get(raw, str(raw)) or "none"
 
 
 def group(values: Mapping[str, Any]) -> str:

@@ -1,140 +1,124 @@
-"""Methods against the same proxies: the law of each, its peak, and what it loses, over KL."""
+"""All methods over one KL axis: the law of each, its peak, what it keeps and what it costs.
+
+A variant is a method with what tells its runs apart beside RM size and seed, such as beta of direct alignment.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Sequence
+
 import pandas as pd
 
-from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
-from mlproject.experiments.findings.evidence import mean_interval, methods_of, peak_is_inside, select
-from mlproject.experiments.findings.frontier import all_alike, gold_gain, gold_lost, gold_per_nat, none_higher, window
+from mlproject.curve import Curve
+from mlproject.experiments.findings.claims import Finding
+from mlproject.experiments.findings.evidence import mean_interval, peak_is_inside
+from mlproject.experiments.findings.form_fits import CUT, FormFits, form_table
+from mlproject.experiments.findings.frontier import gold_lost, gold_per_nat, window
+from mlproject.experiments.findings.law_by_size import half_way, law_claims, law_rows
+from mlproject.experiments.findings.method_claims import (
+    claims_against_base,
+    claims_against_selection,
+    claims_without_rm,
+    form_claims,
+    method_of,
+    table_without_rm,
+)
 from mlproject.experiments.results import Cell, Result
-from mlproject.laws import FORMS, Estimate, rmse_by_form
-from mlproject.optimization import METHODS, find_method
-
-_LAWS = ("best-of-n", "rl")
-_CUT = 0.6
-"""Share of the largest sqrt(KL) of a curve up to which forms are fitted, to be scored beyond."""
-_BASE = next(name for name, method in METHODS.items() if method.trains_policy)
-"""The method that the others are compared with: the first that trains a policy."""
+from mlproject.laws import Estimate
+from mlproject.optimization import METHODS
 
 
 def analyse(result: Result) -> Finding:
-    """Forms by method, and each method against the first that trains a policy, paired by RM size and seed."""
-    methods = methods_of(result)
-    forms = {method: _forms(select(result, method=method)) for method in methods}
-    trained = [method for method in methods if find_method(method).trains_policy]
-    others = [method for method in trained if method != _BASE]
-    gains = {method: mean_interval(gold_gain(a.curve, b.curve) for a, b in _pairs(result, method)) for method in others}
-    peaks = {
-        method: mean_interval(a.curve.peak().gold - b.curve.peak().gold for a, b in _pairs(result, method))
-        for method in others
-    }
-    lost = {
-        method: mean_interval(gold_lost(a.curve) - gold_lost(b.curve) for a, b in _pairs(result, method))
-        for method in others
-    }
-    better = {method: forms[method]["beyond"] for method in trained}
+    """Forms, peaks, ends and costs of every method, and the law of those that optimize a reward model by its size."""
+    cells = sorted(result.cells, key=_place)
+    variants, methods = _grouped(cells, _variant), _grouped(cells, lambda cell: method_of(cell).label)
+    by_size = {label: runs for label, runs in methods.items() if _has_sizes(runs)}
+    fits = {label: FormFits.of(runs) for label, runs in methods.items()}
+    errors = {label: half_way(runs) for label, runs in by_size.items()}
     claims = [
-        Claim(
-            "Gold of every on-policy method follows d (a - b log d) rather than d (a - b d) (section 3.1 for PPO)",
-            "error of the quadratic law less that of the logarithmic one beyond the fitted range: " + _joined(better),
-            verdict(all(e.sign > 0 for e in better.values()), any(e.sign < 0 for e in better.values())),
-        ),
-        *_claims_against_base(gains, peaks, lost),
+        *form_claims(fits),
+        *claims_against_base(variants, cells),
+        *claims_without_rm(variants, cells),
+        *claims_against_selection(methods, cells),
+        *(claim for label, runs in by_size.items() for claim in law_claims(runs, errors[label])),
     ]
     tables = {
-        "Curves by method, mean over RM sizes and seeds": pd.DataFrame([_row(result, method) for method in methods]),
-        "Error of each form by method (root mean square, standard deviations)": _form_table(result, methods),
+        "By method, mean over RM sizes and seeds": pd.DataFrame([_row(*each) for each in variants.items()]),
+        "Forms by method": form_table(fits),
     }
-    notes = ["All methods have the same number of updates, rollouts, gradient steps and the same learning rate."]
+    if not (beside := table_without_rm(variants, cells)).empty:
+        tables["Direct alignment beside PPO against each RM, paired by seed"] = beside
+    if by_size:
+        rows = [row for label, runs in by_size.items() for row in law_rows(runs, errors[label])]
+        tables["The law by RM size (ours: none is published for GRPO, RLOO or REINFORCE)"] = pd.DataFrame(rows)
+    notes = [
+        "On-policy methods have the same updates, rollouts, gradient steps and learning rate; direct alignment takes "
+        "one pass over the comparisons that the reward models learned from, and its reward model is the policy itself.",
+        f"Forms are scored beyond {CUT:g} of the largest sqrt(KL) by fits to the points before; ratios are geometric "
+        "means over runs. Two curves are compared at KL values from 1 nat to the largest that both reach.",
+        "Cost counts responses up to the peak: sampled by the policy, scored by the reward model, passed through the "
+        "gradient. A rule that selects costs its samples for every response that it gives.",
+    ]
     return Finding(claims=claims, tables=tables, notes=notes)
 
 
-def _claims_against_base(
-    gains: dict[str, Estimate], peaks: dict[str, Estimate], lost: dict[str, Estimate]
-) -> list[Claim]:
-    base = find_method(_BASE).label
-    if not gains:
-        return []
-    return [
-        Claim(
-            "It is the distance that counts, not the method: at equal KL all on-policy methods have the same gold",
-            f"gold at matched KL, less that of {base}: {_joined(gains)}",
-            all_alike(gains.values()),
-        ),
-        Claim(
-            "No method raises peak gold",
-            f"peak gold, less that of {base}: {_joined(peaks)}",
-            none_higher(peaks.values()),
-        ),
-        *(
-            Claim(
-                f"{find_method(method).label} has lost less gold than {base} after the same number of updates",
-                f"gold lost since the highest, less that of {base}: {estimate}",
-                sign_verdict(estimate, -1),
-            )
-            for method, estimate in lost.items()
-        ),
-    ]
+def _place(cell: Cell) -> tuple[bool, bool, int, float, int]:
+    """Those that select come first, then those that train against a reward model, then the others."""
+    method = method_of(cell)
+    registered = list(METHODS).index(method.name) if method.name in METHODS else len(METHODS)
+    settings = cell.settings
+    return method.trains_policy, not method.needs_proxy, registered, settings["rm_params"], settings["seed"]
 
 
-def _pairs(result: Result, method: str) -> list[tuple[Cell, Cell]]:
-    """Runs of a method beside those of the base against the same proxy."""
-    base = {(c.settings["rm_size"], c.settings["seed"]): c for c in select(result, method=_BASE)}
-    return [(c, base[key]) for c in select(result, method=method) if (key := _key(c)) in base]
+def _variant(cell: Cell) -> str:
+    method = method_of(cell)
+    return f"{method.label} {method.config_class.from_params(cell.settings).variant}".strip()
 
 
-def _key(cell: Cell) -> tuple[str, int]:
-    return cell.settings["rm_size"], cell.settings["seed"]
+def _grouped(cells: Sequence[Cell], label: Callable[[Cell], str]) -> dict[str, list[Cell]]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(label(cell), []).append(cell)
+    return groups
 
 
-def _errors(cell: Cell, beyond: bool) -> dict[str, float]:
-    """Root mean square error of each form, on all points or beyond the cut; nan where there are too few points."""
-    d_S, gold_S = cell.curve.sqrt_kl_S, cell.curve.gold_S
-    try:
-        return rmse_by_form(FORMS.values(), d_S, gold_S, max_d=_CUT * float(d_S.max()) if beyond else None)
-    except ValueError:
-        return dict.fromkeys(FORMS, float("nan"))
+def _has_sizes(cells: Sequence[Cell]) -> bool:
+    """Whether runs train a policy against reward models of several sizes."""
+    method = method_of(cells[0])
+    return method.trains_policy and method.needs_proxy and len({cell.settings["rm_params"] for cell in cells}) > 1
 
 
-def _forms(cells: list[Cell]) -> dict[str, Estimate]:
-    """Error of the quadratic law less that of the logarithmic one, in range and beyond."""
+def _row(label: str, cells: Sequence[Cell]) -> dict[str, str]:
+    def mean(value: Callable[[Curve], float]) -> Estimate:
+        return mean_interval(value(cell.curve) for cell in cells)
 
-    def difference(beyond: bool) -> Estimate:
-        quadratic, logarithmic = _LAWS
-        errors = [_errors(cell, beyond) for cell in cells]
-        return mean_interval(each[quadratic] - each[logarithmic] for each in errors)
-
-    return {"in range": difference(False), "beyond": difference(True)}
-
-
-def _form_table(result: Result, methods: list[str]) -> pd.DataFrame:
-    rows = []
-    for method in methods:
-        cells = select(result, method=method)
-        for name, beyond in (("in range", False), (f"beyond {_CUT:g} of sqrt(KL)", True)):
-            errors = [_errors(cell, beyond) for cell in cells]
-            means = {form.title: f"{np.nanmean([e[form.name] for e in errors]):.3f}" for form in FORMS.values()}
-            rows.append({"method": find_method(method).label, "points": name, **means})
-    return pd.DataFrame(rows)
-
-
-def _row(result: Result, method: str) -> dict[str, str]:
-    cells = select(result, method=method)
     inside = [cell for cell in cells if peak_is_inside(cell.curve)]
-    mean = lambda value, of: str(mean_interval(value(cell.curve) for cell in of))  # noqa: E731
     return {
-        "method": find_method(method).label,
-        "peak gold": mean(lambda curve: curve.peak().gold, cells),
-        "peak KL (nats)": mean(lambda curve: curve.peak().kl, cells),
-        "gold per nat at the peak": mean(gold_per_nat, cells),
-        "width near the peak (nats)": mean(window, cells),
-        "final KL (nats)": mean(lambda curve: float(curve.kl_S[-1]), cells),
-        "gold lost at the end": mean(gold_lost, cells),
+        "method": label,
+        "peak gold": str(mean(lambda curve: curve.peak().gold)),
+        "peak KL (nats)": str(mean(lambda curve: curve.peak().kl)),
+        "gold per nat at the peak": str(mean(gold_per_nat)),
+        "width near the peak (nats)": str(mean(window)),
+        "final KL (nats)": str(mean(lambda curve: float(curve.kl_S[-1]))),
+        "gold lost at the end": str(mean(gold_lost)),
+        "win rate at the peak": _wins(cells, lambda curve: int(curve.gold_S.argmax())),
+        "at the end": _wins(cells, lambda curve: -1),
         "peaks reached": f"{len(inside)} of {len(cells)}",
+        "cost to the peak": _cost(cells),
     }
 
 
-def _joined(estimates: dict[str, Estimate]) -> str:
-    return "; ".join(f"{find_method(method).label} {estimate}" for method, estimate in estimates.items())
+def _wins(cells: Sequence[Cell], at: Callable[[Curve], int]) -> str:
+    known = [float(cell.curve.win_S[at(cell.curve)]) for cell in cells if cell.curve.win_S is not None]
+    return str(mean_interval(known)) if known else ""
+
+
+def _cost(cells: Sequence[Cell]) -> str:
+    """Responses up to the peak, in thousands, mean over runs; the step of the peak where a method trains nothing."""
+    steps = mean_interval(float(cell.curve.peak().step) for cell in cells)
+    method = method_of(cells[0])
+    if not method.trains_policy:
+        return method.place(round(steps.value))
+    work = method.config_class.from_params(cells[0].settings).work
+    counts = {"sampled": work.sampled, "scored": work.scored, "trained": work.trained}
+    return ", ".join(f"{name} {steps.value * count / 1000:.1f}k" for name, count in counts.items() if count)

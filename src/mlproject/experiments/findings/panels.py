@@ -15,7 +15,9 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullF
 from mlproject.curve import Array, Curve
 from mlproject.experiments.findings.frame import CURVE_COLUMN, in_order
 from mlproject.experiments.findings.labels import value as value_label
+from mlproject.laws import MIN_D, fit_form, law_for
 from mlproject.names import Metric
+from mlproject.optimization import Method, find_method
 from mlproject.plotting import theme
 from mlproject.plotting.curve_figure import plot_gold_band, score_limits
 
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
 STYLES: Mapping[str, theme.Style] = {
     "gold": {**theme.GOLD_LINE, "linewidth": 1.9},
     "proxy": {**theme.PROXY_LINE, "linewidth": 1.3},
+    "win_rate": theme.GOLD_LINE,
     "human": {"linestyle": (0, (4, 1.5, 1, 1.5)), "linewidth": 1.4},
 }
 """Line style of each score of a curve."""
+
+WIN_RATE = "win_rate"
+"""Win rate against the initial policy: the score that has an axis of its own."""
 
 STATISTIC_LINE: theme.Style = {"linestyle": (0, (1, 1.2)), "linewidth": 1.5}
 """Line style of a stored statistic, such as the score of a test RM."""
@@ -50,6 +56,7 @@ def values_along(curve: Curve, name: str) -> Array | None:
         "proxy": curve.proxy_S,
         "gold": curve.gold_S,
         "human": curve.human_S,
+        WIN_RATE: curve.win_S,
     }.get(name)
 
 
@@ -85,6 +92,8 @@ def draw_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str], colou
                 for line in lines:
                     axes.plot(*line, color=colour, **RUN_LINE)
             lines = [tuple(np.mean(lines, axis=0))]
+            if name == WIN_RATE and x in ("sqrt_kl", "kl"):
+                _draw_law(axes, find_method(cells.method.iloc[0]), *lines[0], x)
         for line in lines:
             axes.plot(*line, color=colour, **style(name))
     if "gold" in y and not mean:
@@ -94,9 +103,20 @@ def draw_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str], colou
                 plot_gold_band(axes, curve, x_S, colour)
 
 
+def _draw_law(axes: Axes, method: Method, x_S: Array, wins_S: Array, x: str) -> None:
+    """Draw the law of a method through its win rates; nothing where there are too few points."""
+    d_S, form = (x_S if x == "sqrt_kl" else np.sqrt(np.maximum(x_S, 0))), law_for(method)
+    try:
+        law = fit_form(form, d_S, wins_S - 0.5, MIN_D[form.name])
+    except ValueError:
+        return
+    d = np.linspace(MIN_D[form.name], d_S.max(), 100)
+    axes.plot(d if x == "sqrt_kl" else d**2, 0.5 + law.value(d), **theme.LAW_LINE, zorder=3)
+
+
 def frame_curves(axes: Axes, cells: pd.DataFrame, x: str, y: Sequence[str]) -> None:
     """Set the limits of a panel of curves: x from 0, y for all scores, except that the proxy may leave the panel."""
-    axes.axhline(0, color="#9aa0ac", linewidth=0.8, zorder=1)
+    axes.axhline(0.5 if WIN_RATE in y else 0, color="#9aa0ac", linewidth=0.8, zorder=1)
     axes.set_xlim(0, 1.03 * max(_all(cells, x).max(), 1e-6))
     others = [name for name in y if name != "proxy"]
     if others and len(others) < len(y):

@@ -7,6 +7,7 @@ import numpy as np
 from mlproject.curve import Curve
 from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
 from mlproject.experiments.findings.evidence import gold_at, mean_interval, ratio_interval, select
+from mlproject.experiments.findings.frontier import kl_to
 from mlproject.experiments.results import Cell, Result
 
 
@@ -14,7 +15,7 @@ def analyse(result: Result) -> Finding:
     """Pairs of curves with the same proxy and seed."""
     pairs = list(zip(select(result, method="best-of-n"), select(result, method="ppo"), strict=True))
     half_kl = ratio_interval(
-        np.log(_kl_to(ppo.curve, gold) / _kl_to(bon.curve, gold)) for bon, ppo, gold in _with_half_gold(pairs)
+        np.log(kl_to(ppo.curve, gold) / kl_to(bon.curve, gold)) for bon, ppo, gold in _with_half_gold(pairs)
     )
     peak_kl = ratio_interval(np.log(ppo.curve.peak().kl / bon.curve.peak().kl) for bon, ppo in pairs)
     at_kl = mean_interval(_at_equal_kl(bon.curve, ppo.curve) for bon, ppo in pairs)
@@ -55,15 +56,6 @@ def analyse(result: Result) -> Finding:
 def _with_half_gold(pairs: list[tuple[Cell, Cell]]) -> list[tuple[Cell, Cell, float]]:
     """Each pair with half of the lower peak gold of the two."""
     return [(bon, ppo, 0.5 * min(bon.curve.peak().gold, ppo.curve.peak().gold)) for bon, ppo in pairs]
-
-
-def _kl_to(curve: Curve, gold: float) -> float:
-    """KL at which gold first reaches a value, nats."""
-    first = int(np.argmax(curve.gold_S >= gold))
-    if first == 0:
-        return float(curve.kl_S[0])
-    x, y = curve.kl_S[first - 1 : first + 1], curve.gold_S[first - 1 : first + 1]
-    return float(np.interp(gold, y, x))
 
 
 def _at_equal_kl(bon: Curve, ppo: Curve) -> float:

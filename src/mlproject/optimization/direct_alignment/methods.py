@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mlproject.optimization.method import Method
-from mlproject.optimization.method_config import MethodConfig
+from mlproject.optimization.method_config import TrainedPolicyConfig, Work
 from mlproject.optimization.on_policy.config import OnPolicyConfig
 from mlproject.options.declaration import option, shared_option
 
@@ -19,7 +19,7 @@ MEAN, SUM = "mean", "sum"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectAlignmentConfig(MethodConfig):
+class DirectAlignmentConfig(TrainedPolicyConfig):
     """Options that the methods of direct alignment share."""
 
     HEADING: ClassVar[str] = _HEADING
@@ -50,12 +50,9 @@ class DirectAlignmentConfig(MethodConfig):
         return self.align_updates
 
     @property
-    def samples_per_prompt(self) -> int:
-        return self.eval_samples
-
-    @property
-    def stops_at(self) -> str:
-        return self.stop
+    def work(self) -> Work:
+        """Both responses of each comparison."""
+        return Work(trained=2 * self.align_batch_size)
 
     @property
     def variant(self) -> str:

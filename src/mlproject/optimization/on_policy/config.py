@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mlproject.optimization.method_config import STOPS, MethodConfig
+from mlproject.optimization.method_config import STOPS, TrainedPolicyConfig, Work
 from mlproject.options.declaration import BrokenRule, Form, option
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def _is_nats(text: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnPolicyConfig(MethodConfig):
+class OnPolicyConfig(TrainedPolicyConfig):
     """Options of every on-policy method: rollouts, gradient steps, curve points and their budget.
 
     They are named after PPO, which had them first, so that one command gives all methods the same budget.
@@ -110,12 +110,10 @@ class OnPolicyConfig(MethodConfig):
         return self.ppo_updates
 
     @property
-    def samples_per_prompt(self) -> int:
-        return self.eval_samples
-
-    @property
-    def stops_at(self) -> str:
-        return self.stop
+    def work(self) -> Work:
+        """Gradient regularization doubles the gradient passes."""
+        passes = self.ppo_epochs * (2 if self.gradient_penalty else 1)
+        return Work(self.ppo_batch_size, self.ppo_batch_size, self.ppo_batch_size * passes)
 
     @property
     def variant(self) -> str:

@@ -56,6 +56,7 @@ class Planter:
         gold: Callable[[Array], Array],
         proxy: Callable[[Array], Array] = lambda d: d,
         human: Callable[[Array], Array] | None = None,
+        win: Callable[[Array], Array] | None = None,
         d_S: Array | None = None,
         sd: float = 0.2,
         wobble: float = 0.0,
@@ -66,6 +67,7 @@ class Planter:
 
         Args:
             gold, proxy, human: mean scores over d.
+            win: mean win rate over d.
             d_S: square-root nats of the points; 0 to 3 by default.
             sd: spread among prompts, whose mean is 0 at every point.
             wobble: standard deviation by which the mean over prompts leaves `gold` from point to point.
@@ -85,11 +87,13 @@ class Planter:
             proxy_SP=proxy(d_S)[:, None] + proxy_SP,
             gold_SP=gold_S[:, None] + noise_SP,
             human_SP=None if human is None else human(d_S)[:, None] + 0.9 * noise_SP,
+            win_SP=None if win is None else win(d_S)[:, None] + 0.1 * noise_SP,
         )
         settings_ = {"method": "best-of-n", "rm_size": "3k", "seed": 0, "n_comparisons": 8000, "rm_epochs": 1.0}
         settings_ |= {"policy_size": "100k", "kl_coef": 0.0, "label_noise": 0.0, "labels": "hard"}
         settings_ |= {"round": 1, "rounds_from": "", "rounds_data": "", "eval_samples": 1} | settings
-        settings_["rm_params"] = SIZES[settings_["rm_size"]].reward_model_parameters
+        size = settings_["policy_size"] if settings_["rm_size"] == "implicit" else settings_["rm_size"]
+        settings_["rm_params"] = SIZES[size].reward_model_parameters
         peak = int(gold_S.argmax())
         from_curve = {"peak/gold": gold_S[peak], "peak/kl": d_S[peak] ** 2, "curve/gold": gold_S[-1]}
         return Cell(settings_, {name: float(x) for name, x in (from_curve | (metrics or {})).items()}, curve)
@@ -112,7 +116,7 @@ def peak_kl(cell: Cell) -> float:
     return float(cell.curve.kl_S[means.index(max(means))])
 
 
-T_975 = {2: 4.302653, 5: 2.570582, 6: 2.446912, 8: 2.306004, 10: 2.228139}
+T_975 = {2: 4.302653, 5: 2.570582, 6: 2.446912, 7: 2.364624, 8: 2.306004, 10: 2.228139}
 """97.5th percentiles of Student's t, from a printed table."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -46,8 +48,9 @@ def verdicts() -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "claim",
-    ["over-optimizes as RL does", "before a single epoch", "the larger KL", "the more gold is lost", "half the error",
-     "does not tell the win rate", "become less likely", "chi-PO loses less"],
+    ["over-optimizes as RL does", "before a single epoch", "early in the epoch", "the larger KL",
+     "the more gold is lost", "the earlier the peak", "fits gold", "fits win rate", "does not tell the win rate",
+     "become less likely", "chi-PO loses less"],
 )  # fmt: skip
 def test_a_claim_that_is_planted_is_found(verdicts: dict[str, str], claim: str) -> None:
     assert [verdict for paper, verdict in verdicts.items() if claim in paper] == ["agree"]
@@ -63,6 +66,20 @@ def test_a_claim_whose_opposite_is_planted_is_refused() -> None:
     found = {claim.paper: claim.verdict for claim in finding.claims}
     assert found["The smaller beta, the larger KL"] == "agree"
     assert found["The accuracy of the implicit reward does not tell the win rate"] == "disagree"
+
+
+def test_runs_that_differ_by_chance_alone_give_no_verdict() -> None:
+    betas, rng = (0.1, 0.3, 1.0), np.random.default_rng(2)
+    cells = []
+    for method, seed in itertools.product(("dpo", "ipo", "slic", "chi-po"), (0, 1, 2)):
+        runs = [aligned(method, beta, seed, falls=0.5, accuracy=0.8 - beta / 10) for beta in betas]
+        for beta, i, wins in zip(betas, rng.permutation(3), rng.uniform(0.4, 0.8, 3), strict=True):
+            metrics = {**runs[i].metrics, "curve/win_rate": wins}
+            cells.append(Cell({**runs[i].settings, "align_beta": beta}, metrics, runs[i].curve))
+    finding = direct_alignment.analyse(Result("direct_alignment", {}, cells))
+    for claim in finding.claims:
+        if "smaller beta" in claim.paper or "chi-PO" in claim.paper or "does not tell" in claim.paper:
+            assert claim.verdict == "cannot tell", claim
 
 
 def test_a_loss_is_compared_with_the_plain_one_of_the_same_seed(cell) -> None:

@@ -40,7 +40,7 @@ def kl_penalty(plant: Any, holds: bool) -> list[Cell]:
         end = 4 - 0.5 * i if holds else 2 + 0.4 * i
         hill = planter.hill(0.8 + (0 if holds else 0.3 * (i > 0)), 1.5)
 
-        def gold(d: np.ndarray, hill: Any = hill, lift: float = 0.05 * (seed - 1) * (-1) ** i, end: float = end) -> Any:
+        def gold(d: np.ndarray, hill: Any = hill, lift: float = 0.03 * (seed - 1) * (-1) ** i, end: float = end) -> Any:
             return hill(d) + lift * (d / end) ** 4
 
         d_S = np.linspace(0, end, 31)
