@@ -34,7 +34,7 @@ def comparisons(count: int, weight: np.ndarray) -> np.ndarray:
 
 def test_the_variance_is_that_of_exact_bayesian_logistic_regression_on_the_last_layer() -> None:
     difference_BH = comparisons(1500, np.array([1.0, -0.5]))
-    first, second = np.meshgrid(np.linspace(0.2, 1.8, 321), np.linspace(-2.5, 1.5, 321), indexing="ij")
+    first, second = np.meshgrid(np.linspace(0.2, 1.8, 161), np.linspace(-2.5, 1.5, 161), indexing="ij")
     weights_GH = np.stack([first.ravel(), second.ravel()], axis=1)
     log_posterior_G = -0.5 * 3.0 * (weights_GH**2).sum(1)
     for row in difference_BH:

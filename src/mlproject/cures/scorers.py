@@ -5,8 +5,9 @@ Axis letters: K ensemble members, B responses, M reference responses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
@@ -18,16 +19,31 @@ from mlproject.models.prompt_format import Responses
 from mlproject.models.scorers import Scorer
 
 
+@dataclass(frozen=True, kw_only=True)
+class _InUnits:
+    """Units of a reward that is made of others.
+
+    Attributes:
+        centre: combined or shaped score that counts as 0.
+        scale: gold standard deviations per unit of it.
+    """
+
+    centre: float = 0.0
+    scale: float = 1.0
+
+    def with_units(self, centre: float, scale: float) -> Self:
+        """The same scorer with other units."""
+        return replace(self, centre=float(centre), scale=float(scale))
+
+
 @dataclass(frozen=True)
-class EnsembleScorer:
+class EnsembleScorer(_InUnits):
     """One reward made of several, response by response.
 
     Attributes:
         how: name of the cure: `mean`, `worst-case`, ...
         members: K scorers, each on gold's scale.
         options: those that the cure reads.
-        centre: combined score that counts as 0.
-        scale: gold standard deviations per unit of the combined score.
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -44,8 +60,6 @@ class EnsembleScorer:
     how: str
     members: tuple[Scorer, ...]
     options: Options = field(default_factory=dict)
-    centre: float = 0.0
-    scale: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
@@ -57,13 +71,9 @@ class EnsembleScorer:
         scores_KB = np.stack([member.rate(responses) for member in self.members])
         return self.scale * (combine(scores_KB, self.options) - self.centre)
 
-    def with_units(self, centre: float, scale: float) -> EnsembleScorer:
-        """The same scorer with other units."""
-        return replace(self, centre=float(centre), scale=float(scale))
-
 
 @dataclass(frozen=True)
-class ShapedScorer:
+class ShapedScorer(_InUnits):
     """A reward whose numbers are changed, response by response.
 
     Attributes:
@@ -73,8 +83,6 @@ class ShapedScorer:
         references: its scores of M reference responses of the initial policy, by prompt; empty where the cure reads
             none.
         options: those that the cure reads.
-        centre: shaped score that counts as 0.
-        scale: gold standard deviations per unit of the shaped score.
 
     Examples:
         >>> from transformers import AutoTokenizer
@@ -93,8 +101,6 @@ class ShapedScorer:
     start: Start
     references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     options: Options = field(default_factory=dict)
-    centre: float = 0.0
-    scale: float = 1.0
 
     def rate(self, responses: Responses) -> Array:
         """Scores in gold standard deviations above the initial policy. Shape: (B,).
@@ -106,10 +112,6 @@ class ShapedScorer:
         assert shape is not None, f"{self.how} shapes no scores"
         shaped_B = shape(self.scorer.rate(responses), self.start, self._references(responses), self.options)
         return self.scale * (shaped_B - self.centre)
-
-    def with_units(self, centre: float, scale: float) -> ShapedScorer:
-        """The same scorer with other units."""
-        return replace(self, centre=float(centre), scale=float(scale))
 
     def _references(self, responses: Responses) -> Array:
         if not CURES[self.how].needs_references:
@@ -132,3 +134,12 @@ def parts_of(scorer: Scorer) -> Iterator[Scorer]:
         yield from parts_of(scorer.scorer)
     else:
         yield scorer
+
+
+def with_parts(scorer: Scorer, part: Callable[[Scorer], Scorer]) -> Scorer:
+    """The same reward with others in place of the scorers that `parts_of` names."""
+    if isinstance(scorer, EnsembleScorer):
+        return replace(scorer, members=tuple(with_parts(member, part) for member in scorer.members))
+    if isinstance(scorer, ShapedScorer):
+        return replace(scorer, scorer=with_parts(scorer.scorer, part))
+    return part(scorer)

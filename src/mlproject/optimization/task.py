@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from mlproject.models.memory import MemoryOptions
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.prompt_format import PromptFormat
-from mlproject.models.scorers import Scorer, rated
+from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.method_config import MethodConfig
 from mlproject.optimization.pool_samples import PoolSamples
+from mlproject.optimization.pool_scores import proxy_scores
 from mlproject.resume.resumption import Resumption
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class OptimizationTask(Generic[ConfigT_co]):
         resumption: where a method saves its state between steps. One that restores it yields no point that was drawn
             before.
         scorers: proxy, gold and auxiliary RMs by role, for what was asked of them.
+        cache: folder of what several runs compute alike; None: nothing is kept there.
     """
 
     initial_policy: PreTrainedModel
@@ -70,6 +73,7 @@ class OptimizationTask(Generic[ConfigT_co]):
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     resumption: Resumption = field(default_factory=Resumption)
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    cache: Path | None = None
 
     @property
     def samples_per_prompt(self) -> int:
@@ -82,7 +86,7 @@ class OptimizationTask(Generic[ConfigT_co]):
         Raises:
             NotFiniteError: for a score of nan or infinity.
         """
-        return self.samples.rate(lambda responses: rated(self.proxy, responses, "proxy"), self.resumption.row("proxy"))
+        return proxy_scores(self.proxy, self.samples, self.resumption, self.cache)
 
     @cached_property
     def train_prompts(self) -> Prompts:

@@ -114,6 +114,7 @@ class Run(Protocol):
         folder: an empty folder; files left in it become the run's artifacts.
         stop_rules: rules from outside the step that may end a policy run before its budget.
         resumption: where the state of the step is saved while it runs.
+        cache: folder of what several runs compute alike; None: nothing is kept there.
     """
 
     params: Mapping[str, Any]
@@ -122,6 +123,7 @@ class Run(Protocol):
     folder: Path
     stop_rules: Sequence[StopRule]
     resumption: Resumption
+    cache: Path | None
 
     def input(self, role: str) -> Path:
         """Folder with the artifacts of an input."""

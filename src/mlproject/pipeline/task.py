@@ -136,4 +136,5 @@ def load_task(run: Run, split: str) -> OptimizationTask:
         memory=MemoryOptions.among(run.execution_options),
         resumption=run.resumption,
         scorers=measurement.scorers,
+        cache=run.cache,
     )

@@ -27,7 +27,7 @@ from mlproject.tracking.lease import TERM_SECONDS, Lease
 from mlproject.tracking.liveness import WrittenLease, process_tags
 from mlproject.tracking.params import log_params
 from mlproject.tracking.patience import announced
-from mlproject.tracking.states import resumption_of
+from mlproject.tracking.states import resumption_of, scores_folder
 from mlproject.tracking.store import Store
 
 _FLUSH_SECONDS = 2.0
@@ -77,7 +77,7 @@ class StepRun:
         self._last_flush = self.moved_at = time.monotonic()
         self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
         self.opened_at, self.tracking_seconds = time.time(), 0.0
-        self.client, self.inputs = store.client(), dict(inputs)
+        self.client, self.inputs, self.cache = store.client(), dict(inputs), scores_folder(store)
         self.stop_rules: Sequence[StopRule] = () if stop_rule is None else (stop_rule,)
         self._metrics: list[Metric] = []
         self._checkpoints: list[Path] = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -17,7 +19,9 @@ from mlproject.tracking.artifact_files import local_path
 from mlproject.tracking.store import Store
 from mlproject.tracking.uploaded_states import UploadedStates
 
-_FOLDER = "mlproject-states"
+_FOLDER, _SCORES = "mlproject-states", "scores"
+_UNUSED_SECONDS = 7 * 86_400
+"""After which scores that nobody has read are removed."""
 
 
 def states_folder(store: Store) -> Path:
@@ -31,6 +35,11 @@ def states_folder(store: Store) -> Path:
         return store.folder / _FOLDER
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "mlproject" / "states" / hashlib.sha256(store.tracking_uri.encode()).hexdigest()[:16]
+
+
+def scores_folder(store: Store) -> Path:
+    """The folder of scores that several runs read, see `mlproject.optimization.pool_scores`."""
+    return states_folder(store) / _SCORES
 
 
 def resumption_of(
@@ -55,9 +64,15 @@ def resumption_of(
 
 
 def sweep_states(client: MlflowClient, store: Store) -> None:
-    """Remove the states of runs that are finished or deleted."""
-    root = states_folder(store)
+    """Remove the states of runs that are finished or deleted, and scores that were of no use for a week."""
+    root, scores = states_folder(store), scores_folder(store)
+    for file in list(scores.iterdir()) if scores.is_dir() else ():
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > _UNUSED_SECONDS:
+                file.unlink()
     for folder in list(root.iterdir()) if root.is_dir() else ():
+        if folder == scores:
+            continue
         try:
             run = client.get_run(folder.name).info
             is_over = run.status == "FINISHED" or run.lifecycle_stage == "deleted"
