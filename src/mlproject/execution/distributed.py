@@ -59,7 +59,8 @@ class NullRun:
         self.input, self.checkpoint = self._inputs.folder, self._inputs.checkpoint
         self.stop_rules: Sequence[StopRule] = ()  # the main process decides
         # the main process writes, and hands out what it restores
-        self.resumption, self.cache = Resumption(seconds=assignment.checkpoint_seconds), None
+        self.resumption = Resumption(seconds=assignment.checkpoint_seconds)
+        self.cache: Path | None = None
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 

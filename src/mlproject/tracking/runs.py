@@ -76,12 +76,12 @@ class StepRun:
         self._step, self._on_progress, self.share = step, on_progress, 0.0
         self._last_flush = self.moved_at = time.monotonic()
         self.params, self.tags, self.execution_options = step.params, step.tags, step.execution_options
-        self.opened_at, self.tracking_seconds = time.time(), 0.0
-        self.client, self.inputs, self.cache = store.client(), dict(inputs), scores_folder(store)
+        self.cache: Path | None = scores_folder(store)
+        self.opened_at, self.tracking_seconds, self.client = time.time(), 0.0, store.client()
+        self.inputs, self._scratch = dict(inputs), tempfile.TemporaryDirectory(prefix="mlproject-")
         self.stop_rules: Sequence[StopRule] = () if stop_rule is None else (stop_rule,)
         self._metrics: list[Metric] = []
         self._checkpoints: list[Path] = []
-        self._scratch = tempfile.TemporaryDirectory(prefix="mlproject-")
         self.folder = Path(self._scratch.name)
         self._input_artifacts = InputArtifacts(self.client, self.inputs)
         tags = {
