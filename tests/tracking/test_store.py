@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 
 import pytest
 from mlflow import MlflowClient
@@ -141,3 +142,22 @@ def test_all_runs_are_read_page_by_page_newest_first_without_deleted_ones(store,
 def test_experiments_of_other_names_are_found_too(store):
     foreign = store.client().create_experiment("foreign")
     assert {foreign, *store.experiments} <= set(all_experiments(store.client()))
+
+
+def test_artifacts_that_this_machine_cannot_write_are_refused_at_once(tmp_path, empty_database, monkeypatch):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client.create_experiment("trial", artifact_location="s3://bucket/runs")
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as where it is not installed
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(UserError, match=r"s3://bucket/runs must be within reach .*pip install boto3"):
+        open_store("trial")
+    monkeypatch.setattr(reachable, "get_artifact_repository", lambda *arguments: Unreachable())
+    with pytest.raises(UserError, match=r"s3://bucket/runs must be within reach .*no credentials"):
+        open_store("trial")
+
+
+class Unreachable:
+    def list_artifacts(self, path):
+        raise OSError("no credentials")

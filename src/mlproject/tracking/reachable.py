@@ -1,7 +1,9 @@
-"""Whether a database can be used, asked before MLflow opens it, which would try for a minute."""
+"""Whether a database and a store of artifacts can be used, asked before any work is done for them."""
 
 from __future__ import annotations
 
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.uri import is_local_uri
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
@@ -16,7 +18,7 @@ _PATIENCE = {"sqlite": "timeout", "postgresql": "connect_timeout", "mysql": "con
 
 
 def check_database(uri: str, setting: str) -> None:
-    """Connect to a database, and see that no other process keeps it to itself.
+    """Connect to a database, and see that no other process keeps it to itself: MLflow would try for a minute.
 
     Args:
         uri: of the database.
@@ -47,4 +49,28 @@ def check_database(uri: str, setting: str) -> None:
         remedy = "Install its driver" if missing else "Start or repair it, correct the address"
         raise UserError(
             f"{setting}: must be a database that can be reached ({reason}). {remedy}, or unset the variable."
+        ) from None
+
+
+def check_artifacts(location: str, uri: str, setting: str) -> None:
+    """Ask a store of artifacts that this machine reads and writes itself, such as a bucket, for what is not there.
+
+    Args:
+        location: URI of the artifacts.
+        uri: of the tracking store.
+        setting: how messages show where that was given, without secrets.
+
+    Raises:
+        UserError: if its client is not installed, or it does not answer.
+    """
+    if is_local_uri(location) or location.startswith("mlflow-artifacts:"):  # the tracking server's own
+        return
+    try:
+        get_artifact_repository(location, uri).list_artifacts("mlproject-asks")
+    except Exception as error:
+        remedy = "Install its client (for s3: pip install boto3)" if isinstance(error, ImportError) else "Start it"
+        raise UserError(
+            f"{setting}: its artifacts at {mask(location)} must be within reach of this machine "
+            f"({mask(first_line(error))}). {remedy}, set its address and credentials, or let the server serve them "
+            "(mlflow server --artifacts-destination)."
         ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import RunInfo
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mlproject.resume.resumption import Resumption
 from mlproject.resume.state_folder import StateFolder
@@ -21,7 +22,8 @@ from mlproject.tracking.uploaded_states import UploadedStates
 
 _FOLDER, _SCORES = "mlproject-states", "scores"
 _UNUSED_SECONDS = 7 * 86_400
-"""After which scores that nobody has read are removed."""
+"""After which scores that nobody has read are removed, and states whose run the store does not know: for so long they
+may be of another store that has the same folder."""
 
 
 def states_folder(store: Store) -> Path:
@@ -71,12 +73,14 @@ def sweep_states(client: MlflowClient, store: Store) -> None:
             if time.time() - file.stat().st_mtime > _UNUSED_SECONDS:
                 file.unlink()
     for folder in list(root.iterdir()) if root.is_dir() else ():
-        if folder == scores:
-            continue
-        try:
-            run = client.get_run(folder.name).info
-            is_over = run.status == "FINISHED" or run.lifecycle_stage == "deleted"
-        except MlflowException:
-            is_over = True  # a run of this store that is gone for good
-        if is_over:
+        if folder != scores and _is_over(client, folder):
             StateFolder(folder, "").remove()
+
+
+def _is_over(client: MlflowClient, folder: Path) -> bool:
+    try:
+        run = client.get_run(folder.name).info
+    except MlflowException as error:  # gone for good, or another store's run; or the store does not answer
+        is_unknown = error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+        return is_unknown and time.time() - folder.stat().st_mtime > _UNUSED_SECONDS
+    return run.status == "FINISHED" or run.lifecycle_stage == "deleted"

@@ -24,7 +24,7 @@ from mlproject.options.paths import expanded
 from mlproject.options.secrets import mask
 from mlproject.tracking.database import Database, ensure_database, remaining_tables, table_names
 from mlproject.tracking.patience import lengthen
-from mlproject.tracking.reachable import check_database
+from mlproject.tracking.reachable import check_artifacts, check_database
 
 _SQLITE = "sqlite:///"
 _PAGE = 500
@@ -140,6 +140,7 @@ def open_store(experiment: str) -> Store:
             f"{_setting(uri)}: must be a store that MLflow can open ({mask(first_line(error))}). Repair it, or set "
             "another."
         ) from error
+    check_artifacts(client.get_experiment(ids[0]).artifact_location, uri, _setting(uri))
     if folder is not None:
         _use_wal(uri)
     return Store(uri, *ids)
