@@ -19,6 +19,7 @@ try:
     from mlproject.cli.secret_options import guard
     from mlproject.config.rules import warnings_for
     from mlproject.errors import ENDING_SIGNALS, MachineError, RefusedError, UserError, interrupt
+    from mlproject.execution.fork_server import start_early
     from mlproject.names.quoting import one_line
     from mlproject.options.machine import machine_error
     from mlproject.options.secrets import mask, mask_output
@@ -97,9 +98,12 @@ def _execute(command: Command, is_first: bool) -> int:
     for line in preflight.check(command.config, proxy):
         if is_first:
             print(line, flush=True)
+    is_alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if is_alone and command.entry_point.executes_steps and command.config.engine == "local":
+        start_early()
     commands = import_module("mlproject.cli.commands")  # heavy imports, only now
     entry_point = getattr(commands, command.entry_point.name)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if is_alone:
         entry_point(command)
         return EXIT_OK
     distributed = import_module("mlproject.execution.distributed")

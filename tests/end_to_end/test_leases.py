@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from mlproject.execution.executors import InProcessExecutor
+from mlproject.execution.fork_server import process_context
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
-from mlproject.execution.worker import process_context
 from mlproject.names import Tag
 from mlproject.pipeline.step import Run, Step
 from mlproject.tracking import liveness

@@ -153,7 +153,7 @@ def test_scores_that_were_computed_before_an_interruption_are_not_computed_again
     samples = draw(tiny_policy(seed=3), prompt_format, tmp_path / "samples", CountingJudge())
     gold, read = RewardModel(tiny_reward_model(seed=1)), scoring.logits
     scoring.scoring_of(gold.model)
-    monkeypatch.setattr(scoring, "inference_batch", lambda device: 2)
+    monkeypatch.setattr(scoring, "inference_batch", lambda model: 2)
     undisturbed = score_pool(samples, gold, (0.0, 1.0)).gold_PN
     scores, lives = _until_done(execute, tmp_path / "states")
     assert lives > 2

@@ -21,9 +21,9 @@ from safetensors.numpy import load_file
 
 from mlproject.errors import ENDING_SIGNALS, interrupt
 from mlproject.execution.executors import InProcessExecutor
+from mlproject.execution.fork_server import process_context
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
-from mlproject.execution.worker import process_context
 from mlproject.pipeline.step import Step
 from mlproject.resume import state_folder
 from mlproject.resume.state_folder import StateFolder

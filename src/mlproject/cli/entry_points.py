@@ -59,6 +59,11 @@ class EntryPoint:
     text: Callable[[Config, str], str] | None = None
     implied: Callable[[Mapping[str, str]], Mapping[str, Any]] | None = None
 
+    @property
+    def executes_steps(self) -> bool:
+        """Whether it trains or measures anything that the store does not have yet."""
+        return any(issubclass(group, groups.ExecutionOptions) for group in self.groups)
+
 
 PRESET = Parameter("preset", f"one of {', '.join(PRESETS)}", DEFAULT_PRESET)
 CONFIG = Parameter("config", "YAML file with lines `option: value`, which override the preset", "")

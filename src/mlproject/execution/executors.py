@@ -13,7 +13,8 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Protocol
 
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
-from mlproject.execution.worker import WorkerProcess, end_server, process_context
+from mlproject.execution.fork_server import end_server, process_context
+from mlproject.execution.worker import WorkerProcess
 from mlproject.pipeline.step import Step
 
 _START_SECONDS = 1.0

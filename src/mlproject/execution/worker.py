@@ -9,37 +9,23 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 from mlproject.errors import ENDING_SIGNALS
 from mlproject.execution.answer import answer, handle_signals, outcome_in
 from mlproject.execution.assignment import Assignment, OnProgress, Outcome
+from mlproject.execution.fork_server import Context, held_signals
 from mlproject.execution.standstill import Report
 from mlproject.models.libraries import transformers
 from mlproject.tracking.temporary import use_temporary_folder
-
-Context = ForkServerContext | SpawnContext
 
 _PROGRESS = "progress"
 """Kind of message from a worker, of which any number come before its answer."""
 
 _POLL_SECONDS = 0.25
 """How soon an interruption reaches a busy worker."""
-
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep: on a busy machine, spinning ones hold each other up
-    # glibc: keep freed memory instead of handing it back; tensors of some 100 kB are made and dropped all the time
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-}
-
 
 _PATIENCE_SECONDS = 6.0
 """How long an interrupted worker may take to close its run, before it is killed; the study closes the run then."""
@@ -58,17 +44,6 @@ class WorkerLostError(RuntimeError):
         self.exit_code = exit_code
 
 
-def process_context() -> Context:
-    """Workers are forked from a server that has imported everything once; where there is no fork, they start afresh."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlproject.execution.preload"])
-    return context
-
-
 class WorkerProcess:
     """One worker, as the study's process sees it.
 
@@ -79,7 +54,7 @@ class WorkerProcess:
     def __init__(self, context: Context) -> None:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, tempfile.gettempdir()), name="mlproject-worker")
-        with _held_signals():
+        with held_signals():
             self._process.start()
         theirs.close()  # so that the end of the process ends the connection
 
@@ -138,25 +113,6 @@ class WorkerProcess:
         self._process.join()
         code = self._process.exitcode
         return WorkerLostError(f"a worker process ended with exit code {code}", code)
-
-
-def end_server() -> None:
-    """Kill the server that workers are forked from; it may be in its imports, which take seconds and end no sooner."""
-    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
-    if pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-@contextmanager
-def _held_signals() -> Iterator[None]:
-    """Inside, what this thread starts never sees the signals that end a study: the server of workers ends with it."""
-    resource_tracker.ensure_running()  # as it starts, it lets some of these signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def serve(connection: Connection, temporary: str) -> None:

@@ -122,7 +122,7 @@ def hidden_states(model: PreTrainedModel, sequences: Sequences) -> Tensor:
             for length in lengths:
                 every = torch.arange(len(same))
                 rows = every if length is None else every[same.ends_B == length]
-                for index, batch in batches_by_length(same.select(rows), inference_batch(model.device)):
+                for index, batch in batches_by_length(same.select(rows), inference_batch(model)):
                     parts.append(model(**inputs(batch.to(model.device), model.config, decoder)).logits.double().cpu())
                     places.append(rows[index])
     finally:

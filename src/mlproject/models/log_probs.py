@@ -111,7 +111,7 @@ def measure_kl(policy: PreTrainedModel, initial_policy: PreTrainedModel, sequenc
     """Exact KL, sampled log-ratios and entropy of many responses, in batches."""
     kl_B, entropy_B = (torch.empty(len(sequences), dtype=torch.float64, device=policy.device) for _ in range(2))
     log_ratio_BR = torch.zeros(sequences.response_ids_BR.shape, dtype=torch.float64, device=policy.device)
-    batch_size = min(inference_batch(policy.device), rows_that_fit(policy, sequences))
+    batch_size = min(inference_batch(policy), rows_that_fit(policy, sequences))
     for index, batch in batches_by_length(sequences, batch_size):
         logits_BRV, initial_logits_BRV = (
             response_logits(policy, batch),

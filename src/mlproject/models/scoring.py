@@ -105,7 +105,7 @@ def score(model: PreTrainedModel, sequences: Sequences, how: Scoring) -> Tensor:
     lengths = [None] if how.pads else sequences.ends_B.unique().tolist()
     for length in lengths:
         rows = torch.arange(len(sequences)) if length is None else (sequences.ends_B == length).nonzero().squeeze(1)
-        for index, batch in batches_by_length(sequences.select(rows), inference_batch(model.device)):
+        for index, batch in batches_by_length(sequences.select(rows), inference_batch(model)):
             scores[rows[index]] = kept(partial(logits, model, batch.to(model.device), how))
     return scores
 
@@ -126,7 +126,7 @@ def score_one_prompt(model: PreTrainedModel, sequences: Sequences, how: Scoring)
         cache.reorder_cache(torch.zeros(len(responses), dtype=torch.long, device=model.device))
         return logits(model, responses.to(model.device), how, cache, start)
 
-    for index, batch in batches_by_length(sequences, inference_batch(model.device)):
+    for index, batch in batches_by_length(sequences, inference_batch(model)):
         scores[index] = kept(partial(read, batch))
     return scores
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,12 @@ def unique(sequences: Sequences) -> tuple[Sequences, Tensor]:
     return sequences.select(torch.from_numpy(first)), torch.from_numpy(inverse.reshape(-1))
 
 
-def inference_batch(device: torch.device) -> int:
-    """Sequences per forward pass: few on a CPU, so that they fit its cache, and many on a GPU, to fill it."""
-    return 128 if device.type == "cpu" else 4096
+def inference_batch(model: PreTrainedModel) -> int:
+    """Sequences per forward pass: as many as fit a core's cache on a CPU, many on a GPU, to fill it."""
+    if model.device.type != "cpu":
+        return 4096
+    width = getattr(model.config.get_text_config(), "hidden_size", None)
+    return min(1024, max(128, 8192 // width)) if width else 128
 
 
 def batches_by_length(sequences: Sequences, batch_size: int) -> Iterator[tuple[Tensor, Sequences]]:

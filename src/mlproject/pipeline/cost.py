@@ -20,7 +20,7 @@ _SAMPLED, _SCORED, _TRAINED = 4.4e-4, 1.5e-4, 8e-4
 _OVERHEAD = 0.3
 """Part of these that does not depend on the size of the model."""
 
-_OTHER = 5.0
+_OTHER = 0.5
 """Seconds of steps that are not estimated."""
 
 _UNKNOWN_PARAMETERS = 10**6
@@ -30,7 +30,7 @@ def estimated_seconds(step: Step) -> float:
     """Wall time of a step on one core; a guess for kinds whose parameters do not tell."""
     params = {**step.inherited_params, **step.params}
     estimate = _ESTIMATES.get(step.kind)
-    return _OTHER if estimate is None else _OTHER + estimate(params)
+    return _OTHER + (estimate(params) if estimate else 0.0)
 
 
 def _relative(params: Mapping[str, Any], size: str) -> float:
@@ -56,8 +56,11 @@ def _policy_run(params: Mapping[str, Any]) -> float:
     if not method.trains_policy:
         return _SCORED * _samples(params) * _relative(params, "rm_size")
     config = method.config_class.from_params(params)
-    seconds = config.work.sampled * _SAMPLED + config.work.trained * _TRAINED
-    return config.last_step * seconds * _relative(params, "policy_size")
+    work = config.work
+    seconds = (work.sampled * _SAMPLED + work.trained * _TRAINED) * _relative(params, "policy_size")
+    if method.needs_proxy:
+        seconds += work.sampled * _SCORED * _relative(params, "rm_size")
+    return config.last_step * seconds
 
 
 _ESTIMATES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {

@@ -24,7 +24,7 @@ from torch import Tensor
 from mlproject.resume.state import State
 from mlproject.strict_json import strict_json
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Changed when states of an earlier release can no longer be read."""
 
 _NAME = re.compile(r"(?P<name>\w[\w-]*)\.(?P<number>\d{6})\.(?P<digest>[0-9a-f]{16})\.safetensors")

@@ -60,7 +60,7 @@ def mismatched(table: pd.DataFrame, prompt_format: PromptFormat) -> Sequences:
 def response_log_probs(policy: PreTrainedModel, sequences: Sequences) -> Tensor:
     """Log-probability of each response, nats, on the CPU. Shape: (B,), float32."""
     log_p_B = torch.empty(len(sequences))
-    batch_size = min(inference_batch(policy.device), rows_that_fit(policy, sequences))
+    batch_size = min(inference_batch(policy), rows_that_fit(policy, sequences))
     for index, batch in batches_by_length(sequences, batch_size):
         log_p_B[index] = summed_log_probs(policy, batch.to(policy.device)).cpu()
     return log_p_B
