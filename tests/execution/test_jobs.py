@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from mlflow.exceptions import MlflowException
 from tests.execution.test_scheduler import RecordingExecutor, recorded
 from tests.execution.toy_steps import divide_by_zero, scheduler, total, toy
 
+from mlproject.execution.executors import InProcessExecutor
 from mlproject.execution.jobs import Job, Request, one_request
-from mlproject.pipeline.step import Step
+from mlproject.pipeline.step import Run, Step
 from mlproject.tracking.store import Store
 
 
@@ -86,3 +90,25 @@ def test_a_job_that_needs_nothing_looks_again_while_others_wait(store: Store) ->
     steps, _ = recorded(store)
     answer, outcomes = steps.run_jobs(looking(), one_request(Request([step])))
     assert answer == 3 and step in outcomes
+
+
+def test_jobs_that_end_because_the_tracking_server_is_away_do_not_wait_for_it_again(store: Store) -> None:
+    """A search's job closes its run when a step of the study fails, for example."""
+    asked: list[str | None] = []
+
+    def closing() -> Job[None]:
+        try:
+            while True:
+                yield Request()
+        finally:
+            asked.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES"))
+
+    for fn in (lose_the_server, divide_by_zero):
+        with pytest.raises((MlflowException, ZeroDivisionError)):
+            steps = scheduler(store, InProcessExecutor())
+            steps.run_jobs(closing(), one_request(Request([toy(fn.__name__, 950, version=45, fn=fn)])))
+    assert asked == ["0", None]
+
+
+def lose_the_server(run: Run) -> None:
+    raise MlflowException("API request to http://127.0.0.1:9/ failed with exception: refused")

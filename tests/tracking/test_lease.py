@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
@@ -115,3 +116,28 @@ def test_a_store_that_does_not_answer_is_no_lost_lease(late):
     with pytest.raises(ConnectionError):
         held.check()
     held.release()
+
+
+def test_who_writes_does_not_wait_for_a_renewal_that_hangs(store, late):
+    """As one does for minutes whose server is away."""
+    run, answers, asked = open_run(store, "hangs", seconds=0.5), threading.Event(), threading.Event()
+    client = run._lease._client
+
+    class Hanging:
+        def get_run(self, run_id):
+            if threading.current_thread() is not threading.main_thread():
+                asked.set()
+                answers.wait(20)
+            return client.get_run(run_id)
+
+        def log_batch(self, *arguments, **more):
+            client.log_batch(*arguments, **more)
+
+    run._lease._client = Hanging()
+    assert asked.wait(20)
+    late.seconds = 200
+    since = time.monotonic()
+    run.progress(0.5)
+    assert time.monotonic() - since < 10
+    answers.set()
+    run.close("FINISHED")

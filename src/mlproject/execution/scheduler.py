@@ -23,6 +23,7 @@ from mlproject.pipeline.step import RunRef, Step
 from mlproject.tracking.kept_artifacts import lost, missing_artifact
 from mlproject.tracking.lease import TERM_SECONDS
 from mlproject.tracking.liveness import reap
+from mlproject.tracking.patience import without_waiting
 from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.states import sweep_states
@@ -138,9 +139,11 @@ class Scheduler:
                 for job in open_jobs:
                     if not job.is_finished and all(step in self.outcomes for step in job.plan):
                         self._advance(job)
-        finally:
-            for job in open_jobs:
-                job.close()
+        except BaseException as error:
+            with without_waiting(error):
+                for job in open_jobs:
+                    job.close()
+            raise
         return [job.result for job in open_jobs]
 
     def _advance(self, job: OpenJob[Any]) -> None:

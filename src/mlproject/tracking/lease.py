@@ -47,7 +47,7 @@ class Lease:
     def __init__(self, client: MlflowClient, run_id: str, seconds: float) -> None:
         self._client, self._run_id, self._seconds = client, run_id, seconds
         self._number, self._renewed_at, self._is_lost = 0, boot_clock(), False
-        self._lock, self._released = threading.Lock(), threading.Event()
+        self._released = threading.Event()
         threading.Thread(target=self._keep, name=f"lease of {run_id}", daemon=True).start()
 
     def check(self) -> None:
@@ -84,16 +84,17 @@ class Lease:
                 wait = self._seconds / _RENEWALS
 
     def _renew(self) -> None:
-        with self._lock:
-            looked_at = boot_clock()
-            run = self._client.get_run(self._run_id)
-            if self._released.is_set():
-                return
-            is_open = run.info.status == "RUNNING" and run.info.lifecycle_stage == "active"
-            if not is_open or not process_tags().items() <= run.data.tags.items():
-                self._is_lost = True
-                return
-            self._number += 1
-            tags = WrittenLease.new(self._seconds, self._number).tag()
-            self._client.log_batch(self._run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-            self._renewed_at = looked_at
+        """Called by the thread and by whoever writes, perhaps at once: neither waits for the other's request, which may
+        take minutes where a server is away, and each tag that they write is a renewal."""
+        looked_at = boot_clock()
+        run = self._client.get_run(self._run_id)
+        if self._released.is_set():
+            return
+        is_open = run.info.status == "RUNNING" and run.info.lifecycle_stage == "active"
+        if not is_open or not process_tags().items() <= run.data.tags.items():
+            self._is_lost = True
+            return
+        self._number += 1
+        tags = WrittenLease.new(self._seconds, self._number).tag()
+        self._client.log_batch(self._run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._renewed_at = max(self._renewed_at, looked_at)
