@@ -57,10 +57,8 @@ def _policy_run(params: Mapping[str, Any]) -> float:
         return _SCORED * _samples(params) * _relative(params, "rm_size")
     config = method.config_class.from_params(params)
     work = config.work
-    seconds = (work.sampled * _SAMPLED + work.trained * _TRAINED) * _relative(params, "policy_size")
-    if method.needs_proxy:
-        seconds += work.sampled * _SCORED * _relative(params, "rm_size")
-    return config.last_step * seconds
+    on_policy = (work.sampled * _SAMPLED + work.trained * _TRAINED) * _relative(params, "policy_size")
+    return config.last_step * (on_policy + work.scored * _SCORED * _relative(params, "rm_size"))
 
 
 _ESTIMATES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
