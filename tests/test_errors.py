@@ -56,3 +56,17 @@ def test_an_import_is_not_interrupted_but_what_follows_it(tmp_path):
     answer = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], cwd=tmp_path, capture_output=True, text=True,
                             timeout=9)  # fmt: skip
     assert answer.stdout == "whole\n", answer.stderr
+
+
+def test_an_import_that_does_not_end_is_interrupted_in_time_though_the_machine_is_slow(tmp_path):
+    # each look comes late, since the import is in C for long: 10 of them would take 1 s, where 0.1 s are allowed
+    (tmp_path / "interrupted_by_itself.py").write_text(
+        "import hashlib, signal\nstate = 0\nsignal.raise_signal(signal.SIGINT)\n"
+        "import __main__\nwhile state < 100:\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'a', b'b', 200_000)\n    state += 1\n    __main__.chunks = state\n"
+    )
+    code = "from mlproject import errors\nerrors._IMPORT_SECONDS, errors._LOOK_SECONDS = 0.1, 0.01\nchunks = 0"
+    code = f"{code}{INTERRUPTED_IMPORT.replace('time.sleep(10)', 'pass')}\nprint(chunks)"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert answer.stdout.splitlines()[0] == "not there", answer.stderr
+    assert int(answer.stdout.splitlines()[1]) < 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -124,26 +125,26 @@ def interrupt(*signal_and_frame: object) -> None:
     for ending in ENDING_SIGNALS:
         signal.signal(ending, signal.SIG_IGN)
     if _postpone is None or not hasattr(signal, "setitimer"):
-        _interrupt_after_imports(signal_and_frame[-1] if signal_and_frame else None, _IMPORT_SECONDS)
+        _interrupt_after_imports(signal_and_frame[-1] if signal_and_frame else None, time.monotonic() + _IMPORT_SECONDS)
         return
     signal.signal(signal.SIGALRM, interrupt_now)
     signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
     _postpone()
 
 
-def _interrupt_after_imports(frame: object, seconds: float) -> None:
+def _interrupt_after_imports(frame: object, until: float) -> None:
     """Interrupt, but not in the middle of an import: parts of torch abort the process when one of theirs is.
 
     Args:
         frame: what is being executed.
-        seconds: for which an import that is under way is waited for.
+        until: when an import that is under way is waited for no longer, as `time.monotonic` has it.
 
     Raises:
         Interrupted: unless one is.
     """
-    if seconds <= 0 or not hasattr(signal, "setitimer") or not _is_importing(frame):
+    if time.monotonic() > until or not hasattr(signal, "setitimer") or not _is_importing(frame):
         raise Interrupted
-    signal.signal(signal.SIGALRM, lambda _, now: _interrupt_after_imports(now, seconds - _LOOK_SECONDS))
+    signal.signal(signal.SIGALRM, lambda _, now: _interrupt_after_imports(now, until))
     signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
 
 
