@@ -124,6 +124,8 @@ def test_an_interruption_reaches_the_job_and_its_run_is_closed(store: Store, eng
         ("policy-run: 3", "policy-run must be a mapping"),
         ("policy-run:\n  num_gpus: many", "num_gpus of policy-run must be a number"),
         ("- 1", "must be a mapping of kinds"),
+        ("default: {1: 2}", "default must be a mapping"),
+        ("default: {a: 1, a: 2}", r"it has a twice\). See docs/cluster.md"),
     ],
 )
 def test_a_file_of_resources_that_says_something_else_is_refused_in_one_line(content, said, tmp_path) -> None:

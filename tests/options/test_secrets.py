@@ -50,6 +50,11 @@ def _nothing_is_known(monkeypatch):
         "databricks://{}@workspace",
         "redis://:{}@cache/0",
         "host=db user=me password={}",
+        "storage_password={}",
+        "Server=db;Pwd={};Database=x",
+        "{{'url': 'postgresql://db/optuna', 'password': '{}'}}",
+        '{{"api_key": "{}", "n": 3}}',
+        "{{'hf_token': {}, 'a': 1}}",
     ],
 )
 def test_a_secret_is_masked_alone_and_inside_of_a_message(url):
@@ -79,6 +84,8 @@ def test_a_secret_is_masked_alone_and_inside_of_a_message(url):
         "runs:/0123456789abcdef",
         "proxy=models:/reward-model@champion: not found. Give a size, a run id or models:/NAME@ALIAS.",
         "a key=value, and n_trials=3",
+        "max_response_tokens=64 and eos_token=<eos>, {'tokens': [1, 2], 'key': 'x'}",
+        "prompts: must not hold a password or token.",
     ],
 )
 def test_what_is_no_secret_stays(text):
@@ -105,3 +112,11 @@ def test_streams_are_masked_only_if_there_is_something_to_mask(monkeypatch):
     sys.stderr.writelines(["first\n", f"{SECRET}\n"])
     assert sys.stdout.getvalue() == "told: ***\n"
     assert sys.stderr.getvalue() == "first\n***\n"
+
+
+def test_a_message_goes_on_behind_a_fragment_and_keeps_its_own_words():
+    given = "https://127.0.0.1/run.csv#abcdef"
+    remember([given, "https://other.example/?token=x/y@z"])
+    assert mask(f"curve={given}: must not hold a password or token.") == (
+        "curve=https://127.0.0.1/run.csv#***: must not hold a password or token."
+    )

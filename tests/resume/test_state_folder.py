@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mlproject.resume import state_folder
 from mlproject.resume.state import State, merge
@@ -75,10 +77,30 @@ def test_a_damaged_state_is_passed_over_for_the_one_before_it(tmp_path: Path, da
     assert same(folder.read("running"), numbered(3))
 
 
+@pytest.mark.parametrize("what", ["pipe", "device", "folder", "loop", "deep", "list", "number", "missing"])
+def test_what_is_no_state_is_passed_over_and_does_not_hang(tmp_path: Path, what: str) -> None:
+    folder = StateFolder(tmp_path, "me")
+    folder.write("running", numbered(1))
+    path = tmp_path / f"running.000009.{'0' * 16}.safetensors"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    elif what in ("device", "loop"):
+        path.symlink_to("/dev/zero" if what == "device" else path.name)
+    else:
+        values = {"deep": {"values": "[" * 100_000}, "list": {"values": "[1]"}, "number": {"values": "3"}}
+        save_file({}, path, {"format": "1", "owner": "me", **values.get(what, {})})
+        path.rename(tmp_path / f"running.000009.{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.safetensors")
+    assert same(folder.read("running"), numbered(1))
+
+
 def test_states_of_another_step_are_not_read(tmp_path: Path) -> None:
     StateFolder(tmp_path, "another").write("running", numbered(1))
     assert StateFolder(tmp_path, "me").read("running") is None
     assert StateFolder(tmp_path / "nowhere", "me").read("running") is None
+    (tmp_path / "a file").touch()
+    assert StateFolder(tmp_path / "a file", "me").read("running") is None
 
 
 def test_a_disk_that_is_full_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

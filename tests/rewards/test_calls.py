@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import sqlite3
 import sys
 import time
 from dataclasses import replace
@@ -75,6 +76,28 @@ def test_a_score_that_is_not_finite_is_not_kept():
     answers = iter([[float("nan")], [1.0]])
     scorer = CachedCalls("m:f", lambda prompts, responses: next(answers))
     assert np.isnan(scorer(["p"], ["a"])[0]) and scorer(["p"], ["a"]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("kept", ["abc", None, b"\xff", float("inf"), float("-inf"), float("nan")])
+def test_what_is_no_score_in_a_cache_is_asked_again(kept, tmp_path):
+    scorer = CachedCalls("m:f", lambda p, r: [1.5], options=CallOptions(scorer_cache=str(tmp_path / "c.db")))
+    scorer(["p"], ["a"])
+    with sqlite3.connect(tmp_path / "c.db") as database:
+        database.execute("UPDATE scores SET score = ?", [kept])
+    assert scorer(["p"], ["a"]).tolist() == [1.5]
+    assert scorer.usage.cache_hits == 0
+
+
+@pytest.mark.parametrize("name", ["other.db", "a\0b", "\ud800"])
+def test_the_database_of_another_program_is_no_cache(name, tmp_path):
+    with sqlite3.connect(tmp_path / "other.db") as database:
+        database.execute(
+            "CREATE VIEW scores AS WITH RECURSIVE r(key, score) AS (SELECT x'00', 1.0 UNION ALL SELECT key, score + 1 "
+            "FROM r) SELECT * FROM r"
+        )
+    scorer = CachedCalls("m:f", lambda p, r: [0.0], options=CallOptions(scorer_cache=str(tmp_path / name)))
+    with pytest.raises(UserError, match=r"^scorer_cache=.*: must be memory, none, or a file"):
+        scorer(["p"], ["a"])
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):

@@ -150,3 +150,20 @@ def test_the_reaper_closes_runs_of_dead_processes_and_no_others(store, leave_run
     statuses = [client.get_run(run_id).info.status for run_id in (mine, dead, far, foreign, in_default)]
     assert statuses == ["RUNNING", "KILLED", "RUNNING", "RUNNING", "KILLED"]
     assert reap(client, store) == []
+
+
+NONSENSE = [
+    {"mlproject.pid": "abc"}, {"mlproject.pid": "-1"}, {"mlproject.pid": "9" * 5000}, {"mlproject.pid_started": "x"},
+    *({"mlproject.lease": text} for text in ("[" * 100_000, "[]", "null", "", '{"number": 1e999}')),
+    {"mlproject.lease": '{"number": 1, "renewed": 1, "seconds": NaN}'},
+    {"mlproject.lease": '{"number": 1, "renewed": 1, "seconds": -5}'},
+    {"mlproject.lease": '{"number": 1, "renewed": -Infinity, "seconds": 5}'},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tags", NONSENSE, ids=lambda tags: str(tags)[:60])
+def test_a_run_whose_tags_make_no_sense_is_left_alone(tags):
+    assert not is_abandoned(run_with(process_tags() | tags))
+    if "mlproject.lease" in tags:
+        assert WrittenLease.of(run_with(tags)) is None
+        assert not is_abandoned(run_with(process_tags() | ELSEWHERE | tags))

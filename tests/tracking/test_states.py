@@ -73,3 +73,15 @@ def test_a_server_says_in_the_same_words_that_it_does_not_know_a_run(store, save
     folder = save("4" * 32, days=8)
     sweep_states(Server(), store)
     assert not folder.exists()
+
+
+def test_what_else_lies_in_the_folder_that_the_user_names_is_left(store, save, tmp_path):
+    thesis, results = tmp_path / "Documents" / "thesis.tex", tmp_path / "scores" / "results.csv"
+    scores = tmp_path / "scores" / f"{'ab' * 32}.npy"
+    for file in (thesis, results, scores):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        for path in (file, file.parent):
+            os.utime(path, (time.time() - 30 * DAY,) * 2)
+    sweep_states(store.client(), store)
+    assert [thesis.exists(), results.exists(), scores.exists()] == [True, True, False]

@@ -47,14 +47,14 @@ class ResourceTable:
     """
 
     def __init__(self, path: str) -> None:
-        content = read_yaml(expanded(path), _OPTION, "a mapping of kinds of steps to resources") if path else {}
+        content = read_yaml(expanded(path), _OPTION, "See docs/cluster.md for the form.") if path else {}
         if not isinstance(content, dict):
             raise UserError(f"{_OPTION}={path}: must be a mapping of kinds of steps to resources. See docs/cluster.md.")
         kinds = [*(spec.name for spec in KINDS), _DEFAULT]
         for kind, resources in content.items():
             if kind not in kinds:
                 raise UserError(f"{_OPTION}={path}: {kind!r} must be one of {', '.join(kinds)}. Correct the file.")
-            if not isinstance(resources, dict):
+            if not isinstance(resources, dict) or not all(isinstance(name, str) for name in resources):
                 raise UserError(f"{_OPTION}={path}: {kind} must be a mapping, such as num_gpus: 1. Correct the file.")
             for name in _NUMBERS:
                 value = resources.get(name, 0)

@@ -119,7 +119,7 @@ class SubmititJob:
 
     def report(self) -> tuple[float, Report] | None:
         """What it said last."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, TypeError):
             number, report = json.loads(self._said.read_text())
             return number, report
         return None

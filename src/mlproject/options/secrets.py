@@ -33,16 +33,24 @@ _PAGE = r"/(?:(?:experiments|models|compare-\w+|metric|prompts)\b|(?!\S))"
 _FORGE = r"(?:L\d+(?:-L\d+)?|(?:issuecomment|discussion|pullrequestreview|comment|note)[-_]r?\d+)(?![^\s)\],.;:'\"])"
 _FRAGMENT = re.compile(
     r"(?P<name>(?<![\w+.\-])(?!sqlite|file:)[a-z][a-z0-9+.\-]*://[^\s#]*#)"
-    rf"(?!{_PAGE}|{_FORGE})(?P<secret>\S+)",
+    rf"(?!{_PAGE}|{_FORGE})(?P<secret>\S*[^\s:;,.)\]'\"])",  # what a message goes on with is no part of it
     re.I,
 )
 """What stands behind a `#` is a secret, but for a page of MLflow's, and a line or comment of a forge."""
-_SETTING = re.compile(r"(?P<name>\b(?:password|passwd|pwd)=)(?P<secret>[^&;\s]+)", re.I)
-_PATTERNS = (_USER_INFO, _ANY_USER_INFO, _USER_ALONE, _QUERY, _FRAGMENT, _SETTING)
+_WORD = (
+    r"[\w.\-]*(?:password|passwd|passphrase|pwd|secret|(?:auth|access|api|refresh|bearer|hub|hf)[_.\-]?token|"
+    r"(?:api|access|private)[_.\-]?key)"
+)
+_SETTING = re.compile(rf"(?P<name>\b{_WORD}=)(?P<secret>[^&;\s]+)", re.I)
+_FIELD = re.compile(rf"(?P<name>['\"](?:{_WORD}|token)['\"]\s*:\s*)(?P<secret>'[^']*'|\"[^\"]*\"|[^\s,}}]+)", re.I)
+"""A field of a mapping, as Python and JSON write it."""
+_PATTERNS = (_USER_INFO, _ANY_USER_INFO, _USER_ALONE, _QUERY, _FRAGMENT, _SETTING, _FIELD)
 
 _VARIABLE = re.compile(r"(PASSWORD|PASSWD|(^|_)TOKEN|(^|_)SECRET|API_?KEY|ACCESS_KEY)$", re.I)
 _PARTS = re.compile(r"[@/:?#\s=;&]")
 _STARTS_AS_URL = re.compile(r"[a-z][a-z0-9+.\-]*://[^\n]*$", re.I)
+_OWN_WORDS = {"password", "token"}
+"""What an address with an odd secret may seem to hold, and what messages say of secrets."""
 _SHORTEST = 5
 """Characters of a secret that is also looked for outside of its URL: a shorter one would be found in other words."""
 
@@ -66,7 +74,7 @@ def mask(text: str) -> str:
     """
     for secret in sorted(_known, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
-    if "://" not in text and "=" not in text:
+    if not any(sign in text for sign in ("://", "=", "':", '":')):
         return text
     if _STARTS_AS_URL.match(text) and " " in text:  # a password may hold a space
         return mask(text.replace(" ", "\0")).replace("\0", " ")
@@ -75,7 +83,8 @@ def mask(text: str) -> str:
     text = _USER_ALONE.sub(lambda match: match[0] if _is_user(match) else f"{match['scheme']}://{HIDDEN}@", text)
     text = _QUERY.sub(rf"\g<name>{HIDDEN}", text)
     text = _FRAGMENT.sub(rf"\g<name>{HIDDEN}", text)
-    return _SETTING.sub(rf"\g<name>{HIDDEN}", text)
+    text = _SETTING.sub(rf"\g<name>{HIDDEN}", text)
+    return _FIELD.sub(rf"\g<name>{HIDDEN}", text)
 
 
 def has_secret(text: str) -> bool:
@@ -140,7 +149,8 @@ def _secrets_of(value: str) -> set[str]:
             if pattern is _USER_ALONE and _is_user(match):
                 continue
             secret = match["secret"].replace("\0", " ")
+            secret = secret.strip("'\"") if pattern is _FIELD else secret
             if set(secret) - {"*"}:
                 meant = unquote(secret)
                 found |= {secret, meant, unquote_plus(secret), *_PARTS.split(secret), *_PARTS.split(meant)}
-    return found
+    return found - _OWN_WORDS

@@ -68,7 +68,7 @@ class Resumption:
         self._is_ending = False
         running = None if self._folder is None else self._folder.read(_RUNNING)
         self._restored: dict[str, State] = {}
-        if running is not None:
+        if running is not None and all(isinstance(values, dict) for values in running.values.values()):
             self._restored = {part: running.within(part) for part in running.values}
 
     def restored(self, part: str, accelerator: Accelerator | None = None) -> State | None:

@@ -118,14 +118,16 @@ class StateFolder:
 
     def _read(self, path: Path) -> State | None:
         try:
-            if _digest(path) != _parsed(path)["digest"]:
+            if not path.is_file() or _digest(path) != _parsed(path)["digest"]:
                 return None
             with safe_open(path, "pt") as file:
                 header = file.metadata() or {}
                 if header.get("format") != _FORMAT or header.get("owner") != self._owner:
                     return None
-                return State({key: file.get_tensor(key) for key in file.keys()}, json.loads(header["values"]))  # noqa: SIM118
-        except (OSError, SafetensorError, ValueError):
+                values = json.loads(header["values"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return State(tensors, values) if isinstance(values, dict) else None
+        except (OSError, SafetensorError, ValueError, KeyError, RecursionError):
             return None
 
     def _remove_unfinished(self) -> None:
@@ -140,7 +142,7 @@ def _plain(tensor: Tensor) -> Tensor:
 
 
 def _children(folder: Path) -> Iterator[Path]:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         yield from folder.iterdir()
 
 

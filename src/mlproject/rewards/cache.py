@@ -17,6 +17,7 @@ _MOST = 2_000_000
 _AT_A_TIME = 500
 """Keys of one query."""
 _WAIT_SECONDS = 60
+_KNOWN = "SELECT key, score FROM scores WHERE typeof(score) = 'real' AND abs(score) < 1e308 AND key IN"
 
 
 class ScoreCache(Protocol):
@@ -71,15 +72,17 @@ class FileCache:
     """Keeps scores in an SQLite file, which several processes may use at a time.
 
     Args:
-        path: of the file; its folder must exist.
+        path: of the file; its folder must exist. What is no finite number in it counts as unknown.
 
     Raises:
-        UserError: if it cannot be written, or is another file.
+        UserError: if it cannot be written, or is another file or the database of another program.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._connection() as connection:
+            if set(connection.execute("SELECT type, name FROM sqlite_master")) - {("table", "scores")}:
+                raise sqlite3.DatabaseError("it holds more than scores")
             connection.execute("CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL) WITHOUT ROWID")
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
@@ -88,7 +91,7 @@ class FileCache:
             for start in range(0, len(keys), _AT_A_TIME):
                 part = keys[start : start + _AT_A_TIME]
                 marks = ",".join("?" * len(part))
-                found.update(connection.execute(f"SELECT key, score FROM scores WHERE key IN ({marks})", part))
+                found.update(connection.execute(f"{_KNOWN} ({marks})", part))
         return found
 
     def put(self, scores: Mapping[bytes, float]) -> None:
@@ -104,7 +107,7 @@ class FileCache:
                     yield connection
             finally:
                 connection.close()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a path that none can be
             raise UserError(
                 f"scorer_cache={self._path}: must be memory, none, or a file that this command can write scores to "
                 f"({error}). Name another file, in a folder that exists."

@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -60,9 +61,10 @@ class WrittenLease:
     @classmethod
     def of(cls, run: Run) -> WrittenLease | None:
         """The lease of a run; None where it has none that can be read, as of an earlier release."""
-        with suppress(KeyError, ValueError, TypeError):
+        with suppress(KeyError, ValueError, TypeError, OverflowError, RecursionError):
             content = json.loads(run.data.tags[Tag.LEASE])
-            return cls(int(content["number"]), float(content["renewed"]), float(content["seconds"]))
+            lease = cls(int(content["number"]), float(content["renewed"]), float(content["seconds"]))
+            return lease if lease.seconds > 0 and isfinite(lease.renewed + lease.seconds) else None
         return None
 
 
@@ -92,8 +94,9 @@ class Watch:
         if run.info.status != "RUNNING" or Tag.PID not in tags:
             return False
         is_here = tags.get(Tag.HOST) == this_host() and tags.get(Tag.PID_SPACE, process_space()) == process_space()
-        if is_here and has_ended(int(tags[Tag.PID]), float(tags[Tag.PID_STARTED])):
-            return True
+        with suppress(KeyError, ValueError, OverflowError):  # tags that no release has written
+            if is_here and has_ended(int(tags[Tag.PID]), float(tags[Tag.PID_STARTED])):
+                return True
         lease = WrittenLease.of(run)
         if lease is None:
             return False

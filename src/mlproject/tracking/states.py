@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,7 @@ _FOLDER, _SCORES = "mlproject-states", "scores"
 _UNUSED_SECONDS = 7 * 86_400
 """After which scores that nobody has read are removed, and states whose run the store does not know: for so long they
 may be of another store that has the same folder."""
+_RUN_ID, _NAME_OF_SCORES = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}\.")
 
 
 def states_folder(store: Store) -> Path:
@@ -66,14 +68,17 @@ def resumption_of(
 
 
 def sweep_states(client: MlflowClient, store: Store) -> None:
-    """Remove the states of runs that are finished or deleted, and scores that were of no use for a week."""
+    """Remove the states of runs that are finished or deleted, and scores that were of no use for a week.
+
+    What has another name than these have is none of ours: `MLPROJECT_STATES` may name any folder.
+    """
     root, scores = states_folder(store), scores_folder(store)
     for file in list(scores.iterdir()) if scores.is_dir() else ():
         with suppress(OSError):
-            if time.time() - file.stat().st_mtime > _UNUSED_SECONDS:
+            if _NAME_OF_SCORES.match(file.name) and time.time() - file.stat().st_mtime > _UNUSED_SECONDS:
                 file.unlink()
     for folder in list(root.iterdir()) if root.is_dir() else ():
-        if folder != scores and _is_over(client, folder):
+        if _RUN_ID.fullmatch(folder.name) and _is_over(client, folder):
             StateFolder(folder, "").remove()
 
 
