@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +108,30 @@ def test_a_damaged_file_is_written_again_and_a_member_that_is_being_scored_comes
     np.testing.assert_array_equal(proxy_scores(reward, samples, Rows(), tmp_path), expected_PN)
     assert order == [f"proxy-{files[1].stem[:16]}", f"proxy-{files[0].stem[:16]}", "proxy"]
     assert scored[0] == 2 * 18 and [file.read_bytes() for file in files] == whole
+
+
+@pytest.mark.parametrize("what", ["pipe", "loop", "nan", "texts", "objects", "archive", "header", "float32"])
+def test_a_file_that_holds_no_scores_is_written_again_and_never_executed(
+    tmp_path: Path, samples, tiny_reward_model, what: str
+) -> None:
+    reward = EnsembleScorer("mean", (RewardModel(tiny_reward_model(0)),))
+    expected_PN = proxy_scores(reward, samples, Resumption(), tmp_path)
+    [file] = tmp_path.glob("*.npy")
+    file.unlink()
+    if what == "pipe":
+        os.mkfifo(file)
+    elif what == "loop":
+        file.symlink_to(file.name)
+    elif what == "archive":
+        with file.open("wb") as opened:
+            np.savez(opened, np.zeros(18))
+    elif what == "header":
+        file.write_bytes(b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 16)
+    else:
+        content = {"nan": np.full(18, np.nan), "texts": np.full(18, "1.5"), "float32": np.zeros(18, np.float32)}
+        np.save(file, content.get(what, np.full(18, print, dtype=object)), allow_pickle=True)
+    np.testing.assert_array_equal(proxy_scores(reward, samples, Resumption(), tmp_path), expected_PN)
+    assert np.array_equal(np.load(file), expected_PN.reshape(-1))
 
 
 def test_parts_are_replaced_where_they_stand(tiny_reward_model) -> None:

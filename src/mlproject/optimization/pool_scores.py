@@ -147,10 +147,13 @@ def _write(file: Path, scores_PN: Array) -> None:
 def _read(file: Path, samples: PoolSamples) -> Array | None:
     """The scores in a file, left on the disk until they are used; None where there are none."""
     try:
-        scores_B: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+        if not file.is_file():  # a pipe would be waited for
+            return None
+        scores_B: Array = np.lib.format.open_memmap(file, mode="r")  # reads arrays alone: no archives, no pickles
     except (OSError, ValueError, EOFError):
         return None
-    if scores_B.shape != (samples.shape[0] * samples.shape[1],):
+    is_whole = scores_B.shape == (samples.shape[0] * samples.shape[1],) and scores_B.dtype == np.float64
+    if not is_whole or not np.isfinite(scores_B).all():
         return None
     with suppress(OSError):
         os.utime(file)  # it is of use
