@@ -150,7 +150,7 @@ def _read(file: Path, samples: PoolSamples) -> Array | None:
         if not file.is_file():  # a pipe would be waited for
             return None
         scores_B: Array = np.lib.format.open_memmap(file, mode="r")  # reads arrays alone: no archives, no pickles
-    except (OSError, ValueError, EOFError):
+    except Exception:  # numpy parses the header as Python: tokenize's errors too
         return None
     is_whole = scores_B.shape == (samples.shape[0] * samples.shape[1],) and scores_B.dtype == np.float64
     if not is_whole or not np.isfinite(scores_B).all():
