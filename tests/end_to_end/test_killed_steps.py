@@ -28,14 +28,18 @@ OPTIONS = {
     "n_comparisons": 600, "rm_batch_size": 8, "rm_sizes": "1k", "curve_prompts": 16, "pool_samples": 64,
     "ppo_updates": 10, "ppo_batch_size": 32, "bootstrap": 20,
 }  # fmt: skip
-CHANGING: dict[str, Any] = {"kl_coef": 0.1, "kl_target": "0.2", "reference_reset": 3, "gradient_penalty": 0.01}
-"""A penalty whose coefficient and reference are part of the state."""
+CHANGING: dict[str, Any] = {
+    "kl_coef": 0.1, "kl_target": "0.2", "reference_reset": 3, "gradient_penalty": 0.01, "reward_threshold": "0.2",
+}  # fmt: skip
+"""A penalty whose coefficient and reference are part of the state, and a constraint with its multiplier."""
+FORECAST = {"kl_coef": 0.05, "kl_target": "forecast", "reward_threshold": "forecast"}
 KINDS = {
     "initial policy": (Kind.INITIAL_POLICY, {}),
     "gold": (Kind.GOLD_RM, {}),
     "proxy": (Kind.PROXY_RM, {}),
     "ppo": (Kind.POLICY_RUN, {}),
     **{method: (Kind.POLICY_RUN, {"methods": method} | CHANGING) for method in ("grpo", "rloo", "reinforce")},
+    "forecast": (Kind.POLICY_RUN, FORECAST),
     "samples": (Kind.POOL_SAMPLES, {"pool_samples": 4096}),  # batches are of 2,048 samples
     "pool": (Kind.POOL, {"pool_samples": 4096}),
     "best-of-n": (Kind.POLICY_RUN, {"pool_samples": 4096, "methods": "best-of-n"}),
@@ -50,7 +54,9 @@ KINDS = {
     ),
 }
 """Kind of run, and options with which a step of it lasts."""
-METHODS = {"lora": "ppo"} | {name: name for name in ("ppo", "best-of-n", "grpo", "rloo", "reinforce", "dpo", "kto")}
+METHODS = {"lora": "ppo", "forecast": "ppo"} | {
+    name: name for name in ("ppo", "best-of-n", "grpo", "rloo", "reinforce", "dpo", "kto")
+}
 OPERATIONS = 9
 """Of one state (write, flush, digest, rename, flush the folder, remove the last but one), and the first of the next."""
 KILLS = int(os.environ.get("MLPROJECT_TEST_KILLS", "30"))

@@ -37,6 +37,10 @@ CASES = {
         "GRPO", {"loss_type": "grpo", "beta": 0.5, "use_bias_correction_kl": False},
         {"grpo_loss": "response", "kl_coef": 0.5, "kl_in": "loss", "kl_estimator": "k3"} | GROUP,
     ),
+    "GRPO, corrected KL in the loss": (
+        "GRPO", {"loss_type": "grpo", "beta": 0.5, "use_bias_correction_kl": True},
+        {"grpo_loss": "response", "kl_coef": 0.5, "kl_in": "corrected-loss", "kl_estimator": "k3"} | GROUP,
+    ),
     "RLOO": ("RLOO", {}, {"rloo_group_size": 4}),
     "RLOO, KL in the reward": ("RLOO", {"beta": 0.5}, {"rloo_group_size": 4, "kl_coef": 0.5}),
 }  # fmt: skip
@@ -109,7 +113,9 @@ def test_advantages_loss_and_gradient_are_those_of_trl(
         reading = Reading.of(logits_BRV, None, rollouts)
         loss, _ = objective.loss(reading, rollouts)
         if is_grpo and coef:
-            loss = loss + penalty_loss(reading, rollouts, "k3", objective)
+            loss = loss + penalty_loss(
+                reading, rollouts, "k3", objective, corrected=trl_settings["use_bias_correction_kl"]
+            )
         gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(policy.parameters()))])
         torch.testing.assert_close(loss.detach(), one["loss"], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(gradient, one["gradient"], atol=1e-5, rtol=1e-4)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mlproject.models.log_probs import response_logits, token_log_probs
 from mlproject.models.sequences import Sequences
+from mlproject.optimization.on_policy.config import CORRECTED_LOSS
 from mlproject.optimization.on_policy.objective import Objective, Reading, Rollouts
 from mlproject.optimization.on_policy.penalty import Penalty, penalty_loss
 from mlproject.optimization.on_policy.shards import Shard
@@ -91,7 +92,8 @@ class Enumerated:
         weight_B1 = log_probs_BR.sum(1).exp()[:, None] * count
         weigh: Callable = lambda values_BR, mask_BR: objective.mean(values_BR * weight_B1, mask_BR)  # noqa: E731
         weighed = type("Weighed", (), {"mean": staticmethod(weigh)})()
-        loss = penalty_loss(reading, rollouts, estimator, weighed)
+        corrected = objective.config.kl_in == CORRECTED_LOSS
+        loss = penalty_loss(reading, rollouts, estimator, weighed, corrected)
         return -flat(torch.autograd.grad(loss, list(policy.parameters())))
 
 

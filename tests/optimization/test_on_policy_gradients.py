@@ -92,6 +92,12 @@ def test_in_the_loss_k2_has_the_gradient_of_kl_for_single_tokens_and_k3_that_of_
     torch.testing.assert_close(step, reverse, atol=2e-6, rtol=1e-4)
 
 
+def test_corrected_by_the_ratio_k1_and_k3_have_the_gradient_of_kl_for_single_tokens(policies) -> None:
+    for estimator in ("k1", "k3"):
+        assert penalty_gradient(policies, 1, "corrected-loss", estimator) == pytest.approx((1, 1), abs=1e-4)
+    assert penalty_gradient(policies, 1, "corrected-loss", "k2")[0] < 0.999
+
+
 def test_sqrt_chi2_in_the_reward_has_the_gradient_of_the_root(policies, monkeypatch) -> None:
     policy, reference = policies
     responses = Enumerated.of(policy, 2)

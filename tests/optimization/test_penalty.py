@@ -18,6 +18,7 @@ from mlproject.optimization.on_policy.gradient_penalty import regularize_gradien
 from mlproject.optimization.on_policy.penalty import Penalty, chi2_part, estimate
 from mlproject.optimization.on_policy.ppo_config import PPOConfig
 from mlproject.optimization.on_policy.shards import Shard
+from mlproject.optimization.peak_forecast import PeakForecast
 
 SMOKE = load_config("smoke", {}).of(PPOConfig)
 LOG_RATIO_BR = torch.tensor([[0.5, -0.25, 0.0], [1.0, 0.5, 0.25]])
@@ -77,6 +78,16 @@ def test_the_controller_moves_the_coefficient_by_the_bounded_error_of_each_updat
     assert fixed.observe(shard()) == {"log_ratio": pytest.approx(kl)} and fixed.coef == 0.2
 
 
+def test_the_target_may_be_the_forecast_peak_and_nothing_moves_before_there_is_one() -> None:
+    peak, kl = PeakForecast(), 1.0
+    controlled = Penalty(replace(SMOKE, kl_coef=0.2, kl_target="forecast", kl_horizon=10), None, peak)
+    assert controlled.observe(shard()) == {"log_ratio": pytest.approx(kl), "kl_coef": 0.2}
+    assert controlled.coef == 0.2
+    peak.kl = 1.1 * kl
+    assert controlled.observe(shard())["kl_target"] == peak.kl
+    assert controlled.coef == pytest.approx(0.2 * (1 + (1 / 1.1 - 1) * 2 / 10))
+
+
 def test_a_penalty_that_changes_goes_on_from_its_state(tiny_policy) -> None:
     policy, initial = tiny_policy(seed=4), tiny_policy(seed=3)
     sequences = Sequences(torch.tensor([[5, 6, 7, 5]]), torch.tensor([1]), torch.tensor([4]))
@@ -119,7 +130,7 @@ def test_gradient_regularization_adds_the_gradient_of_half_the_squared_norm() ->
 
 
 def test_options_of_a_penalty_are_checked_and_warned_of() -> None:
-    with pytest.raises(UserError, match="kl_target=-1: must be one of off, or a number of nats above 0"):
+    with pytest.raises(UserError, match="kl_target=-1: must be one of off, forecast, or a number of nats above 0"):
         load_config("smoke", {"kl_target": "-1", "kl_coef": 0.1})
     assert [w for w in warnings_for(load_config("smoke", {"kl_in": "loss"})) if w.startswith("kl_in=loss")] == [
         "kl_in=loss: makes no difference where kl_coef is 0. Give kl_coef, or remove the option."

@@ -26,6 +26,7 @@ from mlproject.optimization.on_policy.penalty import Penalty, penalty_loss
 from mlproject.optimization.on_policy.ppo_config import PPOConfig
 from mlproject.optimization.on_policy.rloo import RLOO, RLOOConfig
 from mlproject.optimization.on_policy.rollouts import collect_rollouts as collect
+from mlproject.optimization.peak_forecast import PeakForecast
 from mlproject.resume.resumption import Resumption
 
 SMOKE = load_config("smoke", {}).of(PPOConfig)
@@ -71,6 +72,7 @@ def task_of(tiny_policy, tiny_reward_model, tiny_tokenizer):
             train_prompts=prompt_format.encode_prompts(texts),
             initial_policy=tiny_policy(seed=3),
             proxy=RewardModel(tiny_reward_model(1)),
+            peak=PeakForecast(),
         )
 
     return build

@@ -66,9 +66,12 @@ class EnsembleScorer(_InUnits):
 
     def rate(self, responses: Responses) -> Array:
         """Scores in gold standard deviations above the initial policy. Shape: (B,)."""
+        return self.combined(np.stack([member.rate(responses) for member in self.members]))
+
+    def combined(self, scores_KB: Array) -> Array:
+        """Scores of the ensemble from those of its members. Shape: (B,)."""
         combine = CURES[self.how].combine
         assert combine is not None, f"{self.how} combines no scores"
-        scores_KB = np.stack([member.rate(responses) for member in self.members])
         return self.scale * (combine(scores_KB, self.options) - self.centre)
 
 

@@ -83,6 +83,23 @@ class Diagnostic:
         "standard deviations of gold per nat",
         since="0.2.0",
     )
+    KL_TARGET: Final = DIAGNOSTICS.add(
+        "kl_target", "target of the KL controller", f"{_ON_POLICY}, with `kl_target=forecast`", _NATS, "0.2.0"
+    )
+    MULTIPLIER: Final = DIAGNOSTICS.add(
+        "multiplier",
+        "weight of the proxy in the update, the mean over reward terms",
+        f"{_ON_POLICY}, with `reward_threshold`",
+        "-1 to 1",
+        since="0.2.0",
+    )
+    REWARD_THRESHOLD: Final = DIAGNOSTICS.add(
+        "reward_threshold",
+        "proxy score at which it is held, the mean over reward terms",
+        f"{_ON_POLICY}, with `reward_threshold`",
+        _SD,
+        since="0.2.0",
+    )
     CLIP_FRACTION: Final = DIAGNOSTICS.add(
         "clip_fraction", "tokens whose probability ratio was clipped", _ON_POLICY, _SHARE
     )

@@ -20,6 +20,7 @@ from mlproject.models.scorers import Scorer
 from mlproject.models.sequences import Prompts
 from mlproject.optimization.evaluator import Evaluator
 from mlproject.optimization.method_config import MethodConfig
+from mlproject.optimization.peak_forecast import PeakForecast
 from mlproject.optimization.pool_samples import PoolSamples
 from mlproject.optimization.pool_scores import proxy_scores
 from mlproject.resume.resumption import Resumption
@@ -55,6 +56,7 @@ class OptimizationTask(Generic[ConfigT_co]):
         resumption: where a method saves its state between steps. One that restores it yields no point that was drawn
             before.
         scorers: proxy, gold and auxiliary RMs by role, for what was asked of them.
+        peak: where gold is forecast to peak, as far as options ask for it; brought up to date with every point.
         cache: folder of what several runs compute alike; None: nothing is kept there.
     """
 
@@ -73,6 +75,7 @@ class OptimizationTask(Generic[ConfigT_co]):
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     resumption: Resumption = field(default_factory=Resumption)
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    peak: PeakForecast = field(default_factory=PeakForecast)
     cache: Path | None = None
 
     @property

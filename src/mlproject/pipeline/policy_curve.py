@@ -27,6 +27,7 @@ from mlproject.names import (
     TagPrefix,
 )
 from mlproject.optimization import FORECAST, KL_BUDGET, METHODS, Method
+from mlproject.optimization.peak_forecast import PeakForecast
 from mlproject.optimization.stopping import (
     Callback,
     Decide,
@@ -79,7 +80,7 @@ def optimize_policy(run: Run) -> None:
 
     agree = partial(broadcast, task.accelerator)
     stream = itertools.chain(drawn, method.optimize(task))  # what was drawn before is logged and judged once more
-    draw_curve(run, method, stream, load_prior(run, method), [record], agree)
+    draw_curve(run, method, stream, load_prior(run, method), [record], agree, task.peak)
     if task.accelerator.is_main_process:
         save(run, method, task, points, recorder)
 
@@ -91,6 +92,7 @@ def draw_curve(
     prior: Prior | None = None,
     callbacks: Sequence[Callback] = (),
     agree: Callable[[Decide], StopDecision | None] = decide_alone,
+    peak: PeakForecast | None = None,
 ) -> list[CurvePoint]:
     """Draw the points of a policy run, log each, and end the run where one of its stop rules says so.
 
@@ -103,6 +105,7 @@ def draw_curve(
         prior: what the forecast starts from.
         callbacks: called with every point, after it is logged.
         agree: see `follow`.
+        peak: takes in the forecast after every point.
 
     Returns:
         the points; none in a process that does not decide.
@@ -128,6 +131,8 @@ def draw_curve(
     def log(point: CurvePoint) -> None:
         points.append(point)
         metrics = monitor.metrics(monitor.update(point)) if monitor else point_metrics(point, method.name)
+        if monitor and peak is not None:
+            peak.update(points, monitor.readings[-1].prediction)
         run.log_metrics(metrics, step=point.step)
 
     decision = follow(stream, [*rules, *run.stop_rules], [log, *callbacks], agree)

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mlproject.optimization.method_config import STOPS, TrainedPolicyConfig, Work
+from mlproject.optimization.method_config import FORECAST, STOPS, TrainedPolicyConfig, Work
 from mlproject.options.declaration import BrokenRule, Form, option
 
 if TYPE_CHECKING:
     from mlproject.options.study import StudyOptions
 
-OFF, REWARD, LOSS = "off", "reward", "loss"
+OFF, REWARD, LOSS, CORRECTED_LOSS = "off", "reward", "loss", "corrected-loss"
+MEMBERS = "members"
 K1, K2, K3, SQRT_CHI2 = "k1", "k2", "k3", "sqrt-chi2"
-_PENALTY = "KL penalty"
+_PENALTY, _CONSTRAINT = "KL penalty", "Constrained optimization"
 
 
 def _is_nats(text: str) -> bool:
@@ -22,6 +23,16 @@ def _is_nats(text: str) -> bool:
         return 0 < float(text) < float("inf")
     except ValueError:
         return False
+
+
+def _are_scores(text: str) -> bool:
+    try:
+        return all(abs(float(part)) <= _LARGEST_SCORE for part in text.split(","))
+    except ValueError:
+        return False
+
+
+_LARGEST_SCORE = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +76,10 @@ class OnPolicyConfig(TrainedPolicyConfig):
         maximum=4096,
     )
     kl_in: str = option(
-        "where the penalty of kl_coef stands: in the reward of each token, or in the loss",
+        "where the penalty of kl_coef stands: in the reward of each token, in the loss, or there times the probability "
+        "ratio to the policy that sampled (corrected-loss; TRL's use_bias_correction_kl)",
         default=REWARD,
-        choices=(REWARD, LOSS),
+        choices=(REWARD, LOSS, CORRECTED_LOSS),
         heading=_PENALTY,
     )
     kl_estimator: str = option(
@@ -78,9 +90,10 @@ class OnPolicyConfig(TrainedPolicyConfig):
         heading=_PENALTY,
     )
     kl_target: str = option(
-        "KL from the reference at which a controller holds the policy, by moving kl_coef",
+        "KL from the reference at which a controller holds the policy, by moving kl_coef; forecast: where gold is "
+        "forecast to peak",
         default=OFF,
-        choices=(OFF,),
+        choices=(OFF, FORECAST),
         form=Form("a number of nats above 0", _is_nats),
         heading=_PENALTY,
     )
@@ -97,6 +110,27 @@ class OnPolicyConfig(TrainedPolicyConfig):
         minimum=0,
         maximum=1_000_000,
         heading=_PENALTY,
+    )
+    reward_threshold: str = option(
+        "proxy score above the initial policy's at which the proxy is held by a learned multiplier, gold standard "
+        "deviations (one number for each of several terms); forecast: that of the forecast peak of gold",
+        default=OFF,
+        choices=(OFF, FORECAST),
+        form=Form("a number, or several with commas between them", _are_scores),
+        heading=_CONSTRAINT,
+    )
+    reward_terms: str = option(
+        "what is held there: the reward, or each member of an ensemble, with a multiplier of its own",
+        default=REWARD,
+        choices=(REWARD, MEMBERS),
+        heading=_CONSTRAINT,
+    )
+    multiplier_lr: float = option(
+        "change of a multiplier in an update, per standard deviation between threshold and proxy",
+        default=0.02,
+        minimum=1e-6,
+        maximum=10,
+        heading=_CONSTRAINT,
     )
     gradient_penalty: float = option(
         "strength of gradient regularization, half of the squared norm of the gradient; it doubles the gradient passes",
@@ -120,13 +154,20 @@ class OnPolicyConfig(TrainedPolicyConfig):
         """How the penalty differs from that of PPO as it is published."""
         penalty = [
             f"KL {self.kl_coef:g}" if self.kl_coef else "",
-            "in loss" if self.kl_in == LOSS else "",
+            {REWARD: "", LOSS: "in loss", CORRECTED_LOSS: "in loss, corrected"}[self.kl_in],
             "" if self.kl_estimator == K1 else self.kl_estimator,
             "" if self.kl_target == OFF else f"to {self.kl_target}",
             f"reset {self.reference_reset}" if self.reference_reset else "",
+            "" if self.reward_threshold == OFF else f"hold {self.reward_threshold}",
+            "of members" if self.reward_terms == MEMBERS else "",
             f"GR {self.gradient_penalty:g}" if self.gradient_penalty else "",
         ]
         return " ".join(filter(None, penalty))
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The numbers of `reward_threshold`, which has some."""
+        return tuple(map(float, self.reward_threshold.split(",")))
 
     @property
     def process_limit(self) -> tuple[int, str]:
@@ -150,8 +191,28 @@ class OnPolicyConfig(TrainedPolicyConfig):
                 "ppo_eval_every", f"be at most ppo_updates={self.ppo_updates}", "Measure more often or run longer."
             )
 
+        if self.reward_terms == MEMBERS and self.reward_threshold == FORECAST:
+            yield BrokenRule(
+                "reward_terms",
+                f"be {REWARD} where reward_threshold={FORECAST}, which is one number",
+                "Give thresholds as numbers, or remove the option.",
+            )
+        if self.kl_in == CORRECTED_LOSS and self.kl_estimator == SQRT_CHI2:
+            yield BrokenRule(
+                "kl_in",
+                f"be {REWARD} or {LOSS} where kl_estimator={SQRT_CHI2}, which is no sum over tokens",
+                "Use kl_in=loss, or another estimator.",
+            )
+
     def warnings(self, config: StudyOptions) -> Iterator[str]:
-        """A penalty without a coefficient does nothing."""
+        """A penalty without a coefficient does nothing, nor does a multiplier without a threshold."""
+        if self.reward_threshold == OFF:
+            for name, default in (("reward_terms", REWARD), ("multiplier_lr", 0.02)):
+                if (value := getattr(self, name)) != default:
+                    yield (
+                        f"{name}={value}: makes no difference where reward_threshold is {OFF}. Give "
+                        "reward_threshold, or remove the option."
+                    )
         if self.kl_coef:
             return
         for name, off in (("kl_in", REWARD), ("kl_estimator", K1), ("kl_target", OFF), ("reference_reset", 0)):

@@ -18,6 +18,7 @@ from mlproject.curve import CurvePoint
 from mlproject.errors import located
 from mlproject.models.collectives import broadcast
 from mlproject.models.lora import add_adapters
+from mlproject.optimization.on_policy.constraint import Constraint
 from mlproject.optimization.on_policy.objective import Objective
 from mlproject.optimization.on_policy.penalty import Penalty
 from mlproject.optimization.on_policy.rollouts import collect_rollouts
@@ -50,7 +51,8 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
     optimizer = torch.optim.Adam(actor.parameter_groups(config.ppo_lr), eps=1e-5, fused=True)
     prepared, optimizer = accelerator.prepare(actor, optimizer)
     policy = actor.policy.eval()
-    penalty = Penalty(config, task.initial_policy)
+    penalty = Penalty(config, task.initial_policy, task.peak)
+    constraint = Constraint(config, task.proxy, task.peak)
 
     def evaluate(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
         return broadcast(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))
@@ -65,6 +67,7 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
                 "random": generator_state(task.generator),
                 "taken": State(values={"updates": taken}),
                 **penalty.states(),
+                **constraint.states(),
             }
         )
 
@@ -76,12 +79,13 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
         load_generator(task.generator, saved.within("random"))
         taken = saved.values["taken"]["updates"]
         penalty.restore(saved, policy)
+        constraint.restore(saved)
     task.resumption.keep(objective.name, state)
     updates, every = config.ppo_updates, config.ppo_eval_every
     for update in range(taken + 1, updates + 1):
         task.resumption.safe_point(accelerator)
         with located(f"in update {update}"):
-            rollouts, rollout_diagnostics = collect_rollouts(task, actor, objective, penalty)
+            rollouts, rollout_diagnostics = collect_rollouts(task, actor, objective, penalty, constraint)
         update_diagnostics = update_policy(task, prepared, optimizer, rollouts, objective)
         if config.reference_reset and update % config.reference_reset == 0:
             penalty.reset(policy)

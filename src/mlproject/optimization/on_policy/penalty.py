@@ -4,7 +4,9 @@ With x = log pi(token) - log pi_ref(token) of a sampled token, the estimators of
 k2 = x^2 / 2 and k3 = exp(-x) - 1 + x (Schulman 2020). All three are near KL in value. Their gradients differ by the
 place: in the reward, k1 alone has the gradient of KL. In the loss, the gradient of k1 is 0 in expectation; that of k2
 is the gradient of KL, and that of k3 the one of KL(pi_ref || pi), as far as a token does not change what later tokens
-are sampled after (docs/methods.md measures all of them).
+are sampled after (docs/methods.md measures all of them). Times the ratio to the policy that sampled (corrected), the
+loss has the gradient of the estimator's expectation, also after further gradient steps on the same rollouts: so far
+that of KL for k1 and k3.
 
 sqrt-chi2 is the square root of the chi-squared divergence E_pi[rho] - 1 of whole responses, rho = pi / pi_ref (Laidlaw
 et al. 2024, arXiv:2403.03185). It is estimated by the mean of rho + 1 / rho - 2, which is never negative and equal in
@@ -16,6 +18,7 @@ Axis letters: B rollouts, R tokens of a response.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,10 +29,11 @@ from torch import Tensor
 from mlproject.models.log_probs import log_probs_of
 from mlproject.models.sequences import Sequences
 from mlproject.names import Diagnostic
-from mlproject.optimization.on_policy.config import K1, K2, K3, LOSS, OFF, SQRT_CHI2, OnPolicyConfig
+from mlproject.optimization.on_policy.config import FORECAST, K1, K2, K3, OFF, REWARD, SQRT_CHI2, OnPolicyConfig
 from mlproject.optimization.on_policy.gae import shaped_rewards
 from mlproject.optimization.on_policy.objective import Objective, Reading, Rollouts
 from mlproject.optimization.on_policy.shards import Shard
+from mlproject.optimization.peak_forecast import PeakForecast
 from mlproject.resume.state import State, load_module, module_state
 
 if TYPE_CHECKING:
@@ -48,10 +52,11 @@ class Penalty:
     Args:
         config: options of the method.
         reference: policy from which the divergence is measured at the beginning.
+        peak: the run's forecast, for `kl_target=forecast`.
     """
 
-    def __init__(self, config: OnPolicyConfig, reference: PreTrainedModel) -> None:
-        self._config, self._reference = config, reference
+    def __init__(self, config: OnPolicyConfig, reference: PreTrainedModel, peak: PeakForecast | None = None) -> None:
+        self._config, self._reference, self._peak = config, reference, peak or PeakForecast()
         self._is_reset = False
         self.coef = config.kl_coef
 
@@ -62,7 +67,7 @@ class Penalty:
     def rewards(self, shard: Shard) -> Tensor:
         """Per-token rewards: the score at the last token, less the penalty where it is in the reward. Shape: (B, R)."""
         mask_BR = shard.sequences.response_mask_BR
-        if not self._config.kl_coef > 0 or self._config.kl_in == LOSS:
+        if not self._config.kl_coef > 0 or self._config.kl_in != REWARD:
             return shaped_rewards(shard.scores_B, torch.zeros_like(shard.log_probs_BR), mask_BR, 0.0)
         log_ratio_BR = shard.log_probs_BR - shard.reference_BR
         if self._config.kl_estimator == SQRT_CHI2:
@@ -74,7 +79,7 @@ class Penalty:
 
     def into_loss(self, rollouts: Rollouts, shard: Shard) -> Rollouts:
         """The rollouts with what the loss needs, where the penalty is in it."""
-        if not self._config.kl_coef > 0 or self._config.kl_in != LOSS:
+        if not self._config.kl_coef > 0 or self._config.kl_in == REWARD:
             return rollouts
         coef = self.coef
         if self._config.kl_estimator == SQRT_CHI2:  # d sqrt(chi2) = d chi2 / (2 sqrt(chi2)), the root held fixed
@@ -94,9 +99,13 @@ class Penalty:
         if config.kl_target == OFF:
             return {Diagnostic.LOG_RATIO: kl}
         used = self.coef
-        error = min(max(kl / float(config.kl_target) - 1, -_LARGEST_ERROR), _LARGEST_ERROR)
+        target = self._peak.kl if config.kl_target == FORECAST else float(config.kl_target)
+        if math.isnan(target):  # nothing is forecast yet
+            return {Diagnostic.LOG_RATIO: kl, Diagnostic.KL_COEF: used}
+        error = min(max(kl / target - 1, -_LARGEST_ERROR), _LARGEST_ERROR) if target > 0 else _LARGEST_ERROR
         self.coef *= 1 + error * len(shard.sequences) / config.kl_horizon
-        return {Diagnostic.LOG_RATIO: kl, Diagnostic.KL_COEF: used}
+        moving = {Diagnostic.KL_TARGET: target} if config.kl_target == FORECAST else {}
+        return {Diagnostic.LOG_RATIO: kl, Diagnostic.KL_COEF: used, **moving}
 
     def reset(self, policy: PreTrainedModel) -> None:
         """Measure from a copy of this policy from now on."""
@@ -127,8 +136,18 @@ def estimate(log_ratio: Tensor, estimator: str) -> Tensor:
     return torch.expm1(-log_ratio) + log_ratio
 
 
-def penalty_loss(reading: Reading, rollouts: Rollouts, estimator: str, objective: Objective) -> Tensor:
-    """The penalty as a part of the loss, averaged as the objective averages its own. Shape: ()."""
+def penalty_loss(
+    reading: Reading, rollouts: Rollouts, estimator: str, objective: Objective, corrected: bool = False
+) -> Tensor:
+    """The penalty as a part of the loss, averaged as the objective averages its own. Shape: ().
+
+    Args:
+        reading: of the policy that is trained.
+        rollouts: with the log-probabilities of the reference.
+        estimator: `k1`, `k2`, `k3` or `sqrt-chi2`.
+        objective: whose loss it is.
+        corrected: whether each token's part is weighted by its probability ratio to the policy that sampled it.
+    """
     assert rollouts.reference_BR is not None
     log_ratio_BR = (reading.log_probs_BR - rollouts.reference_BR).masked_fill(~reading.mask_BR, 0.0)
     if estimator == SQRT_CHI2:
@@ -136,7 +155,10 @@ def penalty_loss(reading: Reading, rollouts: Rollouts, estimator: str, objective
         lengths_B = reading.mask_BR.sum(1)
         divergence_BR = (per_response_B / lengths_B)[:, None].expand_as(log_ratio_BR)  # summed over tokens it is whole
         return rollouts.penalty_coef * objective.mean(divergence_BR, reading.mask_BR)
-    return rollouts.penalty_coef * objective.mean(estimate(log_ratio_BR, estimator), reading.mask_BR)
+    divergence_BR = estimate(log_ratio_BR, estimator)
+    if corrected:
+        divergence_BR = divergence_BR * reading.log_ratio_BR.exp()
+    return rollouts.penalty_coef * objective.mean(divergence_BR, reading.mask_BR)
 
 
 def chi2_part(log_ratio_B: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Every shard has its own generator, seeded from the task's, and is sampled and scored by itself. Process r of n samples
 shards r, r + n, ...; then all processes hold all rollouts. Without shards, the task's generator samples them.
 
-Axis letters: B rollouts, R tokens of a response.
+Axis letters: B rollouts, R tokens of a response, K ensemble members.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Shard:
         reference_BR: of each token under the reference of the penalty, nats; 0 without a penalty. Shape: (B, R).
         values_BR: prediction of the value head at each token. Shape: (B, R).
         scores_B: proxy scores, gold standard deviations. Shape: (B,).
+        terms_BK: those of each member, where each is a term of its own. Shape: (B, K).
     """
 
     sequences: Sequences
@@ -40,12 +41,12 @@ class Shard:
     reference_BR: Tensor
     values_BR: Tensor
     scores_B: Tensor
+    terms_BK: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Shard:
-        tensors = ("log_probs_BR", "reference_BR", "values_BR", "scores_B")
-        return replace(
-            self, sequences=self.sequences.to(device), **{name: getattr(self, name).to(device) for name in tensors}
-        )
+        names = ("log_probs_BR", "reference_BR", "values_BR", "scores_B", "terms_BK")
+        tensors = {name: each.to(device) for name in names if (each := getattr(self, name)) is not None}
+        return replace(self, sequences=self.sequences.to(device), **tensors)
 
 
 def shards_of_process(task: OnPolicyTask, index_B: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
@@ -85,4 +86,5 @@ def gather_shards(task: OnPolicyTask, shards: Sequence[Shard]) -> Shard:
         reference_BR=stacked("reference_BR"),
         values_BR=stacked("values_BR"),
         scores_B=torch.cat([shard.scores_B for shard in shards]),
+        terms_BK=torch.cat(terms) if (terms := [s.terms_BK for s in shards if s.terms_BK is not None]) else None,
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mlproject.models.collectives import all_reduce
 from mlproject.models.gradient_checkpointing import checkpointed_layers
+from mlproject.optimization.on_policy.config import CORRECTED_LOSS
 from mlproject.optimization.on_policy.gradient_penalty import regularize_gradient
 from mlproject.optimization.on_policy.objective import Objective, Reading, Rollouts
 from mlproject.optimization.on_policy.penalty import penalty_loss
@@ -92,7 +93,9 @@ def add_gradient(
                 reading = Reading.of(logits_BRV, values_BR, minibatch)
                 loss, diagnostics = objective.loss(reading, minibatch)
                 if minibatch.reference_BR is not None:
-                    loss = loss + penalty_loss(reading, minibatch, config.kl_estimator, objective)
+                    loss = loss + penalty_loss(
+                        reading, minibatch, config.kl_estimator, objective, corrected=config.kl_in == CORRECTED_LOSS
+                    )
                 accelerator.backward(loss * (weight * processes))  # gradients are averaged over processes
             weighted.append({name: value * share for name, value in diagnostics.items()})
     return weighted
