@@ -12,7 +12,7 @@ and has no gap in the weight. But the integral alone swings about the threshold,
 weight too: hence the proportional part, as of Stooke et al. 2020 (arXiv:2007.03964). A multiplier rests while its
 weight is at a bound that the gap pushes it to, so that a run that is long below its threshold does not overshoot.
 
-Axis letters: B rollouts, R tokens of a response, K ensemble members: the reward terms.
+Axis letters: B rollouts, R tokens of a response, K ensemble members.
 """
 
 from __future__ import annotations
