@@ -42,6 +42,7 @@ def machine(store: Store, step: Step, host: str, told: Any) -> None:
     """Executes a step on a machine of another name, which sees no process of this one."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT])
     liveness.this_host = lambda: host  # in a process of its own
+    told.send("begins")
     scheduler = Scheduler(store, "", InProcessExecutor(), Progress(), 0, LEASE)
     outcome = scheduler.run([step])[step]
     told.send((outcome.run_id, outcome.reused))
@@ -53,6 +54,7 @@ def started(store: Store, step: Step, host: str) -> Iterator[tuple[BaseProcess, 
     told, tell = context.Pipe(duplex=False)
     process = context.Process(target=machine, args=(store, step, host, tell))
     process.start()
+    assert told.recv() == "begins"
     yield process, told
     if process.is_alive():
         process.kill()
@@ -94,10 +96,10 @@ def test_what_a_machine_that_died_without_a_word_left_is_taken_up_within_its_lea
         wait_until(lambda: has_logged(store, step, dead))
         [(run_id, *_)] = remains(store, step)
         os.kill(dead.pid, signal.SIGKILL)
-        died = time.monotonic()
         with started(store, step, "two") as (heir, told):
+            looks_since = time.monotonic()
             wait_until(lambda: has_logged(store, step, heir))
-            assert time.monotonic() - died < LEASE + 10
+            assert time.monotonic() - looks_since < LEASE + 10
             assert told.recv() == (run_id, False)
     [(_, status, tags, _, artifacts)] = remains(store, step)
     assert (status, tags[Tag.HOST], artifacts["counted"]) == ("FINISHED", "two", str(heir.pid))

@@ -242,6 +242,7 @@ def remains(store: Store, step: Step) -> Remains:
         for each in client.get_metric_history(run.info.run_id, name)
     }
     models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    assert len({each.name for each in models}) == len(models), "a checkpoint of a killed process is left"
     folders = {"": folder, **{f"{each.name}/": fetch_uri(client, each.artifact_location) for each in models}}
     files = {
         prefix + path.relative_to(root).as_posix(): path
