@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mlproject.optimization import METHODS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mlproject"
 LAYERS = [  # from the ground up; a package imports from its own layer and from those below
@@ -153,6 +155,22 @@ def test_estimators_curve_and_laws_need_numpy_alone():
         if package_of(path) in ("estimators", "curve", "laws", "names"):
             foreign = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
             assert foreign <= {"numpy", "mlproject", "__future__"}, path
+
+
+def test_no_code_asks_for_the_name_of_a_method():
+    """What differs between methods is declared by them (`mlproject.optimization.Method`)."""
+    asking = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare | ast.MatchValue)
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and part.value in METHODS
+    }
+    assert asking == {"laws/forms.py"}, "which knows best-of-n where no method is registered"
+    templates = [text.read_text() for suffix in ("html", "jinja") for text in PACKAGE.rglob(f"*.{suffix}")]
+    assert len(templates) > 3
+    assert not [name for text in templates for name in METHODS if f'== "{name}"' in text or f"== '{name}'" in text]
 
 
 def test_files_are_short():

@@ -50,6 +50,13 @@ def test_each_proxy_rm_is_a_candidate_with_its_curve_unless_the_curve_is_incompl
     assert set(candidates(store, policy_runs)) == {"3k"}
 
 
+def test_a_run_that_learned_from_comparisons_is_no_candidate_and_disturbs_none(store, policy_runs):
+    client, aligned = store.client(), policy_runs["1k"].info.run_id
+    client.delete_tag(aligned, Tag.PROXY_RUN_ID)  # as a run of direct alignment on the same pool
+    client.set_tag(aligned, Tag.METHOD, "dpo")
+    assert set(candidates(store, policy_runs)) == {"3k"}
+
+
 def test_candidates_are_read_in_as_many_requests_however_many_they_are_and_each_curve_once(
     plant, store, policy_runs, monkeypatch
 ):

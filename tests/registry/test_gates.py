@@ -99,7 +99,11 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path, case):
 
 def test_a_file_with_other_fields_or_broken_yaml_is_refused(tmp_path):
     for more, word in (
-        ({"method": "prayer"}, "method=prayer"),
+        ({"method": "prayer"}, "method=prayer: must be one of best-of-n, ppo"),
+        (
+            {"method": "dpo"},
+            "method=dpo: which learns from comparisons and has no reward model to promote;",
+        ),
         ({"owner": "me"}, "exactly the fields method and gates"),
     ):
         with pytest.raises(UserError, match=word):

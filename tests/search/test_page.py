@@ -16,7 +16,7 @@ from mlproject.names import TrialAttribute
 from mlproject.plotting.colours import pale, rm_colours
 from mlproject.search.figures import curves_figure, history_figure, peaks_figure
 from mlproject.search.page import render_page
-from mlproject.search.space import Space
+from mlproject.search.space import Space, coefficient_of
 
 GRID = {"search_kl_coefs": "0,0.01,0.1", "search_rm_sizes": "1k,3k"}
 CELLS = [(0, 1), (1, 0), (2, 1), (0, 0), (1, 1)]
@@ -117,7 +117,7 @@ def crosses(figure):
 
 
 def test_pruned_trials_are_crosses_in_the_colour_of_their_size(rows):
-    for figure in (peaks_figure(rows, COLOURS), history_figure(rows, COLOURS)):
+    for figure in (peaks_figure(rows, COLOURS, coefficient_of(rows)), history_figure(rows, COLOURS)):
         assert crosses(figure) == [(COLOURS["1k"], pytest.approx(1.1))]
         texts = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
         assert texts[:4] == ["RM size:", "1k", "3k", "pruned"]

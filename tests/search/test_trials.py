@@ -170,7 +170,7 @@ def test_the_table_has_finished_and_failed_trials_and_survives_the_file(config, 
     assert [row["peak_gold"] for row in rows] == [1.25, 0.4, None]
     write_trials(rows, tmp_path / "trials.csv")
     first, pruned, failed = read_trials(tmp_path / "trials.csv")
-    assert tuple(first) == COLUMNS
+    assert tuple(first) == tuple(name for name in COLUMNS if name != "align_beta")  # of another method
     assert (first["number"], first["peak_gold"], first["run_id"], first["reused"]) == (0.0, 1.25, "a", False)
     assert pruned["verdict"] == "cannot win"
     assert (failed["peak_gold"], failed["run_id"]) == (None, "")

@@ -161,6 +161,21 @@ def test_older_interfaces_find_the_state_beside_the_name_within_their_limit(
         assert len(tag) <= 5000, "MLflow 3.10 refuses longer experiment tags"
 
 
+def test_lists_and_the_search_show_the_coefficients_of_the_methods(client: MlflowClient, experiment: str) -> None:
+    install_views(client, experiment, [METHODS[name] for name in ("ppo", "dpo")])
+    states = {key: _read_like_mlflow_3_17(tag) for key, tag in _tags(client, experiment).items()}
+
+    def columns(part: str) -> list[str]:
+        [state] = [state for key, state in states.items() if key.endswith(part)]
+        return [name for name in state["selectedColumns"] if name in ("params.`kl_coef`", "params.`align_beta`")]
+
+    assert columns("-ppo") == ["params.`kl_coef`"] and columns("-dpo") == ["params.`align_beta`"]
+    assert columns(SEARCH) == ["params.`kl_coef`", "params.`align_beta`"]
+    [search] = [state for key, state in states.items() if key.endswith(SEARCH)]
+    drawn = [chart["xaxis"]["key"] for chart in search["compareRunCharts"] if chart["type"] == "SCATTER"]
+    assert drawn == ["kl_coef", "align_beta"]
+
+
 def test_figures_have_the_keys_that_links_name_and_only_methods_that_are_asked_for_have_one(
     client: MlflowClient, experiment: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlproject.config.search_options import FORWARD_PASSES
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES
 from mlproject.names.quoting import can_be_searched
@@ -51,12 +52,12 @@ def _broken_rules(config: StudyOptions) -> Iterator[BrokenRule]:
 
 
 def _search_rules(config: StudyOptions) -> Iterator[BrokenRule]:
-    if not METHODS[config.search_method].needs_proxy:
-        searched = ", ".join(method.name for method in METHODS.values() if method.needs_proxy)
-        action = f"Use one of {searched}, or a grid of align_beta in an experiment."
-        yield BrokenRule("search_method", "be a method that optimizes a reward model, which a search chooses", action)
+    method = METHODS[config.searched_method]
+    if config.search_objective == FORWARD_PASSES and not method.needs_proxy:
+        must = f"be another one for {method.name}, which optimizes no reward model"
+        yield BrokenRule("search_objective", must, "Use peak, peak-and-updates or peak-and-comparisons.")
     action = "List the values from smallest to largest."
-    for name in ("search_kl_coefs", "search_n_comparisons", "search_ppo_lrs"):
+    for name in ("search_kl_coefs", "search_n_comparisons", "search_ppo_lrs", "search_align_betas"):
         if list(getattr(config, name)) != sorted(getattr(config, name)):
             yield BrokenRule(name, "be increasing", action)
     sizes = config.search_rm_sizes

@@ -16,7 +16,7 @@ import yaml
 
 from mlproject.config import groups
 from mlproject.config.rules import check_rules
-from mlproject.config.search_options import SearchOptions
+from mlproject.config.search_options import AUTO, FIRST, SearchOptions
 from mlproject.config.yaml_file import read_options
 from mlproject.cures import parse_reward, written
 from mlproject.cures.options import RewardOptions
@@ -106,6 +106,13 @@ class Config(
     def policy_server(self) -> str:
         """Address of the server that samples from the initial policy; empty where this project does."""
         return self.policy if self.policy_weights else ""
+
+    @property
+    def searched_method(self) -> str:
+        """The method whose curves are searched."""
+        if self.search_method != AUTO:
+            return self.search_method
+        return FIRST if FIRST in self.methods else self.methods[0]
 
     def select(self, *names: str) -> dict[str, Any]:
         """Some of the options, by name."""

@@ -33,6 +33,8 @@ class Method:
         step_of_kl: where the KL at a step is fixed, the step whose KL is nearest to a number of nats.
         coefficient: name of the option that holds a policy near the initial one; its runs are told apart by it.
         coefficient_label: as run names and sentences call it.
+        coefficient_unit: its unit; empty for a bare number.
+        entry_point: that measures one curve against any proxy, by this method; empty where there is none.
         version: raised when a change of the code changes its curves.
     """
 
@@ -49,6 +51,8 @@ class Method:
     version: int = 1
     coefficient: str = "kl_coef"
     coefficient_label: str = "KL coefficient"
+    coefficient_unit: str = "gold standard deviations per nat"
+    entry_point: str = ""
 
     @property
     def optimize(self) -> Callable[[OptimizationTask[Any]], Iterator[CurvePoint]]:

@@ -188,6 +188,8 @@ def candidates_on_pool(client: MlflowClient, store: Store, config: Config, pool_
         tags = run.data.tags
         if json.loads(tags.get(Tag.INPUTS, "{}")).get(Role.POOL) != pool_run_id or tags.get(Tag.COMPLETE) == "false":
             continue
+        if Tag.PROXY_RUN_ID not in tags:  # it learned from comparisons: there is no reward model to promote
+            continue
         if is_reward(run.data.params["rm_size"]):  # code, which no version can hold
             continue
         proxy_run_id, method = tags[Tag.PROXY_RUN_ID], tags[Tag.METHOD]

@@ -151,8 +151,10 @@ def read_gates(path: Path | None = None) -> Gates:
     content = read_yaml(path, "gates", "See model_registry/gates.yaml for the format.")
     if not isinstance(content, dict) or set(content) != _FILE_FIELDS:
         raise UserError(f"gates={path}: must have exactly the fields method and gates. Add or remove fields.")
-    if not isinstance(content["method"], str) or content["method"] not in METHODS:
-        raise UserError(f"gates={path}: method={content['method']}: must be one of {', '.join(METHODS)}.")
+    judging = [method.name for method in METHODS.values() if method.needs_proxy]
+    if not isinstance(content["method"], str) or content["method"] not in judging:
+        alone = " which learns from comparisons and has no reward model to promote;" if _is_method(content) else ""
+        raise UserError(f"gates={path}: method={content['method']}:{alone} must be one of {', '.join(judging)}.")
     if not isinstance(content["gates"], list) or not content["gates"]:
         raise UserError(
             f"gates={path}: gates must be a list of at least one gate, since an empty list would promote every model. "
@@ -161,6 +163,10 @@ def read_gates(path: Path | None = None) -> Gates:
     gates = [_gate(entry, f"gates={path}: gate {i + 1}") for i, entry in enumerate(content["gates"])]
     _check_names(path, gates)
     return Gates(content["method"], tuple(gates), path.read_bytes())
+
+
+def _is_method(content: dict[str, Any]) -> bool:
+    return isinstance(content["method"], str) and content["method"] in METHODS
 
 
 def _gate(content: Any, where: str) -> Gate:

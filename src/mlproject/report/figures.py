@@ -29,6 +29,7 @@ from mlproject.report.selection import (
     sizes,
 )
 from mlproject.search.figures import peaks_figure as trial_peaks_figure
+from mlproject.search.space import coefficient_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,11 +91,12 @@ def peaks_figure(report: Report) -> Figure:
 
 
 def search_figure(report: Report) -> Figure:
-    """Peak gold of the search's trials by KL coefficient, a colour per RM size; pruned trials as crosses."""
-    trials = _scored(report)
+    """Peak gold of the search's trials by their coefficient, a colour per RM size; pruned trials as crosses."""
+    trials, coefficient = _scored(report), coefficient_of(report.trials)
+    assert coefficient is not None, "trials without one are not drawn"
     tried = {trial["rm_size"]: 0 for trial in trials}
     colours = {name: colour for name, colour in theme.size_colours(tried | sizes(report)).items() if name in tried}
-    return trial_peaks_figure(trials, colours)
+    return trial_peaks_figure(trials, colours, coefficient)
 
 
 def study_figures(report: Report) -> dict[str, Callable[[], Figure]]:
@@ -176,5 +178,6 @@ def _fitted_peak(axes: Axes, x: float, peak: LawPeak, style: Mapping[str, Any]) 
 
 
 def _scored(report: Report) -> list[Mapping[str, Any]]:
-    """Trials that have a peak gold."""
-    return [t for t in report.trials if number(t.get("peak_gold")) is not None and t.get("kl_coef") is not None]
+    """Trials that have a peak gold and a coefficient."""
+    coefficient = coefficient_of(report.trials)
+    return [t for t in report.trials if coefficient and number(t.get("peak_gold")) is not None]

@@ -35,6 +35,7 @@ from mlproject.report.summary import (
     text,
     with_error,
 )
+from mlproject.search.space import coefficient_of
 
 
 def render(report: Report, figures: Mapping[str, Path]) -> str:
@@ -62,6 +63,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         trends=report.laws.get("trends") or [],
         proxies=sorted(report.proxies, key=lambda proxy: (proxy.rm_params, proxy.seed)),
         trials=sorted(report.trials, key=_by_peak),
+        coefficient=coefficient_of(report.trials),
         samples=sample_blocks(report),
         time=by_group(report.timeline) if report.timeline else [],
         link_opens=report.link.startswith(("http://", "https://")),

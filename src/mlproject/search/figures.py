@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from mlproject.names import TrialAttribute
 from mlproject.plotting import theme
 from mlproject.plotting.colours import pale
+from mlproject.search.space import Coefficient
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,26 +26,29 @@ PRUNED: theme.Style = {"marker": "x", "markersize": 7, "markeredgewidth": 1.6, "
 """The end of a pruned trial: its highest gold up to there, which is no peak."""
 
 
-def peaks_figure(rows: Sequence[Row], colours: Mapping[str, str]) -> Figure:
-    """Peak gold of the trials by KL coefficient; pruned ones as crosses.
+def peaks_figure(rows: Sequence[Row], colours: Mapping[str, str], coefficient: Coefficient) -> Figure:
+    """Peak gold of the trials by a coefficient; pruned ones as crosses.
 
     Args:
-        rows: of `trials.csv`, those that have a peak gold and a KL coefficient.
+        rows: of `trials.csv`, those that have a peak gold and the coefficient.
         colours: by RM size, smallest first.
+        coefficient: of the searched method.
     """
-    coefficients = sorted({float(row["kl_coef"]) for row in rows})
+    name = coefficient.name
+    coefficients = sorted({float(row[name]) for row in rows})
     figure, axes, legend = _with_legend(4.3)
     for index, (rm_size, colour) in enumerate(colours.items()):
         dodge = 0.06 * (index - (len(colours) - 1) / 2)
-        of_size = sorted((row for row in rows if row["rm_size"] == rm_size), key=lambda row: float(row["kl_coef"]))
+        of_size = sorted((row for row in rows if row["rm_size"] == rm_size), key=lambda row: float(row[name]))
         whole = [row for row in of_size if row["state"] == "COMPLETE"]
-        x = [coefficients.index(float(row["kl_coef"])) + dodge for row in whole]
-        gold, se = ([float(row[name] or 0.0) for row in whole] for name in ("peak_gold", "peak_gold_se"))
+        x = [coefficients.index(float(row[name])) + dodge for row in whole]
+        gold, se = ([float(row[key] or 0.0) for row in whole] for key in ("peak_gold", "peak_gold_se"))
         axes.errorbar(x, gold, yerr=se, color=colour, marker="o", markersize=6, linewidth=1.1, capsize=3)
         pruned = [row for row in of_size if row["state"] == "PRUNED"]
-        x = [coefficients.index(float(row["kl_coef"])) + dodge for row in pruned]
+        x = [coefficients.index(float(row[name])) + dodge for row in pruned]
         axes.plot(x, [float(row["peak_gold"]) for row in pruned], color=colour, **PRUNED)
-    theme.style_axes(axes, "", "KL coefficient (gold standard deviations per nat)", _PEAK_GOLD_SE)
+    unit = f" ({coefficient.unit})" if coefficient.unit else ""
+    theme.style_axes(axes, "", coefficient.label + unit, _PEAK_GOLD_SE)
     axes.set_xticks(range(len(coefficients)), [f"{value:g}" for value in coefficients])
     axes.set_xlim(-0.4, len(coefficients) - 0.6)
     theme.add_legends(legend, [("RM size:", [*_keys(colours), *_pruned_key(rows)])])

@@ -22,7 +22,7 @@ from mlproject.plotting.curve_figure import PlottedCurve, curve_figure
 from mlproject.plotting.png import png
 from mlproject.recommendation.words import place_of_kl
 from mlproject.search.figures import curves_figure, history_figure, pareto_figure, peaks_figure
-from mlproject.search.space import Space
+from mlproject.search.space import Space, coefficient_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,13 +63,14 @@ def render_page(
     return environment.get_template("page.html").render(
         name=study.study_name,
         rows=rows,
+        coefficient=coefficient_of(rows),
         plots=[(title, _data_uri(figure)) for title, figure in _figures(study, config, rows, colours)],
         importances=_importances(study, config),
         best=""
         if best is None or best_row is None
-        else _data_uri(_best_curve(best, METHODS[config.search_method], colours[best_row["rm_size"]])),
+        else _data_uri(_best_curve(best, METHODS[config.searched_method], colours[best_row["rm_size"]])),
         command=command,
-        place=lambda kl: f" ({place})" if (place := place_of_kl(config.search_method, kl)) else "",
+        place=lambda kl: f" ({place})" if (place := place_of_kl(config.searched_method, kl)) else "",
         sentences=sentences,
         early=[row for row in rows if row["verdict"]],
         facts=facts or {},
@@ -97,9 +98,10 @@ def _figures(
     trials = {trial.number: trial for trial in study.trials}
     drawn = [(trials[int(row["number"])], row) for row in scored if int(row["number"]) in trials]
     drawn = [(trial, row) for trial, row in drawn if trial.user_attrs.get(TrialAttribute.CURVE_KL)]
+    option = coefficient_of(scored)
     return [
         *([("Gold during the trials", curves_figure(drawn, colours))] if drawn else []),
-        ("Peak gold by KL coefficient and RM size", peaks_figure(scored, colours)),
+        *([(f"Peak gold by {option.label} and RM size", peaks_figure(scored, colours, option))] if option else []),
         ("Peak gold by trial", history_figure(scored, colours)),
     ]
 

@@ -16,9 +16,6 @@ from mlproject.tracking.run_data import curve_of
 if TYPE_CHECKING:
     from mlproject.config.schema import Config
 
-_NAMED = ("rm_size", "kl_coef")
-"""Options that a setting has fields for; the others become part of its name."""
-
 
 def recommendation_of_trials(client: MlflowClient, config: Config, rows: Sequence[Mapping[str, Any]]) -> Recommendation:
     """Choose among the whole runs of a search.
@@ -28,19 +25,20 @@ def recommendation_of_trials(client: MlflowClient, config: Config, rows: Sequenc
         config: configuration of the search.
         rows: rows of `trials.csv`; trials that ended early have no whole curve and are left out.
     """
-    method = METHODS[config.search_method]
+    method = METHODS[config.searched_method]
     settings: dict[tuple[Any, ...], Setting] = {}
     for row in rows:
         if row["state"] == "COMPLETE":
             cell = {name: row[name] for name in Space.of(config).grids}
-            others = "".join(f", {name}={value:g}" for name, value in cell.items() if name not in _NAMED)
+            named = ("rm_size", method.coefficient)  # a setting has fields for these
+            others = "".join(f", {name}={value:g}" for name, value in cell.items() if name not in named)
             run = client.get_run(row["run_id"]).data
             settings[tuple(cell.values())] = Setting(
                 method=method.name,
                 rm=f"{row['rm_size']}{others}",
                 rm_params=int(run.params["rm_params"]),
                 curves={config.seed: curve_of(client, row["run_id"])},
-                kl_coef=float(row["kl_coef"]) if method.trains_policy else None,
+                kl_coef=float(row[method.coefficient]) if method.trains_policy else None,
                 from_search=True,
                 run_ids={config.seed: row["run_id"]},
             )

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from mlproject.pipeline.study import Plan
     from mlproject.tracking.store import Store
 
+_BEST = {"kl_coef": Metric.BEST_KL_COEF, "align_beta": Metric.BEST_ALIGN_BETA}
+"""Metrics of the best trial's coefficient, by option."""
+
 _LOOK_SECONDS = 1.0
 """How often the trials of other workers are looked at."""
 
@@ -137,7 +140,8 @@ def _summarize(run: StepRun, study: optuna.Study, config: Config, facts: Mapping
     curve, command = None, ""
     if complete:
         best = max(complete, key=lambda row: row["peak_gold"])
-        run.log_metrics({Metric.BEST_PEAK_GOLD: best["peak_gold"], Metric.BEST_KL_COEF: best["kl_coef"]})
+        coefficients = {name: best[name] for name in _BEST if name in best}
+        run.log_metrics({Metric.BEST_PEAK_GOLD: best["peak_gold"], **{_BEST[k]: v for k, v in coefficients.items()}})
         run.set_tags({Tag.BEST_RM_SIZE: best["rm_size"], Tag.BEST_RUN_ID: best["run_id"]})
         if found.choice is not None:  # the page shows what is recommended, as the sentences say it
             run_ids = set(found.choice.setting.run_ids.values())
@@ -154,12 +158,14 @@ def final_command(config: Config, best: Mapping[str, Any]) -> str:
     values = {name: best[name] for name in Space.of(config).grids if name != "rm_size"}
     options = "".join(f" -P {name}={value:g}" for name, value in values.items())
     file = " -P config=YOUR_FILE" if config.world_spec.options else ""
-    method = METHODS[config.search_method]
-    if not method.trains_policy:
-        study = f"-P methods={method.name} -P rm_sizes={best['rm_size']}{options} -P seeds={config.seed} -P n_trials=0"
+    method = METHODS[config.searched_method]
+    if not (method.trains_policy and method.entry_point):
+        rm = f" -P rm_sizes={best['rm_size']}" if method.needs_proxy else ""
+        stop = " -P stop=forecast" if method.trains_policy else ""
+        study = f"-P methods={method.name}{rm}{options} -P seeds={config.seed}{stop} -P n_trials=0"
         return f"mlflow run . --env-manager local{file} {study}"
     return (
-        f"mlflow run . --env-manager local -e {method.name}{file} -P proxy={best['rm_size']}{options} "
+        f"mlflow run . --env-manager local -e {method.entry_point}{file} -P proxy={best['rm_size']}{options} "
         f"-P seed={config.seed} -P stop=forecast -P forecast_prior=latest"
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlproject.config.schema import Config
+from mlproject.config.search_options import FIRST
 from mlproject.cures import PLAIN, REWARD_PARAMS
 from mlproject.errors import UserError, first_line
 from mlproject.models.inspection import inspect_checkpoint
@@ -116,7 +117,7 @@ def new_pruner(config: Config) -> BasePruner | None:
         return None
     if config.search_pruner == "median":
         return optuna.pruners.MedianPruner()
-    method = METHODS[config.search_method]
+    method = METHODS[config.searched_method]
     budget = config.of_method(method.name).last_step if method.trains_policy else None
     return LawPruner(budget, method=method)
 
@@ -128,11 +129,13 @@ def directions(config: Config) -> list[str]:
 
 def shared_options(config: Config) -> str:
     """The options of proxy training and of the method that all trials have in common, as JSON text."""
-    options, searched = config.of_method(config.search_method), Space.of(config).grids
+    options, searched = config.of_method(config.searched_method), Space.of(config).grids
     required = [name for name in options.required() if name not in searched]
     shared: dict[str, Any] = config.select(*required, "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
     changed = {name: value for name, value in options.params().items() if name not in options.required()}
-    changed |= config.changed("rm_checkpoint_lr", "search_method")
+    changed |= config.changed("rm_checkpoint_lr")
+    if config.searched_method != FIRST:
+        changed |= {"search_method": config.searched_method}
     if (config.reward, *config.search_rewards) != (PLAIN,):
         reward = config.changed(*REWARD_PARAMS, "ensemble_checkpoints")
         changed |= {name: value for name, value in reward.items() if name not in searched}

@@ -13,17 +13,20 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlproject.config.schema import Config
+from mlproject.config.search_options import FORWARD_PASSES
 from mlproject.cures import PLAIN, parse_reward, passes_of
 from mlproject.execution.jobs import Job, Request
 from mlproject.names import Metric, MlflowTag, Tag, TagPrefix, TrialAttribute
 from mlproject.names.quoting import filter_value
+from mlproject.optimization import METHODS
 from mlproject.optimization.stopping import StopRule
+from mlproject.pipeline.policy_run import IMPLICIT
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve
 from mlproject.plotting.colours import pale
 from mlproject.search.law_pruner import PrunerDecision
 from mlproject.search.pruning_callback import PruningCallback
-from mlproject.search.space import GRIDS, Space
+from mlproject.search.space import GRIDS, Space, searchable
 from mlproject.search.storage import new_pruner, new_sampler
 from mlproject.tracking.run_data import curve_of
 from mlproject.tracking.store import all_runs
@@ -40,7 +43,8 @@ COLUMNS = (
     "number", "state", *GRIDS, "peak_gold", "peak_gold_se", "peak_kl", "cost",
     TrialAttribute.UPDATES, TrialAttribute.VERDICT, *_PREDICTIONS, TrialAttribute.RUN_ID, TrialAttribute.REUSED,
 )  # fmt: skip
-"""Columns of `trials.csv`: options of a trial, its result, and why it ended before its budget."""
+"""Columns of `trials.csv`: options of a trial, its result, and why it ended before its budget. What cannot be searched
+with the method is left out, but for `rm_size`."""
 
 _TEXTS = ("state", "rm_size", "reward", TrialAttribute.VERDICT, TrialAttribute.RUN_ID)
 
@@ -79,7 +83,7 @@ def next_batches(study: optuna.Study, config: Config) -> Iterator[list[Trial]]:
 def plan_trial(config: Config, trial: Trial, study_name: str) -> PlannedTrial:
     """The policy run of a trial, tagged with study and trial number."""
     cell = Space.of(config).cell(trial.params)
-    step = plan_curve(config.replace(**cell), config.search_method)
+    step = plan_curve(config.replace(**cell), config.searched_method)
     trial.set_user_attr(TrialAttribute.RM_PARAMS, step.inherited_params["rm_params"])
     return PlannedTrial(
         trial, replace(step, tags={**step.tags, Tag.STUDY_NAME: study_name, Tag.TRIAL_NUMBER: str(trial.number)})
@@ -133,8 +137,9 @@ def trial_rows(study: optuna.Study, config: Config) -> list[dict[str, Any]]:
 
 def write_trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write `trials.csv`."""
+    columns = [name for name in COLUMNS if not rows or name in rows[0]]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
 
@@ -224,17 +229,20 @@ def _cost(config: Config, run: Run) -> float:
     peak, one for each response and each model that reads it."""
     if config.search_objective == "peak-and-updates":
         return run.data.metrics[Metric.PEAK_STEP]
-    if config.search_objective == "peak-and-forward-passes":
-        p = run.data.params
+    if config.search_objective == FORWARD_PASSES:
+        p, method = run.data.params, METHODS[config.searched_method]
         passes = passes_of(parse_reward(p.get("reward", PLAIN)), int(p.get("ensemble_members", 1)))
-        return run.data.metrics[Metric.PEAK_STEP] * int(p.get("ppo_batch_size", 1)) * passes
+        scored = config.of_method(method.name).work.scored if method.trains_policy else 1  # a step is n
+        return run.data.metrics[Metric.PEAK_STEP] * scored * passes
     return float(run.data.params["n_comparisons"])
 
 
 def _row(trial: FrozenTrial, config: Config) -> dict[str, Any]:
     attributes = trial.user_attrs
     cell = Space.of(config).cell(trial.params)
-    fixed = {name: getattr(config, name) for name in GRIDS if name not in cell}
+    method = METHODS[config.searched_method]
+    fixed = {name: getattr(config, name) for name in searchable(method) if name not in cell}
+    fixed |= {} if method.needs_proxy else {"rm_size": IMPLICIT}
     values = trial.values or []
     return {
         "number": trial.number,

@@ -55,10 +55,6 @@ _LONGEST_TAG = 5000
 
 _HAS_FORECAST = f"metrics.`{Metric.FORECAST_P_PAST_PEAK}` >= 0"
 _IS_TRIAL = f"tags.`{Tag.STUDY_NAME}` != ''"
-_COLUMNS = (
-    *(f"params.`{name}`" for name in ("rm_size", "method", "kl_coef", "seed")),
-    *(f"metrics.`{name}`" for name in (Metric.PEAK_GOLD, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA)),
-)
 _TRIAL_COLUMNS = tuple(f"tags.`{name}`" for name in (Tag.TRIAL_NUMBER, Tag.VERDICT))
 # The interface lists the newest view first. Fixed, so that installing again changes nothing.
 _CREATED_MS = 1_760_000_000_000
@@ -122,7 +118,9 @@ def install_views(
         key by name of each view, in the order of the interface's menu.
     """
     tags = client.get_experiment(experiment_id).tags
-    views = {i: view for i, view in enumerate(_views(best_two)) if view.method is None or view.method in methods}
+    views = {
+        i: view for i, view in enumerate(_views(best_two, methods)) if view.method is None or view.method in methods
+    }
     for position, view in views.items():
         tag, value = MlflowTag.SHARED_VIEW_PREFIX + view.key, _tag_value(view, _CREATED_MS - position, methods)
         if tags.get(tag) != value:
@@ -152,7 +150,8 @@ def experiment_page(experiment_id: str) -> str:
     return f"#/experiments/{quote(experiment_id, safe='')}/runs"
 
 
-def _views(best_two: Mapping[str, Sequence[str]] = MappingProxyType({})) -> list[_View]:
+def _views(best_two: Mapping[str, Sequence[str]] = MappingProxyType({}), methods: Sequence[Method] = ()) -> list[_View]:
+    searched = _coefficients([method for method in methods if method.trains_policy])
     figure = line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY, Metric.CURVE_PEAK])
     figure_section = section("figure", "Gold —, proxy - -, own peak ●", height=560)
     return [
@@ -178,7 +177,10 @@ def _views(best_two: Mapping[str, Sequence[str]] = MappingProxyType({})) -> list
             "Search",
             [
                 line_chart("trials", "trials", [Metric.CURVE_GOLD, Metric.CURVE_PEAK]),
-                scatter_chart("peaks", "trials", "kl_coef", Metric.PEAK_GOLD),
+                *(
+                    scatter_chart("-".join(["peaks", *[name] * (i > 0)]), "trials", name, Metric.PEAK_GOLD)
+                    for i, name in enumerate(searched)
+                ),
             ],
             [section("trials", "Trials (pale: pruned)", 2, 480)],
             filter=_IS_TRIAL,
@@ -228,18 +230,34 @@ def _only(run_ids: Sequence[str]) -> str:
 
 def _tag_value(view: _View, created_ms: int, methods: Sequence[Method]) -> str:
     """Value of the tag of a view, with as many collapsed sections of methods' diagnostics as a tag has room for."""
-    trained = [method.name for method in ([view.method] if view.method else methods) if method.trains_policy]
-    values = (_with_sections(view, created_ms, trained[:count]) for count in range(len(trained), -1, -1))
+    shown = [view.method] if view.method else methods
+    trained = [method.name for method in shown if method.trains_policy]
+    columns = _columns(_coefficients(shown))
+    values = (_with_sections(view, created_ms, trained[:count], columns) for count in range(len(trained), -1, -1))
     return next(value for value in values if len(value) <= _LONGEST_TAG)
 
 
-def _with_sections(view: _View, created_ms: int, methods: Sequence[str]) -> str:
+def _coefficients(methods: Sequence[Method]) -> list[str]:
+    """The options that tell runs of methods apart, in order."""
+    return list(dict.fromkeys(method.coefficient for method in methods))
+
+
+def _columns(coefficients: Sequence[str]) -> list[str]:
+    """Columns of the list of runs."""
+    metrics = (Metric.PEAK_GOLD, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA)
+    return [
+        *(f"params.`{name}`" for name in ("rm_size", "method", *coefficients, "seed")),
+        *(f"metrics.`{name}`" for name in metrics),
+    ]
+
+
+def _with_sections(view: _View, created_ms: int, methods: Sequence[str], columns: Sequence[str]) -> str:
     """Value of the tag.
 
     MLflow 3.17 reads a name and a compressed state; older interfaces (3.10) expect the state itself. Each ignores the
     other's fields, so the tag holds both.
     """
-    state = _state(view, methods)
+    state = _state(view, methods, columns)
     deflated = base64.b64encode(zlib.compress(_json(state).encode(), 9)).decode()
     envelope = {
         "name": view.name,
@@ -250,7 +268,7 @@ def _with_sections(view: _View, created_ms: int, methods: Sequence[str]) -> str:
     return _json(envelope | state)
 
 
-def _state(view: _View, methods: Sequence[str]) -> dict[str, Any]:
+def _state(view: _View, methods: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
     """The view as the interface would store it."""
     prefixes = sorted({*_PREFIXES, *methods})
     return {
@@ -261,7 +279,7 @@ def _state(view: _View, methods: Sequence[str]) -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [*view.columns, *_COLUMNS],
+        "selectedColumns": [*view.columns, *columns],
         "columnOrder": [],
         "columnWidths": {},
         "runsExpanded": {},

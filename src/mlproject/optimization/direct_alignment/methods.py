@@ -99,6 +99,7 @@ def _method(name: str, label: str, config_class: type[DirectAlignmentConfig] = D
         needs_proxy=False,
         coefficient="align_beta",
         coefficient_label="beta",
+        coefficient_unit="",
     )
 
 

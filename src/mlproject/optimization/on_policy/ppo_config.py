@@ -20,4 +20,4 @@ class PPOConfig(OnPolicyConfig):
     ppo_gae_lambda: float = option("lambda of generalized advantage estimation", minimum=0, maximum=1)
 
 
-METHOD = Method("ppo", "PPO", PPOConfig, module="mlproject.optimization.on_policy.ppo", version=2)
+METHOD = Method("ppo", "PPO", PPOConfig, module="mlproject.optimization.on_policy.ppo", version=2, entry_point="ppo")
