@@ -48,6 +48,19 @@ def test_gold_and_proxy_are_those_of_all_subsets_of_every_prompt(read):
         assert points[0].gold == pytest.approx(0, abs=1e-12)
 
 
+def test_the_win_rate_is_that_over_the_other_responses_to_a_prompt(read):
+    table = ragged().round({"gold": 0})  # with ties, which are half
+    pool = read(table, min_samples=3)
+    points = list(best_of_n_points(pool, "good", np.array([1, 3]), GoldUnits.of(pool.gold_B), 1.0))
+    for n, point in zip((1, 3), points, strict=True):
+        for index, prompt in enumerate(pool.prompts):
+            rows = table[table.prompt == prompt]
+            scores, gold = rows.good.tolist(), rows.gold.tolist()
+            wins = [np.mean([(a > b) + (a == b) / 2 for j, b in enumerate(gold) if j != i]) for i, a in enumerate(gold)]
+            assert point.win_P[index] == pytest.approx(best_of_subsets(scores, wins, n), abs=1e-12)
+    assert points[0].win_rate == pytest.approx(0.5)
+
+
 def test_the_prompts_are_the_same_at_every_n(read):
     table = pd.concat([ragged(), planted(prompts=7, samples=6, seed=3)[:2]])
     points = list(best_of_n_points(read(table), "good", np.array([1, 2, 3]), GoldUnits(0.0, 1.0), 1.0))

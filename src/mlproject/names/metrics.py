@@ -15,7 +15,7 @@ _FORECAST = "PPO runs, trainer runs: every point; fits: once"
 _END = "policy runs, trainer runs: at the end"
 _LAW = "policy runs, trainer runs, fits: at the end"
 _COMPARE = "policy runs of `compare`"
-_WINS = "policy runs but those of `compare`, trainer runs: every point"
+_WINS = "policy runs, trainer runs: every point"
 _VALIDATED = f"proxy RMs, test RMs, {_COMPARE}"
 _MAIN = "studies of `main`, `compare`, where there is a recommendation"
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mlproject.curve import Curve, mean_and_se
 from mlproject.laws import MIN_D, decompose, law_for
-from mlproject.laws.intervals import Estimate, wilson_interval
+from mlproject.laws.intervals import Z_975, Estimate, wilson_interval
 from mlproject.names import Metric
 from mlproject.optimization import find_method
 from mlproject.recommendation.pairs import Pair, pair_sentence, pairs_of_rms
@@ -33,6 +34,8 @@ class ComparedRM:
 
     Attributes:
         evaluated: its curve, and where to stop.
+        wins: win rate against the initial policy there, by gold, with its interval over prompts; None where it was
+            not measured.
         gamma: see `mlproject.laws.gamma`; nan where the law cannot be fitted.
         pairs_right: share of pairs of responses that it orders as gold does, with Wilson's interval.
         accuracy: share of prompts whose best response by its score is right, of all responses there are, with Wilson's
@@ -40,6 +43,7 @@ class ComparedRM:
     """
 
     evaluated: Evaluated
+    wins: Estimate | None
     gamma: Estimate
     pairs_right: Estimate
     accuracy: Estimate | None
@@ -92,6 +96,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "rms_compared": [
             {
                 "rm": each.evaluated.setting.rm,
+                "win_rate": None if each.wins is None else list(each.wins),
                 "gamma": list(each.gamma),
                 "pairs_right": list(each.pairs_right),
                 "accuracy": None if each.accuracy is None else list(each.accuracy),
@@ -112,18 +117,28 @@ def _compared(evaluated: Evaluated, run: PolicyRunRecord, prompts: int) -> Compa
     accuracy = run.metrics.get(Metric.BEST_OF_K_ACCURACY)
     return ComparedRM(
         evaluated,
+        _wins(run.curve, evaluated.stop.step),
         gamma,
         Estimate(right, *wilson_interval(right, pairs)),
         None if accuracy is None else Estimate(accuracy, *wilson_interval(accuracy, prompts)),
     )
 
 
+def _wins(curve: Curve, step: int) -> Estimate | None:
+    """Win rate at a step."""
+    if curve.win_SP is None:  # measured before 0.2
+        return None
+    wins, se = mean_and_se(curve.win_SP[curve.steps_S.tolist().index(step)])
+    return Estimate(wins, wins - Z_975 * se, wins + Z_975 * se)
+
+
 def _rm_sentence(compared: ComparedRM, chance: float | None) -> str:
-    stop = compared.evaluated.stop
+    stop, wins = compared.evaluated.stop, compared.wins
+    against = f", where it wins {_percent(wins)} against the initial policy" if wins else ""
     text = (
         f"{compared.evaluated.setting.rm}: highest gold {_gold(stop.gold)} {interval_text(stop.gold_interval)} at "
-        f"{nats(stop.kl)} nats (n = {stop.step}), {_gold(stop.gold - stop.drop)} at n = {stop.end_step}; gamma "
-        f"{compared.gamma}; orders {_percent(compared.pairs_right)} of pairs as gold does"
+        f"{nats(stop.kl)} nats (n = {stop.step}){against}, {_gold(stop.gold - stop.drop)} at n = {stop.end_step}; "
+        f"gamma {compared.gamma}; orders {_percent(compared.pairs_right)} of pairs as gold does"
     )
     if compared.accuracy is not None:
         text += f"; its best response is right for {_percent(compared.accuracy)} of prompts (by chance {chance:.1%})"

@@ -15,6 +15,7 @@ import numpy as np
 from mlproject.curve import Array, CurvePoint
 from mlproject.estimators import BestOfN, beirami_kl, best_of_n_kl_bound, effective_sample_size
 from mlproject.names import Diagnostic
+from mlproject.optimization.win_rate import win_rate_PN
 from mlproject.preferences.calibration import calibration_scale
 from mlproject.samples.pool import ScoredPool
 
@@ -116,6 +117,7 @@ def best_of_n_points(
     select = RaggedBestOfN(pool, scores_B, n_G)
     gold_GP = (select(pool.gold_B) - prompt_means(pool, pool.gold_B)) / units.sd
     proxy_GP = (select(scores_B) - prompt_means(pool, scores_B)) * scale
+    win_GP = select(win_rates(pool))
     statistics_G = {name: np.nanmean(select(values_B), axis=1) for name, values_B in (statistics or {}).items()}
     counts, times = np.unique(pool.counts_P, return_counts=True)
     kl_G = best_of_n_kl_bound(n_G)
@@ -131,7 +133,21 @@ def best_of_n_points(
             gold_P=gold_GP[g],
             statistics={name: float(values_G[g]) for name, values_G in statistics_G.items()},
             diagnostics=diagnostics,
+            win_P=win_GP[g],
         )
+
+
+def win_rates(pool: ScoredPool) -> Array:
+    """Win rate of each response, by gold, against the others of its prompt; a tie is half (see `win_rate_PN`).
+
+    Returns:
+        from 0 to 1; one half for the only response of a prompt. Shape: (B,).
+    """
+    win_B = np.full(len(pool.gold_B), 0.5)
+    for _, rows_PN in pool.groups:
+        if rows_PN.shape[1] > 1:
+            win_B[rows_PN] = win_rate_PN(pool.gold_B[rows_PN])
+    return win_B
 
 
 def best_of_k_accuracy(pool: ScoredPool, rm: str) -> float:

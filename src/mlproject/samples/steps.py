@@ -140,7 +140,7 @@ def _curve_of(config: Config, request: SamplesRequest, samples: Step, rm: str, c
     return Step(
         name=f"{rm}, {METHOD.name}",
         kind=Kind.POLICY_RUN,
-        version=1,
+        version=2,
         params=params,
         inputs={Role.SCORED_SAMPLES: samples},
         inherited_params={"rm_params": 0},  # not known
