@@ -256,14 +256,9 @@ class Metric:
     TRIALS_UPDATES: Final = METRICS.add("trials/updates", "PPO updates that the search made", "searches", COUNT)
     BEST_PEAK_GOLD: Final = METRICS.add("best/peak_gold", "peak gold of the best trial", "searches", _SD)
     BEST_KL_COEF: Final = METRICS.add(
-        "best/kl_coef",
-        "KL coefficient of the best trial",
-        "searches",
-        "standard deviations per nat",
+        "best/kl_coef", "KL coefficient of the best trial", "searches", "standard deviations per nat"
     )
-    BEST_ALIGN_BETA: Final = METRICS.add(
-        "best/align_beta", "beta of the best trial", "searches of direct alignment", "1", since="0.2.0"
-    )
+    BEST_BETA: Final = METRICS.add("best/align_beta", "its beta", "searches of direct alignment", "1", since="0.2.0")
     GATES_PASSED: Final = METRICS.add("gates/passed", "1 if all gates hold, else 0", "promotions", "0 or 1")
     CANDIDATES: Final = METRICS.add("candidates", "candidates that were compared", "promotions", COUNT)
     CANDIDATE_PEAK_GOLD: Final = METRICS.add("candidate/peak_gold", "peak gold of the candidate", "promotions", _SD)

@@ -49,9 +49,12 @@ def answer(recommendation: Recommendation) -> list[str]:
 
 
 def setting_text(setting: Setting) -> str:
-    """`the 25k reward model with PPO, KL coefficient 0.02`."""
+    """`the 25k reward model with PPO, KL coefficient 0.02`; `DPO, beta 0.1` for a method without a reward model."""
     method = find_method(setting.method)
     coefficient = f", {method.coefficient_label} {setting.kl_coef:g}" if setting.kl_coef else ""
+    if not method.needs_proxy:
+        _, comma, others = setting.rm.partition(",")
+        return f"{method.label}{comma}{others}{coefficient}"
     return f"the {setting.rm} reward model with {method.label}{coefficient}"
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlproject.pipeline.study import Plan
     from mlproject.tracking.store import Store
 
-_BEST = {"kl_coef": Metric.BEST_KL_COEF, "align_beta": Metric.BEST_ALIGN_BETA}
+_BEST = {"kl_coef": Metric.BEST_KL_COEF, "align_beta": Metric.BEST_BETA}
 """Metrics of the best trial's coefficient, by option."""
 
 _LOOK_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""Charts and their sections, as MLflow's user interface stores them in a saved view."""
+"""Charts, their sections and columns of runs, as MLflow's user interface stores them in a saved view."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlproject.names import Metric
+from mlproject.optimization import Method
 
 
 def line_chart(uuid: str, section: str, metrics: Sequence[str]) -> dict[str, Any]:
@@ -60,3 +61,21 @@ def section(uuid: str, name: str, columns: int = 1, height: int = 360, display: 
         "columns": columns,
         "cardHeight": height,
     }
+
+
+def coefficients(methods: Sequence[Method]) -> list[str]:
+    """The options that tell runs of methods apart, in order."""
+    return list(dict.fromkeys(method.coefficient for method in methods))
+
+
+def run_columns(coefficients: Sequence[str]) -> list[str]:
+    """Columns of a list of policy runs.
+
+    Args:
+        coefficients: of their methods.
+    """
+    metrics = (Metric.PEAK_GOLD, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA)
+    return [
+        *(f"params.`{name}`" for name in ("rm_size", "method", *coefficients, "seed")),
+        *(f"metrics.`{name}`" for name in metrics),
+    ]

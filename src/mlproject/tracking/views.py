@@ -28,7 +28,7 @@ from mlflow import MlflowClient
 from mlproject.names import Metric, MetricPrefix, MlflowTag, Statistic, Tag
 from mlproject.optimization import METHODS, Method
 from mlproject.strict_json import strict_json
-from mlproject.tracking.charts import line_chart, scatter_chart, section
+from mlproject.tracking.charts import coefficients, line_chart, run_columns, scatter_chart, section
 
 BEST_TWO = "overoptimization-best-two"
 BEST_TWO_OF_SAMPLES = "overoptimization-best-two-of-samples"
@@ -151,7 +151,7 @@ def experiment_page(experiment_id: str) -> str:
 
 
 def _views(best_two: Mapping[str, Sequence[str]] = MappingProxyType({}), methods: Sequence[Method] = ()) -> list[_View]:
-    searched = _coefficients([method for method in methods if method.trains_policy])
+    searched = coefficients([method for method in methods if method.trains_policy])
     figure = line_chart("gold-and-proxy", "figure", [Metric.CURVE_GOLD, Metric.CURVE_PROXY, Metric.CURVE_PEAK])
     figure_section = section("figure", "Gold —, proxy - -, own peak ●", height=560)
     return [
@@ -232,23 +232,9 @@ def _tag_value(view: _View, created_ms: int, methods: Sequence[Method]) -> str:
     """Value of the tag of a view, with as many collapsed sections of methods' diagnostics as a tag has room for."""
     shown = [view.method] if view.method else methods
     trained = [method.name for method in shown if method.trains_policy]
-    columns = _columns(_coefficients(shown))
+    columns = run_columns(coefficients(shown))
     values = (_with_sections(view, created_ms, trained[:count], columns) for count in range(len(trained), -1, -1))
     return next(value for value in values if len(value) <= _LONGEST_TAG)
-
-
-def _coefficients(methods: Sequence[Method]) -> list[str]:
-    """The options that tell runs of methods apart, in order."""
-    return list(dict.fromkeys(method.coefficient for method in methods))
-
-
-def _columns(coefficients: Sequence[str]) -> list[str]:
-    """Columns of the list of runs."""
-    metrics = (Metric.PEAK_GOLD, Metric.PEAK_KL, Metric.LAW_ALPHA, Metric.LAW_BETA)
-    return [
-        *(f"params.`{name}`" for name in ("rm_size", "method", *coefficients, "seed")),
-        *(f"metrics.`{name}`" for name in metrics),
-    ]
 
 
 def _with_sections(view: _View, created_ms: int, methods: Sequence[str], columns: Sequence[str]) -> str:
