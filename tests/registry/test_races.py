@@ -1,6 +1,6 @@
 """Concurrent promotions, and kills between any two writes, with real processes: the champion has always passed.
 
-PostgreSQL in place of SQLite: MLPROJECT_TEST_POSTGRES_MLFLOW=postgresql://USER:PASSWORD@HOST/EMPTY_DATABASE.
+PostgreSQL in place of SQLite: MLPROJECT_TEST_POSTGRES_MLFLOW=postgresql+psycopg2://USER:PASSWORD@HOST/EMPTY_DATABASE.
 """
 
 from __future__ import annotations
