@@ -191,10 +191,15 @@ def kill_all(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dpo", "kto"])
-def test_direct_alignment_by_two_processes_has_the_curve_of_one(tmp_path, method: str) -> None:
+@pytest.mark.parametrize("method", ["dpo", "kto", "grpo", "rloo", "reinforce"])
+def test_any_method_by_two_processes_has_the_curve_of_one(tmp_path, method: str) -> None:
     small = {name: value for name, value in SMALL.items() if name not in ("proxy", "kl_coef")}
     small |= {"methods": method, "align_updates": 4, "align_batch_size": 32, "align_points": 4, "n_trials": 0}
+    small |= {
+        "ppo_batch_size": 64,
+        "grpo_group_size": 8,
+        "rloo_group_size": 4,
+    }  # of one process and of two: whole groups
     command = ["main", *(f"--{name}={value}" for name, value in small.items())]
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 

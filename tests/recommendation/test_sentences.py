@@ -31,6 +31,12 @@ def test_the_answer_names_what_to_use_how_far_with_which_doubt_and_what_going_on
     assert trend.startswith("PPO: peak gold rises with reward-model size, by +")
 
 
+def test_a_method_without_a_reward_model_is_named_by_itself():
+    [setting] = draw(Truth([1.0]), np.random.default_rng(0))
+    aligned = replace(setting, method="dpo", rm="implicit, n_comparisons=500", kl_coef=0.1)
+    assert lines_of(recommend([aligned]))[0].startswith("Use DPO, n_comparisons=500, beta 0.1, and stop at ")
+
+
 def test_ties_are_named_with_the_smallest_and_a_trend_that_is_not_sure_is_called_unclear():
     lines = lines_of(recommend(draw(Truth([1.0] * 5), np.random.default_rng(3)), preferred="rm4"))
     tie = next(line for line in lines if line.startswith("The same peak gold, as far as can be told, is reached by "))

@@ -100,7 +100,8 @@ def ties_sentence(recommendation: Recommendation) -> list[str]:
     more = len(recommendation.ties) - len(named)
     listed = ", ".join(named) + (f" and {more} more" if more else "")
     smallest = min([choice, *recommendation.ties], key=lambda each: each.setting.rm_params).setting
-    cheaper = f" The smallest of them is {smallest.rm}." if smallest.rm_params < choice.setting.rm_params else ""
+    is_cheaper = smallest.rm_params < choice.setting.rm_params and find_method(smallest.method).needs_proxy
+    cheaper = f" The smallest of them is {smallest.rm}." if is_cheaper else ""
     gap = max(choice.stop.gold - tie.stop.gold for tie in recommendation.ties)
     lower = f"; measured up to {gap:.2f} lower, which is within the noise" if gap >= 0.005 else ""
     return [f"The same peak gold, as far as can be told, is reached by {listed}{lower}.{cheaper}"]
