@@ -185,7 +185,8 @@ def theirs(
         steps = 4 * arguments.updates
         settings |= {
             "per_device_train_batch_size": SHARED["align_batch_size"], "max_steps": steps, "beta": SHARED["align_beta"],
-            "learning_rate": SHARED["align_lr"], "lr_scheduler_type": "constant_with_warmup", "warmup_steps": max(1, int(0.05 * steps)),
+            "learning_rate": SHARED["align_lr"], "lr_scheduler_type": "constant_with_warmup",
+            "warmup_steps": max(1, int(0.05 * steps)),
             "precompute_ref_log_probs": True, "adam_epsilon": 1e-8, "weight_decay": 0.01,
         }  # fmt: skip
         first = data.prefers_a.to_numpy()
