@@ -25,6 +25,7 @@ from mlproject.errors import NotFiniteError, UserError, first_line
 from mlproject.integrations.peak_keeper import PeakKeeper, what_tells_the_peak
 from mlproject.integrations.rank_zero import Instruction, from_rank_zero
 from mlproject.integrations.reading_log import ReadingLog
+from mlproject.integrations.trainer_preflight import check_penalty
 from mlproject.models.chat_template import PromptLike, as_prompts
 from mlproject.models.live_policy import as_reference, ending_like, unwrapped
 from mlproject.models.model_loading import load_causal_lm
@@ -33,6 +34,7 @@ from mlproject.monitoring.monitor import MonitorReading, OveroptimizationMonitor
 from mlproject.monitoring.policy_evaluator import PolicyEvaluator
 from mlproject.monitoring.user_scorers import ScorerLike
 from mlproject.names import Metric
+from mlproject.optimization.penalty_check import Change
 from mlproject.optimization.pool_samples import Judge
 from mlproject.tracking.trainer_run import TrainerRun
 
@@ -146,6 +148,14 @@ class OveroptimizationCallback(TrainerCallback):
     def readings(self) -> list[MonitorReading]:
         """What the monitor said after each point, on rank zero."""
         return self.monitor.readings
+
+    def preflight(self, trainer: Any, coefficient: str = "beta") -> Change | None:
+        """Check that the KL penalty of a trainer does something, before `trainer.train()`; see `check_penalty`.
+
+        Raises:
+            UserError: where neither loss nor gradient change when the coefficient is doubled.
+        """
+        return check_penalty(trainer, coefficient)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Keep the initial policy, fit the units, measure the first point."""

@@ -19,6 +19,7 @@ from mlproject.errors import located
 from mlproject.models.collectives import broadcast
 from mlproject.models.lora import add_adapters
 from mlproject.optimization.on_policy.constraint import Constraint
+from mlproject.optimization.on_policy.idle_penalty import check_penalties
 from mlproject.optimization.on_policy.objective import Objective
 from mlproject.optimization.on_policy.penalty import Penalty
 from mlproject.optimization.on_policy.rollouts import collect_rollouts
@@ -72,6 +73,7 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
         )
 
     if (saved := task.resumption.restored(objective.name, accelerator)) is None:
+        check_penalties(task, actor, objective)
         yield evaluate(0)
     else:
         load_module(actor, saved.within("model"))
