@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,8 @@ def _invented(task: OnPolicyTask, actor: Actor, count: int) -> Shard:
 def _loss_and_gradient(
     task: OnPolicyTask, actor: Actor, objective: Objective, shard: Shard, name: str, coef: float
 ) -> tuple[float, Sequence[Tensor]]:
-    config = replace(task.config, **{name: coef})
+    changed: dict[str, Any] = {name: coef}
+    config = replace(task.config, **changed)
     penalty = Penalty(config, task.initial_policy)
     rollouts = penalty.into_loss(objective.rollouts(shard, penalty.rewards(shard)), shard)
     parameters = [p for p in actor.policy.parameters() if p.requires_grad]
@@ -98,7 +100,8 @@ def _loss_and_gradient(
 
 
 def _loss(actor: Actor, objective: Objective, rollouts: Rollouts, estimator: str, corrected: bool) -> Tensor:
-    reading = Reading.of(*actor(rollouts.sequences), rollouts)
+    logits_BRV, values_BR = actor(rollouts.sequences)
+    reading = Reading.of(logits_BRV, values_BR, rollouts)
     loss, _ = objective.loss(reading, rollouts)
     if rollouts.reference_BR is not None:
         loss = loss + penalty_loss(reading, rollouts, estimator, objective, corrected)
