@@ -4,7 +4,7 @@ A few responses of the policy are given invented scores and a reference that dif
 one is the policy itself and any penalty between them is 0. Randomness, weights and optimizer of the run stay as they
 are.
 
-Axis letters: B rollouts, R tokens of a response.
+Axis letters: B rollouts, R tokens of a response, V vocabulary.
 """
 
 from __future__ import annotations
@@ -84,17 +84,17 @@ def _loss_and_gradient(
     def add_gradient() -> None:
         loss = _loss(actor, objective, rollouts, config.kl_estimator, config.kl_in == CORRECTED_LOSS)
         losses.append(float(loss.detach()))
-        loss.backward()
+        for p, added in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+            if added is not None:  # by hand, so that processes which share the policy wait for nothing
+                p.grad = added if p.grad is None else p.grad + added
 
-    values = [p for p in actor.parameters() if not any(p is other for other in parameters)]
-    values_before = [p.grad for p in values]
     for p in parameters:
         p.grad = None
     add_gradient()
     if config.gradient_penalty:
         regularize_gradient(actor.policy, add_gradient, config.gradient_penalty)
     gradient = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    for p, grad in zip([*parameters, *values], [*before, *values_before], strict=True):
+    for p, grad in zip(parameters, before, strict=True):
         p.grad = grad
     return losses[0], gradient
 
