@@ -12,7 +12,7 @@ from mlproject.cures.warm_average import average_weights
 from mlproject.errors import UserError
 from mlproject.models.reward_model import START
 from mlproject.pipeline.members import shared_start
-from mlproject.pipeline.study import plan_proxy, plan_roots
+from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots
 
 
 def members(tiny_reward_model, tiny_policy, seeds: tuple[int, ...]) -> list:
@@ -69,4 +69,20 @@ def test_the_members_of_a_study_share_a_start_and_differ_in_order_learning_rate_
     assert len({(each["lr_factor"], each["dropout"]) for each in params}) == 6
     assert len({each["seed"] for each in params}) == 6
     with pytest.raises(UserError, match=r"^reward=warm: must .* rm_size must be policy_size \(25k\), but is 3k\."):
+        plan_proxy(config, plan_roots(config), "3k", 3)
+
+
+def test_one_reward_model_from_the_trunk_is_the_first_member_of_the_average() -> None:
+    warm = load_config("smoke", {"reward": "warm", "ensemble_members": 2})
+    (first, *_) = [s for r, s in plan_proxy(warm, plan_roots(warm), "25k", 3).inputs.items() if r.startswith("member.")]
+    config = load_config("smoke", {"rm_start": "policy"})
+    alone = plan_proxy(config, plan_roots(config), "25k", 3)
+    assert alone.fingerprint == first.fingerprint and alone.inherited_params["rm_start"] == "policy"
+    run = plan_curve(config.replace(rm_size="25k", seed=3), "best-of-n")
+    assert run.name == "25k from policy seed 3, best-of-n" and run.inherited_params["rm_start"] == "policy"
+    mean = load_config("smoke", {"rm_start": "policy", "reward": "mean", "ensemble_members": 2})
+    members = [s for r, s in plan_proxy(mean, plan_roots(mean), "25k", 3).inputs.items() if r.startswith("member.")]
+    assert members[0].fingerprint == first.fingerprint
+    assert [member.params["start_seed"] for member in members] == [3, 1003]
+    with pytest.raises(UserError, match=r"^rm_start=policy: must be of .* policy_size \(25k\), but one is 3k"):
         plan_proxy(config, plan_roots(config), "3k", 3)

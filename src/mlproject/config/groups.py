@@ -9,7 +9,7 @@ from mlproject.models.memory import MemoryOptions
 from mlproject.models.sizes import POLICY_SIZES, SIZES, is_checkpoint
 from mlproject.optimization import METHODS
 from mlproject.options.declaration import Form, Options, option
-from mlproject.preferences import LABELS
+from mlproject.preferences import LABELS, POLICY, RANDOM
 from mlproject.preferences.loss_options import RewardLoss
 from mlproject.rewards.options import CallOptions
 from mlproject.rewards.source import FORMS, is_reward
@@ -126,8 +126,18 @@ class ProxyOptions(RewardLoss):
         "hard: the higher gold score wins; sampled: a coin with probability sigmoid(gold difference)", choices=LABELS
     )
     label_noise: float = option("share of the training labels that are flipped", minimum=0, maximum=0.5)
+    ranked_responses: int = option(
+        "responses to a prompt that gold ranks: every pair of them is one of n_comparisons", default=2, minimum=2,
+        maximum=64,
+    )  # fmt: skip
     rm_sizes: tuple[str, ...] = option("proxy RMs of the study", choices=tuple(SIZES), form=REWARD)
     rm_size: str = option("the one proxy RM that the entry point proxy trains", choices=tuple(SIZES), form=REWARD)
+    rm_start: str = option(
+        "where a proxy RM starts: random weights, or (policy) the trunk of the initial policy of the same size, "
+        "with a new head",
+        choices=(RANDOM, POLICY),
+        default=RANDOM,
+    )
     rm_epochs: float = option("passes of a proxy RM over its comparisons", minimum=0.01, maximum=1000)
     rm_batch_size: int = option("comparisons per gradient step of a proxy RM", minimum=1, maximum=1_000_000)
     rm_lr: float = option("learning rate of a proxy RM at width 64", minimum=1e-8, maximum=1)

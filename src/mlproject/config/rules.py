@@ -12,6 +12,7 @@ from mlproject.optimization import METHODS
 from mlproject.options.declaration import BrokenRule
 from mlproject.options.study import StudyOptions
 from mlproject.options.values import to_text
+from mlproject.preferences.loss_options import PLACKETT_LUCE
 from mlproject.worlds import WORLDS
 
 _LONGEST_NAME = 200
@@ -47,6 +48,7 @@ def _broken_rules(config: StudyOptions) -> Iterator[BrokenRule]:
         yield from config.of_method(method).broken_rules(config)
     yield from _search_rules(config)
     yield from _name_rules(config)
+    yield from _ranking_rules(config)
     yield from config.gold_source.broken_rules(config)
     yield from _world_rules(config)
 
@@ -63,6 +65,17 @@ def _search_rules(config: StudyOptions) -> Iterator[BrokenRule]:
     sizes = config.search_rm_sizes
     if all(size in SIZES for size in sizes) and list(sizes) != sorted(sizes, key=_parameters):
         yield BrokenRule("search_rm_sizes", "be increasing", action)
+
+
+def _ranking_rules(config: StudyOptions) -> Iterator[BrokenRule]:
+    if config.ranked_responses > 2 and config.preferences:
+        must = "be 2 where preferences are given, which are pairs"
+        yield BrokenRule("ranked_responses", must, "Remove one of the two options.")
+    if config.rm_loss == PLACKETT_LUCE:
+        for name in ("rm_margin", "rm_label_smoothing"):
+            if getattr(config, name):
+                must = f"be 0 with rm_loss={PLACKETT_LUCE}, which compares no pairs"
+                yield BrokenRule(name, must, "Use rm_loss=k-wise.")
 
 
 def _name_rules(config: StudyOptions) -> Iterator[BrokenRule]:

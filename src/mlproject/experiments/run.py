@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlproject.cures.cure import PLAIN
+from mlproject.experiments.findings.claims import labelled
 from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.findings.table import tabulate
 from mlproject.experiments.results import Cell, Result, save_result
@@ -76,7 +77,7 @@ def run_experiment(
 
     def summarize(run: StepRun) -> None:
         save_result(result, run.folder / Artifact.RESULTS)
-        (run.folder / Artifact.FIGURE).write_bytes(png(draw(result, experiment.figure)))
+        (run.folder / Artifact.FIGURE).write_bytes(png(draw(labelled(result), experiment.figure)))
         tabulate(result, experiment.table).to_csv(run.folder / Artifact.TABLE, index=False)
         with (run.folder / Artifact.CELLS).open("w", newline="") as file:
             writer = csv.writer(file)

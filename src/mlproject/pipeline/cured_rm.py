@@ -34,13 +34,10 @@ from mlproject.pipeline.loading import (
     save_scorer,
     torch_generator,
 )
-from mlproject.pipeline.members import WARM, variants
+from mlproject.pipeline.members import SEED_STRIDE, WARM, variants
 from mlproject.pipeline.proxy_rm import half_of
 from mlproject.pipeline.step import CALL_OPTIONS, Run, RunRef, Step
 from mlproject.preferences.comparisons import encode_comparisons
-
-SEED_STRIDE = 1000
-"""Seeds of an ensemble's members lie so far apart: ensembles of different seeds share no member."""
 
 REFERENCE_PROMPTS = 20_000
 """Training prompts with reference responses: as many as a method may sample responses for."""

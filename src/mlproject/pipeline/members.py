@@ -13,21 +13,34 @@ from mlproject.cures import Cure
 from mlproject.cures.options import BY_BOOTSTRAP
 from mlproject.models.reward_model import START, content_hash
 from mlproject.pipeline.loading import numpy_generator
+from mlproject.preferences import RANDOM
+from mlproject.preferences.rankings import resampled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 WARM = "warm"
 
+SEED_STRIDE = 1000
+"""Seeds of an ensemble's members lie so far apart: ensembles of different seeds share no member."""
+
 _LR_FACTORS, _DROPOUTS = (1.0, 0.5, 2.0), (0.05, 0.1)
 """Of the members of a weight average, in turn: factors of `rm_lr`, and dropout."""
 
 
 def variants(config: Config, cures: Sequence[Cure], seed: int, count: int) -> list[dict[str, Any]]:
-    """Keyword arguments of `proxy_rm` for each member, beside size and seed: empty, or its `variant`."""
+    """Keyword arguments of `proxy_rm` for each member, beside size and seed: empty, or its `variant`.
+
+    Args:
+        config: what sets them apart.
+        cures: of the reward.
+        seed: of its first member.
+        count: number of members; each has the seed of the one before plus `SEED_STRIDE`.
+    """
     resampled = {"resampled": True} if count > 1 and config.ensemble_by == BY_BOOTSTRAP else {}
     if not any(cure.name == WARM for cure in cures):
-        return [{"variant": resampled} if resampled else {}] * count
+        started = [start_of(config, seed + SEED_STRIDE * number) for number in range(count)]
+        return [{"variant": {**resampled, **each}} if resampled or each else {} for each in started]
     return [
         {
             "variant": {
@@ -39,6 +52,14 @@ def variants(config: Config, cures: Sequence[Cure], seed: int, count: int) -> li
         }
         for number in range(count)
     ]
+
+
+def start_of(config: Config, seed: int) -> dict[str, Any]:
+    """Parameters of a reward model that starts from the policy's trunk, those of the first member of a weight average
+    of that seed, which it is; none where it starts from random weights."""
+    if config.rm_start == RANDOM:
+        return {}
+    return {"start_seed": seed, "lr_factor": _LR_FACTORS[0], "dropout": _DROPOUTS[0]}
 
 
 def shared_start(model: PreTrainedModel, params: Mapping[str, Any], trunk: PreTrainedModel | None) -> None:
@@ -62,5 +83,4 @@ def trained_on(table: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
     replacement (Breiman 1996, Bagging predictors)."""
     if not params.get("resampled"):
         return table
-    rows = numpy_generator("bootstrap of comparisons", params["seed"]).integers(len(table), size=len(table))
-    return table.iloc[rows].reset_index(drop=True)
+    return resampled(table, numpy_generator("bootstrap of comparisons", params["seed"]))

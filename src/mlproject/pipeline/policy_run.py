@@ -35,6 +35,8 @@ _PROXY_PARAMS = (
     "world_seed",
     *REWARD_PARAMS,
     *RM_LOSS,
+    "rm_start",
+    "ranked_responses",
 )
 """Parameters of a proxy that its policy runs repeat, so that one table can be filtered and grouped."""
 
@@ -183,5 +185,6 @@ def params_of_proxy(proxy: Step | RunRef, pool: Step) -> dict[str, Any]:
 def _run_name(method: str, inherited: Mapping[str, Any], seed: int, variant: str, round: int) -> str:
     """What tells runs apart comes first: MLflow's lists show the first 23 letters."""
     rm = Path(inherited["rm_size"]).name if METHODS[method].needs_proxy else ""
-    parts = [rm, inherited.get("reward", ""), variant, f"round {round}" if round > 1 else ""]
+    start = f"from {inherited['rm_start']}" if "rm_start" in inherited else ""
+    parts = [rm, start, inherited.get("reward", ""), variant, f"round {round}" if round > 1 else ""]
     return " ".join([*filter(None, parts), f"seed {seed}, {method}"])

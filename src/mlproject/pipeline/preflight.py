@@ -39,7 +39,7 @@ def check(config: Config, proxy: str = "") -> list[str]:
         UserError: for the first mistake.
     """
     named = [("proxy", proxy)] if not proxy.startswith("models:/") else []
-    for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms"):
+    for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms", "ensemble_checkpoints"):
         value = getattr(config, option)
         named += [(option, name) for name in (value if isinstance(value, tuple) else (value,))]
     for option, name in named:

@@ -40,7 +40,8 @@ from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, RunRef, Step, batch_
 from mlproject.preferences import HALF, HALVES
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons
-from mlproject.preferences.loss_options import RewardLoss
+from mlproject.preferences.loss_options import BRADLEY_TERRY, RewardLoss
+from mlproject.preferences.rankings import encode_rankings, joined, middle
 
 RM_LOSS = tuple(each.name for each in fields(RewardLoss))
 """Options of the loss; those at their default are no parameters, so that no fingerprint holds them."""
@@ -112,6 +113,7 @@ def _inherited_params(
     config: Config, comparisons: Step, policy: Step | RunRef, gold: Step | RunRef | None
 ) -> dict[str, Any]:
     params = config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "label_noise")
+    params |= config.changed("rm_start", "ranked_responses")
     params["labels"] = comparisons.params["labels"]
     if config.world_spec.imports_policy:
         params["policy_size"] = policy.params["policy_size"]
@@ -140,15 +142,17 @@ def train_proxy_rm(run: Run) -> None:
         trunk = None if "rm_checkpoint" in p else load_policy(run.input(Role.INITIAL_POLICY))
         shared_start(model, p, trunk)
         learning_rate *= p["lr_factor"]
+    trained, how = trained_on(table[~table.held_out], p), RewardLoss.among(p)
+    encode = encode_comparisons if how.rm_loss == BRADLEY_TERRY else encode_rankings
     loss = train_reward_model(
         model.to(accelerator.device),
-        encode_comparisons(trained_on(table[~table.held_out], p), learned),
+        encode(trained, learned),
         Schedule(p["rm_epochs"], p["rm_batch_size"], learning_rate, MemoryOptions.among(run.execution_options)),
         accelerator=accelerator,
         generator=torch_generator("proxy order", *stream),
         progress=run.progress,
         resumption=run.resumption,
-        loss=RewardLoss.among(p),
+        loss=how,
     )
     if not accelerator.is_main_process:
         return
@@ -177,7 +181,7 @@ def read_comparisons(run: Run) -> pd.DataFrame:
     p = run.params
     roles = [*(f"{RolePrefix.EARLIER}{i}" for i in range(p.get("earlier", 0))), Role.COMPARISONS]
     parts = [half_of(pd.read_parquet(run.input(role) / Artifact.COMPARISONS), p.get("half", "")) for role in roles]
-    return pd.concat(parts, ignore_index=True)
+    return joined(parts)
 
 
 def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:
@@ -189,5 +193,5 @@ def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:
     """
     if half and HALF in table:
         return table[table[HALF] == half]
-    middle = len(table) // 2
-    return table.iloc[:middle] if half == TRAIN else table.iloc[middle:] if half == TEST else table
+    row = middle(table)
+    return table.iloc[:row] if half == TRAIN else table.iloc[row:] if half == TEST else table

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mlproject.config.schema import Config
-from mlproject.cures import parse_reward
+from mlproject.cures import members_of, parse_reward
 from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
@@ -25,10 +25,12 @@ from mlproject.pipeline.external.reward import external_reward
 from mlproject.pipeline.gold_rm import gold_rm
 from mlproject.pipeline.initial_policy import initial_policy
 from mlproject.pipeline.law import law
+from mlproject.pipeline.members import variants
 from mlproject.pipeline.policy_run import policy_run
 from mlproject.pipeline.pool import pool
 from mlproject.pipeline.proxy_rm import TEST, proxy_rm
 from mlproject.pipeline.step import RunRef, Step
+from mlproject.preferences import POLICY, RANDOM
 from mlproject.rewards.source import is_reward
 
 
@@ -59,7 +61,7 @@ class Plan:
 def plan_study(config: Config) -> Plan:
     """Plan a study: world -> policy -> gold -> comparisons -> proxies -> curves -> laws."""
     roots = plan_roots(config)
-    largest_first = sorted(config.rm_sizes, key=lambda size: -rm_parameters(size))
+    largest_first = sorted(sizes_of(config), key=lambda size: -rm_parameters(size))
     sizes = largest_first if any(METHODS[method].needs_proxy for method in config.methods) else []
     proxies = {(size, seed): plan_proxy(config, roots, size, seed) for size in sizes for seed in config.seeds}
     runs = [
@@ -69,6 +71,12 @@ def plan_study(config: Config) -> Plan:
         for seed in config.seeds
     ]
     return Plan(roots.comparisons, roots.pool, proxies, runs, law(config, runs))
+
+
+def sizes_of(config: Config) -> Sequence[str]:
+    """The reward models of a study by size; an ensemble of given checkpoints is called after its first member."""
+    given = config.ensemble_checkpoints
+    return given[:1] if given and members_of(parse_reward(config.reward), len(given)) > 1 else config.rm_sizes
 
 
 @dataclass(frozen=True)
@@ -130,10 +138,26 @@ def _with_cures(
 ) -> Step:
     """One proxy RM, or a reward with cures that is made of several; `one` plans each by size, seed and variant."""
     cures = parse_reward(config.reward)
+    if config.rm_start == POLICY:
+        _check_policy_start(config, size)
     if not cures:
-        return one(size, seed)
+        return one(size, seed, **variants(config, (), seed, 1)[0])
     members = plan_members(config, cures, size, seed, one, exists=_exists)
     return cured_rm(config, members, roots.policy, roots.gold, comparisons, size, seed)
+
+
+def _check_policy_start(config: Config, size: str) -> None:
+    policy_size = config.policy_size if config.rm_policy_size == "same" else config.rm_policy_size
+    if config.world_spec.imports_policy:
+        raise UserError(
+            f"rm_start={POLICY}: must be {RANDOM} with world={config.world}. Give the policy's checkpoint as rm_sizes, "
+            "from which reward models then start."
+        )
+    if size != policy_size:
+        raise UserError(
+            f"rm_start={POLICY}: must be of reward models of policy_size ({policy_size}), but one is {size}. Change "
+            "the size, or remove the option."
+        )
 
 
 def _plan_member(config: Config, roots: Roots, size: str, seed: int, variant: Mapping[str, Any] | None = None) -> Step:

@@ -1,13 +1,15 @@
-"""Training of reward models on comparisons with the Bradley-Terry loss.
+"""Training of reward models on comparisons, with the Bradley-Terry loss or a loss over rankings.
 
 P(a is preferred to b) = sigmoid(r(a) - r(b)); the loss is its negative log-likelihood (Bradley and Terry 1952;
 Christiano et al. 2017).
 
-Axis letters: B comparisons.
+Axis letters: B comparisons or rankings, P prompts, N responses to a prompt in a batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,9 @@ from mlproject.models.scoring import Scoring, logits, scoring_of
 from mlproject.models.sequences import Sequences, concatenate
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
-from mlproject.preferences.loss_options import RewardLoss
+from mlproject.preferences.loss_options import PLACKETT_LUCE, RewardLoss
+from mlproject.preferences.plackett_luce import plackett_luce_loss
+from mlproject.preferences.rankings import EncodedRankings, pairs_of
 from mlproject.resume.resumption import Resumption
 
 if TYPE_CHECKING:
@@ -80,9 +84,29 @@ def bradley_terry_loss(
     return mean
 
 
+def ranking_loss(rewards_BN: Tensor, scores_BN: Tensor, loss: RewardLoss) -> Tensor:
+    """The loss over rankings that `rm_loss` names. Shape: ().
+
+    `k-wise` is the mean of the Bradley-Terry loss over all pairs of a ranking (Ouyang et al. 2022, equation 1);
+    `plackett-luce` see there, with the same centring over pairs.
+
+    Args:
+        rewards_BN: of each ranking, the best response first. Shape: (B, N).
+        scores_BN: by whoever labelled, for a margin. Shape: (B, N).
+        loss: which it is, and what is added to it.
+    """
+    first, second = torch.triu_indices(rewards_BN.shape[1], rewards_BN.shape[1], 1, device=rewards_BN.device)
+    better_B, other_B = rewards_BN[:, first].flatten(), rewards_BN[:, second].flatten()
+    if loss.rm_loss == PLACKETT_LUCE:
+        centred = (better_B + other_B).square().mean()
+        return plackett_luce_loss(rewards_BN) + loss.center_rewards_coefficient * centred
+    margin_B = (scores_BN[:, first] - scores_BN[:, second]).flatten()
+    return bradley_terry_loss(better_B, other_B, torch.ones_like(better_B, dtype=torch.bool), margin_B, loss)
+
+
 def train_reward_model(
     model: PreTrainedModel,
-    comparisons: EncodedComparisons,
+    comparisons: EncodedComparisons | EncodedRankings,
     schedule: Schedule,
     *,
     accelerator: Accelerator,
@@ -91,25 +115,25 @@ def train_reward_model(
     resumption: Resumption | None = None,
     loss: RewardLoss = PLAIN,
 ) -> float:
-    """Fit a sequence classifier with one label to comparisons, in place.
+    """Fit a sequence classifier with one label to comparisons or rankings, in place.
 
     Args:
         model: reward model, on the accelerator's device.
-        comparisons: tokenized comparisons.
-        schedule: epochs, batch size, learning rate.
+        comparisons: tokenized; rankings for a loss over rankings.
+        schedule: epochs, batch size, learning rate. A batch of rankings has as many comparisons in them.
         accelerator: device placement, mixed precision, processes.
         generator: order of the comparisons.
         progress: called with the finished share.
         resumption: where the training is saved between steps.
-        loss: what is added to the Bradley-Terry loss.
+        loss: what is minimised.
 
     Returns:
-        mean loss over the last tenth of the steps, nats per comparison.
+        mean loss over the last tenth of the steps, nats per comparison (of `plackett-luce`, per ranking).
 
     Raises:
         UserError: for a model whose scores depend on padding, and for a margin where scores are not known.
     """
-    if loss.rm_margin and bool(np.isnan(comparisons.margin_B).any()):
+    if loss.rm_margin and not _has_scores(comparisons):
         raise UserError(
             f"rm_margin={loss.rm_margin:g}: must be 0 for comparisons without scores, such as those of a file. "
             "Remove the option."
@@ -120,16 +144,12 @@ def train_reward_model(
             f"{type(model).__name__}: must read sequences of different lengths together to be trained, but its scores "
             "depend on the padding. Start from another model."
         )
-    pad_id, prefers_a_B = model.config.pad_token_id, torch.tensor(comparisons.prefers_a_B)
-    gold_margin_B = torch.tensor(comparisons.margin_B)
-
-    def loss_of(rewards: nn.Module, index: Tensor) -> Tensor:
-        both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id)
-        reward_a_B, reward_b_B = rewards(both.to(accelerator.device)).chunk(2)
-        labels_B, margin_B = (each[index].to(accelerator.device) for each in (prefers_a_B, gold_margin_B))
-        return bradley_terry_loss(reward_a_B, reward_b_B, labels_B, margin_B, loss)
-
-    lengths_B = torch.maximum(comparisons.a.ends_B, comparisons.b.ends_B)
+    if isinstance(comparisons, EncodedComparisons):
+        loss_of, lengths_B = _of_pairs(comparisons, model.config.pad_token_id, accelerator, loss)
+    else:
+        loss_of, lengths_B = _of_rankings(comparisons, accelerator, loss)
+        of_one = pairs_of(comparisons.scores_PN.shape[1])
+        schedule = replace(schedule, batch_size=max(1, schedule.batch_size // of_one))
     return train(
         _Rewards(model, how),
         loss_of,
@@ -140,3 +160,39 @@ def train_reward_model(
         progress=progress,
         resumption=resumption,
     )
+
+
+def _has_scores(comparisons: EncodedComparisons | EncodedRankings) -> bool:
+    known = comparisons.margin_B if isinstance(comparisons, EncodedComparisons) else comparisons.scores_PN
+    return not np.isnan(known).any()
+
+
+def _of_pairs(
+    comparisons: EncodedComparisons, pad_id: int, accelerator: Accelerator, loss: RewardLoss
+) -> tuple[Callable[[nn.Module, Tensor], Tensor], Tensor]:
+    """The loss of comparisons by their indices, and the length of each. Shape: (B,)."""
+    prefers_a_B, gold_margin_B = torch.tensor(comparisons.prefers_a_B), torch.tensor(comparisons.margin_B)
+
+    def loss_of(rewards: nn.Module, index: Tensor) -> Tensor:
+        both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id)
+        reward_a_B, reward_b_B = rewards(both.to(accelerator.device)).chunk(2)
+        labels_B, margin_B = (each[index].to(accelerator.device) for each in (prefers_a_B, gold_margin_B))
+        return bradley_terry_loss(reward_a_B, reward_b_B, labels_B, margin_B, loss)
+
+    return loss_of, torch.maximum(comparisons.a.ends_B, comparisons.b.ends_B)
+
+
+def _of_rankings(
+    rankings: EncodedRankings, accelerator: Accelerator, loss: RewardLoss
+) -> tuple[Callable[[nn.Module, Tensor], Tensor], Tensor]:
+    """The loss of rankings by their indices, and the length of the longest response of each. Shape: (B,)."""
+    scores_BN = torch.tensor(rankings.scores_PN)
+    count = scores_BN.shape[1]
+    place_N = torch.arange(count)
+
+    def loss_of(rewards: nn.Module, index: Tensor) -> Tensor:
+        rows_BN = index[:, None].cpu() * count + place_N
+        rewards_BN = rewards(rankings.sequences.select(rows_BN.flatten()).to(accelerator.device)).reshape(-1, count)
+        return ranking_loss(rewards_BN, scores_BN[index].to(accelerator.device), loss)
+
+    return loss_of, rankings.sequences.ends_B.reshape(-1, count).amax(1)

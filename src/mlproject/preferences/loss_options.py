@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from mlproject.options.declaration import Options, option
 
+BRADLEY_TERRY, K_WISE, PLACKETT_LUCE = "bradley-terry", "k-wise", "plackett-luce"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RewardLoss(Options):
-    """What is added to the Bradley-Terry loss of a proxy RM; by default nothing.
+    """The loss of a proxy RM, and what is added to it; by default that of Bradley and Terry and nothing.
 
     Args of the loss of one comparison, x = reward of the preferred response less that of the other:
         -(1 - s) log sigmoid(x - m) - s log sigmoid(-(x - m)) + c (sum of the two rewards)^2
@@ -18,6 +20,12 @@ class RewardLoss(Options):
 
     HEADING: ClassVar[str] = "Comparisons and proxy RMs"
 
+    rm_loss: str = option(
+        "loss of a proxy RM: bradley-terry, of single pairs; k-wise, the mean of it over all pairs of a ranking, which "
+        "are in one batch (Ouyang et al. 2022); plackett-luce, the likelihood of whole rankings",
+        default=BRADLEY_TERRY,
+        choices=(BRADLEY_TERRY, K_WISE, PLACKETT_LUCE),
+    )
     rm_margin: float = option(
         "margin that a proxy RM must reach for a gold difference of one standard deviation (Touvron et al. 2023)",
         default=0.0,

@@ -262,3 +262,32 @@ def test_win_rates_have_panels_of_their_own_below_with_their_law(cell: Callable[
         d = np.asarray(law.get_xdata(), float)
         assert np.asarray(law.get_ydata(), float) == pytest.approx(0.5 + d * (a - b * np.log(d)))
     assert "its law, fitted to the mean" in legend(figure)
+
+
+def test_names_have_rows_with_each_run_its_mean_and_its_interval(cell: Callable[..., Cell]) -> None:
+    peaks = {("single", "3k"): [0.2, 0.3, 0.4], ("worst", "3k"): [0.5, 0.5, 0.8], ("worst", "100k"): [0.9]}
+    cells = [
+        cell(peak + (regime == "clean"), cure=cure, rm_size=size, seed=seed, regime=regime)
+        for regime in ("noisy", "clean")
+        for (cure, size), values in peaks.items()
+        for seed, peak in enumerate(values)
+    ]
+    spec = {"x": "peak/gold", "y": "cure", "colour": "rm_size", "panels": "regime"}
+    by_title = panels(draw(Result("x", {}, cells), spec))
+    assert list(by_title) == ["clean", "noisy"]
+    axes = by_title["noisy"]
+    assert [label.get_text() for label in by_title["clean"].get_yticklabels()] == ["single", "worst"]
+    colours = rm_colours(("3k", "100k"))
+    for (cure, size), values in peaks.items():
+        own = [line for line in axes.lines if to_hex(line.get_color()) == colours[size]]
+        drawn = [(np.asarray(line.get_xdata(), float), float(np.mean(line.get_ydata()))) for line in own]
+        row = [x for x, at in drawn if round(at) == ("single", "worst").index(cure)]
+        assert any(np.array_equal(x, values) for x in row)
+        mean, half = np.mean(values), 4.302653 * np.std(values, ddof=1) / 3**0.5 if len(values) > 1 else 0.0
+        assert any(x == pytest.approx([mean]) for x in row if len(x) == 1)
+        assert len(values) == 1 or any(
+            x == pytest.approx([mean - half, mean + half], abs=1e-5) for x in row if len(x) == 2
+        )
+    assert legend(draw(Result("x", {}, cells), spec)) == ["RM size:", "3k", "100k"]
+    with pytest.raises(UserError, match="y=cure: is not a number"):
+        draw(Result("x", {}, cells), spec | {"x": "rm_size"})

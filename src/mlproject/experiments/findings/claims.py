@@ -63,6 +63,13 @@ def finding_function(name: str) -> Callable[[Result], Finding] | None:
     return import_module(f"mlproject.experiments.findings.{name}").analyse if name in FINDINGS else None
 
 
+def labelled(result: Result) -> Result:
+    """A result with the further settings by which the module of its experiment groups its figure, if it has any."""
+    module = import_module(f"mlproject.experiments.findings.{result.name}") if result.name in FINDINGS else None
+    label = getattr(module, "labelled", None)
+    return result if label is None else label(result)
+
+
 def listed(estimates: Mapping[T, Estimate], label: Callable[[T], object] = str, separator: str = "; ") -> str:
     """Estimates in one line, each behind its label: `3: 0.10 [0.05, 0.15]; 5: ...`."""
     return separator.join(f"{label(key)}: {estimate}" for key, estimate in estimates.items())

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from mlproject.errors import UserError
 from mlproject.experiments.findings import labels
@@ -25,6 +26,7 @@ from mlproject.experiments.findings.panels import (
     style,
     values_along,
 )
+from mlproject.experiments.findings.rows import draw_rows, rows_height
 from mlproject.experiments.results import Result
 from mlproject.experiments.spec import CURVE_AXES
 from mlproject.models.sizes import SIZES
@@ -42,13 +44,14 @@ _SAMPLE_WIDTH = 9  # of a legend entry's line, in characters
 
 
 def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
-    """Curves over KL or proxy score, or one dot per run over any other x.
+    """Curves over KL or proxy score, one dot per run over any other x, or a row of dots for each name of y.
 
     Runs that differ only in their seed are drawn as the mean at each step, over a thin line per run.
 
     Args:
         result: the result to draw.
-        spec: `x`, `y` (names; for curves: gold, proxy, human, win_rate), `colour` and `panels` (names of settings).
+        spec: `x`, `y` (names; for curves: gold, proxy, human, win_rate; a setting whose values are names has a row
+            for each, with the mean over runs and its interval), `colour` and `panels` (names of settings).
 
     Returns:
         a figure of page width with one panel per value of `panels` (and per `y` if it shows dots). Curves of win rate
@@ -60,7 +63,8 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     table = frame(result)
     x, y, colour, panels = str(spec["x"]), names(spec["y"]), names(spec.get("colour")), names(spec.get("panels"))
     along, settings = x in CURVE_AXES, list(result.cells[0].settings) if result.cells else []
-    _check(table, x, y, along)
+    in_rows = bool(y) and x not in {*CURVE_AXES, *settings} and y[0] in settings and not is_numeric_dtype(table[y[0]])
+    _check(table, x, y, along, in_rows)
     check_columns(table, colour, "colour")
     check_columns(table, panels, "panels")
     colours = _colours([values for values, _ in groups(table, colour)])
@@ -70,7 +74,8 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     shown = shown if along else [[name] for name in y]
     parts = [(scores, values, cells) for scores in shown for values, cells in groups(table, panels)]
     rows, columns = _layout([labels.group(values) for _, values, _ in parts], len(shown) if along else 1)
-    heights = [_PANEL_HEIGHT[columns] * rows + 0.3, *([_LEGEND_HEIGHT * len(legend) + 0.05] if legend else [])]
+    height = rows_height(table, y[0]) if in_rows else _PANEL_HEIGHT[columns]
+    heights = [height * rows + 0.3, *([_LEGEND_HEIGHT * len(legend) + 0.05] if legend else [])]
     figure = theme.new_figure(theme.WIDTH, sum(heights))
     places = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     halves = [figure.add_subfigure(places[row]) for row in range(len(heights))]
@@ -81,10 +86,13 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     for index, (scores, values, cells) in zip(filled, parts, strict=True):
         axes = grid.flat[index]
         labelled = index % columns == 0 or (len(shown) > 1 and not along)
-        label = labels.SCORE if along and scores[0] != WIN_RATE else labels.axis_label(scores[0])
+        label = labels.SCORE if along and scores[0] != WIN_RATE else "" if in_rows else labels.axis_label(scores[0])
         title = textwrap.fill(labels.group(values), _TITLE_WIDTH[columns])
         theme.style_axes(axes, title, "", label if labelled else "")
         limit_ticks(axes, 7 if columns < 3 else 5)
+        if in_rows:
+            draw_rows(axes, table, cells, x, y[0], colour, colours)
+            continue
         if not along:
             scale_dots(axes, table, x, scores[0], x in settings)
         for key, runs in groups(cells, colour):
@@ -103,12 +111,12 @@ def draw(result: Result, spec: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool) -> None:
+def _check(table: pd.DataFrame, x: str, y: Sequence[str], along: bool, in_rows: bool) -> None:
     if not y:
         raise UserError("y=[]: must have at least one name.")
     if not along:
-        check_columns(table, [x], "x")
-        check_columns(table, y, "y", numbers=True)
+        check_columns(table, [x], "x", numbers=in_rows)
+        check_columns(table, y, "y", numbers=not in_rows)
         return
     curves = list(table.get(CURVE_COLUMN, []))
     statistics = dict.fromkeys(name for curve in curves for name in curve.statistics_S)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
 from mlproject.laws.intervals import Z_975
 from mlproject.models.sizes import SIZES
+from mlproject.preferences import POLICY, RANDOM
 
 TOLERANCE = 0.05
 """Gold within this of its peak counts as no worse, standard deviations."""
@@ -40,9 +42,7 @@ class Regime(NamedTuple):
 
 def analyse(result: Result) -> Finding:
     """Claims about ensembles, conservative rewards and averages of weights, each with its regimes and RM sizes."""
-    regimes = sorted(
-        {_regime(cell) for cell in result.cells if cell.settings["reward"] != PLAIN}, key=lambda r: (-r.label_noise, r)
-    )
+    regimes = _regimes(result)
     return Finding(
         claims=[claim for regime in regimes for claim in _claims(result, regime)],
         tables={f"{regime}: means over seeds": _table(result, regime) for regime in regimes},
@@ -51,14 +51,33 @@ def analyse(result: Result) -> Finding:
             "Differences are paired over seeds and prompts; their intervals are those over seeds (t) and over prompts, "
             "added in quadrature. The window is what lies between the first and the last point whose gold is within "
             f"{TOLERANCE} of the peak. One RM is read once for each response, an ensemble once for each member.",
+            "Gold at equal proxy: at the proxy score that all rewards of a size reach, the lowest of their highest; "
+            "human likewise, at the peak of gold and at the largest n.",
         ],
     )
 
 
+def labelled(result: Result) -> Result:
+    """The result with two settings more, for its figure: `cure`, what a run does about over-optimization or which
+    control it is, and `regime`, that of the cures that it is compared with."""
+    regimes = _regimes(result)
+    members = max((cell.settings.get("ensemble_members", 1) for cell in result.cells), default=1)
+
+    def settings(cell: Cell) -> dict[str, str]:
+        regime, cure = _regime(cell), str(cell.settings["reward"])
+        if regime not in regimes:  # only a control has so many comparisons
+            regime, cure = Regime(regime.n_comparisons // members, regime.label_noise), f"{members} x comparisons"
+        elif _start(cell) == POLICY:
+            cure = "from the policy"
+        return {"regime": str(regime), "cure": cure}
+
+    return replace(result, cells=[replace(each, settings={**each.settings, **settings(each)}) for each in result.cells])
+
+
 def _claims(result: Result, regime: Regime) -> list[Claim]:
-    def compared(reward: str, other: str, value: Callable[[Cell], Array]) -> dict[str, Estimate]:
+    def compared(reward: str, other: str, value: Callable[[Cell], Array], start: str = RANDOM) -> dict[str, Estimate]:
         of_size = {
-            size: _difference(_cells(result, regime, size, reward), _cells(result, regime, size, other), value)
+            size: _difference(_cells(result, regime, size, reward), _cells(result, regime, size, other, start), value)
             for size in values_of(result, "rm_size")
         }
         return {size: estimate for size, estimate in of_size.items() if not math.isnan(estimate.value)}
@@ -93,6 +112,16 @@ def _claims(result: Result, regime: Regime) -> list[Claim]:
                 f"gold at the largest n less that of the mean {_of_sizes(warm)}; peak gold {_of_sizes(peaks)}; the "
                 "members of the average start from the policy's trunk, those of the ensemble from random weights",
                 _verdict(warm),
+            )
+        )
+    if alone := compared("warm", PLAIN, _end, start=POLICY):
+        peaks = compared("warm", PLAIN, _peak, start=POLICY)
+        claims.append(
+            Claim(
+                f"An average of weights holds gold better than one RM from the same start, {regime} (Rame et al. 2024)",
+                f"gold at the largest n less that of one RM from the policy's trunk {_of_sizes(alone)}; peak gold "
+                f"{_of_sizes(peaks)}",
+                _verdict(alone),
             )
         )
     return [*claims, *_controls(result, regime)]
@@ -135,8 +164,19 @@ def _regime(cell: Cell) -> Regime:
     return Regime(cell.settings["n_comparisons"], cell.settings["label_noise"])
 
 
-def _cells(result: Result, regime: Regime, size: str, reward: str) -> list[Cell]:
-    return select(result, **regime._asdict(), rm_size=size, reward=reward)
+def _regimes(result: Result) -> list[Regime]:
+    """Those in which there are cures, the noisy ones first."""
+    cured = {_regime(cell) for cell in result.cells if cell.settings["reward"] != PLAIN}
+    return sorted(cured, key=lambda regime: (-regime.label_noise, regime))
+
+
+def _start(cell: Cell) -> str:
+    return str(cell.settings.get("rm_start", RANDOM))
+
+
+def _cells(result: Result, regime: Regime, size: str, reward: str, start: str = RANDOM) -> list[Cell]:
+    cells = select(result, **regime._asdict(), rm_size=size, reward=reward)
+    return [cell for cell in cells if _start(cell) == start]
 
 
 def _difference(cells: Sequence[Cell], others: Sequence[Cell], value: Callable[[Cell], Array]) -> Estimate:
@@ -186,21 +226,42 @@ def _signed(estimate: Estimate) -> str:
 def _table(result: Result, regime: Regime) -> pd.DataFrame:
     rows = []
     for size in values_of(result, "rm_size"):
-        for reward in values_of(result, "reward"):
-            cells = _cells(result, regime, size, reward)
-            if not cells:
-                continue
+        kinds = [(reward, start) for reward in values_of(result, "reward") for start in (RANDOM, POLICY)]
+        of_size = {kind: cells for kind in kinds if (cells := _cells(result, regime, size, *kind))}
+        proxy = min((float(c.curve.proxy_S.max()) for cells in of_size.values() for c in cells), default=math.nan)
+        for (reward, start), cells in of_size.items():
             members = cells[0].settings.get("ensemble_members", 1)
             rows.append(
                 {
                     "RM": size,
-                    "reward": reward,
+                    "reward": reward if start == RANDOM else f"{reward}, from the policy",
                     "peak gold": f"{np.mean([_peak(cell).mean() for cell in cells]):.2f}",
                     "KL of the peak": f"{np.mean([cell.curve.kl_S[cell.curve.gold_S.argmax()] for cell in cells]):.2f}",
                     "gold at the end": f"{np.mean([_end(cell).mean() for cell in cells]):.2f}",
                     "window, nats": f"{np.mean([_window(cell)[0] for cell in cells]):.2f}",
+                    "gold at equal proxy": f"{np.mean([_gold_at_proxy(c, proxy) for c in cells]):.2f} at {proxy:.2f}",
+                    "human at the peak": _human(cells, lambda cell: int(cell.curve.gold_S.argmax())),
+                    "human at the end": _human(cells, lambda cell: -1),
                     "RMs trained": members,
                     "forward passes": 1 if reward in (PLAIN, "laplace", "warm") else members,
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _gold_at_proxy(cell: Cell, proxy: float) -> float:
+    """Gold where the proxy score first reaches a value, linear between points."""
+    proxy_S, gold_S = cell.curve.proxy_S, cell.curve.gold_S
+    after = int((proxy_S >= proxy - 1e-9).argmax())
+    if after == 0:
+        return float(gold_S[0])
+    return float(np.interp(proxy, proxy_S[after - 1 : after + 1], gold_S[after - 1 : after + 1]))
+
+
+def _human(cells: Sequence[Cell], index: Callable[[Cell], int]) -> str:
+    """Mean human judgement at a point of each curve; empty in a world without it."""
+    humans = [cell.curve.human_S for cell in cells]
+    if any(human_S is None for human_S in humans):
+        return ""
+    values = [human_S[index(cell)] for cell, human_S in zip(cells, humans, strict=True) if human_S is not None]
+    return f"{np.mean(values):.2f}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mlproject.errors import UserError
-from mlproject.experiments.findings.claims import FINDINGS, Claim, Finding, finding_function
+from mlproject.experiments.findings.claims import FINDINGS, Claim, Finding, finding_function, labelled
 from mlproject.experiments.findings.evidence import seeds_of
 from mlproject.experiments.findings.figure import draw
 from mlproject.experiments.findings.table import escape, tabulate, to_markdown
@@ -94,7 +94,7 @@ def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -
         except ValueError as error:  # a fit or a trend with too few points
             finding = Finding(claims=[], notes=[f"Claims not evaluated: {error}."])
     figure = folder / FIGURES / f"{name}.png"
-    drawn[figure] = png(draw(result, experiment.figure))
+    drawn[figure] = png(draw(labelled(result), experiment.figure))
     return Section(
         name=name,
         experiment=experiment,
