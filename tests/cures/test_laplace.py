@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tests.cures.test_ensembles import some_responses
@@ -20,6 +21,7 @@ from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import FunctionScorer, TextRewardModel, load_reward_model
+from mlproject.pipeline.cured_rm import _calibrated
 
 OPTIONS = {"laplace_sds": 2.0, "laplace_precision": 3.0}
 
@@ -116,3 +118,23 @@ def test_a_function_has_no_last_layer(tiny_tokenizer: PreTrainedTokenizerFast) -
     responses, _ = some_responses(tiny_tokenizer)
     with pytest.raises(UserError, match="reward=laplace: must be of a reward model, since a function"):
         apply([FunctionScorer("length", len)], OPTIONS, Material(*[responses] * 4))
+
+
+def test_units_of_a_member_do_not_remain_in_its_conservative_reward(tiny_reward_model, tiny_tokenizer) -> None:
+    responses, policy = some_responses(tiny_tokenizer)
+    a, b = responses.select(torch.tensor([0, 1])), responses.select(torch.tensor([2, 3]))
+    table = pd.DataFrame(
+        {
+            "prompt": a.prompts,
+            "response_a": a.texts,
+            "response_b": b.texts,
+            "score_a": [0.5, 2.0],
+            "score_b": [0.0, 1.0],
+        }
+    ).assign(prefers_a=True)
+    found = []
+    for scale in (1.0, 0.25):
+        member = RewardModel(tiny_reward_model(1)).with_units(0.2, scale)
+        (made,) = apply([member], OPTIONS, Material(a, b, a, b))
+        found.append(_calibrated(made, table, policy)[0].rate(responses))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)

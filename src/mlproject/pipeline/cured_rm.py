@@ -39,6 +39,9 @@ from mlproject.pipeline.proxy_rm import half_of
 from mlproject.pipeline.step import CALL_OPTIONS, Run, RunRef, Step
 from mlproject.preferences.comparisons import encode_comparisons
 
+LAPLACE = "laplace"
+"""Whose reward had units of its logits, until version 2."""
+
 REFERENCE_PROMPTS = 20_000
 """Training prompts with reference responses: as many as a method may sample responses for."""
 
@@ -144,7 +147,7 @@ def cured_rm(
     return Step(
         name=f"proxy RM {size} {written(cures)} seed {seed}",
         kind=Kind.PROXY_RM,
-        version=1,
+        version=2 if any(cure.name == LAPLACE for cure in cures) else 1,
         params=own,
         inputs={
             Role.INITIAL_POLICY: policy,
@@ -211,6 +214,7 @@ def _scores(scorer: Scorer, table: pd.DataFrame, prompt_format: PromptFormat) ->
 
 
 def _calibrated(scorer: Scorer, table: pd.DataFrame, prompt_format: PromptFormat) -> tuple[Scorer, dict[str, float]]:
+    scorer = scorer.with_units(0.0, 1.0)  # a member that was changed has units already, which are replaced
     raw_a_B, raw_b_B = _scores(scorer, table, prompt_format)
     if np.ptp(raw_a_B) == 0:
         raise UserError(
