@@ -4,7 +4,10 @@ import gzip
 import json
 
 import datasets
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.samples.planted import planted, scores_by_prompt, wide
 
@@ -55,6 +58,23 @@ KINDS = (
     "parts",
     "parts.jsonl",
 )
+
+
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_scores_in_half_precision_are_read(tmp_path, form):
+    frame = TABLE.assign(good=TABLE.good.astype("float16"), bad=TABLE.bad.astype("float16"))
+    rows = pd.DataFrame(wide(frame)) if form == "wide" else frame
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    if form == "wide":
+        for name in ("good", "bad"):
+            halves = [np.array(values, np.float16) for values in rows[name]]
+            column = pa.array(halves, pa.list_(pa.float16()))
+            table = table.set_column(table.column_names.index(name), name, column)
+    pq.write_table(table, tmp_path / "t.parquet")
+    pool = read_samples(tmp_path / "t.parquet", {}, Choice())
+    assert pool.form == form and list(pool.scores) == ["good", "bad"]
+    expected = {prompt: sorted(rows.good.astype(float)) for prompt, rows in frame.groupby("prompt", sort=False)}
+    assert scores_by_prompt(pool, "good") == expected
 
 
 @pytest.mark.parametrize("name", KINDS)

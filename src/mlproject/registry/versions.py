@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ def version_digest(folder: Path) -> str:
 
 
 def verify(client: MlflowClient, version: ModelVersion) -> None:
-    """Check that the files of a version have not changed since it was registered.
+    """Check that the files of a version, and those of its run in a local store, are as they were registered.
 
     Raises:
         UserError: if they are missing or have changed, or the version has no digest.
@@ -161,6 +162,33 @@ def verify(client: MlflowClient, version: ModelVersion) -> None:
             f"{label}: its files have changed since it was registered (SHA-256 {current[:12]} instead of "
             f"{expected[:12]}). Restore them, or train and register the model again."
         )
+    if not _is_its_run(client, version):
+        raise UserError(
+            f"{label}: the files of its run {_run_id(version)} have changed since it was registered, and are what is "
+            f"used. Restore those in {Artifact.MODEL}/ from the version's {_MODEL_IN_SCORER}/."
+        )
+
+
+def _run_id(version: ModelVersion) -> str:
+    return str(version.tags.get(Tag.PROXY_RUN_ID) or version.run_id or "")
+
+
+def _is_its_run(client: MlflowClient, version: ModelVersion) -> bool:
+    """Whether the run of a version has the version's weights; True where that would take a download of its own."""
+    try:
+        run = client.get_run(_run_id(version)).info
+    except MlflowException:  # removed for good
+        return True
+    source, artifacts = local_path(version.source), local_path(run.artifact_uri)
+    if source is None or artifacts is None or not (artifacts / Artifact.MODEL).is_dir():
+        return True
+    kept, used = source / _MODEL_IN_SCORER, artifacts / Artifact.MODEL
+    names, others = ({path.relative_to(top) for path in top.rglob("*") if path.is_file()} for top in (kept, used))
+    return names == others and all(_is_same(kept / name, used / name) for name in names)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
 
 
 def _current_digest(client: MlflowClient, version: ModelVersion) -> str:
@@ -205,7 +233,7 @@ def resolve_proxy(client: MlflowClient, name: str) -> Run:
     if name.startswith("models:/"):
         version = resolve_version(client, name)
         verify(client, version)
-        run_id = version.tags.get(Tag.PROXY_RUN_ID) or version.run_id or ""
+        run_id = _run_id(version)
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

@@ -13,7 +13,18 @@ def one_array(chunks: pa.ChunkedArray) -> pa.Array:
     array = chunks.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # more than 2 GB of text stay in several pieces
         array = array.cast(pa.large_string()).combine_chunks()
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    kind = _computed(array.type)
+    return array if kind == array.type else array.cast(kind)
+
+
+def _computed(kind: pa.DataType) -> pa.DataType:
+    """The type as which cells are computed with: Arrow knows little of half precision."""
+    if pa.types.is_list(kind):
+        return pa.list_(_computed(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_computed(kind.value_type))
+    return pa.float32() if pa.types.is_float16(kind) else kind
 
 
 def array_of(values: list[Any]) -> pa.Array:
