@@ -72,32 +72,31 @@ def test_a_version_shares_the_weights_of_its_run_and_is_verified_all_the_same(pl
         verify(client, version)
 
 
-@pytest.mark.parametrize("change", ["replaced", "added", "missing", "linked"])
-def test_a_run_whose_files_were_swapped_is_refused_though_the_version_kept_its_own(change, plant, tmp_path):
+def test_a_run_whose_files_were_swapped_is_refused_though_the_version_kept_its_own(plant, tmp_path):
     """What is used is the run's: a file that is replaced there leaves the version's, which it shared, as it was."""
     store = plant({("3k", 0): 1.2})
     promoting(tmp_path)
     client = store.client()
     version = version_by_alias(client, NAME)
     [weights] = (tmp_path / "mlruns").rglob(f"{version.run_id}/artifacts/model/model.safetensors")
-    content = weights.read_bytes()
-    if change == "added":
-        (weights.parent / "adapter_config.json").write_text("{}")
-    else:
-        weights.unlink()
-    if change == "replaced":
-        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    elif change == "linked":
-        (tmp_path / "other").write_bytes(content + b"x")
-        weights.symlink_to(tmp_path / "other")
-    with pytest.raises(UserError, match=rf"the files of its run {version.run_id} have changed"):
-        resolve_proxy(client, f"models:/{NAME}/1")
-    if change == "added":
-        (weights.parent / "adapter_config.json").unlink()
-    else:
-        weights.unlink(missing_ok=True)
+    content, added = weights.read_bytes(), weights.parent / "adapter_config.json"
+    (tmp_path / "other").write_bytes(content + b"x")
+    changes = {
+        "added": lambda: added.write_text("{}"),
+        "missing": lambda: None,
+        "replaced": lambda: weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1])),
+        "linked": lambda: weights.symlink_to(tmp_path / "other"),
+    }
+    for name, change in changes.items():
+        if name != "added":
+            weights.unlink()
+        change()
+        with pytest.raises(UserError, match=rf"the files of its run {version.run_id} have changed"):
+            resolve_proxy(client, f"models:/{NAME}/1")
+        for file in (added, weights):
+            file.unlink(missing_ok=True)
         weights.write_bytes(content)
-    assert resolve_proxy(client, f"models:/{NAME}/1").info.run_id == version.run_id
+        assert resolve_proxy(client, f"models:/{NAME}/1").info.run_id == version.run_id
 
 
 def test_a_loaded_version_scores_as_the_model_does_without_pickle(plant, tmp_path, monkeypatch):

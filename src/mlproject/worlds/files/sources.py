@@ -88,7 +88,9 @@ def read_table_or_rows(path: Path, option: str) -> pyarrow.Table | list[Row]:
 
 
 def _unreadable(path: Path, option: str, error: OSError) -> UserError:
-    return UserError(f"{option}={path}: must be a file that can be read ({error.strerror or first_line(error)}). Check it.")
+    return UserError(
+        f"{option}={path}: must be a file that can be read ({error.strerror or first_line(error)}). Check it."
+    )
 
 
 def _check_is_there(path: Path, option: str) -> None:
