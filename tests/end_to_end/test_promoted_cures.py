@@ -70,7 +70,7 @@ def test_an_ensemble_of_given_checkpoints(tmp_path: Path) -> None:
     client, version = promoted(tmp_path, FILES)
     assert client.get_run(version.run_id).data.params["reward"] == "worst-case"
     assert "worst-case" in version.description
-    prompts, texts = ["Why?", "Why?", "My screen is black"], ["So.", "Because it is old.", "Restart it"]
+    prompts, texts = ["Why?", "Why?", "My screen is black"], ["So.", "Old.", "Restart it"]
     policy = PromptFormat(byte_tokenizer(300, chat=False), 12)
     scorer, expected_B = offline(client, version, policy, prompts, texts)
     assert len(scorer.members) == 2 and expected_B.std() > 1e-4
