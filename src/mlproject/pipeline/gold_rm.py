@@ -94,6 +94,22 @@ def train_gold_rm(run: Run) -> None:
 
     count = p["gold_comparisons"]
     texts = world.prompts("train", count)
+    row = run.resumption.row("responses")
+
+    def responses_kept(texts: list[str], temperature: float) -> list[str]:
+        """`respond`, each batch of it saved."""
+
+        def batch() -> State:
+            drawn = State(values={"texts": respond(part, temperature)})
+            return merge({"responses": drawn, "torch": generator_state(generator)})
+
+        responses: list[str] = []
+        for start in range(0, len(texts), SAMPLE_BATCH):
+            part = texts[start : start + SAMPLE_BATCH]
+            saved = row.next(batch)
+            load_generator(generator, saved.within("torch"))
+            responses += saved.values["responses"]["texts"]
+        return responses
 
     def broad_mix() -> State:
         kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
@@ -101,9 +117,9 @@ def train_gold_rm(run: Run) -> None:
         for side in (0, 1):
             for source, temperature in (("sample", 1.0), ("hot", HOT_TEMPERATURE)):
                 rows = np.flatnonzero(kinds[:, side] == source)
-                pair[rows, side] = respond([texts[row] for row in rows], temperature)
+                pair[rows, side] = responses_kept([texts[i] for i in rows], temperature)
         rows = np.flatnonzero(kinds[:, 1] == "distorted")
-        pair[rows, 1] = world.distort([texts[row] for row in rows], pair[rows, 0].tolist(), rng)
+        pair[rows, 1] = world.distort([texts[i] for i in rows], pair[rows, 0].tolist(), rng)
         a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
         labelled = label_comparisons(
             texts, a, b, human(texts, a), human(texts, b), held_out=HELD_OUT, label_noise=0.0, rng=rng
