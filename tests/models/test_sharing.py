@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -22,6 +22,7 @@ from mlproject.models.sft import train_sft
 from mlproject.models.training import Schedule, train
 from mlproject.pipeline.loading import new_accelerator
 from mlproject.preferences.bradley_terry import train_reward_model
+from mlproject.preferences.comparisons import EncodedComparisons
 
 WORDS = ["yes", "no", "maybe"]
 TEXTS = [" ".join(WORDS[(i + j) % 3] for j in range(1 + (i * i) % 9)) for i in range(11)]
@@ -111,7 +112,7 @@ def test_comparisons_shared_between_processes_give_the_gradient_of_the_whole(
     model = tiny_reward_model(seed=2)
     a = encode(tiny_tokenizer, ["no"] * 11, TEXTS, max_response_tokens=9)
     b = encode(tiny_tokenizer, ["no"] * 11, TEXTS[::-1], max_response_tokens=9)
-    pairs = SimpleNamespace(a=a, b=b, prefers_a_B=[bool(i % 3) for i in range(11)], margin_B=[0.0] * 11)
+    pairs = EncodedComparisons(a, b, np.array([i % 3 > 0 for i in range(11)]), np.zeros(11))
     members = [Member(rank, processes) for rank in range(processes)]
     for member in members:
         train_reward_model(

@@ -380,6 +380,6 @@ CONFIGURATION = {
     "gold_size a checkpoint beside gold": ({"gold_size": "{models}/gold"}, ["gold_size=", "unless world=files"]),
     "unknown rule for long prompts": ({"long_prompts": "drop"}, ["long_prompts=drop", "cut, skip, stop"]),
     "unknown rule for bad lines": ({"bad_lines": "ignore"}, ["bad_lines=ignore", "stop, skip"]),
-    "no tokens for a prompt": ({"max_prompt_tokens": "0"}, ["max_prompt_tokens=0", "at least 1"]),
-    "no tokens for a response": ({"max_response_tokens": "0"}, ["max_response_tokens=0", "at least 1"]),
+    "no tokens for a prompt": ({"max_prompt_tokens": "0"}, ["max_prompt_tokens=0", "from 1 to"]),
+    "no tokens for a response": ({"max_response_tokens": "0"}, ["max_response_tokens=0", "from 1 to"]),
 }
