@@ -15,7 +15,7 @@ from mlproject.optimization import METHODS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mlproject"
 LAYERS = [  # from the ground up; a package imports from its own layer and from those below
-    {"names", "digest", "errors", "strict_json", "curve", "estimators", "options", "__init__"},
+    {"names", "digest", "errors", "strict_json", "file_lock", "curve", "estimators", "options", "__init__"},
     {"worlds", "models", "rewards", "laws", "plotting", "resume"},
     {"preferences", "optimization", "config", "cures", "recommendation"},
     {"monitoring"},

@@ -8,12 +8,10 @@ Axis letters: P prompts, N samples per prompt in the pool, B responses.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 from mlproject.cures.scorers import EnsembleScorer, ShapedScorer, parts_of, with_parts
 from mlproject.curve import Array
 from mlproject.digest import digest_of_files
+from mlproject.file_lock import file_lock
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import Scorer, TextRewardModel, rated
@@ -84,7 +83,7 @@ def _scores_of_parts(proxy: Scorer, samples: PoolSamples, resumption: Resumption
     for waits in (False, True):  # first what no other process is scoring right now
         for part in models:
             file = files[id(part)]
-            with _locked(file.with_suffix(".lock"), waits) as is_mine:
+            with file_lock(file.with_suffix(".lock"), waits) as is_mine:
                 if is_mine and _read(file, samples) is None:
                     row = resumption.row(f"proxy-{file.stem[:16]}")
                     _write(file, samples.rate(partial(rated, part, role="proxy"), row))
@@ -118,23 +117,6 @@ def _digest_of_pool(samples: PoolSamples) -> str:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(strict_json(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-@contextmanager
-def _locked(path: Path, waits: bool) -> Iterator[bool]:
-    """Hold the lock of a file, which ends with this process; False where another one has it and nobody waits."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        is_mine = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
-        except BlockingIOError:
-            is_mine = False
-        except OSError:  # a disk that knows no locks: two may score the same
-            pass
-        yield is_mine
-    finally:
-        os.close(descriptor)
 
 
 def _write(file: Path, scores_PN: Array) -> None:

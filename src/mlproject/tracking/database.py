@@ -6,14 +6,15 @@ first commands do it side by side, what is left can neither be used nor continue
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
+
+from mlproject.file_lock import file_lock
 
 Database = sqlite3.Connection
 
@@ -38,7 +39,7 @@ def ensure_database(path: Path, make: Callable[[str], None], is_half_made: Calla
     """
     if _is_there(path, is_half_made):
         return
-    with _lock(Path(f"{path}.lock")):
+    with file_lock(Path(f"{path}.lock")):
         if not _is_there(path, is_half_made, patient=True):
             if path.exists():
                 print(
@@ -111,21 +112,3 @@ def _remove_unfinished(path: Path) -> None:
     for file in list(path.parent.iterdir()):
         if file.name.startswith(f"{path.name}.making-"):
             file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time, and by none that has ended; its file is removed at the end."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                break
-        os.close(descriptor)  # whoever held it has removed the file
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
