@@ -8,6 +8,8 @@ from random weights.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -33,6 +35,7 @@ from mlproject.pipeline.loading import (
 from mlproject.pipeline.step import EXECUTION_OPTIONS, Run, Step, batch_limit
 from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons, label_comparisons
+from mlproject.resume.row import Row
 from mlproject.resume.state import State, generator_state, load_generator, load_numpy, merge, numpy_state
 from mlproject.strict_json import strict_json
 from mlproject.worlds import load_world
@@ -46,6 +49,9 @@ HELD_OUT = 0.1
 
 UNIT_PROMPTS = 4096
 """Training prompts on which units (mean, standard deviation of the initial policy's scores) are measured."""
+
+_MIX_SHARE, _TRAINING_SHARE = 0.25, 0.6
+"""Of the step's time; the rest measures units."""
 
 
 def gold_rm(config: Config, policy: Step) -> Step:
@@ -80,12 +86,23 @@ def train_gold_rm(run: Run) -> None:
     generator = torch_generator("gold responses", seed, device=accelerator.device)
     rng = numpy_generator("gold comparisons", seed)
 
-    def respond(texts: list[str], temperature: float) -> list[str]:
-        if not texts:
-            return []
-        return sample_responses(
+    def respond(row: Row, texts: list[str], temperature: float, shares: tuple[float, float]) -> list[str]:
+        """Sampled responses, each batch of them saved; reports the step's progress from one share to the other."""
+        responses: list[str] = []
+        for start in range(0, len(texts), SAMPLE_BATCH):
+            batch = texts[start : start + SAMPLE_BATCH]
+            share = float(np.interp(start + len(batch), (0, len(texts)), shares))
+            drawn = row.next(partial(draw, batch, temperature, share))
+            load_generator(generator, drawn.within("torch"))
+            responses += drawn.within("responses").values["texts"]
+        return responses
+
+    def draw(texts: list[str], temperature: float, share: float) -> State:
+        drawn = sample_responses(
             policy, prompt_format, texts, generator=generator, temperature=temperature, batch_size=SAMPLE_BATCH
-        ).texts
+        )
+        run.progress(share)
+        return merge({"responses": State(values={"texts": drawn.texts}), "torch": generator_state(generator)})
 
     def human(texts: list[str], responses: list[str]) -> np.ndarray:
         scores_B = world.judge(texts, responses)
@@ -94,30 +111,17 @@ def train_gold_rm(run: Run) -> None:
 
     count = p["gold_comparisons"]
     texts = world.prompts("train", count)
-    row = run.resumption.row("responses")
-
-    def responses_kept(texts: list[str], temperature: float) -> list[str]:
-        """`respond`, each batch of it saved."""
-
-        def batch() -> State:
-            drawn = State(values={"texts": respond(part, temperature)})
-            return merge({"responses": drawn, "torch": generator_state(generator)})
-
-        responses: list[str] = []
-        for start in range(0, len(texts), SAMPLE_BATCH):
-            part = texts[start : start + SAMPLE_BATCH]
-            saved = row.next(batch)
-            load_generator(generator, saved.within("torch"))
-            responses += saved.values["responses"]["texts"]
-        return responses
 
     def broad_mix() -> State:
+        row, share = run.resumption.row("responses"), 0.0
         kinds = np.array(list(MIX))[rng.choice(len(MIX), size=count, p=list(MIX.values()))]
         pair = np.empty((count, 2), dtype=object)
         for side in (0, 1):
             for source, temperature in (("sample", 1.0), ("hot", HOT_TEMPERATURE)):
                 rows = np.flatnonzero(kinds[:, side] == source)
-                pair[rows, side] = responses_kept([texts[i] for i in rows], temperature)
+                shares = share, share + _MIX_SHARE * len(rows) / (2 * count)
+                pair[rows, side] = respond(row, [texts[i] for i in rows], temperature, shares)
+                share = shares[1]
         rows = np.flatnonzero(kinds[:, 1] == "distorted")
         pair[rows, 1] = world.distort([texts[i] for i in rows], pair[rows, 0].tolist(), rng)
         a, b = pair[:, 0].tolist(), pair[:, 1].tolist()
@@ -131,7 +135,6 @@ def train_gold_rm(run: Run) -> None:
     load_generator(generator, mix.within("torch"))
     load_numpy(rng, mix.within("numpy"))
     table = pd.DataFrame(mix.values["comparisons"])
-    run.progress(0.1)
 
     model = new_reward_model(p["gold_size"], prompt_format.tokenizer, stream_seed("gold RM", seed))
     model.to(accelerator.device)
@@ -149,7 +152,7 @@ def train_gold_rm(run: Run) -> None:
         ),
         accelerator=accelerator,
         generator=torch_generator("gold order", seed),
-        progress=lambda share: run.progress(0.1 + 0.85 * share),
+        progress=lambda share: run.progress(_MIX_SHARE + _TRAINING_SHARE * share),
         resumption=run.resumption,
     )
 
@@ -158,7 +161,10 @@ def train_gold_rm(run: Run) -> None:
 
     # Units: gold and human in standard deviations of the initial policy's scores, on responses it was not trained on.
     unit_texts = texts[:UNIT_PROMPTS]
-    responses_a, responses_b = respond(unit_texts, 1.0), respond(unit_texts, 1.0)
+    row = run.resumption.row("unit-responses")
+    begin, middle, end = np.linspace(_MIX_SHARE + _TRAINING_SHARE, 0.95, 3)
+    responses_a = respond(row, unit_texts, 1.0, (begin, middle))
+    responses_b = respond(row, unit_texts, 1.0, (middle, end))
     raw_B = RewardModel(model).raw_scores(prompt_format.encode(unit_texts, responses_a)).double().numpy()
     gold = RewardModel(model).with_units(raw_B.mean(), 1 / raw_B.std())
     human_B = human(unit_texts, responses_a)
