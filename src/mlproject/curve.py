@@ -19,6 +19,9 @@ from mlproject.names.escape import escape, unescape
 
 Array = NDArray[np.float64]
 
+LARGEST_SCORE = 1e100
+"""A number whose square still is one; no reward is larger."""
+
 STATISTIC_KEY = "sign."
 """Prefix of the arrays of statistics in files."""
 

@@ -63,6 +63,14 @@ def test_a_function_that_gives_no_number_is_named(responses, value, kind):
         rated(scorer, responses, "gold")
 
 
+@pytest.mark.parametrize("value", [1e308, -1e101])
+def test_a_score_whose_spread_could_not_be_computed_is_refused(responses, value):
+    scorer = FunctionScorer("judge", lambda prompts, texts: [value, -1.0, 1.0])
+    with pytest.raises(NotFiniteError, match=r"a score between -1e\+100 and 1e\+100, but gives -?1e\+\d+ to 1 of 3 \("):
+        rated(scorer, responses, "gold")
+    rated(FunctionScorer("judge", lambda prompts, texts: [1e100, -1e100, 1.0]), responses, "gold")
+
+
 def test_a_scorer_of_somebody_elses_is_checked_too_and_nothing_that_plays_gold_is_not(responses):
     class Own:
         def rate(self, responses):

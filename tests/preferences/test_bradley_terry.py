@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from mlproject.models.init import new_reward_model
 from mlproject.models.inspection import inspect_checkpoint
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.reward_model import RewardModel, content_hash
+from mlproject.models.sequences import concatenate
+from mlproject.models.text_head import rewards_and_text, text_head
 from mlproject.models.training import Schedule
-from mlproject.preferences.bradley_terry import bradley_terry_loss, train_reward_model
+from mlproject.preferences.bradley_terry import bradley_terry_loss, train_reward_model, with_text_loss
 from mlproject.preferences.comparisons import (
     EncodedComparisons,
     comparisons_from_preferences,
@@ -27,6 +30,7 @@ from mlproject.preferences.comparisons import (
     label_comparisons,
 )
 from mlproject.preferences.loss_options import RewardLoss
+from mlproject.preferences.rankings import encode_rankings
 
 pytestmark = pytest.mark.trains
 
@@ -64,6 +68,45 @@ def test_margin_smoothing_and_centring_are_those_computed_by_hand(loss: RewardLo
         expected.append(-(1 - s) * math.log(right) - s * math.log(1 - right) + centring)
     found = bradley_terry_loss(*map(torch.tensor, (a, b, prefers_a, gold)), loss)
     assert float(found) == pytest.approx(np.mean(expected), rel=1e-9)
+
+
+def test_the_share_of_text_is_that_computed_by_hand() -> None:
+    loss, log_p_B = RewardLoss(rm_text_weight=0.3, rm_text_beta=0.2), torch.tensor([-3.0, -12.0, -0.5])
+    text = [-math.log(1 / (1 + math.exp(-0.2 * each))) for each in log_p_B.tolist()]
+    expected = 0.7 * 1.25 + 0.3 * np.mean(text)
+    assert float(with_text_loss(torch.tensor(1.25), log_p_B, loss)) == pytest.approx(expected, rel=1e-6)
+    assert float(with_text_loss(torch.tensor(1.25), None, loss)) == 1.25
+
+
+@pytest.mark.parametrize("kind", ["bradley-terry", "plackett-luce"])
+def test_a_reward_model_with_a_share_of_text_learns_to_write_what_is_preferred(kind: str, tiny_tokenizer) -> None:
+    """Of each pair 'yes yes' is preferred: it is written more often than all else, and scored higher."""
+    rng, prompts = np.random.default_rng(0), ["yes no"] * 40
+    sides = [rng.permutation(["yes yes", "no maybe"]).tolist() for _ in prompts]
+    a, b = ([side[i] for side in sides] for i in (0, 1))
+    table = label_comparisons(
+        prompts, a, b, *([float("yes" in text) for text in texts] for texts in (a, b)),
+        held_out=0.0, label_noise=0.0, rng=rng,
+    )  # fmt: skip
+    training = encode_comparisons(table, PromptFormat(tiny_tokenizer, max_response_tokens=8))
+    model = new_reward_model("3k", tiny_tokenizer, seed=0)
+    head, loss = text_head(model, 0), RewardLoss(rm_text_weight=0.9, rm_text_beta=1.0)
+    both = concatenate([training.a, training.b], tiny_tokenizer.pad_token_id)
+    preferred = torch.arange(len(prompts)) + len(prompts) * ~torch.tensor(training.prefers_a_B)
+    before = rewards_and_text(model, head, both, preferred)[1].mean()
+    if kind != "bradley-terry":
+        training, loss = (
+            encode_rankings(table, PromptFormat(tiny_tokenizer, max_response_tokens=8)),
+            replace(loss, rm_loss=kind),
+        )
+    train_reward_model(
+        model, training, Schedule(epochs=20, batch_size=20, learning_rate=1e-2), loss=loss, head=head,
+        accelerator=Accelerator(cpu=True), generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    rewards_B, log_p_B = rewards_and_text(model, head, both, preferred)
+    is_preferred = torch.zeros(len(both), dtype=torch.bool).index_fill(0, preferred, True)
+    assert rewards_B[is_preferred].min() > rewards_B[~is_preferred].max()
+    assert log_p_B.mean() > before + 1 and log_p_B.exp().mean() > 0.5
 
 
 def test_a_margin_needs_scores(tiny_tokenizer) -> None:

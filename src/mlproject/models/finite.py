@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from torch import Tensor
 
-from mlproject.curve import Array
+from mlproject.curve import LARGEST_SCORE, Array
 from mlproject.errors import NotFiniteError
 from mlproject.models.prompt_format import Responses
 
@@ -30,7 +30,7 @@ def told_at(report: Report | None, place: str) -> Report | None:
 
 
 def check_scores(scores_B: Array, source: str, responses: Responses | None = None, remedy: str = _MODEL_REMEDY) -> None:
-    """Check that every score is a finite number.
+    """Check that every score is a finite number, and so small that means and standard deviations are finite too.
 
     Args:
         scores_B: one per response, any unit. Shape: (B,).
@@ -41,12 +41,13 @@ def check_scores(scores_B: Array, source: str, responses: Responses | None = Non
     Raises:
         NotFiniteError: otherwise; names the first response concerned, with its prompt.
     """
-    bad = np.flatnonzero(~np.isfinite(scores_B))
+    bad = np.flatnonzero(~(np.abs(scores_B) <= LARGEST_SCORE))
     if not len(bad):
         return
-    row = int(bad[0])
+    row, kinds = int(bad[0]), _kinds(scores_B[bad])
+    must = "a finite score" if kinds else f"a score between -{LARGEST_SCORE:g} and {LARGEST_SCORE:g}"
     problem = (
-        f"must give each response a finite score, but gives {_kinds(scores_B[bad])} to {len(bad)} of {len(scores_B)}"
+        f"must give each response {must}, but gives {kinds or f'{scores_B[row]:g}'} to {len(bad)} of {len(scores_B)}"
     )
     if responses is not None:
         problem += f" (first to {quoted(responses.texts[row])}, to the prompt {quoted(responses.prompts[row])})"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from mlproject.config.schema import Config
-from mlproject.models.checkpoints import load_with_reward_head, prompt_format_of
+from mlproject.models.checkpoints import load_policy_checkpoint, load_with_reward_head, prompt_format_of
 from mlproject.models.conversation_format import ConversationFormat
 from mlproject.models.gold_source import GoldSource
 from mlproject.models.init import new_reward_model
@@ -23,6 +24,7 @@ from mlproject.models.prompt_format import UNBOUNDED, PromptFormat
 from mlproject.models.reward_model import RewardModel, content_hash
 from mlproject.models.scorers import TextRewardModel
 from mlproject.models.sizes import SIZES, is_checkpoint
+from mlproject.models.text_head import text_head
 from mlproject.models.training import Schedule
 from mlproject.names import Artifact, Kind, Metric, Role, RolePrefix, Tag
 from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
@@ -42,6 +44,9 @@ from mlproject.preferences.bradley_terry import train_reward_model
 from mlproject.preferences.comparisons import encode_comparisons
 from mlproject.preferences.loss_options import BRADLEY_TERRY, RewardLoss
 from mlproject.preferences.rankings import encode_rankings, joined, middle
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 RM_LOSS = tuple(each.name for each in fields(RewardLoss))
 """Options of the loss; those at their default are no parameters, so that no fingerprint holds them."""
@@ -138,11 +143,13 @@ def train_proxy_rm(run: Run) -> None:
         if policy_format.layout == "chat" or policy_format.further_ends:  # what is written does not end as what is read
             learned = ConversationFormat(policy_format.tokenizer, policy_format.max_response_tokens)
         learning_rate = SIZES[p["rm_size"]].learning_rate(p["rm_lr"])
+    trained, how = trained_on(table[~table.held_out], p), RewardLoss.among(p)
+    starts_at_policy = "start_seed" in p and "rm_checkpoint" not in p
+    trunk = load_policy(run.input(Role.INITIAL_POLICY)) if starts_at_policy else None
     if "start_seed" in p:
-        trunk = None if "rm_checkpoint" in p else load_policy(run.input(Role.INITIAL_POLICY))
         shared_start(model, p, trunk)
         learning_rate *= p["lr_factor"]
-    trained, how = trained_on(table[~table.held_out], p), RewardLoss.among(p)
+    head = _text_head(model, p, seed, trunk).to(accelerator.device) if how.rm_text_weight else None
     encode = encode_comparisons if how.rm_loss == BRADLEY_TERRY else encode_rankings
     loss = train_reward_model(
         model.to(accelerator.device),
@@ -153,6 +160,7 @@ def train_proxy_rm(run: Run) -> None:
         progress=run.progress,
         resumption=run.resumption,
         loss=how,
+        head=head,
     )
     if not accelerator.is_main_process:
         return
@@ -174,6 +182,16 @@ def train_proxy_rm(run: Run) -> None:
     run.set_tags({Tag.WEIGHTS_SHA256: content_hash(model)})
     scorer = TextRewardModel(proxy, prompt_format) if isinstance(prompt_format, ConversationFormat) else proxy
     save_scorer(scorer, run.folder, policy_format)
+
+
+def _text_head(
+    model: PreTrainedModel, params: Mapping[str, Any], seed: int, policy: PreTrainedModel | None
+) -> nn.Linear:
+    """The output layer of what the reward model starts from: the policy, or the checkpoint where that has one."""
+    if "rm_checkpoint" in params:
+        base = inspect_checkpoint(params["rm_checkpoint"], "rm_sizes")
+        policy = None if base.is_reward_model else load_policy_checkpoint(base, "rm_sizes")[0]
+    return text_head(model, seed, policy)
 
 
 def read_comparisons(run: Run) -> pd.DataFrame:

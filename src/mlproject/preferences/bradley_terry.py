@@ -21,6 +21,7 @@ from mlproject.errors import UserError
 from mlproject.models.progress import Progress, no_progress
 from mlproject.models.scoring import Scoring, logits, scoring_of
 from mlproject.models.sequences import Sequences, concatenate
+from mlproject.models.text_head import rewards_and_text
 from mlproject.models.training import Schedule, train
 from mlproject.preferences.comparisons import EncodedComparisons
 from mlproject.preferences.loss_options import PLACKETT_LUCE, RewardLoss
@@ -38,15 +39,17 @@ PLAIN = RewardLoss()
 
 
 class _Rewards(nn.Module):
-    """A reward model as it is trained: sequences in, raw scores out."""
+    """A reward model as it is trained."""
 
-    def __init__(self, model: PreTrainedModel, how: Scoring) -> None:
+    def __init__(self, model: PreTrainedModel, how: Scoring, head: nn.Linear | None) -> None:
         super().__init__()
-        self.model, self.how = model, how
+        self.model, self.how, self.head = model, how, head
 
-    def forward(self, sequences: Sequences) -> Tensor:
-        """Shape: (B,)."""
-        return logits(self.model, sequences, self.how)
+    def forward(self, sequences: Sequences, preferred: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Raw scores, shape (B,), and, with a language model's head, log-probabilities of the preferred responses."""
+        if self.head is None:
+            return logits(self.model, sequences, self.how), None
+        return rewards_and_text(self.model, self.head, sequences, preferred)
 
 
 def bradley_terry_loss(
@@ -104,6 +107,22 @@ def ranking_loss(rewards_BN: Tensor, scores_BN: Tensor, loss: RewardLoss) -> Ten
     return bradley_terry_loss(better_B, other_B, torch.ones_like(better_B, dtype=torch.bool), margin_B, loss)
 
 
+def with_text_loss(mean: Tensor, log_p_B: Tensor | None, loss: RewardLoss) -> Tensor:
+    """A loss of which one share is that of a language model: (1 - a) mean - a mean(log sigmoid(b log p)). Shape: ().
+
+    GRM (Yang et al. 2024, arXiv:2406.10216) in the form without a reference model.
+
+    Args:
+        mean: the loss of the rewards.
+        log_p_B: log-probability of each preferred response, nats; None where there is no head. Shape: (B,).
+        loss: a and b.
+    """
+    if log_p_B is None:
+        return mean
+    share = loss.rm_text_weight
+    return (1 - share) * mean - share * F.logsigmoid(loss.rm_text_beta * log_p_B).mean()
+
+
 def train_reward_model(
     model: PreTrainedModel,
     comparisons: EncodedComparisons | EncodedRankings,
@@ -114,6 +133,7 @@ def train_reward_model(
     progress: Progress = no_progress,
     resumption: Resumption | None = None,
     loss: RewardLoss = PLAIN,
+    head: nn.Linear | None = None,
 ) -> float:
     """Fit a sequence classifier with one label to comparisons or rankings, in place.
 
@@ -126,6 +146,7 @@ def train_reward_model(
         progress: called with the finished share.
         resumption: where the training is saved between steps.
         loss: what is minimised.
+        head: a language model's output layer, trained with the model; needed for `rm_text_weight`.
 
     Returns:
         mean loss over the last tenth of the steps, nats per comparison (of `plackett-luce`, per ranking).
@@ -151,7 +172,7 @@ def train_reward_model(
         of_one = pairs_of(comparisons.scores_PN.shape[1])
         schedule = replace(schedule, batch_size=max(1, schedule.batch_size // of_one))
     return train(
-        _Rewards(model, how),
+        _Rewards(model, how, head),
         loss_of,
         lengths_B,
         schedule,
@@ -175,9 +196,11 @@ def _of_pairs(
 
     def loss_of(rewards: nn.Module, index: Tensor) -> Tensor:
         both = concatenate([comparisons.a.select(index), comparisons.b.select(index)], pad_id)
-        reward_a_B, reward_b_B = rewards(both.to(accelerator.device)).chunk(2)
         labels_B, margin_B = (each[index].to(accelerator.device) for each in (prefers_a_B, gold_margin_B))
-        return bradley_terry_loss(reward_a_B, reward_b_B, labels_B, margin_B, loss)
+        preferred = torch.arange(len(labels_B), device=labels_B.device) + len(labels_B) * ~labels_B
+        rewards_B, log_p_B = rewards(both.to(accelerator.device), preferred)
+        reward_a_B, reward_b_B = rewards_B.chunk(2)
+        return with_text_loss(bradley_terry_loss(reward_a_B, reward_b_B, labels_B, margin_B, loss), log_p_B, loss)
 
     return loss_of, torch.maximum(comparisons.a.ends_B, comparisons.b.ends_B)
 
@@ -192,7 +215,10 @@ def _of_rankings(
 
     def loss_of(rewards: nn.Module, index: Tensor) -> Tensor:
         rows_BN = index[:, None].cpu() * count + place_N
-        rewards_BN = rewards(rankings.sequences.select(rows_BN.flatten()).to(accelerator.device)).reshape(-1, count)
-        return ranking_loss(rewards_BN, scores_BN[index].to(accelerator.device), loss)
+        sequences = rankings.sequences.select(rows_BN.flatten()).to(accelerator.device)
+        best = torch.arange(0, len(sequences), count, device=accelerator.device)
+        rewards_B, log_p_B = rewards(sequences, best)
+        mean = ranking_loss(rewards_B.reshape(-1, count), scores_BN[index].to(accelerator.device), loss)
+        return with_text_loss(mean, log_p_B, loss)
 
     return loss_of, rankings.sequences.ends_B.reshape(-1, count).amax(1)

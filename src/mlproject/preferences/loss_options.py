@@ -16,6 +16,8 @@ class RewardLoss(Options):
 
     Args of the loss of one comparison, x = reward of the preferred response less that of the other:
         -(1 - s) log sigmoid(x - m) - s log sigmoid(-(x - m)) + c (sum of the two rewards)^2
+    and with it, p the probability that a language model's head gives to the preferred response:
+        (1 - a) loss - a log sigmoid(b log p)
     """
 
     HEADING: ClassVar[str] = "Comparisons and proxy RMs"
@@ -40,4 +42,14 @@ class RewardLoss(Options):
         default=0.0,
         minimum=0,
         maximum=1000,
+    )
+    rm_text_weight: float = option(
+        "share of the loss of a proxy RM that is a language model's, on the preferred responses, by an output layer "
+        "that it has while it is trained (GRM, Yang et al. 2024, who use .01)",
+        default=0.0,
+        minimum=0,
+        maximum=0.999,
+    )
+    rm_text_beta: float = option(
+        "what the log-probability of a response is multiplied by in that share", default=0.1, minimum=1e-6, maximum=1000
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlproject.curve import Array, Curve
+from mlproject.curve import LARGEST_SCORE, Array, Curve
 from mlproject.errors import UserError
 from mlproject.estimators import n_grid
 from mlproject.samples.curves import GoldUnits, best_of_n_points, pairs_of
@@ -39,7 +39,7 @@ def best_of_n(
         the curve; `Curve.peak()` says where to stop.
 
     Raises:
-        UserError: for other shapes, numbers that are not finite, a single prompt, or gold that never differs.
+        UserError: for other shapes, numbers that are not finite or too large, a single prompt, or gold that never differs.
 
     Examples:
         >>> import numpy as np
@@ -79,6 +79,8 @@ def _rows(values: ArrayLike | Sequence[ArrayLike], name: str) -> list[Array]:
         rows = []
     if not rows or any(row.ndim != 1 for row in rows):
         raise UserError(f"best_of_n: {name} must be numbers, one row for each prompt and one column for each sample.")
-    if not all(np.isfinite(row).all() for row in rows):
-        raise UserError(f"best_of_n: {name} must be finite. Leave such samples out of both.")
+    if not all((np.abs(row) <= LARGEST_SCORE).all() for row in rows):  # nan is not
+        raise UserError(
+            f"best_of_n: {name} must be finite, and at most {LARGEST_SCORE:g}. Leave such samples out of both."
+        )
     return rows

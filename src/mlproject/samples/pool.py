@@ -15,12 +15,12 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from mlproject.curve import Array
+from mlproject.curve import LARGEST_SCORE, Array
 from mlproject.errors import UserError
 from mlproject.names.quoting import one_line
 from mlproject.samples.columns import Table
 from mlproject.samples.copies import KEEP, without_copies
-from mlproject.samples.reward_models import LARGEST, is_gold, parse_rms, usable, why_not
+from mlproject.samples.reward_models import is_gold, parse_rms, usable, why_not
 from mlproject.samples.samples import Samples
 
 MIN_PROMPTS = 2
@@ -189,12 +189,12 @@ def _reward_models(
 
 
 def _refuse_infinite(table: Table, samples: Samples, name: str, values_B: Array) -> None:
-    infinite_B = np.abs(values_B) > LARGEST
+    infinite_B = np.abs(values_B) > LARGEST_SCORE
     if infinite_B.any():
         place = table.place(int(samples.row_B[infinite_B.argmax()]))
         raise UserError(
-            f"{place}: {name} must be finite, and at most {LARGEST:g} ({int(infinite_B.sum())} are not). Leave the "
-            "cell empty where there is no score, or name other columns (rms=)."
+            f"{place}: {name} must be finite, and at most {LARGEST_SCORE:g} ({int(infinite_B.sum())} are not). Leave "
+            "the cell empty where there is no score, or name other columns (rms=)."
         )
 
 

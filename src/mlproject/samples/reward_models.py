@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlproject.curve import Array
+from mlproject.curve import LARGEST_SCORE, Array
 from mlproject.errors import UserError
 from mlproject.options.columns import hint, listed, plain
 from mlproject.samples.roles import is_meta
@@ -19,9 +19,6 @@ from mlproject.samples.samples import Samples
 
 MOST = 0.5
 """Share of missing scores beyond which a column is of no use."""
-
-LARGEST = 1e100
-"""A number whose square still is one; no reward is larger."""
 
 _SAME = 1e-12
 
@@ -100,7 +97,7 @@ def why_not(values_B: Array, prompt_B: np.ndarray, gold_B: Array) -> str:
 
 def is_gold(values_B: Array, gold_B: Array) -> bool:
     """Whether scores are gold, or gold in other units."""
-    there_B = np.maximum(np.abs(values_B), np.abs(gold_B)) < LARGEST
+    there_B = np.maximum(np.abs(values_B), np.abs(gold_B)) < LARGEST_SCORE
     x_B, y_B = values_B[there_B], gold_B[there_B]
     if len(x_B) < 3 or x_B.std() == 0 or y_B.std() == 0:
         return False
@@ -117,7 +114,7 @@ def _is_constant_within(values_B: Array, prompt_B: np.ndarray) -> bool:
 
 def _runs_through(values_B: Array, prompt_B: np.ndarray) -> bool:
     """Whether the values are 0, 1, 2, ... or 1, 2, 3, ..., through the table or through each prompt."""
-    if not (np.abs(values_B) < LARGEST).all() or (values_B % 1).any():
+    if not (np.abs(values_B) < LARGEST_SCORE).all() or (values_B % 1).any():
         return False
     if (np.diff(values_B) == 1).all():
         return True
