@@ -47,6 +47,7 @@ KINDS = {
     "bf16": (Kind.PROXY_RM, {"mixed_precision": "bf16", "accumulation": 2}),
     "lora": (Kind.POLICY_RUN, {"lora_rank": 4, "ppo_mixed_precision": "bf16", "accumulation": 2}),
     "dropout": (Kind.PROXY_RM, {"reward": "warm", "ensemble_members": 2, "rm_sizes": "25k"}),
+    "text": (Kind.PROXY_RM, {"rm_text_weight": 0.1, "rm_start": "policy", "rm_sizes": "25k"}),
     "dpo": (Kind.POLICY_RUN, {"methods": "dpo", "align_updates": 60}),
     "kto": (
         Kind.POLICY_RUN,

@@ -39,7 +39,8 @@ def best_of_n(
         the curve; `Curve.peak()` says where to stop.
 
     Raises:
-        UserError: for other shapes, numbers that are not finite or too large, a single prompt, or gold that never differs.
+        UserError: for other shapes, numbers that are not finite or too large, a single prompt, or gold that never
+            differs.
 
     Examples:
         >>> import numpy as np

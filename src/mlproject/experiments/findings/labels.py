@@ -44,6 +44,7 @@ _SETTINGS = {
     "rm_margin": "margin",
     "rm_label_smoothing": "label smoothing",
     "center_rewards_coefficient": "centring",
+    "rm_text_weight": "share of text",
 }
 
 _VALUES = {IMPLICIT: "no RM"}

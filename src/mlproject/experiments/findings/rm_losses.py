@@ -13,13 +13,24 @@ from mlproject.experiments.findings.frontier import RELEVANT
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
 from mlproject.names import Metric
+from mlproject.preferences import RANDOM
+from mlproject.preferences.loss_options import BRADLEY_TERRY
 
-_LOSS = ("rm_margin", "rm_label_smoothing", "center_rewards_coefficient")
-_KEYS = ("method", "rm_size", "seed", "label_noise")
+_LOSS = {
+    "rm_loss": BRADLEY_TERRY,
+    "rm_margin": 0,
+    "rm_label_smoothing": 0,
+    "center_rewards_coefficient": 0,
+    "rm_text_weight": 0,
+}
+"""Options of the loss, and the plain one's values."""
+
+_KEYS = {"method": "", "rm_size": "", "seed": 0, "label_noise": 0, "ranked_responses": 2, "rm_start": RANDOM}
+"""In which a run and its plain counterpart are the same, with defaults of those that a cell need not name."""
 
 
 def analyse(result: Result) -> Finding:
-    """Every loss minus the plain one with the same reward model, noise and seed."""
+    """Every loss minus the plain one with the same reward model, comparisons, start and seed."""
     plain = {_key(cell): cell for cell in result.cells if not _loss_of(cell)}
     losses = sorted({_loss_of(cell) for cell in result.cells} - {""})
     noises = values_of(result, "label_noise")
@@ -31,6 +42,8 @@ def analyse(result: Result) -> Finding:
                 for cell in result.cells
                 if _loss_of(cell) == loss and cell.settings["label_noise"] == noise and _key(cell) in plain
             ]
+            if not pairs:
+                continue
             peaks[loss, noise] = _difference(pairs, lambda cell: cell.curve.peak().gold)
             ends[loss, noise] = _difference(pairs, lambda cell: float(cell.curve.gold_S[-1]))
             rows.append(
@@ -48,7 +61,23 @@ def analyse(result: Result) -> Finding:
         _claim("A margin helps (Touvron et al. 2023)", "rm_margin", noises[0], peaks),
         _claim("Smoothed labels help where some are flipped (Mitchell 2023)", "rm_label_smoothing", noises[-1], peaks),
         _claim("Smoothed labels lose less at the end where some are flipped", "rm_label_smoothing", noises[-1], ends),
+        _claim(
+            "All pairs of a ranking in one batch are better than apart (Ouyang et al. 2022)",
+            "rm_loss=k-wise",
+            noises[0],
+            peaks,
+        ),
+        _claim(
+            "The likelihood of rankings is better than that of their pairs", "rm_loss=plackett-luce", noises[0], peaks
+        ),
+        _claim(
+            "A share of text keeps a reward model from being exploited (Yang et al. 2024)",
+            "rm_text_weight",
+            noises[-1],
+            ends,
+        ),
     ]
+    claims = [claim for claim in claims if claim is not None]
     centred = [value for (loss, _), value in peaks.items() if loss.startswith("center_rewards_coefficient")]
     if centred:
         claims.append(
@@ -64,22 +93,28 @@ def analyse(result: Result) -> Finding:
     return Finding(claims=claims, tables={"Against the plain loss": pd.DataFrame(rows)})
 
 
-def _claim(paper: str, option: str, noise: float, by_loss: Mapping[tuple[str, float], Estimate]) -> Claim:
-    """The best value of an option, at one noise."""
+def _claim(paper: str, option: str, noise: float, by_loss: Mapping[tuple[str, float], Estimate]) -> Claim | None:
+    """The best value of an option, at one noise; None where no run has the option."""
     found = {loss: value for (loss, at), value in by_loss.items() if loss.startswith(option) and at == noise}
-    best = max(found.values(), key=lambda each: each.value, default=Estimate(*[float("nan")] * 3))
+    if not found:
+        return None
+    best = max(found.values(), key=lambda each: each.value)
     measured = f"gold minus plain at label noise {noise:g}: " + "; ".join(f"{k} {v}" for k, v in found.items())
     return Claim(paper, measured, sign_verdict(best, 1))
 
 
 def _key(cell: Cell) -> tuple[Any, ...]:
-    return tuple(cell.settings[name] for name in _KEYS)
+    return tuple(cell.settings.get(name, default) for name, default in _KEYS.items())
 
 
 def _loss_of(cell: Cell) -> str:
     """`rm_margin=1`; empty for the plain loss."""
-    changed = [(name, cell.settings[name]) for name in _LOSS if cell.settings.get(name)]
-    return ", ".join(f"{name}={value:g}" for name, value in changed)
+    changed = [(name, cell.settings.get(name, plain)) for name, plain in _LOSS.items()]
+    return ", ".join(
+        f"{name}={value if isinstance(value, str) else format(value, 'g')}"
+        for name, value in changed
+        if value != _LOSS[name]
+    )
 
 
 def _difference(pairs: list[tuple[Cell, Cell]], value: Callable[[Cell], float]) -> Estimate:

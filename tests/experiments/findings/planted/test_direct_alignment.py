@@ -90,6 +90,9 @@ def test_a_loss_is_compared_with_the_plain_one_of_the_same_seed(cell) -> None:
             cell(1 + 0.2 * seed, **same),
             cell(1.3 + 0.2 * seed + 0.01 * seed, rm_margin=1.0, **same),
             cell(1 + 0.2 * seed, center_rewards_coefficient=0.01, **same),
+            cell(0.7 + 0.2 * seed + 0.01 * seed, rm_text_weight=0.1, **same),
+            cell(2 + 0.2 * seed, ranked_responses=4, **same),
+            cell(2.2 + 0.2 * seed - 0.01 * seed, ranked_responses=4, rm_loss="plackett-luce", **same),
         ]
     finding = rm_losses.analyse(Result("rm_losses", {}, cells))
     table = finding.tables["Against the plain loss"].set_index("loss")
@@ -98,3 +101,11 @@ def test_a_loss_is_compared_with_the_plain_one_of_the_same_seed(cell) -> None:
     )  # of the grid point nearest to the peak, .96 of it
     assert finding.claims[0].verdict == "agree"
     assert [claim.verdict for claim in finding.claims if "Centring" in claim.paper] == ["agree"]
+    assert table.loc["rm_loss=plackett-luce", "peak gold, minus plain"].startswith("0.18")  # not of the pairs apart
+    by_words = {claim.paper.partition(" ")[2]: claim.verdict for claim in finding.claims}
+    assert by_words["likelihood of rankings is better than that of their pairs"] == "agree"
+    assert table.loc["rm_text_weight=0.1", "peak gold, minus plain"].startswith("-0.28")
+    assert (
+        by_words["share of text keeps a reward model from being exploited (Yang et al. 2024)"] == "cannot tell"
+    )  # at the end
+    assert not any("in one batch" in claim.paper for claim in finding.claims), "no run has that loss"
