@@ -47,6 +47,18 @@ def engine(request, tmp_path_factory):
             assert len(list(engine._folder.glob("*_log.err"))) <= 1, "files are kept of the job that was killed alone"
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "a-host.invalid:6379"])
+def test_a_cluster_that_is_not_there_is_said_at_once(address: str) -> None:
+    """Ray would wait for minutes and then end the process."""
+    pytest.importorskip("ray")
+    from mlproject.execution.ray_engine import RayEngine
+
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=r"^engine_address=.*: must be a Ray cluster that answers \(.*Start it with"):
+        RayEngine(address, ResourceTable(""))
+    assert time.monotonic() - begun < 15
+
+
 def run_of(store: Store, step):
     query = f"tags.`{Tag.FINGERPRINT}` = '{step.fingerprint}'"
     return store.client().search_runs(store.experiments, query)

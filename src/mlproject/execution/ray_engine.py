@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import ray
 
@@ -20,6 +22,9 @@ from mlproject.execution.standstill import Report
 from mlproject.pipeline.step import Step
 
 _GIB = 2**30
+_ANSWERS_WITHIN = 10.0
+"""Seconds in which a cluster must accept a connection."""
+
 _CONNECTION = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -40,6 +45,17 @@ def _execute(assignment: Assignment, board: Any, job: int) -> Answer:
     return execute_job(assignment, partial(board.put.remote, job))
 
 
+def _knock(address: str) -> None:
+    """Fail at once where nothing listens: Ray itself waits for minutes, deaf to signals, and then ends the process.
+
+    Raises:
+        OSError: where nobody listens at a host and port; a name such as `auto` is left to Ray.
+    """
+    server = urlsplit(address if "//" in address else f"//{address}")
+    if server.hostname and server.port:
+        socket.create_connection((server.hostname, server.port), timeout=_ANSWERS_WITHIN).close()
+
+
 class RayEngine:
     """A Ray cluster.
 
@@ -56,6 +72,7 @@ class RayEngine:
         before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
         try:
             if address:
+                _knock(address)
                 ray.init(address=address, **_CONNECTION)
             else:
                 ray.init(address="local", num_cpus=workers or available_cores(), **_CONNECTION)

@@ -57,7 +57,7 @@ def analyse(result: Result) -> Finding:
                     ),
                 }
             )
-    claims = [
+    asked = [
         _claim("A margin helps (Touvron et al. 2023)", "rm_margin", noises[0], peaks),
         _claim("Smoothed labels help where some are flipped (Mitchell 2023)", "rm_label_smoothing", noises[-1], peaks),
         _claim("Smoothed labels lose less at the end where some are flipped", "rm_label_smoothing", noises[-1], ends),
@@ -77,7 +77,7 @@ def analyse(result: Result) -> Finding:
             ends,
         ),
     ]
-    claims = [claim for claim in claims if claim is not None]
+    claims = [claim for claim in asked if claim is not None]
     centred = [value for (loss, _), value in peaks.items() if loss.startswith("center_rewards_coefficient")]
     if centred:
         claims.append(
