@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 
 import datasets
 import numpy as np
@@ -303,6 +304,20 @@ def test_what_unpacks_to_more_than_can_be_read_is_refused(tmp_path, monkeypatch)
         (tmp_path / name).write_bytes(gzip.compress(b'{"prompt": "' + b"x" * 100_000 + b'"}\n'))
         with pytest.raises(UserError, match=r"must hold at most .* of text, after unpacking"):
             read_rows(tmp_path / name, "prompts")
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string"])
+@pytest.mark.parametrize("kept", [True, False], ids=["dictionary", "plain"])
+def test_a_text_that_is_stored_once_for_many_rows_is_not_written_out(tmp_path, kind, kept):
+    """200 rows of 64 MB in a file of 2 kB."""
+    text = pa.array(["x" * 2**26], type=getattr(pa, kind)())
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 200, type=pa.int32()), text)
+    path = tmp_path / "p.parquet"
+    pyarrow.parquet.write_table(pa.table({"prompt": column}), path, compression="zstd", store_schema=kept)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=r"p\.parquet: must hold at most .* of text, after unpacking"):
+        stored_tables.parquet_table(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kB
 
 
 def test_tables_that_unpack_to_more_than_can_be_read_are_refused_before_they_are(tmp_path, monkeypatch):

@@ -22,6 +22,9 @@ LARGEST, MOST_ROWS = 4 * 2**30, 10_000_000
 _BATCH = 1000
 """Rows that are unpacked before their size is looked at."""
 
+_LARGEST_COLUMN = 2**31 - 1
+"""Bytes of text in a column of a batch; Arrow counts no more."""
+
 
 def stored_table(path: Path) -> pyarrow.Table | None:
     """The table of an existing file or folder; None for a file that holds text.
@@ -70,10 +73,16 @@ def parquet_table(path: Path) -> pyarrow.Table:
     """
     import pyarrow
     import pyarrow.parquet
+    from pyarrow.types import is_large_string, is_string
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            return _within_limits(path, file.schema_arrow, file.iter_batches(_BATCH))
+            schema, parts = file.schema_arrow, file.metadata
+        if sum(parts.row_group(i).total_byte_size for i in range(parts.num_row_groups)) > LARGEST:
+            raise too_large(path)
+        texts = [field.name for field in schema if is_string(field.type) or is_large_string(field.type)]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:  # a text that is repeated stays one
+            return _within_limits(path, schema, file.iter_batches(_BATCH))
     except UserError:
         raise
     except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
@@ -117,12 +126,27 @@ def _within_limits(path: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow
     kept: list[pyarrow.RecordBatch] = []
     size = rows = 0
     for stored in batches:
+        decoded = [_decoded_size(column) for column in stored.columns]
+        if max(decoded, default=0) > _LARGEST_COLUMN or size + sum(decoded) > LARGEST:
+            raise too_large(path)
         batch = pyarrow.RecordBatch.from_arrays([_decoded(column) for column in stored.columns], schema.names)
         size, rows = size + batch.nbytes, rows + batch.num_rows
         if size > LARGEST or rows > MOST_ROWS:
             raise too_large(path)
         kept.append(batch)
     return pyarrow.Table.from_batches(kept, kept[0].schema if kept else schema)
+
+
+def _decoded_size(column: pyarrow.Array) -> int:
+    """Bytes that the texts of a column with a dictionary have once each is written out; 0 for other columns."""
+    import pyarrow.compute as compute
+    from pyarrow.types import is_large_string, is_string
+
+    values = getattr(column, "dictionary", None)
+    if values is None or not (is_string(values.type) or is_large_string(values.type)):
+        return 0
+    lengths = compute.binary_length(values).cast("int64").take(column.indices)
+    return int(compute.sum(lengths).as_py() or 0)
 
 
 def _decoded(column: pyarrow.Array) -> pyarrow.Array:
