@@ -81,6 +81,14 @@ def test_a_kind_of_store_that_mlflow_no_longer_supports_is_refused_without_its_p
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("behind", ["?token=s3cret", "/mlflow?token=s3cret", "#s3cret"])
+def test_nothing_is_sent_to_a_server_whose_address_has_a_token_behind_it(behind, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://a-host.invalid{behind}")
+    with pytest.raises(UserError, match=r"must be http\(s\)://SERVER, .*MLFLOW_TRACKING_TOKEN") as error:
+        tracking_uri()
+    assert "s3cret" not in str(error.value)
+
+
 def test_a_database_in_a_folder_that_is_missing_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/missing/mlflow.db")
     with pytest.raises(UserError, match=r"/missing must be a writable folder\. Create it"):

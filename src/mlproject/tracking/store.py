@@ -100,6 +100,11 @@ def resolved_uri(uri: str = "") -> str:
             f"{_setting(uri)}: must be sqlite:///PATH, a database URL or http(s)://SERVER. Set one of these, or unset "
             "the variable."
         )
+    if uri.startswith(("http://", "https://")) and ("?" in uri or "#" in uri):  # MLflow would put its paths behind it
+        raise UserError(
+            f"{_setting(uri)}: must be http(s)://SERVER, with nothing after a ? or #. Give a token by "
+            "MLFLOW_TRACKING_TOKEN, a password by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
     return uri
 
 
