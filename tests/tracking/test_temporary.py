@@ -24,6 +24,28 @@ with temporary_folder():
     time.sleep(60)
 """
 
+PARENT = """
+import multiprocessing.util, os, tempfile
+from mlproject.tracking.temporary import sweep, temporary_folder
+
+def command(said):
+    with temporary_folder():
+        said.send(tempfile.gettempdir())
+        os._exit(9)  # as if it was killed
+
+if __name__ == "__main__":
+    context, (answer, said) = multiprocessing.get_context("fork"), multiprocessing.Pipe()
+    own = multiprocessing.util.get_temp_dir()
+    child = context.Process(target=command, args=(said,))
+    child.start()
+    folder = answer.recv()
+    child.join()
+    assert os.path.isdir(folder)
+    sweep(__import__("pathlib").Path(tempfile.gettempdir()))
+    print(os.path.isdir(folder), os.path.isdir(own))
+"""
+"""A program whose child executes a command and is killed in the midst of it."""
+
 
 @pytest.fixture
 def outside(tmp_path, monkeypatch):
@@ -105,6 +127,11 @@ def test_a_link_to_elsewhere_is_not_followed(holder, outside, tmp_path_factory):
     holder.wait()
     temporary.sweep(outside)
     assert precious.exists() and not holder.folder.exists()
+
+
+def test_the_sockets_of_a_program_outlive_a_command_that_its_child_executed(outside):
+    answer = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "True"]
 
 
 def test_sockets_of_processes_keep_their_short_paths(outside):

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import parent_process
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def temporary_folder() -> Iterator[None]:
     sweep(outside)
     pid, started = this_process()
     folder = Path(tempfile.mkdtemp(prefix=f"mlproject-{_host()}-{pid}-{int(started)}-", dir=outside))
-    (folder / _SOCKETS).symlink_to(get_temp_dir())
+    if parent_process() is None:  # a child's sockets lie in its parent's folder, which may live on
+        (folder / _SOCKETS).symlink_to(get_temp_dir())
     use_temporary_folder(str(folder))
     try:
         yield
