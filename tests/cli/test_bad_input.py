@@ -47,6 +47,14 @@ WRONG = {
     "gold smaller than a proxy": (["main", "--gold_size", "1k"], ["gold_size", "1k", "at least the largest proxy"]),
     "n above the pool": (["main", "--bon_n_max", "5000"], ["bon_n_max", "5000", "pool_samples"]),
     "more minibatches than rollouts": (["main", "--ppo_minibatches", "999"], ["ppo_minibatches", "ppo_batch_size"]),
+    "groups that do not fill an update": (
+        ["main", "--methods", "grpo", "--ppo_batch_size", "30", "--ppo_minibatches", "2"],
+        ["grpo_group_size=8: must divide ppo_batch_size=30", "Use ppo_batch_size=32"],
+    ),
+    "a group larger than an update": (
+        ["main", "--methods", "rloo", "--rloo_group_size", "4096"],
+        ["rloo_group_size=4096: must divide", "Use ppo_batch_size=4096"],
+    ),
     "no point within the run": (["main", "--ppo_eval_every", "99"], ["ppo_eval_every", "ppo_updates"]),
     "unordered grid": (["main", "--search_kl_coefs", "0.1,0"], ["search_kl_coefs", "increasing"]),
     "unordered sizes": (["main", "--search_rm_sizes", "25k,1k"], ["search_rm_sizes", "increasing"]),

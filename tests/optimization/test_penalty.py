@@ -135,6 +135,13 @@ def test_options_of_a_penalty_are_checked_and_warned_of() -> None:
     assert [w for w in warnings_for(load_config("smoke", {"kl_in": "loss"})) if w.startswith("kl_in=loss")] == [
         "kl_in=loss: makes no difference where kl_coef is 0. Give kl_coef, or remove the option."
     ]
+    found = [w for w in warnings_for(load_config("smoke", {"kl_in": "loss", "kl_coef": 0.1})) if "kl_in" in w]
+    assert found == [
+        "kl_in=loss: makes no difference on average with kl_estimator=k1, whose gradient is 0 in expectation. "
+        "Use kl_estimator=k2, or kl_in=corrected-loss."
+    ]
+    for options in ({"kl_estimator": "k2"}, {"kl_in": "corrected-loss"}):
+        assert not warnings_for(load_config("smoke", {"kl_in": "loss", "kl_coef": 0.1} | options))
     assert estimate(torch.zeros(2), "k3").tolist() == [0, 0]
 
 

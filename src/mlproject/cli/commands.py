@@ -74,7 +74,10 @@ def main(command: Command) -> None:
         if is_promoting:
             show_decision(invocation, run_promotion(invocation, gates, context))
         else:
-            invocation.say(f"no promotion: the gates evaluate {gates.method}, which is not one of the methods")
+            invocation.say(
+                f"no promotion: the gates evaluate {gates.method}, which is not one of the methods. Add it, or give "
+                "gates=FILE with another `method`."
+            )
         show_stops(invocation, plan.policy_runs)
         write_report(invocation)
         show_curve_links(invocation)

@@ -133,9 +133,11 @@ def plan_cells(experiment: Experiment, config: Config, user_options: Collection[
             )
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
-            step = plan_curve(
-                config.replace(**{k: v for k, v in settings.items() if k != "method"}), settings["method"]
-            )
+            options = {name: value for name, value in settings.items() if name != "method"}
+            try:
+                step = plan_curve(config.replace(**options), settings["method"])
+            except UserError as error:
+                raise UserError(f"experiment {experiment.name}: {error}") from None
             cells.setdefault(step.fingerprint, step)
     return list(cells.values())
 

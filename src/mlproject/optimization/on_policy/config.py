@@ -43,6 +43,8 @@ class OnPolicyConfig(TrainedPolicyConfig):
     """
 
     HEADING: ClassVar[str] = "On-policy methods"
+    GROUP_OPTION: ClassVar[str] = ""
+    """Option that says how many responses of an update belong to one prompt; empty: one."""
 
     kl_coef: float = option("KL penalty, gold standard deviations per nat", minimum=0, maximum=100)
     ppo_updates: int = option("updates of a run: its budget", minimum=1, maximum=1_000_000)
@@ -179,7 +181,14 @@ class OnPolicyConfig(TrainedPolicyConfig):
         return batch // minibatches, f"ppo_minibatches={minibatches} with ppo_batch_size={batch}"
 
     def broken_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
-        """A minibatch needs a rollout, and a run a curve point."""
+        """A minibatch needs a rollout, an update whole groups, and a run a curve point."""
+        size, batch = getattr(self, self.GROUP_OPTION or "", 1), self.ppo_batch_size
+        if batch % size:
+            yield BrokenRule(
+                self.GROUP_OPTION,
+                f"divide ppo_batch_size={batch}, so that every prompt has all its responses",
+                f"Use ppo_batch_size={size * max(1, round(batch / size))}, or another group size.",
+            )
         if self.ppo_minibatches > self.ppo_batch_size:
             yield BrokenRule(
                 "ppo_minibatches",
@@ -214,6 +223,11 @@ class OnPolicyConfig(TrainedPolicyConfig):
                         "reward_threshold, or remove the option."
                     )
         if self.kl_coef:
+            if self.kl_in == LOSS and self.kl_estimator == K1:
+                yield (
+                    f"kl_in={LOSS}: makes no difference on average with kl_estimator={K1}, whose gradient is 0 in "
+                    f"expectation. Use kl_estimator={K2}, or kl_in={CORRECTED_LOSS}."
+                )
             return
         for name, off in (("kl_in", REWARD), ("kl_estimator", K1), ("kl_target", OFF), ("reference_reset", 0)):
             if (value := getattr(self, name)) != off:

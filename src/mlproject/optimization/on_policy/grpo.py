@@ -39,7 +39,7 @@ class GRPO:
 
     @property
     def group_size(self) -> int:
-        return min(self.config.grpo_group_size, self.config.ppo_batch_size)
+        return self.config.grpo_group_size
 
     @property
     def averages_responses(self) -> bool:

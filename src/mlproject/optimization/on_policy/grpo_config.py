@@ -18,6 +18,7 @@ class GRPOConfig(OnPolicyConfig):
     """Options of group-relative policy optimization."""
 
     HEADING: ClassVar[str] = "GRPO"
+    GROUP_OPTION: ClassVar[str] = "grpo_group_size"
 
     grpo_group_size: int = option(
         "responses to each prompt of an update, among ppo_batch_size", default=8, minimum=2, maximum=4096

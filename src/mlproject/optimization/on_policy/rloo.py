@@ -36,7 +36,7 @@ class RLOO:
 
     @property
     def group_size(self) -> int:
-        return min(self.config.rloo_group_size, self.config.ppo_batch_size)
+        return self.config.rloo_group_size
 
     def new_actor(self, policy: PreTrainedModel) -> Actor:
         return Actor(policy)

@@ -15,6 +15,7 @@ class RLOOConfig(OnPolicyConfig):
     """Options of REINFORCE leave-one-out."""
 
     HEADING: ClassVar[str] = "RLOO"
+    GROUP_OPTION: ClassVar[str] = "rloo_group_size"
 
     rloo_group_size: int = option(
         "responses to each prompt of an update, among ppo_batch_size", default=4, minimum=2, maximum=4096

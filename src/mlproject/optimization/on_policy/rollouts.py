@@ -35,8 +35,8 @@ def collect_rollouts(
     """
     generator, batch_size = task.generator, task.config.ppo_batch_size
     constraint = constraint or Constraint(task.config, task.proxy, PeakForecast())
-    size = min(objective.group_size, batch_size)
-    drawn = torch.randint(len(task.train_prompts), (batch_size // size,), generator=generator, device=generator.device)
+    size, device = objective.group_size, generator.device
+    drawn = torch.randint(len(task.train_prompts), (batch_size // size,), generator=generator, device=device)
     index = drawn.repeat_interleave(size)
     shards = [sample_shard(task, actor, part, source, penalty) for part, source in shards_of_process(task, index)]
     batch = gather_shards(task, shards)
