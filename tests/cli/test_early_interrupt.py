@@ -17,6 +17,7 @@ class Ctrl:
         if name == os.environ["INTERRUPTED_AT"]:
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 sys.meta_path.insert(0, Ctrl())
 """
 """Ends the process as Ctrl-C does, when a module begins to be imported."""

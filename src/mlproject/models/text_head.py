@@ -4,7 +4,7 @@ The hidden states that the reward is read from then go on predicting text, which
 alone: GRM (Yang et al. 2024, Regularizing hidden states enables learning generalizable reward model for LLMs,
 arXiv:2406.10216). The layer is no part of the trained reward model.
 
-Axis letters: B sequences, R tokens of a response.
+Axis letters: B sequences, T tokens of a sequence, R tokens of a response, V vocabulary, H hidden width.
 """
 
 from __future__ import annotations
