@@ -161,15 +161,16 @@ def test_equal_checkpoints_and_the_model_of_a_run_are_one_file(store):
     assert (folders[0] / "weights").stat().st_nlink == 3
 
 
-def test_a_run_that_cannot_log_its_params_is_closed(store, monkeypatch):
+@pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_a_run_that_cannot_log_its_params_is_closed(error, status, store, monkeypatch):
     def fail(self, params):
-        raise RuntimeError("planted")
+        raise error("planted")
 
     monkeypatch.setattr(StepRun, "log_params", fail)
-    with pytest.raises(RuntimeError):
-        StepRun(store, policy_run("no params"), {}, made_by="x")
-    [run] = store.client().search_runs([store.policy_runs], "attributes.run_name = 'no params'")
-    assert run.info.status == "FAILED"
+    with pytest.raises(error):
+        StepRun(store, policy_run(f"no params, {status}"), {}, made_by="x")
+    [run] = store.client().search_runs([store.policy_runs], f"attributes.run_name = 'no params, {status}'")
+    assert run.info.status == status
 
 
 def test_a_discarded_run_leaves_nothing_behind_unless_it_was_resumed(store):

@@ -115,8 +115,8 @@ class StepRun:
             self.log_params(params)
             if step.kind == Kind.POLICY_RUN and (rm_params := int(params["rm_params"])):  # 0: not known
                 self.log_metrics({MetricName.RM_PARAMS: rm_params})
-        except BaseException:
-            self.close("FAILED")
+        except BaseException as error:
+            self.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
 
     def progress(self, share: float) -> None:
