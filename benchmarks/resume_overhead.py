@@ -21,9 +21,9 @@ from typing import Any
 
 from mlproject.config.schema import load_config
 from mlproject.execution.executors import InProcessExecutor, LocalExecutor
+from mlproject.execution.fork_server import process_context
 from mlproject.execution.progress import Progress
 from mlproject.execution.scheduler import Scheduler
-from mlproject.execution.worker import process_context
 from mlproject.names import Tag
 from mlproject.pipeline.step import Step, upstream
 from mlproject.pipeline.study import plan_study

@@ -1,5 +1,8 @@
 """MLproject, conda.yaml, constraints and the command line agree."""
 
+import ast
+import importlib
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -77,3 +80,16 @@ def test_conda_yaml_does_not_install_the_project_itself():
 
 def test_torch_is_pinned_without_a_local_version(constraints):
     assert constraints["torch"] == "2.13.0"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_what_a_benchmark_imports_from_the_package_is_there(script):
+    """Benchmarks run by hand alone; one that names something that has moved would be found by nobody."""
+    imports = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.ImportFrom)]
+    names = [(node.module, each.name) for node in imports if node.module.startswith("mlproject") for each in node.names]
+    missing = [
+        f"{module}.{name}"
+        for module, name in names
+        if not hasattr(importlib.import_module(module), name) and importlib.util.find_spec(f"{module}.{name}") is None
+    ]
+    assert not missing
