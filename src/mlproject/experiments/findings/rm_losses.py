@@ -109,10 +109,10 @@ def _key(cell: Cell) -> tuple[Any, ...]:
 
 def _loss_of(cell: Cell) -> str:
     """`rm_margin=1`; empty for the plain loss."""
-    changed = [(name, cell.settings.get(name, plain)) for name, plain in _LOSS.items()]
+    values = {name: cell.settings.get(name, plain) for name, plain in _LOSS.items()}
     return ", ".join(
         f"{name}={value if isinstance(value, str) else format(value, 'g')}"
-        for name, value in changed
+        for name, value in values.items()
         if value != _LOSS[name]
     )
 

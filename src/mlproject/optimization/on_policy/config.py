@@ -182,7 +182,7 @@ class OnPolicyConfig(TrainedPolicyConfig):
 
     def broken_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
         """A minibatch needs a rollout, an update whole groups, and a run a curve point."""
-        size, batch = getattr(self, self.GROUP_OPTION or "", 1), self.ppo_batch_size
+        size, batch = getattr(self, self.GROUP_OPTION, 1), self.ppo_batch_size
         if batch % size:
             yield BrokenRule(
                 self.GROUP_OPTION,

@@ -77,11 +77,13 @@ def parquet_table(path: Path) -> pyarrow.Table:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            schema, parts = file.schema_arrow, file.metadata
-        if sum(parts.row_group(i).total_byte_size for i in range(parts.num_row_groups)) > LARGEST:
+            schema, stored = file.schema_arrow, file.metadata
+        if sum(stored.row_group(i).total_byte_size for i in range(stored.num_row_groups)) > LARGEST:
             raise too_large(path)
         texts = [field.name for field in schema if is_string(field.type) or is_large_string(field.type)]
-        with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:  # a text that is repeated stays one
+        with pyarrow.parquet.ParquetFile(
+            path, metadata=stored, read_dictionary=texts
+        ) as file:  # one text for all its rows
             return _within_limits(path, schema, file.iter_batches(_BATCH))
     except UserError:
         raise
