@@ -77,8 +77,9 @@ def run_experiment(
 
     def summarize(run: StepRun) -> None:
         save_result(result, run.folder / Artifact.RESULTS)
-        (run.folder / Artifact.FIGURE).write_bytes(png(draw(labelled(result), experiment.figure)))
-        tabulate(result, experiment.table).to_csv(run.folder / Artifact.TABLE, index=False)
+        shown = labelled(result)
+        (run.folder / Artifact.FIGURE).write_bytes(png(draw(shown, experiment.figure)))
+        tabulate(shown, experiment.table).to_csv(run.folder / Artifact.TABLE, index=False)
         with (run.folder / Artifact.CELLS).open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("cell", "run_id", "reused"))

@@ -53,7 +53,7 @@ class Finding:
 FINDINGS = (
     "rm_size", "forecast", "rm_data", "epochs_vs_data", "val_loss", "policy_size", "kl_penalty", "rl_vs_bon",
     "kl_by_size", "label_noise", "iterated", "human_gap", "rm_choice", "early_warning", "mitigations_bon",
-    "direct_alignment", "rm_losses", "optimizers", "kl_control",
+    "mitigations", "direct_alignment", "rm_losses", "optimizers", "kl_control",
 )  # fmt: skip
 """Experiments whose results a module of this package analyses, in display order."""
 
@@ -64,7 +64,7 @@ def finding_function(name: str) -> Callable[[Result], Finding] | None:
 
 
 def labelled(result: Result) -> Result:
-    """A result with the further settings by which the module of its experiment groups its figure, if it has any."""
+    """A result with the further settings by which its experiment groups figure and table, if its module has any."""
     module = import_module(f"mlproject.experiments.findings.{result.name}") if result.name in FINDINGS else None
     label = getattr(module, "labelled", None)
     return result if label is None else label(result)

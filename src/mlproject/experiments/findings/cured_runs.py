@@ -1,12 +1,13 @@
 """Runs with cures beside runs without, by regime of labels and RM size: what is compared, and how.
 
-Axis letters: C curves, P prompts.
+Axis letters: C curves, S curve points, P prompts.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,11 @@ from mlproject.cures.cure import PLAIN
 from mlproject.curve import Array
 from mlproject.experiments.findings.evidence import mean_interval
 from mlproject.experiments.findings.frontier import window
-from mlproject.experiments.results import Cell
+from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
 from mlproject.laws.intervals import Z_975
 from mlproject.models.sizes import SIZES
+from mlproject.optimization import find_method
 from mlproject.preferences import POLICY, RANDOM
 
 
@@ -92,18 +94,26 @@ def start_of(cell: Cell) -> str:
     return str(cell.settings.get("rm_start", RANDOM))
 
 
-def cure_of(cell: Cell, regimes: Sequence[Regime], members: int) -> tuple[Regime, str]:
-    """What a run does about over-optimization, or which control it is, and the regime of the cures it belongs to.
+def labelled(result: Result) -> Result:
+    """The result with two settings more, for its figure and table: `cure`, what a run does about over-optimization or
+    which control it is, and `regime`, that of the cures that it is compared with."""
+    regimes = CuredRuns(result.cells).regimes
+    members = max((cell.settings.get("ensemble_members", 1) for cell in result.cells), default=1)
 
-    Args:
-        cell: the run.
-        regimes: those in which there are cures.
-        members: those of an ensemble.
-    """
-    regime, cure = regime_of(cell), str(cell.settings["reward"])
-    if regime not in regimes:  # only a control has so many comparisons
-        return Regime(regime.n_comparisons // members, regime.label_noise), f"{members} x comparisons"
-    return regime, "from the policy" if start_of(cell) == POLICY else cure
+    def settings(cell: Cell) -> dict[str, str]:
+        regime, cure = regime_of(cell), str(cell.settings["reward"])
+        if regime not in regimes:  # only a control has so many comparisons
+            regime, cure = Regime(regime.n_comparisons // members, regime.label_noise), f"{members} x comparisons"
+        elif start_of(cell) == POLICY and cure == PLAIN:
+            cure = "from the policy"
+        return {"regime": str(regime), "cure": ", ".join(filter(None, (cure, variant_of(cell))))}
+
+    return replace(result, cells=[replace(each, settings={**each.settings, **settings(each)}) for each in result.cells])
+
+
+def variant_of(cell: Cell) -> str:
+    """What tells how a run optimizes its reward from the method as it is published; mostly empty."""
+    return find_method(cell.settings["method"]).config_class.from_params(cell.settings).variant
 
 
 def difference(cells: Sequence[Cell], others: Sequence[Cell], value: Callable[[Cell], Array]) -> Estimate:

@@ -48,6 +48,11 @@ def window(curve: Curve) -> float:
     return float(np.ptp(curve.kl_S[near_S]))
 
 
+def window_steps(curve: Curve) -> float:
+    """Width in steps of the points near the peak."""
+    return float(np.ptp(curve.steps_S[curve.gold_S >= curve.gold_S.max() - NEAR_PEAK]))
+
+
 def kl_to(curve: Curve, gold: float) -> float:
     """KL at which gold first reaches a value, nats; nan if it never does."""
     if not (curve.gold_S >= gold).any():

@@ -1,9 +1,8 @@
-"""Rewards with cures by best-of-n: what they gain where labels are plenty, scarce or noisy, and against which controls."""
+"""Rewards with cures by best-of-n: what they gain where labels are plenty, scarce or noisy, beside controls."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,15 +15,17 @@ from mlproject.experiments.findings.cured_runs import (
     Regime,
     at_end,
     at_peak,
-    cure_of,
     gold_at_proxy,
     human,
+    labelled,
     width,
 )
 from mlproject.experiments.findings.evidence import seeds_of
 from mlproject.experiments.findings.frontier import NEAR_PEAK
-from mlproject.experiments.results import Cell, Result
+from mlproject.experiments.results import Result
 from mlproject.preferences import POLICY, RANDOM
+
+__all__ = ["analyse", "labelled"]
 
 
 def analyse(result: Result) -> Finding:
@@ -43,19 +44,6 @@ def analyse(result: Result) -> Finding:
             "human likewise, at the peak of gold and at the largest n.",
         ],
     )
-
-
-def labelled(result: Result) -> Result:
-    """The result with two settings more, for its figure: `cure`, what a run does about over-optimization or which
-    control it is, and `regime`, that of the cures that it is compared with."""
-    regimes = CuredRuns(result.cells).regimes
-    members = max((cell.settings.get("ensemble_members", 1) for cell in result.cells), default=1)
-
-    def settings(cell: Cell) -> dict[str, str]:
-        regime, cure = cure_of(cell, regimes, members)
-        return {"regime": str(regime), "cure": cure}
-
-    return replace(result, cells=[replace(each, settings={**each.settings, **settings(each)}) for each in result.cells])
 
 
 def _table(runs: CuredRuns, regime: Regime) -> pd.DataFrame:

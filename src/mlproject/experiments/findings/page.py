@@ -94,7 +94,8 @@ def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -
         except ValueError as error:  # a fit or a trend with too few points
             finding = Finding(claims=[], notes=[f"Claims not evaluated: {error}."])
     figure = folder / FIGURES / f"{name}.png"
-    drawn[figure] = png(draw(labelled(result), experiment.figure))
+    shown = labelled(result)
+    drawn[figure] = png(draw(shown, experiment.figure))
     return Section(
         name=name,
         experiment=experiment,
@@ -103,7 +104,7 @@ def _section(name: str, results: Path, folder: Path, drawn: dict[Path, bytes]) -
         preset=str(result.about.get("preset", "?")),
         quick=quick,
         figure=(FIGURES / f"{name}.png").as_posix(),
-        table=to_markdown(tabulate(result, experiment.table)),
+        table=to_markdown(tabulate(shown, experiment.table)),
         claims=finding.claims,
         notes=finding.notes,
         tables={title: to_markdown(table) for title, table in finding.tables.items()},
