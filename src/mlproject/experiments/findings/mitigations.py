@@ -73,7 +73,7 @@ def analyse(result: Result) -> Finding:
             f"Seeds {', '.join(map(str, seeds_of(result.cells)))}. All runs make the same updates. Differences of "
             "peaks and ends are paired over seeds and prompts, their intervals those over seeds (t) and over prompts, "
             "added in quadrature; gold at matched KL is the mean over KL values from 1 nat to the largest that both "
-            f"reach, paired by seed. The window lies between the first and the last point within {NEAR_PEAK} of the peak.",
+            f"reach, paired by seed. The window: from the first to the last point within {NEAR_PEAK} of the peak.",
             "Gold at equal proxy: at the highest proxy score that all runs of a size and regime reach; shaped rewards "
             "have no such score. Passes: responses scored up to the peak, once by each reward model that reads them.",
         ],
