@@ -230,3 +230,13 @@ def test_every_cell_carries_the_heading_of_its_column_for_narrow_pages(page: str
         rows = [re.findall('<td data-label="([^"]*)"', row) for row in body.split("</tr>")[:-1]]
         assert rows and all([" ".join(html.unescape(label).split()) for label in row] == headings[1:] for row in rows)
         assert body.count("<td") == sum(map(len, rows))
+
+
+def test_a_study_without_reward_models_speaks_of_none(
+    bare_report: Report, report: Report, figures: dict[str, Path]
+) -> None:
+    runs = [replace(run, method="dpo", rm_size="implicit") for run in bare_report.policy_runs if run.method == "ppo"]
+    page = render(replace(bare_report, policy_runs=runs), {"curves-dpo": figures["curves-ppo"]})
+    assert "RM size" not in page
+    assert "dashed is the implicit reward" in page and "<dt>implicit reward</dt>" in page
+    assert "implicit reward" not in render(report, {})

@@ -58,7 +58,7 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
         law_peaks=laws_of(report),
         comparison=comparison_of(report),
         stops=stops_of(report),
-        methods=[(method, method_name(method), find_method(method).kl_note) for method in shown],
+        methods=[(method, method_name(method), find_method(method)) for method in shown],
         groups={method: groups_of(report, method) for method in shown if groups_of(report, method)},
         trends=report.laws.get("trends") or [],
         proxies=sorted(report.proxies, key=lambda proxy: (proxy.rm_params, proxy.seed)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlproject.curve import Curve
 from mlproject.laws.intervals import Estimate
+from mlproject.optimization import find_method
 from mlproject.recommendation.outcome import Outcome
 
 
@@ -90,5 +91,6 @@ class Report:
 
     @property
     def knows_sizes(self) -> bool:
-        """Whether the numbers of parameters of the reward models are known."""
-        return all(run.rm_params > 0 for run in self.policy_runs)
+        """Whether there are reward models, of known numbers of parameters."""
+        has_some = not self.policy_runs or any(find_method(run.method).needs_proxy for run in self.policy_runs)
+        return has_some and all(run.rm_params > 0 for run in self.policy_runs)
