@@ -139,6 +139,14 @@ def test_an_unknown_experiment_is_refused(name: str, message: str) -> None:
         load_experiment(name)
 
 
+def test_an_option_that_no_method_of_its_grid_reads_is_refused(tmp_path: Path) -> None:
+    idle = VALID | {"grids": [{"method": ["dpo"], "rm_size": ["1k", "3k"], "seed": [0]}]}
+    with pytest.raises(UserError, match=r"rm_size=\['1k', '3k'\]: makes no difference to dpo. Remove it"):
+        plan_cells(load_experiment(write(tmp_path, idle)), load_config("smoke", {}))
+    beside = VALID | {"grids": [{"method": ["ppo", "dpo"], "rm_size": ["1k", "3k"], "seed": [0]}]}
+    assert len(plan_cells(load_experiment(write(tmp_path, beside)), load_config("smoke", {}))) == 3
+
+
 def test_quick_needs_quick_grids(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no part `quick`"):
         load_experiment(write(tmp_path, VALID), quick=True)

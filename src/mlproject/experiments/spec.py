@@ -123,7 +123,8 @@ def plan_cells(experiment: Experiment, config: Config, user_options: Collection[
         user_options: names of the options that the user set.
 
     Raises:
-        UserError: if a combination of options is invalid, or the user set an option that the grids vary.
+        UserError: if a combination of options is invalid, the user set an option that the grids vary, or a grid varies
+            one that none of its methods reads.
     """
     cells: dict[str, Step] = {}
     for grid in experiment.grids:
@@ -131,6 +132,7 @@ def plan_cells(experiment: Experiment, config: Config, user_options: Collection[
             raise UserError(
                 f"{', '.join(varied)}: must not be set, because the grid of {experiment.name} varies it. Remove it."
             )
+        made: dict[tuple[Any, ...], str] = {}
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
             options = {name: value for name, value in settings.items() if name != "method"}
@@ -139,7 +141,29 @@ def plan_cells(experiment: Experiment, config: Config, user_options: Collection[
             except UserError as error:
                 raise UserError(f"experiment {experiment.name}: {error}") from None
             cells.setdefault(step.fingerprint, step)
+            made[values] = step.fingerprint
+        if idle := _without_effect(grid, made):
+            raise UserError(
+                f"experiment {experiment.name}: {idle}={grid[idle]}: makes no difference to {', '.join(grid['method'])}. "
+                "Remove it from the grid."
+            )
     return list(cells.values())
+
+
+def _without_effect(grid: Grid, made: Mapping[tuple[Any, ...], str]) -> str:
+    """The first option of a grid whose values all make the same policy runs; empty if there is none.
+
+    Args:
+        grid: the grid.
+        made: fingerprint by combination of values.
+    """
+    for place, name in enumerate(grid):
+        others: dict[tuple[Any, ...], set[str]] = {}
+        for values, fingerprint in made.items():
+            others.setdefault(values[:place] + values[place + 1 :], set()).add(fingerprint)
+        if len(set(map(str, grid[name]))) > 1 and all(len(fingerprints) == 1 for fingerprints in others.values()):
+            return name
+    return ""
 
 
 def _find(name: str) -> Path:
