@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -38,9 +38,7 @@ def analyse(result: Result) -> Finding:
     rows = [
         {
             "held by": name,
-            "final KL (nats)": str(mean_interval(float(cell.curve.kl_S[-1]) for cell in cells.values())),
-            "peak gold": str(mean_interval(cell.curve.peak().gold for cell in cells.values())),
-            "peak KL (nats)": str(mean_interval(cell.curve.peak().kl for cell in cells.values())),
+            "peak gold, less none": str(peaks.get(name, "")),
             "width near the peak (nats)": str(mean_interval(window(cell.curve) for cell in cells.values())),
             "gold lost at the end": str(mean_interval(gold_lost(cell.curve) for cell in cells.values())),
             "gold at matched KL, less none": str(gains.get(name, "")),
@@ -49,6 +47,12 @@ def analyse(result: Result) -> Finding:
     ]
     claims = [*_of_estimators(held), *_of_frontier(gains, peaks), *_of_control(ways, held)]
     return Finding(claims=claims, tables={"Ways to hold a policy": pd.DataFrame(rows)})
+
+
+def labelled(result: Result) -> Result:
+    """The result with a setting more, for its figure and table: `held by`, what holds the policy of a run."""
+    cells = [replace(cell, settings={**cell.settings, "held by": _way(cell)}) for cell in result.cells]
+    return replace(result, cells=cells)
 
 
 def _way(cell: Cell) -> str:
