@@ -37,6 +37,16 @@ def test_a_search_without_them_is_the_search_that_it_was() -> None:
     assert _identity(other) != _identity(load_config("smoke", {"reward": "par"}))
 
 
+def test_an_ensemble_of_given_checkpoints_has_no_sizes_to_search() -> None:
+    options = {"ensemble_checkpoints": "./a,./b", "reward": "mean"}
+    config = load_config("smoke", options)
+    assert Space.of(config).grids["rm_size"] == ("./a",)
+    assert Space.of(config).first(load_config("smoke", options | {"search_first": "study"}))[0]["rm_size_index"] == 0
+    assert Space.of(config.replace(reward="single")).grids["rm_size"] == config.search_rm_sizes
+    both = config.replace(reward="single", search_rewards=("single", "worst-case"))
+    assert Space.of(both).grids["rm_size"] == ("./a",)
+
+
 @pytest.mark.parametrize(
     ("reward", "passes"), [("", 1), ("worst-case+par", 3), ("warm", 1), ("laplace", 1), ("laplace+mean", 3)]
 )

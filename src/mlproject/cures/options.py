@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mlproject.cures import CURES
+from mlproject.cures import CURES, members_of, parse_reward
 from mlproject.cures.cure import PLAIN
 from mlproject.options.declaration import Options, option
 
@@ -58,3 +58,10 @@ class RewardOptions(Options):
     reward_ceiling: float = option(
         "ceiling: the highest reward, gold standard deviations", default=3.0, minimum=0, maximum=1000
     )
+
+    @property
+    def given_ensemble(self) -> str:
+        """The first of the given checkpoints that the reward is made of, after which it is called in place of an RM
+        size; empty for a reward that is made of models which are trained here, or of one."""
+        given = self.ensemble_checkpoints
+        return given[0] if given and members_of(parse_reward(self.reward), len(given)) > 1 else ""

@@ -144,8 +144,8 @@ def plan_cells(experiment: Experiment, config: Config, user_options: Collection[
             made[values] = step.fingerprint
         if idle := _without_effect(grid, made):
             raise UserError(
-                f"experiment {experiment.name}: {idle}={grid[idle]}: makes no difference to {', '.join(grid['method'])}. "
-                "Remove it from the grid."
+                f"experiment {experiment.name}: {idle}={grid[idle]}: makes no difference to "
+                f"{', '.join(grid['method'])}. Remove it from the grid."
             )
     return list(cells.values())
 

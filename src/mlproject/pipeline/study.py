@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mlproject.config.schema import Config
-from mlproject.cures import members_of, parse_reward
+from mlproject.cures import parse_reward
 from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
@@ -75,8 +75,7 @@ def plan_study(config: Config) -> Plan:
 
 def sizes_of(config: Config) -> Sequence[str]:
     """The reward models of a study by size; an ensemble of given checkpoints is called after its first member."""
-    given = config.ensemble_checkpoints
-    return given[:1] if given and members_of(parse_reward(config.reward), len(given)) > 1 else config.rm_sizes
+    return [config.given_ensemble] if config.given_ensemble else config.rm_sizes
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,8 @@ def _with_cures(
     if not cures:
         return one(size, seed, **variants(config, (), seed, 1)[0])
     members = plan_members(config, cures, size, seed, one, exists=_exists)
-    return cured_rm(config, members, roots.policy, roots.gold, comparisons, size, seed)
+    name = config.given_ensemble or size
+    return cured_rm(config, members, roots.policy, roots.gold, comparisons, name, seed)
 
 
 def _check_policy_start(config: Config, size: str) -> None:

@@ -73,8 +73,12 @@ class Space:
 
     @classmethod
     def of(cls, config: Config) -> Space:
-        """The grids that are not empty, of what can be searched with the method."""
+        """The grids that are not empty, of what can be searched with the method; an ensemble of given checkpoints has no
+        other sizes."""
         grids = {name: getattr(config, GRIDS[name]) for name in searchable(METHODS[config.searched_method])}
+        rewards = [config.replace(reward=reward) for reward in config.search_rewards or (config.reward,)]
+        if "rm_size" in grids and (given := next(filter(None, (each.given_ensemble for each in rewards)), "")):
+            grids["rm_size"] = (given,)
         return cls({name: values for name, values in grids.items() if values})
 
     def distributions(self) -> dict[str, IntDistribution]:
@@ -100,7 +104,11 @@ class Space:
         others = {name: getattr(config, name) for name in self.grids if name != "rm_size"}
         if config.seed not in config.seeds or any(value not in self.grids[name] for name, value in others.items()):
             return []
-        sizes = [size for size in reversed(self.grids.get("rm_size", ())) if size in config.rm_sizes]
+        sizes = [
+            size
+            for size in reversed(self.grids.get("rm_size", ()))
+            if size in (config.given_ensemble, *config.rm_sizes)
+        ]
         cells = [{**others, "rm_size": size} for size in sizes] if "rm_size" in self.grids else [others]
         return [{f"{name}_index": self.grids[name].index(value) for name, value in cell.items()} for cell in cells]
 

@@ -141,8 +141,9 @@ def shared_options(config: Config) -> str:
         changed |= {name: value for name, value in reward.items() if name not in searched}
     auxiliary = {name: value for name, value in config.select("test_rms", "ensemble").items() if value}
     checkpoints = {
-        name: inspect_checkpoint(name, "search_rm_sizes").digest
-        for name in config.search_rm_sizes
+        name: inspect_checkpoint(name, option).digest
+        for option in ("search_rm_sizes", "ensemble_checkpoints")
+        for name in getattr(config, option)
         if is_checkpoint(name)
     }
     rewards = {name: reward_params(config, name) for name in config.search_rm_sizes if is_reward(name)}
