@@ -73,8 +73,8 @@ class Space:
 
     @classmethod
     def of(cls, config: Config) -> Space:
-        """The grids that are not empty, of what can be searched with the method; an ensemble of given checkpoints has no
-        other sizes."""
+        """The grids that are not empty, of what can be searched with the method; an ensemble of given checkpoints has
+        no other sizes."""
         grids = {name: getattr(config, GRIDS[name]) for name in searchable(METHODS[config.searched_method])}
         rewards = [config.replace(reward=reward) for reward in config.search_rewards or (config.reward,)]
         if "rm_size" in grids and (given := next(filter(None, (each.given_ensemble for each in rewards)), "")):
