@@ -91,5 +91,11 @@ def test_the_final_command_trains_a_policy_to_its_forecast_peak_and_draws_any_ot
     assert final_command(SOFT, best) == (
         "mlflow run . --env-manager local -P methods=soft-best-of-n -P rm_sizes=13k -P seeds=0 -P n_trials=0"
     )
+    rewards = load_config("smoke", GRIDS | {"search_rewards": "single,mean", "n_comparisons": "500"})
+    given = {"preset": "smoke", "config": "", "n_comparisons": "500", "search_rewards": "single,mean", "seed": "3"}
+    assert final_command(rewards, best | {"reward": "mean"}, given) == (
+        "mlflow run . --env-manager local -e ppo -P proxy=13k -P preset=smoke -P n_comparisons=500 -P kl_coef=0.1 "
+        "-P ppo_lr=0.001 -P reward=mean -P seed=0 -P stop=forecast -P forecast_prior=latest"
+    )
     grpo = load_config("smoke", {"search_method": "grpo"})  # no entry point of its own
     assert final_command(grpo, best).startswith("mlflow run . --env-manager local -P methods=grpo -P rm_sizes=13k")

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlproject.optimization import METHODS
 from mlproject.recommendation.recommend import Recommendation, recommend
 from mlproject.recommendation.setting import Setting
-from mlproject.search.space import Space
+from mlproject.search.space import Space, value_text
 from mlproject.tracking.run_data import curve_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def recommendation_of_trials(client: MlflowClient, config: Config, rows: Sequenc
         if row["state"] == "COMPLETE":
             cell = {name: row[name] for name in Space.of(config).grids}
             named = ("rm_size", method.coefficient)  # a setting has fields for these
-            others = "".join(f", {name}={value:g}" for name, value in cell.items() if name not in named)
+            others = "".join(f", {name}={value_text(value)}" for name, value in cell.items() if name not in named)
             run = client.get_run(row["run_id"]).data
             settings[tuple(cell.values())] = Setting(
                 method=method.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,14 @@ from mlproject.config.schema import Config
 from mlproject.execution.jobs import Job, Request
 from mlproject.names import Artifact, Kind, Metric, Role, Tag
 from mlproject.optimization import METHODS
+from mlproject.options.secrets import mask
 from mlproject.pipeline.step import Step
 from mlproject.recommendation.evidence import evidence_of
 from mlproject.recommendation.record import to_dict
 from mlproject.search.page import render_page
 from mlproject.search.queue import heartbeat, is_over, is_queue, next_trial, repair_queue
 from mlproject.search.recommended import recommendation_of_trials
-from mlproject.search.space import GRIDS, LATER_GRIDS, Space
+from mlproject.search.space import GRIDS, LATER_GRIDS, Space, value_text
 from mlproject.search.storage import directions, open_storage, shared_options
 from mlproject.search.trials import next_batches, plan_trial, run_trials, trial_rows, write_trials
 from mlproject.strict_json import strict_json
@@ -40,6 +42,12 @@ _BEST = {"kl_coef": Metric.BEST_KL_COEF, "align_beta": Metric.BEST_BETA}
 
 _LOOK_SECONDS = 1.0
 """How often the trials of other workers are looked at."""
+
+_OF_THE_COMMAND = (
+    "methods", "rm_sizes", "rm_size", "proxy", "seeds", "seed", "stop", "forecast_prior", "n_trials", "workers",
+    "optuna_storage",
+)  # fmt: skip
+"""Options that the command of the best trial sets itself, or that concern one command only."""
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -84,7 +92,9 @@ def search_job(invocation: Invocation, plan: Plan) -> Job[Step]:
             further = math.ceil((config.n_trials - 1 - last) / config.search_batch)
             yield from run_trials(invocation, study, planned, run.run_id, finished, further)
             run.progress(len(study.trials) / max(1, config.n_trials))
-        _summarize(run, study, config, provenance(invocation.client, invocation.run_id))
+        command = invocation.command
+        given = {"preset": command.preset, "config": command.arguments.get("config", "")} | command.options
+        _summarize(run, study, config, provenance(invocation.client, invocation.run_id), given)
     scheduler.finish(step, run)
     return step
 
@@ -123,7 +133,9 @@ def _run_queue(invocation: Invocation, study: optuna.Study) -> Job[None]:
             yield from run_trials(invocation, study, [planned], invocation.run_id, finished)
 
 
-def _summarize(run: StepRun, study: optuna.Study, config: Config, facts: Mapping[str, str]) -> None:
+def _summarize(
+    run: StepRun, study: optuna.Study, config: Config, facts: Mapping[str, str], given: Mapping[str, str]
+) -> None:
     """Write the artifacts, metrics and tags of the search run."""
     rows = trial_rows(study, config)
     write_trials(rows, run.folder / Artifact.TRIALS)
@@ -146,28 +158,42 @@ def _summarize(run: StepRun, study: optuna.Study, config: Config, facts: Mapping
         if found.choice is not None:  # the page shows what is recommended, as the sentences say it
             run_ids = set(found.choice.setting.run_ids.values())
             best = next(row for row in complete if row["run_id"] in run_ids)
-        curve, command = curve_of(run.client, best["run_id"]), final_command(config, best)
+        curve, command = curve_of(run.client, best["run_id"]), final_command(config, best, given)
     recommendation = to_dict(found, evidence_of(found))
     (run.folder / Artifact.RECOMMENDATION).write_text(strict_json(recommendation, indent=1))
     page = render_page(study, config, rows, curve, command, recommendation["sentences"], facts)
     (run.folder / Artifact.SEARCH_PAGE).write_text(page)
 
 
-def final_command(config: Config, best: Mapping[str, Any]) -> str:
-    """The command that runs the method with the options of the best trial; a policy is trained to its forecast peak."""
-    values = {name: best[name] for name in Space.of(config).grids if name != "rm_size"}
-    options = "".join(f" -P {name}={value:g}" for name, value in values.items())
-    file = " -P config=YOUR_FILE" if config.world_spec.options else ""
-    method = METHODS[config.searched_method]
-    if not (method.trains_policy and method.entry_point):
-        rm = f" -P rm_sizes={best['rm_size']}" if method.needs_proxy else ""
-        stop = " -P stop=forecast" if method.trains_policy else ""
-        study = f"-P methods={method.name}{rm}{options} -P seeds={config.seed}{stop} -P n_trials=0"
-        return f"mlflow run . --env-manager local{file} {study}"
-    return (
-        f"mlflow run . --env-manager local -e {method.entry_point}{file} -P proxy={best['rm_size']}{options} "
-        f"-P seed={config.seed} -P stop=forecast -P forecast_prior=latest"
-    )
+def final_command(config: Config, best: Mapping[str, Any], given: Mapping[str, str] | None = None) -> str:
+    """The command that runs the method with the options of the best trial; a policy is trained to its forecast peak.
+
+    Args:
+        config: of the search.
+        best: row of the trial.
+        given: options of the search's own command, among them `preset` and `config`; those that it leaves to the search
+            and to the command are left out.
+    """
+    method, searched = METHODS[config.searched_method], {name: best[name] for name in Space.of(config).grids}
+    rm_size = searched.pop("rm_size", "")
+    has_entry_point = method.trains_policy and bool(method.entry_point)
+    others = {
+        name: value
+        for name, value in (given or {}).items()
+        if name not in _OF_THE_COMMAND and not name.startswith("search_") and name not in searched and value
+    }
+    options = {**others, **{name: value_text(value) for name, value in searched.items()}}
+    if has_entry_point:
+        options = {"proxy": rm_size} | options
+        options |= {"seed": str(config.seed), "stop": "forecast", "forecast_prior": "latest"}
+    else:
+        options = {"methods": method.name} | ({"rm_sizes": rm_size} if method.needs_proxy else {}) | options
+        options |= (
+            {"seeds": str(config.seed)} | ({"stop": "forecast"} if method.trains_policy else {}) | {"n_trials": "0"}
+        )
+    entry = ["-e", method.entry_point] if has_entry_point else []
+    parts = [part for name, value in options.items() for part in ("-P", f"{name}={value}")]
+    return mask(shlex.join(["mlflow", "run", ".", "--env-manager", "local", *entry, *parts]))
 
 
 def open_study(config: Config, step: Step, store: Store) -> optuna.Study:

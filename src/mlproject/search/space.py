@@ -41,6 +41,11 @@ def searchable(method: Method) -> list[str]:
     return [name for name in GRIDS if name not in foreign and (method.needs_proxy or name not in _OF_REWARDS)]
 
 
+def value_text(value: Any) -> str:
+    """A value of a grid, as it is written on the command line."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 class Coefficient(NamedTuple):
     """What holds the policies of a search near the initial one.
 
