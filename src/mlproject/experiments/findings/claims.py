@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
@@ -85,3 +85,9 @@ def verdict(agrees: bool | np.bool_, disagrees: bool | np.bool_) -> str:
 def sign_verdict(estimate: Estimate, expected: int) -> str:
     """Whether an interval lies on the expected side of 0, on the other side, or on both."""
     return verdict(estimate.sign == expected, estimate.sign == -expected)
+
+
+def signs_verdict(estimates: Iterable[Estimate]) -> str:
+    """Of several intervals together: `agree` where one lies above 0 and none below, and the other way round."""
+    signs = [estimate.sign for estimate in estimates]
+    return verdict(max(signs) > 0 and min(signs) >= 0, min(signs) < 0 and max(signs) <= 0)

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from mlproject.cures.cure import PLAIN
-from mlproject.experiments.findings.claims import Claim, sign_verdict, verdict
+from mlproject.experiments.findings.claims import Claim, sign_verdict, signs_verdict
 from mlproject.experiments.findings.cured_runs import CuredRuns, Regime, at_end, at_peak, difference, width
 from mlproject.laws import Estimate
 from mlproject.preferences import POLICY
@@ -44,7 +44,7 @@ class CureClaims(NamedTuple):
                         "figure 2)",
                         f"gold {self.end} {of_sizes(ends)}; peak gold {of_sizes(peaks)}; nats by which the window "
                         f"is wider {of_sizes(windows)}",
-                        sizes_verdict(ends),
+                        signs_verdict(ends.values()),
                     )
                 )
         return claims
@@ -54,7 +54,7 @@ class CureClaims(NamedTuple):
             Claim(
                 f"{reward} holds gold where the mean of the ensemble does not, {self.regime} (Coste et al. 2023, 5.2)",
                 f"gold {self.end} less that of the mean {of_sizes(over_mean)}",
-                sizes_verdict(over_mean),
+                signs_verdict(over_mean.values()),
             )
             for reward in ("worst-case", "uncertainty-weighted")
             if (over_mean := self.runs.compared(self.regime, reward, "mean", at_end))
@@ -70,7 +70,7 @@ class CureClaims(NamedTuple):
                     "2024)",
                     f"gold {self.end} less that of the mean {of_sizes(warm)}; peak gold {of_sizes(peaks)}; the "
                     "members of the average start from the policy's trunk, those of the ensemble from random weights",
-                    sizes_verdict(warm),
+                    signs_verdict(warm.values()),
                 )
             )
         if alone := self.runs.compared(self.regime, "warm", PLAIN, at_end, start=POLICY):
@@ -81,7 +81,7 @@ class CureClaims(NamedTuple):
                     "al. 2024)",
                     f"gold {self.end} less that of one RM from the policy's trunk {of_sizes(alone)}; peak gold "
                     f"{of_sizes(peaks)}",
-                    sizes_verdict(alone),
+                    signs_verdict(alone.values()),
                 )
             )
         return claims
@@ -112,12 +112,6 @@ class CureClaims(NamedTuple):
                         )
                     )
         return claims
-
-
-def sizes_verdict(by_size: dict[str, Estimate]) -> str:
-    """By all sizes together: `agree` where one is above 0 and none below, and the other way round."""
-    signs = [estimate.sign for estimate in by_size.values()]
-    return verdict(max(signs) > 0 and min(signs) >= 0, min(signs) < 0 and max(signs) <= 0)
 
 
 def of_sizes(by_size: dict[str, Estimate]) -> str:

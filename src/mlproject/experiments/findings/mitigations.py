@@ -10,8 +10,8 @@ import pandas as pd
 
 from mlproject.cures import CURES, SHAPE, parse_reward, passes_of
 from mlproject.cures.cure import PLAIN
-from mlproject.experiments.findings.claims import Claim, Finding, listed, sign_verdict, verdict
-from mlproject.experiments.findings.cure_claims import ENSEMBLES, CureClaims, of_sizes, signed, sizes_verdict
+from mlproject.experiments.findings.claims import Claim, Finding, listed, sign_verdict, signs_verdict, verdict
+from mlproject.experiments.findings.cure_claims import ENSEMBLES, CureClaims, of_sizes, signed
 from mlproject.experiments.findings.cured_runs import (
     CuredRuns,
     Regime,
@@ -90,6 +90,10 @@ def _of_all(runs: CuredRuns, regime: Regime) -> list[Claim]:
     }
     peaks = {name: over_prompts(np.array([at_peak(a) - at_peak(b) for a, b in each])) for name, each in pairs.items()}
     windows = {name: mean_interval(width(a)[0] - width(b)[0] for a, b in each) for name, each in pairs.items()}
+    by_seed: dict[int, list[float]] = {}
+    for a, b in (pair for each in pairs.values() for pair in each):
+        by_seed.setdefault(a.settings["seed"], []).append(float(width(a)[0] - width(b)[0]))
+    wider = mean_interval(float(np.mean(values)) for values in by_seed.values())
     gains = {name: mean_interval(gold_gain(a.curve, b.curve) for a, b in each) for name, each in pairs.items()}
     return [
         Claim(
@@ -99,8 +103,8 @@ def _of_all(runs: CuredRuns, regime: Regime) -> list[Claim]:
         ),
         Claim(
             f"... but widen the window before the fall, {regime}",
-            f"nats by which the window is wider: {listed(windows)}",
-            sizes_verdict(windows),
+            f"nats by which the window is wider, mean over cures: {wider}; by cure: {listed(windows)}",
+            sign_verdict(wider, 1),
         ),
         Claim(
             f"Cures move the schedule only, {regime}: at equal KL their gold is that of one RM",
@@ -121,7 +125,7 @@ def _of_shapes(runs: CuredRuns, regime: Regime) -> list[Claim]:
                 Claim(
                     f"{name} keeps gold that one RM loses, at equal updates, {regime} (Fu et al. 2025)",
                     f"gold {END} {of_sizes(ends)}; final KL as a share of that of one RM: {listed(nearer)}",
-                    sizes_verdict(ends),
+                    signs_verdict(ends.values()),
                 )
             )
     orders = {size: _order(runs, regime, size) for size in runs.sizes}
@@ -132,7 +136,7 @@ def _of_shapes(runs: CuredRuns, regime: Regime) -> list[Claim]:
                 f"Shaped rewards keep gold in the order that their authors found, {regime} (Fu et al. 2025: "
                 f"{', '.join(PUBLISHED_ENDS)})",
                 f"rank correlation of gold {END} with their win rate at the end: {listed(known)}",
-                sizes_verdict(known),
+                signs_verdict(known.values()),
             )
         )
     return claims
@@ -176,7 +180,7 @@ def _of_held(free: CuredRuns, held: CuredRuns, name: str) -> list[Claim]:
                     "et al. 2023; Coste et al. 2023, figure 4)",
                     f"gold {END} {of_sizes(ends)}; peak gold {of_sizes(peaks)}; gold at matched KL {of_sizes(gains)}; "
                     f"final KL as a share of that without: {listed(shares)}",
-                    sizes_verdict(ends),
+                    signs_verdict(ends.values()),
                 )
             )
         claims += _of_conservative(held, regime, name)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from mlproject.experiments.findings.claims import Claim, Finding, sign_verdict, verdict
+from mlproject.experiments.findings.claims import Claim, Finding, signs_verdict
 from mlproject.experiments.findings.evidence import mean_interval, values_of
-from mlproject.experiments.findings.frontier import RELEVANT
+from mlproject.experiments.findings.frontier import all_alike
 from mlproject.experiments.results import Cell, Result
 from mlproject.laws import Estimate
 from mlproject.names import Metric
@@ -84,23 +84,19 @@ def analyse(result: Result) -> Finding:
             Claim(
                 "Centring changes no order of responses to one prompt, so best-of-n stays as it is (Eisenstein et al.)",
                 f"peak gold minus plain, by label noise: {'; '.join(map(str, centred))}",
-                verdict(
-                    all(abs(each.value) < RELEVANT for each in centred),
-                    any(each.sign and abs(each.value) > RELEVANT for each in centred),
-                ),
+                all_alike(centred),
             )
         )
     return Finding(claims=claims, tables={"Against the plain loss": pd.DataFrame(rows)})
 
 
 def _claim(paper: str, option: str, noise: float, by_loss: Mapping[tuple[str, float], Estimate]) -> Claim | None:
-    """The best value of an option, at one noise; None where no run has the option."""
+    """All values of an option, at one noise; None where no run has the option."""
     found = {loss: value for (loss, at), value in by_loss.items() if loss.startswith(option) and at == noise}
     if not found:
         return None
-    best = max(found.values(), key=lambda each: each.value)
     measured = f"gold minus plain at label noise {noise:g}: " + "; ".join(f"{k} {v}" for k, v in found.items())
-    return Claim(paper, measured, sign_verdict(best, 1))
+    return Claim(paper, measured, signs_verdict(found.values()))
 
 
 def _key(cell: Cell) -> tuple[Any, ...]:
