@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.support.checkpoints import byte_tokenizer, save_checkpoint
 
 from mlproject.config.schema import Config, load_config
 from mlproject.errors import UserError
@@ -114,6 +117,44 @@ def test_a_size_named_twice_gives_one_test_rm_and_an_ensemble_alone_leaves_the_c
     assert "half" not in watched.inputs["proxy-rm"].params
     assert watched.inputs["proxy-rm"] == plan_curve(configured(), "ppo").inputs["proxy-rm"]
     assert watched.inputs["member.1"] == plan_curve(configured(seed=1), "ppo").inputs["proxy-rm"]
+
+
+def test_auxiliary_rms_say_that_they_start_from_the_policy_where_they_do_and_only_there() -> None:
+    options = {"rm_size": "25k", "rm_start": "policy", "test_rms": "same,13k", "gold_size": "100k"}
+    run = plan_curve(configured(**options, ensemble=1), "ppo")
+    starts = {
+        role: (step.params.get("start_seed"), step.inherited_params.get("rm_start"))
+        for role, step in run.inputs.items()
+        if step.kind in ("proxy-rm", "test-rm")
+    }
+    assert starts == {
+        "proxy-rm": (0, "policy"),
+        "test_rm.25k": (0, "policy"),
+        "test_rm.13k": (None, None),
+        "member.1": (1, "policy"),
+    }
+    assert run.inputs["member.1"] == plan_curve(configured(**options, seed=1), "ppo").inputs["proxy-rm"]
+    playing = plan_curve(configured(**{**options, "gold": "none"}), "ppo").inputs["gold-rm"].inputs["test-rm"]
+    assert "start_seed" not in playing.params and "rm_start" not in playing.inherited_params
+
+
+def test_a_reward_that_exists_already_is_not_tested_by_itself(tmp_path: Path) -> None:
+    function = "mlproject.digest:digest_of_files"
+    message = rf"^test_rms=same: must be another reward model than {function}, which exists already and is optimized"
+    for method in ("ppo", "best-of-n"):
+        with pytest.raises(UserError, match=message):
+            plan_curve(configured(rm_size=function, test_rms="same,13k"), method)
+    assert "test_rm.13k" in plan_curve(configured(rm_size=function, test_rms="13k"), "ppo").inputs
+    tokenizer = byte_tokenizer(300, chat=False)
+    a, b = (
+        str(save_checkpoint(tmp_path / name, "gpt_neox", tokenizer, reward=True, seed=seed).resolve())
+        for seed, name in enumerate("ab")
+    )
+    of_two = {"reward": "mean", "ensemble_checkpoints": f"{a},{b}", "rm_sizes": "3k"}
+    for tested in ("same", f"{b}/"):
+        with pytest.raises(UserError, match=rf"^test_rms={tested}: must be another reward model than /"):
+            plan_study(configured(**of_two, test_rms=tested))
+    assert "test_rm.13k" in plan_study(configured(**of_two, test_rms="13k")).policy_runs[0].inputs
 
 
 def test_the_proxies_of_a_study_learn_from_the_half_that_its_curves_were_planned_with() -> None:

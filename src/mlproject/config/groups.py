@@ -90,6 +90,11 @@ class PolicyOptions(Options):
         maximum=1,
     )
 
+    @property
+    def comparisons_policy_size(self) -> str:
+        """Size of the policy whose responses reward models learn from, and from whose trunk they may start."""
+        return self.policy_size if self.rm_policy_size == "same" else self.rm_policy_size
+
 
 @dataclass(frozen=True, kw_only=True)
 class GoldOptions(Options):

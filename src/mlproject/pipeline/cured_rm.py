@@ -85,7 +85,7 @@ def plan_members(
 
 
 def _check_start(config: Config, size: str) -> None:
-    policy_size = config.policy_size if config.rm_policy_size == "same" else config.rm_policy_size
+    policy_size = config.comparisons_policy_size
     starts = "a language model's checkpoint" if config.world_spec.imports_policy else f"policy_size ({policy_size})"
     if not (is_checkpoint(size) or (size == policy_size and not config.world_spec.imports_policy)):
         raise UserError(

@@ -11,9 +11,10 @@ from torch import nn
 from mlproject.config.schema import Config
 from mlproject.cures import Cure
 from mlproject.cures.options import BY_BOOTSTRAP
+from mlproject.errors import UserError
 from mlproject.models.reward_model import START, content_hash
 from mlproject.pipeline.loading import numpy_generator
-from mlproject.preferences import RANDOM
+from mlproject.preferences import POLICY, RANDOM
 from mlproject.preferences.rankings import resampled
 
 if TYPE_CHECKING:
@@ -52,6 +53,31 @@ def variants(config: Config, cures: Sequence[Cure], seed: int, count: int) -> li
         }
         for number in range(count)
     ]
+
+
+def check_start(config: Config, size: str) -> None:
+    """Refuse a proxy RM that cannot start where `rm_start` says.
+
+    Raises:
+        UserError: for one of another size than the policy's, and where the policy is a checkpoint of the user's.
+    """
+    policy_size = config.comparisons_policy_size
+    if config.rm_start == POLICY and config.world_spec.imports_policy:
+        raise UserError(
+            f"rm_start={POLICY}: must be {RANDOM} with world={config.world}. Give the policy's checkpoint as rm_sizes, "
+            "from which reward models then start."
+        )
+    if config.rm_start == POLICY and size != policy_size:
+        raise UserError(
+            f"rm_start={POLICY}: must be of reward models of policy_size ({policy_size}), but one is {size}. Change "
+            "the size, or remove the option."
+        )
+
+
+def auxiliary_start(config: Config, size: str, seed: int) -> dict[str, Any]:
+    """`start_of` a reward model that is not optimized: from random weights where it is not of the policy's size."""
+    can_start_at_policy = size == config.comparisons_policy_size and not config.world_spec.imports_policy
+    return start_of(config, seed) if can_start_at_policy else {}
 
 
 def start_of(config: Config, seed: int) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def proxy_rm(
         half: the half of the comparisons to learn from, where they are split for test RMs; otherwise all are used.
         gold: the gold RM whose scale it gets, where that did not label the comparisons; None for a test RM that plays
             gold itself.
+        variant: further parameters of one that learns or starts differently; see `mlproject.pipeline.members`.
     """
     base = inspect_checkpoint(size, "rm_sizes") if is_checkpoint(size) else None
     training = config.select("world", "rm_epochs", "rm_batch_size", "rm_lr", "mixed_precision")
@@ -107,6 +108,7 @@ def proxy_rm(
         inherited_params={
             "rm_params": base.parameters if base else SIZES[size].reward_model_parameters,
             **_inherited_params(config, comparisons, policy, scale_source),
+            **(config.changed("rm_start") if variant and "start_seed" in variant else {}),
         },
         fn=train_proxy_rm,
         execution_options=config.changed(*EXECUTION_OPTIONS),
@@ -118,7 +120,7 @@ def _inherited_params(
     config: Config, comparisons: Step, policy: Step | RunRef, gold: Step | RunRef | None
 ) -> dict[str, Any]:
     params = config.select("world_seed", "policy_size", "gold_size", "n_comparisons", "label_noise")
-    params |= config.changed("rm_start", "ranked_responses")
+    params |= config.changed("ranked_responses")
     params["labels"] = comparisons.params["labels"]
     if config.world_spec.imports_policy:
         params["policy_size"] = policy.params["policy_size"]
@@ -133,7 +135,7 @@ def train_proxy_rm(run: Run) -> None:
     table, half = read_comparisons(run), p.get("half", "")
     stream = (p["seed"], half) if half == TEST else (p["seed"],)  # a test RM must not start like its proxy
     accelerator = new_accelerator(p["mixed_precision"])
-    seed = stream_seed("proxy RM", *([p["start_seed"], "start"] if "start_seed" in p else stream))
+    seed = stream_seed("proxy RM", *([p["start_seed"], "start", *stream[1:]] if "start_seed" in p else stream))
     learned: PromptFormat  # as it reads comparisons
     if "rm_checkpoint" in p:
         model, tokenizer = load_with_reward_head(inspect_checkpoint(p["rm_checkpoint"], "rm_sizes"), "rm_sizes", seed)

@@ -25,12 +25,11 @@ from mlproject.pipeline.external.reward import external_reward
 from mlproject.pipeline.gold_rm import gold_rm
 from mlproject.pipeline.initial_policy import initial_policy
 from mlproject.pipeline.law import law
-from mlproject.pipeline.members import variants
+from mlproject.pipeline.members import auxiliary_start, check_start, variants
 from mlproject.pipeline.policy_run import policy_run
 from mlproject.pipeline.pool import pool
 from mlproject.pipeline.proxy_rm import TEST, proxy_rm
 from mlproject.pipeline.step import RunRef, Step
-from mlproject.preferences import POLICY, RANDOM
 from mlproject.rewards.source import is_reward
 
 
@@ -137,27 +136,12 @@ def _with_cures(
 ) -> Step:
     """One proxy RM, or a reward with cures that is made of several; `one` plans each by size, seed and variant."""
     cures = parse_reward(config.reward)
-    if config.rm_start == POLICY:
-        _check_policy_start(config, size)
+    check_start(config, size)
     if not cures:
         return one(size, seed, **variants(config, (), seed, 1)[0])
     members = plan_members(config, cures, size, seed, one, exists=_exists)
     name = config.given_ensemble or size
     return cured_rm(config, members, roots.policy, roots.gold, comparisons, name, seed)
-
-
-def _check_policy_start(config: Config, size: str) -> None:
-    policy_size = config.policy_size if config.rm_policy_size == "same" else config.rm_policy_size
-    if config.world_spec.imports_policy:
-        raise UserError(
-            f"rm_start={POLICY}: must be {RANDOM} with world={config.world}. Give the policy's checkpoint as rm_sizes, "
-            "from which reward models then start."
-        )
-    if size != policy_size:
-        raise UserError(
-            f"rm_start={POLICY}: must be of reward models of policy_size ({policy_size}), but one is {size}. Change "
-            "the size, or remove the option."
-        )
 
 
 def _plan_member(config: Config, roots: Roots, size: str, seed: int, variant: Mapping[str, Any] | None = None) -> Step:
@@ -184,7 +168,7 @@ def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: 
             here where there are none.
 
     Raises:
-        UserError: for several rounds of a method that trains no policy.
+        UserError: for several rounds of a method that trains no policy, and for a test RM that is optimized.
     """
     if config.rounds > 1 and not METHODS[method].trains_policy:
         raise UserError(
@@ -192,6 +176,8 @@ def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: 
             "anew. Use rounds=1 or another method."
         )
     needs_proxy = METHODS[method].needs_proxy
+    if needs_proxy and config.test_rms:
+        _check_test_rms(config)
     if config.rounds > 1 and needs_proxy and is_reward(config.rm_size):
         raise UserError(
             f"rounds={config.rounds}: must be 1 for {config.rm_size}, which learns from no comparisons. Use rounds=1, "
@@ -223,6 +209,7 @@ def auxiliary_rms(config: Config, roots: Roots, comparisons: Step, earlier: Sequ
     """Plan the auxiliary RMs of one proxy (`rm_size`, `seed`): its test RMs, and an ensemble of the next seeds.
 
     A test RM learns from the half of the comparisons that the proxy does not see; an existing one is used as it is.
+    With `rm_start=policy` those of the policy's size start from its trunk, as the proxy does.
 
     Returns:
         steps by role; none where neither `test_rms` nor `ensemble` asks for any.
@@ -247,13 +234,40 @@ def auxiliary_rms(config: Config, roots: Roots, comparisons: Step, earlier: Sequ
         rms[role] = (
             _plan_member(config, roots, test_size, seed)
             if _exists(test_size)
-            else proxy_rm(config, comparisons, test_size, seed, earlier, half=TEST, gold=roots.gold)
+            else proxy_rm(
+                config,
+                comparisons,
+                test_size,
+                seed,
+                earlier,
+                TEST,
+                roots.gold,
+                variant=auxiliary_start(config, test_size, seed),
+            )
         )
     for member_seed in range(seed + 1, seed + 1 + config.ensemble):
         rms[f"{RolePrefix.MEMBER}{member_seed}"] = proxy_rm(
-            config, comparisons, size, member_seed, earlier, gold=roots.gold
-        )
+            config, comparisons, size, member_seed, earlier, gold=roots.gold,
+            variant=auxiliary_start(config, size, member_seed),
+        )  # fmt: skip
     return rms
+
+
+def _check_test_rms(config: Config) -> None:
+    """Refuse to test a reward by itself: its gap to the proxy would be 0."""
+    given = config.ensemble_checkpoints if config.given_ensemble else (config.rm_size,)
+    optimized = {_identity(name) for name in given if _exists(name)}
+    for name in config.test_rms:
+        if _identity(size := config.rm_size if name == "same" else name) in optimized:
+            raise UserError(
+                f"test_rms={name}: must be another reward model than {size}, which exists already and is optimized, so "
+                "that it cannot learn from the other half of the comparisons. Give another size or checkpoint."
+            )
+
+
+def _identity(size: str) -> str:
+    """What is the same for two ways to write the path of one checkpoint."""
+    return inspect_checkpoint(size, "rm_sizes").digest if is_checkpoint(size) else size
 
 
 def _exists(size: str) -> bool:
