@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from mlproject.config.schema import Config, load_config
 from mlproject.errors import UserError
+from mlproject.names import RolePrefix
+from mlproject.pipeline.calibrate import calibration_pairs
 from mlproject.pipeline.members import trained_on
+from mlproject.pipeline.proxy_rm import read_comparisons
 from mlproject.pipeline.step import Step
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots, plan_study
 
@@ -59,6 +65,38 @@ def test_a_study_and_later_rounds_optimize_the_reward_too() -> None:
     later = plan_curve(configured(reward="median", rounds=2, ensemble_members=2), "ppo").inputs["proxy-rm"]
     compared = {member.inputs["comparisons"].params["round"] for member in members_of(later)}
     assert (compared, later.inputs["comparisons"].params["round"]) == ({2}, 2)
+
+
+@pytest.mark.parametrize("reward", ["median", "laplace"])
+def test_with_the_data_of_all_rounds_a_reward_reads_the_comparisons_that_its_members_do(reward: str) -> None:
+    """Laplace's posterior is of the comparisons that the reward model learned from; units are of their responses."""
+    options = {"reward": reward, "ensemble_members": 2, "rounds": 3}
+    made = {data: plan_curve(configured(**options, rounds_data=data), "ppo").inputs["proxy-rm"]
+            for data in ("all", "last")}  # fmt: skip
+    for data, rounds in (("all", [1, 2, 3]), ("last", [3])):
+        for step in (made[data], *members_of(made[data])):
+            roles = [*(f"{RolePrefix.EARLIER}{i}" for i in range(step.params.get("earlier", 0))), "comparisons"]
+            assert [step.inputs[role].params.get("round", 1) for role in roles] == rounds
+    first = plan_curve(configured(**options | {"rounds": 1}, rounds_data="all"), "ppo").inputs["proxy-rm"]
+    assert "earlier" not in first.params
+
+
+def test_the_comparisons_of_all_rounds_are_learned_from_and_calibrated_on(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    tables = [pd.DataFrame({"pair": range(100 * i, 100 * i + 8), "held_out": rng.random(8) < 0.4}) for i in range(3)]
+    for table, role in zip(tables, ("earlier-0", "earlier-1", "comparisons"), strict=True):
+        (tmp_path / role).mkdir()
+        table.to_parquet(tmp_path / role / "comparisons.parquet")
+    for earlier, read in ((2, tables), (0, tables[2:])):
+        run = SimpleNamespace(params={"earlier": earlier} if earlier else {}, input=lambda role: tmp_path / role)
+        held_out = [pair for table in read for pair, out in zip(table.pair, table.held_out, strict=True) if out]
+        assert calibration_pairs(run).pair.tolist() == held_out != []
+        assert read_comparisons(run).pair.tolist() == [pair for table in read for pair in table.pair]
+
+
+def test_a_threshold_moves_the_version_of_its_runs_alone() -> None:
+    plain, held = (plan_curve(configured(reward_threshold=text), "ppo").version for text in ("off", "0.5"))
+    assert held == plain + 1
 
 
 def test_members_by_bootstrap_learn_from_as_many_comparisons_drawn_with_replacement() -> None:

@@ -24,7 +24,8 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Start:
-    """Scores of the initial policy's responses, as a shaping reads them.
+    """Scores of the responses that put a reward on gold's scale, as a shaping reads them: the initial policy's, in a later
+    round those of the policies whose responses its comparisons hold.
 
     Attributes:
         mean, sd: of all of them, gold standard deviations.
@@ -71,6 +72,11 @@ class Cure:
     def needs_weights(self) -> bool:
         """Whether it reads weights rather than scores."""
         return bool(self.of_weights)
+
+    @property
+    def averages_weights(self) -> bool:
+        """Whether it makes one reward model of several with weights."""
+        return self.needs_weights and self.stage == COMBINE
 
     @property
     def ends_weights(self) -> bool:

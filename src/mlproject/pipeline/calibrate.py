@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.reward_model import RewardModel
 from mlproject.models.scorers import Scorer
-from mlproject.names import Artifact, Metric, Role
+from mlproject.names import Artifact, Metric, Role, RolePrefix
 from mlproject.pipeline.step import Run
 from mlproject.preferences.calibration import calibration_scale
 from mlproject.preferences.comparisons import EncodedComparisons, encode_comparisons
+from mlproject.preferences.rankings import joined
 
 AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
@@ -79,11 +80,20 @@ def unit_pairs(run: Run) -> pd.DataFrame:
 
 
 def calibration_pairs(run: Run) -> pd.DataFrame:
-    """Pairs of responses of the initial policy with gold scores: those of gold's own units, or held-out comparisons."""
+    """Pairs of responses with gold scores: those of gold's own units, by the initial policy, or held-out comparisons.
+
+    These are of the initial policy too, but in a later round of the policies whose responses the run learns from.
+    """
     if (run.input(Role.GOLD_RM) / Artifact.PAIRS).exists():
         return unit_pairs(run)
-    table = pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS)
+    table = joined(tables_of_rounds(run))
     return table[table.held_out].reset_index(drop=True)
+
+
+def tables_of_rounds(run: Run) -> list[pd.DataFrame]:
+    """The comparisons that a run learns from, whole: those of earlier rounds, as far as it has them, and its own."""
+    roles = [*(f"{RolePrefix.EARLIER}{i}" for i in range(run.params.get("earlier", 0))), Role.COMPARISONS]
+    return [pd.read_parquet(run.input(role) / Artifact.COMPARISONS) for role in roles]
 
 
 def responses_of_pairs(table: pd.DataFrame, column: str, prompt_format: PromptFormat) -> Responses:

@@ -22,7 +22,7 @@ from mlproject.models.generation import sample_responses
 from mlproject.models.prompt_format import PromptFormat
 from mlproject.models.scorers import Scorer, rated
 from mlproject.models.sizes import is_checkpoint
-from mlproject.names import Artifact, Kind, Metric, Role, RolePrefix, Split
+from mlproject.names import Kind, Metric, Role, RolePrefix, Split
 from mlproject.pipeline.calibrate import calibrated_by, calibration_pairs, responses_of_pairs
 from mlproject.pipeline.loading import (
     SAMPLE_BATCH,
@@ -35,7 +35,7 @@ from mlproject.pipeline.loading import (
     torch_generator,
 )
 from mlproject.pipeline.members import SEED_STRIDE, WARM, variants
-from mlproject.pipeline.proxy_rm import half_of
+from mlproject.pipeline.proxy_rm import read_comparisons
 from mlproject.pipeline.step import CALL_OPTIONS, Run, RunRef, Step
 from mlproject.preferences.comparisons import encode_comparisons
 
@@ -116,6 +116,7 @@ def cured_rm(
     comparisons: Step | RunRef,
     size: str,
     seed: int,
+    earlier: Sequence[Step] = (),
 ) -> Step:
     """Plan a reward with cures.
 
@@ -127,6 +128,7 @@ def cured_rm(
         comparisons: gold-labelled pairs; those held out determine the scale where gold was trained here.
         size: of its members.
         seed: of its first member, and of the policy runs against it.
+        earlier: comparisons of earlier rounds, where its members learn from them too.
     """
     cures = parse_reward(config.reward)
     first = next(iter(members.values()))
@@ -139,6 +141,7 @@ def cured_rm(
         **({"ensemble_members": len(members)} if len(members) > 1 else {}),
         **({"ensemble_by": config.ensemble_by} if len(members) > 1 and config.ensemble_by == BY_BOOTSTRAP else {}),
         **config.select(*(name for cure in cures for name in cure.options)),
+        **({"earlier": len(earlier)} if earlier else {}),
     }
     if "half" in inherited:
         own["half"] = inherited["half"]
@@ -153,6 +156,7 @@ def cured_rm(
             Role.INITIAL_POLICY: policy,
             Role.GOLD_RM: gold,
             Role.COMPARISONS: comparisons,
+            **{f"{RolePrefix.EARLIER}{i}": step for i, step in enumerate(earlier)},
             **members,
         },
         inherited_params={name: value for name, value in inherited.items() if name not in own},
@@ -200,8 +204,7 @@ def _applied(
 
 
 def _material(run: Run, table: pd.DataFrame, prompt_format: PromptFormat) -> Material:
-    compared = pd.read_parquet(run.input(Role.COMPARISONS) / Artifact.COMPARISONS)
-    learned = half_of(compared, run.params.get("half", ""))
+    learned = read_comparisons(run)
     learned = learned[~learned.held_out]
     sides = [(part, column) for part in (learned, table) for column in ("response_a", "response_b")]
     return Material(*(responses_of_pairs(part, column, prompt_format) for part, column in sides))

@@ -26,8 +26,8 @@ from mlproject.models.scorers import TextRewardModel
 from mlproject.models.sizes import SIZES, is_checkpoint
 from mlproject.models.text_head import text_head
 from mlproject.models.training import Schedule
-from mlproject.names import Artifact, Kind, Metric, Role, RolePrefix, Tag
-from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins
+from mlproject.names import Kind, Metric, Role, RolePrefix, Tag
+from mlproject.pipeline.calibrate import calibrated, label_agreement, load_unit_pairs, score_margins, tables_of_rounds
 from mlproject.pipeline.loading import (
     load_policy,
     load_prompt_format,
@@ -198,10 +198,7 @@ def _text_head(
 
 def read_comparisons(run: Run) -> pd.DataFrame:
     """The comparisons that a run learns from: of its own and of earlier rounds, or one half of them."""
-    p = run.params
-    roles = [*(f"{RolePrefix.EARLIER}{i}" for i in range(p.get("earlier", 0))), Role.COMPARISONS]
-    parts = [half_of(pd.read_parquet(run.input(role) / Artifact.COMPARISONS), p.get("half", "")) for role in roles]
-    return joined(parts)
+    return joined([half_of(table, run.params.get("half", "")) for table in tables_of_rounds(run)])
 
 
 def half_of(table: pd.DataFrame, half: str) -> pd.DataFrame:

@@ -132,7 +132,13 @@ def plan_proxy(config: Config, roots: Roots, size: str, seed: int) -> Step:
 
 
 def _with_cures(
-    config: Config, roots: Roots, comparisons: Step, size: str, seed: int, one: Callable[..., Step]
+    config: Config,
+    roots: Roots,
+    comparisons: Step,
+    size: str,
+    seed: int,
+    one: Callable[..., Step],
+    earlier: Sequence[Step] = (),
 ) -> Step:
     """One proxy RM, or a reward with cures that is made of several; `one` plans each by size, seed and variant."""
     cures = parse_reward(config.reward)
@@ -141,7 +147,7 @@ def _with_cures(
         return one(size, seed, **variants(config, (), seed, 1)[0])
     members = plan_members(config, cures, size, seed, one, exists=_exists)
     name = config.given_ensemble or size
-    return cured_rm(config, members, roots.policy, roots.gold, comparisons, name, seed)
+    return cured_rm(config, members, roots.policy, roots.gold, comparisons, name, seed, earlier)
 
 
 def _plan_member(config: Config, roots: Roots, size: str, seed: int, variant: Mapping[str, Any] | None = None) -> Step:
@@ -195,7 +201,7 @@ def plan_curve(config: Config, method: str, prior: RunRef | None = None, roots: 
             proxy = plan_proxy(config, roots, config.rm_size, config.seed)
         elif needs_proxy:
             later = partial(proxy_rm, config, rounds[-1], earlier=earlier)
-            proxy = _with_cures(config, roots, rounds[-1], config.rm_size, config.seed, later)
+            proxy = _with_cures(config, roots, rounds[-1], config.rm_size, config.seed, later, earlier)
         auxiliary = auxiliary_rms(config if needs_proxy else config.replace(ensemble=0), roots, rounds[-1], earlier)
         run = policy_run(
             config, proxy, roots.pool, method, config.seed, run, round, prior,
