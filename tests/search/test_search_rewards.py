@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import optuna
 import pytest
 
 from mlproject.config.schema import load_config
@@ -11,7 +12,7 @@ from mlproject.errors import UserError
 from mlproject.search.search import _identity
 from mlproject.search.space import Space
 from mlproject.search.storage import shared_options
-from mlproject.search.trials import _cost
+from mlproject.search.trials import _cost, trial_rows
 
 
 def test_rewards_and_ensemble_sizes_are_searched_by_index_and_the_first_is_tried_first() -> None:
@@ -45,6 +46,20 @@ def test_an_ensemble_of_given_checkpoints_has_no_sizes_to_search() -> None:
     assert Space.of(config.replace(reward="single")).grids["rm_size"] == config.search_rm_sizes
     both = config.replace(reward="single", search_rewards=("single", "worst-case"))
     assert Space.of(both).grids["rm_size"] == ("./a",)
+
+
+def test_a_trial_of_given_checkpoints_says_how_many_they_are() -> None:
+    config = load_config("smoke", {"ensemble_checkpoints": "./a,./b,./c", "reward": "mean"})
+    study = optuna.create_study(direction="maximize")
+    study.add_trial(
+        optuna.trial.create_trial(
+            params={f"{name}_index": 0 for name in Space.of(config).grids},
+            distributions=Space.of(config).distributions(),
+            value=0.5,
+        )
+    )
+    (row,) = trial_rows(study, config)
+    assert (row["rm_size"], row["ensemble_members"]) == ("./a", 3)
 
 
 @pytest.mark.parametrize(

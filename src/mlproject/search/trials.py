@@ -242,6 +242,8 @@ def _row(trial: FrozenTrial, config: Config) -> dict[str, Any]:
     cell = Space.of(config).cell(trial.params)
     method = METHODS[config.searched_method]
     fixed = {name: getattr(config, name) for name in searchable(method) if name not in cell}
+    if "ensemble_members" in fixed:
+        fixed["ensemble_members"] = config.ensemble_size
     fixed |= {} if method.needs_proxy else {"rm_size": IMPLICIT}
     values = trial.values or []
     return {
