@@ -12,12 +12,16 @@ from tests.optimization.test_penalty import SMOKE, shard
 
 from mlproject.config.rules import warnings_for
 from mlproject.config.schema import load_config
-from mlproject.cures.scorers import EnsembleScorer
+from mlproject.cures.cure import Start
+from mlproject.cures.scorers import EnsembleScorer, ShapedScorer
 from mlproject.curve import CurvePoint
 from mlproject.errors import UserError
 from mlproject.models.scorers import FunctionScorer
 from mlproject.optimization.on_policy.constraint import Constraint
+from mlproject.optimization.on_policy.loop import train
 from mlproject.optimization.on_policy.objective import Rollouts
+from mlproject.optimization.on_policy.ppo import PPO
+from mlproject.optimization.on_policy.ppo_config import PPOConfig
 from mlproject.optimization.peak_forecast import PeakForecast, proxy_at
 from mlproject.resume.state import merge
 
@@ -60,6 +64,50 @@ def test_a_multiplier_rests_at_a_bound_and_nothing_is_held_before_a_forecast() -
     assert forecast.observe(shard()) == {"multiplier": pytest.approx(-0.25), "reward_threshold": 2.25}
     off = constraint("off")
     assert off.into_scores(rollouts := shard()) is rollouts and off.observe(rollouts) == {} and off.states() == {}
+
+
+def test_a_threshold_counts_from_the_initial_policy_whatever_the_proxy_is_centred_on() -> None:
+    """As of a later round, whose proxy is 0 on responses of the policy before."""
+    plain = constraint("0.25,-0.5", TWO, reward_terms="members", multiplier_lr=0.1)
+    start = {"a": 1.75, "b": -0.5}
+    off = Constraint(plain._config, TWO, PeakForecast(), lambda scorers: [start[scorer.name] for scorer in scorers])
+    terms_BK = torch.tensor([[0.1, -0.7], [0.5, -0.2]], dtype=torch.float64)
+    for _ in range(3):
+        gap_K = torch.tensor([0.25, -0.5], dtype=torch.float64) - terms_BK.mean(0)
+        expected_K = plain.multiplier_K + gap_K
+        shifted = replace(shard(), terms_BK=terms_BK + torch.tensor([1.75, -0.5], dtype=torch.float64))
+        plain.into_scores(replace(shard(), terms_BK=terms_BK))
+        off.into_scores(shifted)
+        assert off._weight_K.tolist() == pytest.approx(expected_K.tolist())
+        assert off.observe(shifted) == pytest.approx(plain.observe(replace(shard(), terms_BK=terms_BK)))
+        assert off.multiplier_K.tolist() == pytest.approx(plain.multiplier_K.tolist())
+
+
+class Moved:
+    """A score that is moved by a constant, and small enough for a gap within the bounds."""
+
+    def __init__(self, scorer, by: float) -> None:
+        self.scorer, self.by = scorer, by
+
+    def rate(self, responses):
+        return 0.02 * self.scorer.rate(responses) + self.by
+
+
+def test_a_run_is_held_alike_by_proxies_that_differ_by_a_constant(pool_task) -> None:
+    config = load_config(
+        "smoke",
+        {"reward_threshold": "0.3", "ppo_updates": 2, "ppo_batch_size": 8, "ppo_minibatches": 1, "ppo_eval_every": 1},
+    ).of(PPOConfig)
+    task, weights, held_at = pool_task(config).task, [], []
+    for by in (0.0, 4.0):
+        proxy = Moved(task.proxy, by)
+        made = replace(task, proxy=proxy, train_texts=["yes", "no"], generator=torch.Generator().manual_seed(1))
+        _, first, *_ = train(made, PPO(config))
+        weights.append(first.diagnostics["multiplier"])
+        held_at.append(first.diagnostics["proxy_on_rollouts"] - by)
+    start = float(Moved(task.proxy, 0.0).rate(task.samples.first(7)).mean())  # all of the pool
+    assert weights == pytest.approx([0.3 - (held_at[0] - start)] * 2)
+    assert abs(start) > 1e-3 and held_at[0] == pytest.approx(held_at[1])
 
 
 def on_arms(held: Constraint, rewards_AK: torch.Tensor, coef: float) -> torch.Tensor:
@@ -121,8 +169,13 @@ def test_what_cannot_be_held_is_refused_in_one_line_and_what_does_nothing_is_war
             load_config("smoke", options)
     with pytest.raises(UserError, match=r"^reward_threshold=1,2,3: must be one number, or one for each of 2 terms"):
         constraint("1,2,3", TWO, reward_terms="members")
-    with pytest.raises(UserError, match=r"^reward_terms=members: must be of an ensemble"):
-        constraint("1", reward_terms="members")
+    for proxy, what in (
+        (None, "single"),
+        (EnsembleScorer("worst-case", TWO.members), "worst-case"),
+        (ShapedScorer("ceiling", TWO, Start(0, 1, -1, 1)), "ceiling"),
+    ):
+        with pytest.raises(UserError, match=rf"^reward_terms=members: must be of a mean .*, but the proxy is {what}\."):
+            constraint("1", proxy, reward_terms="members")
     (warning,) = [w for w in warnings_for(load_config("smoke", {"multiplier_lr": 0.1})) if "multiplier" in w]
     assert warning.startswith("multiplier_lr=0.1: makes no difference where reward_threshold is off.")
     assert replace(SMOKE, reward_threshold="1.5").variant == "hold 1.5"

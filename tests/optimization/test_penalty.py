@@ -132,9 +132,13 @@ def test_gradient_regularization_adds_the_gradient_of_half_the_squared_norm() ->
 def test_options_of_a_penalty_are_checked_and_warned_of() -> None:
     with pytest.raises(UserError, match="kl_target=-1: must be one of off, forecast, or a number of nats above 0"):
         load_config("smoke", {"kl_target": "-1", "kl_coef": 0.1})
-    assert [w for w in warnings_for(load_config("smoke", {"kl_in": "loss"})) if w.startswith("kl_in=loss")] == [
-        "kl_in=loss: makes no difference where kl_coef is 0. Give kl_coef, or remove the option."
-    ]
+    for of_none in ({"n_trials": 0}, {"search_kl_coefs": "0"}, {"search_method": "best-of-n"}):
+        assert warnings_for(load_config("smoke", {"kl_in": "loss"} | of_none)) == [
+            "kl_in=loss: makes no difference where kl_coef is 0. Give kl_coef, or remove the option."
+        ]
+    assert not warnings_for(load_config("smoke", {"kl_in": "loss", "search_kl_coefs": "0,0.1"}))  # trials have one
+    (idle,) = warnings_for(load_config("smoke", {"kl_horizon": 100, "kl_coef": 0.1}))
+    assert idle.startswith("kl_horizon=100: makes no difference where kl_target is off.")
     found = [w for w in warnings_for(load_config("smoke", {"kl_in": "loss", "kl_coef": 0.1})) if "kl_in" in w]
     assert found == [
         "kl_in=loss: makes no difference on average with kl_estimator=k1, whose gradient is 0 in expectation. "
@@ -143,6 +147,29 @@ def test_options_of_a_penalty_are_checked_and_warned_of() -> None:
     for options in ({"kl_estimator": "k2"}, {"kl_in": "corrected-loss"}):
         assert not warnings_for(load_config("smoke", {"kl_in": "loss", "kl_coef": 0.1} | options))
     assert estimate(torch.zeros(2), "k3").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("horizon", "batch"), [(51, 256), (12, 64), (1, 8)])
+def test_a_horizon_by_which_an_update_could_turn_the_coefficient_negative_is_refused(horizon: int, batch: int) -> None:
+    options = {"kl_target": "2", "kl_coef": 0.1, "ppo_batch_size": batch, "ppo_minibatches": 1}
+    with pytest.raises(UserError, match=rf"^kl_horizon={horizon}: must be above {batch / 5:g}, a fifth of"):
+        load_config("smoke", options | {"kl_horizon": horizon})
+    load_config("smoke", options | {"kl_horizon": horizon, "kl_target": "off"})
+    config = load_config("smoke", options | {"kl_horizon": horizon + 1}).of(PPOConfig)
+    controlled, ratio_BR = Penalty(config, None), torch.full((batch, 1), -5.0)
+    starts_B = torch.ones(batch, dtype=torch.long)
+    sequences = Sequences(torch.zeros(batch, 2, dtype=torch.long), starts_B, starts_B + 1)
+    for _ in range(3):  # as far below its target as can be
+        zeros_BR = torch.zeros_like(ratio_BR)
+        controlled.observe(Shard(sequences, ratio_BR, zeros_BR, zeros_BR, zeros_BR[:, 0]))
+        assert controlled.coef > 0
+
+
+def test_a_forecast_from_the_initial_policy_is_no_target_from_another_reference() -> None:
+    options = {"kl_coef": 0.1, "reference_reset": 3}
+    with pytest.raises(UserError, match=r"^reference_reset=3: must be 0 where kl_target=forecast, which is a KL from"):
+        load_config("smoke", options | {"kl_target": "forecast"})
+    load_config("smoke", options | {"kl_target": "2"})
 
 
 def test_a_run_is_named_after_its_penalty() -> None:

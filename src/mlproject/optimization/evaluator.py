@@ -96,18 +96,26 @@ class Evaluator:
         self._human_units, self._samples, self._seed = human_units, samples_per_prompt, seed
         self._round_start = round_start
         self.snapshot: Snapshot | None = None
-        baseline = min(_BASELINE_SAMPLES, pool.shape[1])
-        first = pool.samples.first(baseline)
-        shape = (pool.shape[0], baseline)
-        self._proxy_baseline_P = np.zeros(shape[0])
-        if proxy is not None:
-            self._proxy_baseline_P = rated(proxy, first, "proxy").reshape(shape).mean(axis=1)
-        self._auxiliary_baselines_P = {
-            role: rated(rm, first, role).reshape(shape).mean(axis=1) for role, rm in self._auxiliary_rms.items()
-        }
+        rated_here = {**({} if proxy is None else {"proxy": proxy}), **self._auxiliary_rms}
+        baselines_P = self.baselines_P(rated_here)
+        self._proxy_baseline_P = baselines_P.pop("proxy", np.zeros(pool.shape[0]))
+        self._auxiliary_baselines_P = baselines_P
         self._gold_baseline_P = pool.gold_PN.mean(axis=1)
         self._has_gold = bool(np.isfinite(pool.gold_PN).all())
         self._human_baseline_P = None if pool.human_PN is None else pool.human_PN.mean(axis=1)
+
+    def baselines_P(self, scorers: Mapping[str, Scorer]) -> dict[str, Array]:
+        """Mean score of the initial policy on each prompt, by each of several scorers, from which a curve's scores are
+        measured. Shapes: (P,).
+
+        Args:
+            scorers: by what messages call them.
+        """
+        prompts, samples = self._pool.shape[0], min(_BASELINE_SAMPLES, self._pool.shape[1])
+        first = self._pool.samples.first(samples)
+        return {
+            role: rated(scorer, first, role).reshape(prompts, samples).mean(axis=1) for role, scorer in scorers.items()
+        }
 
     def evaluate_policy(
         self,

@@ -87,6 +87,12 @@ class MethodConfig(Options):
         return ""
 
     @property
+    def revision(self) -> int:
+        """What is added to the version of the method: raised when a change of the code changes only those of its curves
+        that have certain options."""
+        return 0
+
+    @property
     def process_limit(self) -> tuple[int, str]:
         """How many processes can share a run, and the options that say so, as `name=value`."""
         return 1, ""

@@ -6,6 +6,7 @@ against the finished configuration, of which they see this much.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 
@@ -52,7 +53,22 @@ class StudyOptions(Protocol):
     def rm_loss(self) -> str: ...
 
     @property
+    def rm_text_weight(self) -> float: ...
+
+    @property
     def ranked_responses(self) -> int: ...
+
+    @property
+    def reward(self) -> str: ...
+
+    @property
+    def ensemble_by(self) -> str: ...
+
+    @property
+    def ensemble_checkpoints(self) -> tuple[str, ...]: ...
+
+    @property
+    def ensemble_size(self) -> int: ...
 
     @property
     def rm_size(self) -> str: ...
@@ -79,6 +95,18 @@ class StudyOptions(Protocol):
     def study(self) -> str: ...
 
     @property
+    def n_trials(self) -> int: ...
+
+    @property
+    def search_kl_coefs(self) -> tuple[float, ...]: ...
+
+    @property
+    def search_rewards(self) -> tuple[str, ...]: ...
+
+    @property
+    def search_ensemble_members(self) -> tuple[int, ...]: ...
+
+    @property
     def search_objective(self) -> str: ...
 
     @property
@@ -89,5 +117,7 @@ class StudyOptions(Protocol):
 
     @property
     def registered_model(self) -> str: ...
+
+    def changed(self, *names: str) -> Mapping[str, Any]: ...
 
     def of_method(self, method: str) -> Any: ...  # MethodConfig

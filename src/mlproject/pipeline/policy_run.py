@@ -89,7 +89,7 @@ def policy_run(
     return Step(
         name=_run_name(method, learned.inherited, seed, options.variant, round),
         kind=Kind.POLICY_RUN,
-        version=METHODS[method].version,
+        version=METHODS[method].version + options.revision,
         params={
             "method": method,
             **options.params(),

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from mlproject.cures import parse_reward
+from mlproject.cures.mean import CURE as MEAN
 from mlproject.optimization.method_config import FORECAST, STOPS, TrainedPolicyConfig, Work
 from mlproject.options.declaration import BrokenRule, Form, option
 
@@ -16,6 +18,9 @@ OFF, REWARD, LOSS, CORRECTED_LOSS = "off", "reward", "loss", "corrected-loss"
 MEMBERS = "members"
 K1, K2, K3, SQRT_CHI2 = "k1", "k2", "k3", "sqrt-chi2"
 _PENALTY, _CONSTRAINT = "KL penalty", "Constrained optimization"
+
+LARGEST_ERROR = 0.2
+"""Of the controller of kl_coef, as a share of its target (Ziegler et al. 2019, section 2.2)."""
 
 
 def _is_nats(text: str) -> bool:
@@ -167,6 +172,11 @@ class OnPolicyConfig(TrainedPolicyConfig):
         return " ".join(filter(None, penalty))
 
     @property
+    def revision(self) -> int:
+        """1 with a threshold, which since counts from the initial policy's score."""
+        return 0 if self.reward_threshold == OFF else 1
+
+    @property
     def thresholds(self) -> tuple[float, ...]:
         """The numbers of `reward_threshold`, which has some."""
         return tuple(map(float, self.reward_threshold.split(",")))
@@ -199,18 +209,58 @@ class OnPolicyConfig(TrainedPolicyConfig):
             yield BrokenRule(
                 "ppo_eval_every", f"be at most ppo_updates={self.ppo_updates}", "Measure more often or run longer."
             )
+        yield from self._penalty_rules()
+        if self.reward_threshold != OFF:
+            yield from self._constraint_rules(config)
 
-        if self.reward_terms == MEMBERS and self.reward_threshold == FORECAST:
+    def _penalty_rules(self) -> Iterator[BrokenRule]:
+        """A controller needs a coefficient that stays above 0, and a target that is measured from where KL is."""
+        if self.kl_target != OFF and (least := LARGEST_ERROR * self.ppo_batch_size) >= self.kl_horizon:
             yield BrokenRule(
-                "reward_terms",
-                f"be {REWARD} where reward_threshold={FORECAST}, which is one number",
-                "Give thresholds as numbers, or remove the option.",
+                "kl_horizon",
+                f"be above {least:g}, a fifth of ppo_batch_size={self.ppo_batch_size}, so that no update turns kl_coef "
+                "negative",
+                "Use a longer horizon, or fewer rollouts.",
+            )
+        if self.kl_target == FORECAST and self.reference_reset:
+            yield BrokenRule(
+                "reference_reset",
+                f"be 0 where kl_target={FORECAST}, which is a KL from the initial policy",
+                "Give kl_target as a number of nats, or remove the option.",
             )
         if self.kl_in == CORRECTED_LOSS and self.kl_estimator == SQRT_CHI2:
             yield BrokenRule(
                 "kl_in",
                 f"be {REWARD} or {LOSS} where kl_estimator={SQRT_CHI2}, which is no sum over tokens",
                 "Use kl_in=loss, or another estimator.",
+            )
+
+    def _constraint_rules(self, config: StudyOptions) -> Iterator[BrokenRule]:
+        """Terms of their own are those of a mean, and every term has a threshold."""
+        sizes = [1]
+        if self.reward_terms == MEMBERS:
+            rewards = (config.reward, *config.search_rewards)
+            other = next((text for text in rewards if parse_reward(text)[-1:] != (MEAN,)), "")
+            sizes = [config.ensemble_size, *config.search_ensemble_members]
+            if other:
+                yield BrokenRule(
+                    "reward_terms",
+                    f"be {REWARD} where a reward is {other}, since what is optimized is a mean of the members, by "
+                    "weights",
+                    f"Give reward={MEAN.name}, and nothing else in search_rewards, or remove the option.",
+                )
+            if self.reward_threshold == FORECAST:
+                yield BrokenRule(
+                    "reward_terms",
+                    f"be {REWARD} where reward_threshold={FORECAST}, which is one number",
+                    "Give thresholds as numbers, or remove the option.",
+                )
+        count = 1 if self.reward_threshold == FORECAST else len(self.thresholds)
+        if count > 1 and (wrong := next((size for size in sizes if size != count), 0)):
+            yield BrokenRule(
+                "reward_threshold",
+                f"be one number, or one for each of the terms, of which there {'is' if wrong == 1 else 'are'} {wrong}",
+                "Correct the list.",
             )
 
     def warnings(self, config: StudyOptions) -> Iterator[str]:
@@ -222,12 +272,20 @@ class OnPolicyConfig(TrainedPolicyConfig):
                         f"{name}={value}: makes no difference where reward_threshold is {OFF}. Give "
                         "reward_threshold, or remove the option."
                     )
+        if self.kl_target == OFF and self.kl_horizon != 1000:
+            yield (
+                f"kl_horizon={self.kl_horizon}: makes no difference where kl_target is {OFF}. Give kl_target, or "
+                "remove the option."
+            )
         if self.kl_coef:
             if self.kl_in == LOSS and self.kl_estimator == K1:
                 yield (
                     f"kl_in={LOSS}: makes no difference on average with kl_estimator={K1}, whose gradient is 0 in "
                     f"expectation. Use kl_estimator={K2}, or kl_in={CORRECTED_LOSS}."
                 )
+            return
+        is_searched = isinstance(config.of_method(config.searched_method), OnPolicyConfig)
+        if is_searched and config.n_trials and any(config.search_kl_coefs):  # trials have coefficients of their own
             return
         for name, off in (("kl_in", REWARD), ("kl_estimator", K1), ("kl_target", OFF), ("reference_reset", 0)):
             if (value := getattr(self, name)) != off:

@@ -2,7 +2,7 @@
 
 Moskovitz et al. 2023 (arXiv:2310.04373): of all policies whose proxy score is a threshold, the one nearest to the
 reference. The Lagrangian of minimizing c KL subject to E r_k = theta_k, for one reward term r or several, is
-(1/K) sum_k w_k r_k - c KL, and with the gap g_k = theta_k - mean r_k of each term
+(1/K) sum_k w_k r_k - c KL, and with the gap g_k = theta_k - mean r_k of each term, r_k above the initial policy's mean,
 
     w_k = clip(lambda_k + g_k, -1, 1),   lambda_k <- lambda_k + lr g_k,   lambda_k = 0 at the beginning.
 
@@ -17,12 +17,14 @@ Axis letters: B rollouts, R tokens of a response, K ensemble members.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from mlproject.cures.scorers import EnsembleScorer
+from mlproject.cures.mean import CURE as MEAN
+from mlproject.cures.scorers import EnsembleScorer, ShapedScorer
 from mlproject.errors import UserError
 from mlproject.models.scorers import Scorer
 from mlproject.names import Diagnostic
@@ -31,6 +33,8 @@ from mlproject.optimization.on_policy.objective import Rollouts
 from mlproject.optimization.on_policy.shards import Shard
 from mlproject.optimization.peak_forecast import PeakForecast
 from mlproject.resume.state import State
+
+StartOf = Callable[[Sequence[Scorer]], Sequence[float]]
 
 _LEAST = 1e-3
 """Weight below which rewards are not divided by it."""
@@ -43,26 +47,33 @@ class Constraint:
         config: options of the method.
         proxy: what is optimized.
         peak: the run's forecast, for `reward_threshold=forecast`.
+        start_of: gives the initial policy's mean score by each of several scorers, gold standard deviations, from which
+            thresholds count. A proxy need not be 0 there: that of a later round is centred on responses of the policy
+            before.
 
     Attributes:
         is_on: whether there is one.
         multiplier_K: lambda of each term, float64. Shape: (K,).
 
     Raises:
-        UserError: for members of a reward that has none, or another number of thresholds than of terms.
+        UserError: for members of a reward that is no mean of some, or another number of thresholds than of terms.
     """
 
-    def __init__(self, config: OnPolicyConfig, proxy: Scorer, peak: PeakForecast) -> None:
+    def __init__(
+        self, config: OnPolicyConfig, proxy: Scorer, peak: PeakForecast, start_of: StartOf | None = None
+    ) -> None:
         self._config, self._peak = config, peak
         self.is_on = config.reward_threshold != OFF
-        terms = 1
+        of_terms: Sequence[Scorer] = (proxy,)
         if self.is_on and config.reward_terms == MEMBERS:
-            if not isinstance(proxy, EnsembleScorer):
+            if not (isinstance(proxy, EnsembleScorer) and proxy.how == MEAN.name):
+                what = proxy.how if isinstance(proxy, EnsembleScorer | ShapedScorer) else "single"
                 raise UserError(
-                    f"reward_terms={MEMBERS}: must be of an ensemble, but the proxy is none. Give reward=mean or "
-                    "another ensemble, or remove the option."
+                    f"reward_terms={MEMBERS}: must be of a mean of several reward models, but the proxy is {what}. "
+                    f"Use a proxy with reward={MEAN.name}, or remove the option."
                 )
-            terms = len(proxy.members)
+            of_terms = proxy.members
+        terms = len(of_terms)
         self._fixed_K = None if config.reward_threshold in (OFF, FORECAST) else config.thresholds
         if self._fixed_K is not None and len(self._fixed_K) not in (1, terms):
             raise UserError(
@@ -71,6 +82,9 @@ class Constraint:
             )
         self.multiplier_K = torch.zeros(terms, dtype=torch.float64)
         self._weight_K = torch.ones(terms, dtype=torch.float64)
+        self._start_K = torch.zeros(terms, dtype=torch.float64)
+        if self.is_on and start_of is not None:
+            self._start_K += torch.tensor(start_of(of_terms), dtype=torch.float64)
 
     @property
     def threshold_K(self) -> Tensor:
@@ -83,7 +97,7 @@ class Constraint:
         if not self.is_on:
             return shard
         terms_BK = self._terms(shard)
-        gap_K = self.threshold_K - terms_BK.mean(0)
+        gap_K = self._gap_K(terms_BK)
         self._weight_K = (self.multiplier_K + gap_K).clamp(-1, 1).nan_to_num(1.0)  # not known: without a constraint
         scores_B = terms_BK @ (self._weight_K / self._gain) / len(self._weight_K)
         return replace(shard, scores_B=scores_B.to(shard.scores_B.dtype))
@@ -102,7 +116,7 @@ class Constraint:
             return {}
         used, threshold_K = float(self._weight_K.mean()), self.threshold_K
         if threshold_K.isfinite().all():
-            gap_K = threshold_K - self._terms(shard).mean(0)
+            gap_K = self._gap_K(self._terms(shard))
             weight_K = self.multiplier_K + gap_K
             rests_K = (weight_K.abs() >= 1) & (weight_K * gap_K > 0)
             moved_K = self.multiplier_K + self._config.multiplier_lr * gap_K
@@ -125,6 +139,10 @@ class Constraint:
         if self._config.kl_coef > 0 and self._config.kl_in == REWARD:
             return 1.0
         return max(float(self._weight_K.abs().max()), _LEAST)
+
+    def _gap_K(self, terms_BK: Tensor) -> Tensor:
+        """What each term lacks to its threshold, gold standard deviations. Shape: (K,)."""
+        return self.threshold_K - (terms_BK.mean(0) - self._start_K)
 
     def _terms(self, shard: Shard) -> Tensor:
         """Shape: (B, K)."""

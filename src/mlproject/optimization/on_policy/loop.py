@@ -10,7 +10,7 @@ draw the same permutations; only the main process measures curve points.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -18,6 +18,7 @@ from mlproject.curve import CurvePoint
 from mlproject.errors import located
 from mlproject.models.collectives import broadcast
 from mlproject.models.lora import add_adapters
+from mlproject.models.scorers import Scorer
 from mlproject.optimization.on_policy.constraint import Constraint
 from mlproject.optimization.on_policy.idle_penalty import check_penalties
 from mlproject.optimization.on_policy.objective import Objective
@@ -53,7 +54,13 @@ def train(task: OnPolicyTask, objective: Objective) -> Iterator[CurvePoint]:
     prepared, optimizer = accelerator.prepare(actor, optimizer)
     policy = actor.policy.eval()
     penalty = Penalty(config, task.initial_policy, task.peak)
-    constraint = Constraint(config, task.proxy, task.peak)
+
+    def start_of(scorers: Sequence[Scorer]) -> list[float]:
+        named = {f"proxy (term {number})": scorer for number, scorer in enumerate(scorers, 1)}
+        baselines = broadcast(accelerator, lambda: task.evaluator.baselines_P(named))
+        return [float(baseline_P.mean()) for baseline_P in baselines.values()]
+
+    constraint = Constraint(config, task.proxy, task.peak, start_of)
 
     def evaluate(step: int, diagnostics: Mapping[str, float] | None = None) -> CurvePoint:
         return broadcast(accelerator, lambda: task.evaluator.evaluate_policy(policy, step, diagnostics))

@@ -29,7 +29,17 @@ from torch import Tensor
 from mlproject.models.log_probs import log_probs_of
 from mlproject.models.sequences import Sequences
 from mlproject.names import Diagnostic
-from mlproject.optimization.on_policy.config import FORECAST, K1, K2, K3, OFF, REWARD, SQRT_CHI2, OnPolicyConfig
+from mlproject.optimization.on_policy.config import (
+    FORECAST,
+    K1,
+    K2,
+    K3,
+    LARGEST_ERROR,
+    OFF,
+    REWARD,
+    SQRT_CHI2,
+    OnPolicyConfig,
+)
 from mlproject.optimization.on_policy.gae import shaped_rewards
 from mlproject.optimization.on_policy.objective import Objective, Reading, Rollouts
 from mlproject.optimization.on_policy.shards import Shard
@@ -42,8 +52,6 @@ if TYPE_CHECKING:
 _LARGEST_LOG_RATIO = 10.0
 """Of a response, beyond which its part of the chi-squared divergence grows linearly."""
 _SMALLEST_CHI2 = 1e-4
-_LARGEST_ERROR = 0.2
-"""Of the controller, as a share of its target (Ziegler et al. 2019, section 2.2)."""
 
 
 class Penalty:
@@ -102,7 +110,7 @@ class Penalty:
         target = self._peak.kl if config.kl_target == FORECAST else float(config.kl_target)
         if math.isnan(target):  # nothing is forecast yet
             return {Diagnostic.LOG_RATIO: kl, Diagnostic.KL_COEF: used}
-        error = min(max(kl / target - 1, -_LARGEST_ERROR), _LARGEST_ERROR) if target > 0 else _LARGEST_ERROR
+        error = min(max(kl / target - 1, -LARGEST_ERROR), LARGEST_ERROR) if target > 0 else LARGEST_ERROR
         self.coef *= 1 + error * len(shard.sequences) / config.kl_horizon
         moving = {Diagnostic.KL_TARGET: target} if config.kl_target == FORECAST else {}
         return {Diagnostic.LOG_RATIO: kl, Diagnostic.KL_COEF: used, **moving}
