@@ -65,7 +65,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         mask_output()  # the user's file may have told of further secrets
         if command is None:
             return EXIT_OK
-        for warning in warnings_for(command.config) if is_first else []:
+        for warning in _warnings(command) if is_first else []:
             print(f"mlproject: {mask(warning)}", file=sys.stderr)
         if command.entry_point.text:
             print(mask(command.entry_point.text(command.config, command.preset)), end="")
@@ -91,6 +91,13 @@ def _main(arguments: Sequence[str] | None) -> int:
             print(f"mlproject: {_line(error)}", file=sys.stderr)
             return EXIT_REFUSED
         raise
+
+
+def _warnings(command: Command) -> list[str]:
+    """What is allowed but unwise; of an experiment nothing, whose grid changes the options that these are about."""
+    if command.entry_point.name == "experiment":
+        return []
+    return warnings_for(command.config if command.entry_point.searches else command.config.replace(n_trials=0))
 
 
 def _execute(command: Command, is_first: bool) -> int:

@@ -50,3 +50,14 @@ def test_a_proxy_that_exists_takes_no_cures():
             refuse_reward_of_existing({"proxy": proxy}, cured)
     for arguments in ({"proxy": "25k"}, {"proxy": "./my-rm"}, {"proxy": "armo", "samples": "a.csv"}, {"proxy": ""}, {}):
         refuse_reward_of_existing(arguments, cured)
+    held = load_config("smoke", {"reward": "mean", "reward_terms": "members", "reward_threshold": "0.5"})
+    refuse_reward_of_existing({"proxy": "0" * 32}, held)  # says what the proxy is
+
+
+def test_beside_given_members_the_proxy_is_the_first_of_them():
+    given = load_config("smoke", {"reward": "mean", "ensemble_checkpoints": "./a,./b"})
+    for proxy in ("3k", "./b", "rewards:length"):
+        with pytest.raises(UserError, match=rf"^proxy={proxy}: must be \./a, the first of ensemble_checkpoints, since"):
+            refuse_reward_of_existing({"proxy": proxy}, given)
+    refuse_reward_of_existing({"proxy": "./a"}, given)
+    refuse_reward_of_existing({"proxy": "3k"}, given.replace(reward="par"))  # made of the proxy; the list is idle

@@ -10,6 +10,7 @@ import torch
 from mlproject.config.schema import load_config
 from mlproject.cures.warm_average import average_weights
 from mlproject.errors import UserError
+from mlproject.models.conservative_head import ConservativeHead, head_of, put_head
 from mlproject.models.reward_model import START
 from mlproject.pipeline.members import shared_start
 from mlproject.pipeline.study import plan_curve, plan_proxy, plan_roots
@@ -48,6 +49,15 @@ def test_reward_models_from_two_starts_are_refused(tiny_reward_model, tiny_polic
         average_weights(members(tiny_reward_model, tiny_policy, (4, 5)))
     with pytest.raises(UserError, match=r"one does not name its start"):
         average_weights([*members(tiny_reward_model, tiny_policy, (4,)), tiny_reward_model(4, size="25k")])
+
+
+def test_a_head_with_its_sigma_taken_off_is_not_averaged(tiny_reward_model, tiny_policy) -> None:
+    two = members(tiny_reward_model, tiny_policy, (4, 4))
+    name, head = head_of(two[1])
+    width = head.in_features
+    put_head(two[1], name, ConservativeHead(head, torch.eye(width), torch.zeros(width), 1.0))
+    with pytest.raises(UserError, match=r"^reward=warm: must average .* as they were trained.*Use warm\+laplace\."):
+        average_weights(two)
 
 
 def test_a_start_is_the_trunk_of_the_policy_with_one_head(tiny_reward_model, tiny_policy) -> None:

@@ -90,6 +90,13 @@ def test_a_proxy_of_the_command_line_is_looked_at_too(models, tmp_path):
         preflight.check(checked, models(NO_SYSTEM, reward=True))
 
 
+def test_the_members_of_a_given_ensemble_are_looked_at_too(models, tmp_path):
+    given = ",".join(models(template, reward=True) for template in ("", NO_SYSTEM))
+    checked = config(tmp_path, models(""), SYSTEM, ensemble_checkpoints=given, reward="mean")
+    with pytest.raises(UserError, match=r"line 4: .* that of ensemble_checkpoints=.* does not .*no system turn"):
+        preflight.check(checked)
+
+
 @pytest.mark.parametrize("of", ["policy", "rm_size"])
 def test_rows_that_are_refused_are_left_out_and_counted_where_asked_for(of, models, tmp_path):
     broken = {of: models(ALTERNATES, reward=of != "policy")}

@@ -60,6 +60,11 @@ class EntryPoint:
     implied: Callable[[Mapping[str, str]], Mapping[str, Any]] | None = None
 
     @property
+    def searches(self) -> bool:
+        """Whether it runs trials of a search."""
+        return any(issubclass(group, SearchOptions) for group in self.groups)
+
+    @property
     def executes_steps(self) -> bool:
         """Whether it trains or measures anything that the store does not have yet."""
         return any(issubclass(group, groups.ExecutionOptions) for group in self.groups)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlproject.config.reward_rules import idle_reward_options, reward_rules
 from mlproject.config.search_options import FORWARD_PASSES
 from mlproject.errors import UserError
 from mlproject.models.sizes import SIZES
@@ -40,6 +41,7 @@ def warnings_for(config: StudyOptions) -> list[str]:
             "is fooled by the same responses, so use the largest that you can (docs/early_warning.md)."
         )
     warnings += [warning for method in METHODS for warning in config.of_method(method).warnings(config)]
+    warnings += idle_reward_options(config)
     return list(dict.fromkeys(warnings))  # methods share options
 
 
@@ -49,6 +51,7 @@ def _broken_rules(config: StudyOptions) -> Iterator[BrokenRule]:
     yield from _search_rules(config)
     yield from _name_rules(config)
     yield from _ranking_rules(config)
+    yield from reward_rules(config)
     yield from config.gold_source.broken_rules(config)
     yield from _world_rules(config)
 

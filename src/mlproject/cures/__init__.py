@@ -91,6 +91,12 @@ def parse_reward(text: str) -> tuple[Cure, ...]:
             f"reward={text}: must shape after {combining[0]}, which makes one reward of several. Put {order[0]} behind."
         )
     for cure in cures:
+        if cure.averages_weights and names[0] != cure.name:
+            before = [name for name in names if name != cure.name]
+            raise UserError(
+                f"reward={text}: must average weights as they were trained, but {names[0]} comes before and changes "
+                f"them. Put {cure.name} first: {'+'.join([cure.name, *before])}."
+            )
         if cure.needs_weights and (
             before := [name for name in names[: names.index(cure.name)] if CURES[name].ends_weights]
         ):

@@ -60,6 +60,11 @@ class RewardOptions(Options):
     )
 
     @property
+    def ensemble_size(self) -> int:
+        """Number of reward models of an ensemble: those that are given, or else `ensemble_members`."""
+        return len(self.ensemble_checkpoints) or self.ensemble_members
+
+    @property
     def given_ensemble(self) -> str:
         """The first of the given checkpoints that the reward is made of, after which it is called in place of an RM
         size; empty for a reward that is made of models which are trained here, or of one."""

@@ -12,6 +12,7 @@ import torch
 from mlproject.cures.cure import Options
 from mlproject.cures.weights import Material, model_of
 from mlproject.errors import UserError
+from mlproject.models.conservative_head import ConservativeHead, head_of
 from mlproject.models.reward_model import START
 from mlproject.models.scorers import Scorer, TextRewardModel
 
@@ -34,8 +35,14 @@ def average_weights(models: Sequence[PreTrainedModel]) -> PreTrainedModel:
         models: of one architecture; the configuration of each names the weights that its training started from.
 
     Raises:
-        UserError: for different starts, or a model that does not name its own.
+        UserError: for different starts, a model that does not name its own, or one whose head is no longer the trained
+            one.
     """
+    if any(isinstance(head_of(model)[1], ConservativeHead) for model in models):
+        raise UserError(
+            "reward=warm: must average reward models as they were trained, but one has its sigma taken off. Use "
+            "warm+laplace."
+        )
     starts = [getattr(model.config, START, None) for model in models]
     if None in starts or len(set(starts)) > 1:
         found = "one does not name its start" if None in starts else f"these have {len(set(starts))}"

@@ -12,6 +12,9 @@ from mlproject.models.inspection import inspect_checkpoint, inspect_reward_model
 from mlproject.models.sizes import is_checkpoint
 from mlproject.rewards.source import is_reward, is_service
 
+RM_OPTIONS = ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms", "ensemble_checkpoints")
+"""Options that may name reward models of the user's."""
+
 
 def check_reward(config: Config, option: str, name: str) -> None:
     """Check that a function can be imported, and that something listens where a service should be.
@@ -39,7 +42,7 @@ def check(config: Config, proxy: str = "") -> list[str]:
         UserError: for the first mistake.
     """
     named = [("proxy", proxy)] if not proxy.startswith("models:/") else []
-    for option in ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms", "ensemble_checkpoints"):
+    for option in RM_OPTIONS:
         value = getattr(config, option)
         named += [(option, name) for name in (value if isinstance(value, tuple) else (value,))]
     for option, name in named:

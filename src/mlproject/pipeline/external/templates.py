@@ -11,15 +11,13 @@ from mlproject.models.chat_template import refusal
 from mlproject.models.inspection import inspect_checkpoint, inspect_policy
 from mlproject.models.libraries import transformers
 from mlproject.models.sizes import is_checkpoint
+from mlproject.pipeline.preflight import RM_OPTIONS
 from mlproject.worlds.files.rows import Refuses
 from mlproject.worlds.files.snapshot import path_and_digest, read_file
 from mlproject.worlds.files.spec import ReadOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-RM_OPTIONS = ("rm_sizes", "rm_size", "search_rm_sizes", "gold_size", "test_rms")
-"""Options that may name reward models of the user's."""
 
 
 def readers_of(config: Config, proxy: str = "") -> dict[str, str]:
