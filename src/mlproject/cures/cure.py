@@ -24,8 +24,8 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Start:
-    """Scores of the responses that put a reward on gold's scale, as a shaping reads them: the initial policy's, in a later
-    round those of the policies whose responses its comparisons hold.
+    """Scores of the responses that put a reward on gold's scale, as a shaping reads them: the initial policy's, in a
+    later round those of the policies whose responses its comparisons hold.
 
     Attributes:
         mean, sd: of all of them, gold standard deviations.
