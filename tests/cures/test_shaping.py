@@ -74,5 +74,7 @@ def test_a_saved_chain_scores_as_before_and_knows_the_references_of_its_prompts(
     read = load_recipe(tmp_path / "model", lambda folder: load_reward_model(folder, policy))
     np.testing.assert_array_equal(read.rate(responses), made.rate(responses))
     foreign = ShapedScorer("par", ensemble, START, {"no": (0.5,)}, OPTIONS)
-    with pytest.raises(UserError, match=r"^par: must have reference responses .* but has none to 'yes no'\."):
+    with pytest.raises(
+        UserError, match=r"^par: must have reference responses .* but has none to 'yes no'\. Restore .*curve_prompts"
+    ):
         foreign.rate(responses)

@@ -10,8 +10,10 @@ import pytest
 
 from mlproject.config.schema import Config, load_config
 from mlproject.errors import UserError
+from mlproject.models.prompt_format import PromptFormat
 from mlproject.names import RolePrefix
 from mlproject.pipeline.calibrate import calibration_pairs
+from mlproject.pipeline.cured_rm import _start_responses
 from mlproject.pipeline.members import trained_on
 from mlproject.pipeline.proxy_rm import read_comparisons
 from mlproject.pipeline.step import Step
@@ -97,6 +99,43 @@ def test_the_comparisons_of_all_rounds_are_learned_from_and_calibrated_on(tmp_pa
 def test_a_threshold_moves_the_version_of_its_runs_alone() -> None:
     plain, held = (plan_curve(configured(reward_threshold=text), "ppo").version for text in ("off", "0.5"))
     assert held == plain + 1
+
+
+@pytest.mark.parametrize("reward", ["par", "log-sigmoid", "min-max", "clip"])
+def test_a_shaping_reads_the_policy_that_is_optimized_where_another_one_wrote_the_comparisons(reward: str) -> None:
+    def of(**options: str) -> Step:
+        return plan_curve(configured(reward=reward, gold_size="100k", **options), "ppo").inputs["proxy-rm"]
+
+    apart = of(policy_size="100k", rm_policy_size="25k")
+    assert apart.inputs["initial-policy"].params["policy_size"] == "100k"
+    assert apart.inputs["comparisons"].inputs["initial-policy"].params["policy_size"] == "25k"
+    assert apart.params["rm_policy_size"] == "25k"
+    later = of(policy_size="100k", rm_policy_size="25k", rounds="2")  # whose comparisons are by the optimized policy
+    assert "rm_policy_size" not in later.params
+    same = of(policy_size="25k", rm_policy_size="25k")
+    assert same == of(policy_size="25k") and "rm_policy_size" not in same.params
+    assert same.inputs["initial-policy"] == same.inputs["comparisons"].inputs["initial-policy"]
+
+
+def test_an_ensemble_that_is_not_shaped_is_one_for_all_policies_against_it() -> None:
+    small, large = (
+        plan_curve(configured(reward="mean", policy_size=size, rm_policy_size="25k"), "ppo") for size in ("25k", "100k")
+    )
+    assert small.inputs["proxy-rm"] == large.inputs["proxy-rm"]
+
+
+def test_extremes_are_those_of_responses_of_the_optimized_policy(tiny_policy, tiny_tokenizer, tmp_path) -> None:
+    tiny_policy(3).save_pretrained(tmp_path / "model")
+    table = pd.DataFrame({"prompt": ["yes", "no"] * 40, "response_a": "maybe", "response_b": "maybe no"})
+    prompt_format, params = PromptFormat(tiny_tokenizer, 6), {"seed": 0}
+    run = SimpleNamespace(params=params, input={"initial-policy": tmp_path}.__getitem__)
+    assert [set(side.texts) for side in _start_responses(run, table, prompt_format)] == [{"maybe"}, {"maybe no"}]
+    params["rm_policy_size"] = "25k"
+    [drawn] = _start_responses(run, table, prompt_format)
+    assert sorted(drawn.prompts) == sorted([*table.prompt, *table.prompt])
+    assert len(set(drawn.texts)) > 10
+    [again] = _start_responses(run, table, prompt_format)
+    assert again.texts == drawn.texts
 
 
 def test_members_by_bootstrap_learn_from_as_many_comparisons_drawn_with_replacement() -> None:

@@ -11,7 +11,7 @@ from tests.recommendation.planted import Truth, draw
 from mlproject.curve import Curve
 from mlproject.laws.intervals import Estimate
 from mlproject.recommendation.evidence import evidence_of
-from mlproject.recommendation.measured import MeasuredRun, settings_of_runs
+from mlproject.recommendation.measured import MeasuredRun, named_options, settings_of_runs
 from mlproject.recommendation.outcome import Outcome, promotion_sentence
 from mlproject.recommendation.proposal import Proposal, propose
 from mlproject.recommendation.recommend import recommend
@@ -138,6 +138,43 @@ def test_settings_name_the_options_in_which_they_differ_from_the_plan() -> None:
         ("ppo", "3k", False, {0: "a"}),
         ("ppo", "3k, ppo_lr=0.2", True, {0: "c"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("option", "one", "other", "default"),
+    [
+        ("uwo_lambda", "0.1", "0.5", "0.5"),
+        ("par_k", "2.0", "1.0", "1.0"),
+        ("ensemble_by", "bootstrap", None, "seed"),
+        ("laplace_sds", "3.0", "1.0", "1.0"),
+        ("clip_sds", "0.5", "2.0", "1.0"),
+        ("rm_start", "policy", None, "random"),
+        ("ranked_responses", "4", None, "2"),
+        ("rm_loss", "k-wise", "plackett-luce", "bradley-terry"),
+        ("rm_margin", "1.0", None, "0.0"),
+        ("rm_label_smoothing", "0.1", "0.2", "0.0"),
+        ("center_rewards_coefficient", "0.01", None, "0.0"),
+        ("rm_text_weight", "0.1", None, "0.0"),
+    ],
+)
+def test_rewards_made_otherwise_are_settings_of_their_own_named_by_what_is_no_default(
+    option: str, one: str, other: str | None, default: str
+) -> None:
+    [planted] = draw(Truth([1.0], seeds=1), np.random.default_rng(0))
+    runs = [
+        MeasuredRun(
+            "ppo", "3k", 3328, seed, planted.curve, f"{seed} {value}",
+            options=named_options({"n_comparisons": "64", "world_seed": "0", **({option: value} if value else {})}),
+        )
+        for seed in (0, 1)
+        for value in (one, other)
+    ]  # fmt: skip
+    for usual in (None, {"n_comparisons": "64", option: one}):
+        settings = {s.rm: dict(s.run_ids) for s in settings_of_runs(runs, usual)}
+        assert settings == {
+            "3k" if value in (None, default) else f"3k, {option}={value}": {0: f"0 {value}", 1: f"1 {value}"}
+            for value in (one, other)
+        }
 
 
 def test_the_best_two_are_runs_of_one_seed_and_method_of_the_choice_and_of_the_next_best_reward_model() -> None:

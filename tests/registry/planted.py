@@ -15,6 +15,9 @@ import pandas as pd
 import torch
 
 from mlproject.config.schema import Config, load_config
+from mlproject.cures.cure import Start
+from mlproject.cures.folder import save_recipe
+from mlproject.cures.scorers import ShapedScorer
 from mlproject.curve import Curve
 from mlproject.laws import Estimate
 from mlproject.models.init import new_reward_model
@@ -31,6 +34,7 @@ from mlproject.tracking.closing import execute
 from mlproject.tracking.run_index import RunIndex
 from mlproject.tracking.runs import StepRun
 from mlproject.tracking.store import Store, open_store
+from mlproject.worlds import load_world
 from mlproject.worlds.helpdesk.tokenizer import word_tokenizer
 
 OPTIONS = {"curve_prompts": "40", "audit_prompts": "40", "pool_samples": "32", "bon_n_max": "8", "bon_points": "6"}
@@ -115,7 +119,15 @@ def _fill(store: Store, step: Step, runs: Mapping[Step, str], height: float, sig
         if step.kind == "proxy-rm":
             tokenizer = word_tokenizer(["restart", "phone", "."])
             model = RewardModel(new_reward_model(step.params["rm_size"], tokenizer, step.params["seed"]))
-            model.with_units(0.1, 2.0).save(run.folder / "model", PromptFormat(tokenizer, 8))
+            prompt_format = PromptFormat(tokenizer, 8)
+            if step.params.get("reward") == "par":
+                world, p = load_world("helpdesk", step.params["world_seed"]), step.params
+                prompts = [*world.prompts("curve", p["curve_prompts"]), *world.prompts("audit", p["audit_prompts"])]
+                of = dict.fromkeys(prompts, (0.0,))
+                shaped = ShapedScorer("par", model, Start(0, 1, -1, 1), of, {"par_k": 1.0, "reference_samples": 1})
+                save_recipe(shaped, run.folder / "model", lambda part, folder: part.save(folder, prompt_format))
+            else:
+                model.with_units(0.1, 2.0).save(run.folder / "model", prompt_format)
             run.log_metrics({"rm/val_accuracy": 0.8, "rm/val_loss": 0.4, "rm/ece": 0.02, "rm/scale": 2.0})
         elif step.kind == "comparisons":
             table = pd.DataFrame({"prompt": ["hi"], "response_a": ["yes"], "response_b": ["no"]})

@@ -110,7 +110,7 @@ def test_the_model_of_a_column_becomes_champion_with_the_scores_of_the_column(pr
     assert scored.reward.to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-3)
     assert float(version.tags["kl_budget.best-of-n"]) > 0
     card = artifact(client, version.run_id, "model_card.md").read_text()
-    assert "a column of" in card and "not answered by samples: gold" in card
+    assert "a column of" in card and "not answered: gold" in card
     promotion = client.get_run(version.tags["promotion_run_id"])
     assert "margin" in promotion.data.tags["promotion.not_answered"]
     assert len(client.search_model_versions("name = 'reward-model'")) == 1  # the other column is no model

@@ -258,6 +258,36 @@ def test_without_any_curve_there_is_nothing_to_promote(plant, tmp_path, capsys):
     assert promotion_runs(store.client(), NAME) == []
 
 
+def test_without_a_pool_it_is_said_before_anything_is_trained(plant, tmp_path, capsys):
+    store = plant({})
+    assert promoting(tmp_path) == 2
+    assert "no finished best-of-n curve" in capsys.readouterr().err
+    assert store.client().search_runs(store.experiments, "tags.`mlproject.kind` = 'initial-policy'") == []
+
+
+def test_a_champion_that_cannot_score_these_prompts_stays_and_it_is_said_which_options_it_needs(
+    plant, tmp_path, capsys
+):
+    of_champion = {"reward": "par", "audit_prompts": "20"}
+    store = plant({("3k", 0): 0.8}, options=of_champion)
+    assert promoting(tmp_path, **of_champion) == 0
+    before, client = champion(store), store.client()
+    plant({("1k", 0): 1.2})  # a later study with more audit prompts
+    capsys.readouterr()
+    assert promoting(tmp_path) == 3
+    printed = capsys.readouterr().out
+    assert "refused margin: not measured" in printed
+    [line] = [line for line in printed.splitlines() if "not answered" in line]
+    assert f"margin (version {before}, the champion, has the reward par, which scores the prompts of its own" in line
+    assert "give audit_prompts=20, or remove the alias champion" in line
+    assert line.strip(" ") == newest(store).data.tags[Tag.PROMOTION_NOT_ANSWERED]
+    assert champion(store) == before and status(client, before) == "passed"
+    assert version_by_alias(client, NAME, Alias.CHALLENGER).tags["rm_size"] == "1k"
+    client.delete_registered_model_alias(NAME, Alias.CHAMPION)
+    assert promoting(tmp_path) == 0
+    assert version_by_alias(client, NAME).tags["rm_size"] == "1k"
+
+
 def test_weights_that_changed_after_registration_are_not_promoted(plant, tmp_path, capsys):
     store = plant(TWO)
     promoting(tmp_path, "--proxy", "1k")

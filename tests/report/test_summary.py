@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mlproject.curve import Array, Curve
-from mlproject.report.recommended import recommendation_of
+from mlproject.recommendation.outcome import Outcome
+from mlproject.report.recommended import laws_of, outcome_of, recommendation_of, stops_of
 from mlproject.report.records import Report
 from mlproject.report.summary import summarize, text, with_error
 
@@ -86,3 +87,16 @@ def test_the_laws_are_compared_by_their_error(report: Report) -> None:
     changed = with_group(report, 1, rmse_by_form={"rl": 0.5, "best-of-n": 0.1})
     assert "smaller than the quadratic law's for 3 of 4" in sentence(changed, "laws")
     assert "smaller than the logarithmic law's for 4 of 4" in sentence(report, "laws", "Best-of-n")
+
+
+def test_a_study_with_cures_finds_its_stops_laws_and_promotion_by_rm_size(report: Report) -> None:
+    cured = {"reward": "mean", "ensemble_members": "4"}
+    outcome = Outcome("promotion", "25k", "0", "1", passed=True)
+    study = replace(
+        report, policy_runs=[replace(run, options=cured) for run in report.policy_runs], search_runs=[], outcome=outcome
+    )
+    sizes = {(run.method, run.rm_size) for run in report.policy_runs}
+    assert set(laws_of(study)) == sizes and set(stops_of(study)) <= sizes and stops_of(study)
+    assert outcome_of(study).rm == "25k, reward=mean, ensemble_members=4"
+    choice = recommendation_of(study).choice
+    assert choice is not None and choice.setting.rm.endswith(", reward=mean, ensemble_members=4")

@@ -53,6 +53,15 @@ def save_recipe(scorer: EnsembleScorer | ShapedScorer, folder: Path, save_part: 
     (folder / RECIPE).write_text(strict_json(recipe, indent=1))
 
 
+def prompts_with_references(folder: Path) -> set[str]:
+    """The prompts to which a reward in a folder, with all that it is made of, has reference responses.
+
+    Args:
+        folder: of a reward of which some part reads reference responses.
+    """
+    return set.intersection(*(set(json.loads(path.read_text())) for path in folder.rglob(REFERENCES)))
+
+
 def load_recipe(folder: Path, load_part: Callable[[Path], Scorer]) -> EnsembleScorer | ShapedScorer:
     """Read what `save_recipe` wrote.
 

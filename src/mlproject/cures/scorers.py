@@ -123,7 +123,8 @@ class ShapedScorer(_InUnits):
         if missing is not None:
             raise UserError(
                 f"{self.how}: must have reference responses of the initial policy to each prompt, but has none to "
-                f"{missing[:60]!r}. Give them, or use a cure that needs none (clip, min-max, ceiling)."
+                f"{missing[:60]!r}. Restore the world_seed, curve_prompts and audit_prompts of the study that made it, "
+                "or use a cure that needs none (clip, min-max, ceiling)."
             )
         return np.array([self.references[prompt] for prompt in responses.prompts])
 

@@ -165,8 +165,8 @@ class Tag:
     )
     PROMOTION_NOT_ANSWERED: Final = TAGS.add(
         "promotion.not_answered",
-        "the gates that a table of samples cannot answer, with the reasons",
-        "promotions from samples",
+        "the gates that a table of samples, or a champion that cannot be measured, leaves unanswered, with the reasons",
+        "promotions",
         since="0.2.0",
     )
     PROMOTION_WHY: Final = TAGS.add("promotion.why", "the reason that was given", "rollbacks")

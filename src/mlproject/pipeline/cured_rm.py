@@ -19,7 +19,7 @@ from mlproject.cures.scorers import EnsembleScorer, ShapedScorer
 from mlproject.cures.weights import Material
 from mlproject.errors import UserError
 from mlproject.models.generation import sample_responses
-from mlproject.models.prompt_format import PromptFormat
+from mlproject.models.prompt_format import PromptFormat, Responses
 from mlproject.models.scorers import Scorer, rated
 from mlproject.models.sizes import is_checkpoint
 from mlproject.names import Kind, Metric, Role, RolePrefix, Split
@@ -112,6 +112,7 @@ def cured_rm(
     config: Config,
     members: Mapping[str, Step | RunRef],
     policy: Step | RunRef,
+    optimized: Step | RunRef,
     gold: Step | RunRef,
     comparisons: Step | RunRef,
     size: str,
@@ -123,7 +124,8 @@ def cured_rm(
     Args:
         config: the cures and their options.
         members: what it is made of, by role.
-        policy: the initial policy, whose responses determine the units, and serve as references.
+        policy: the policy that wrote the comparisons; its responses determine the units.
+        optimized: the initial policy of the runs against the reward, whose responses a shaping reads; mostly the same.
         gold: the gold RM.
         comparisons: gold-labelled pairs; those held out determine the scale where gold was trained here.
         size: of its members.
@@ -131,6 +133,7 @@ def cured_rm(
         earlier: comparisons of earlier rounds, where its members learn from them too.
     """
     cures = parse_reward(config.reward)
+    is_shaped = any(cure.shape for cure in cures)
     first = next(iter(members.values()))
     inherited = {**(first.inherited_params if isinstance(first, Step) else {}), **first.params}
     own = {
@@ -147,13 +150,16 @@ def cured_rm(
         own["half"] = inherited["half"]
     if any(cure.needs_references for cure in cures):
         own |= config.select("world_seed", "curve_prompts", "audit_prompts")
+    are_of_optimized = config.gold_source.is_trained and comparisons.params.get("round", 1) > 1
+    if is_shaped and optimized != policy and not are_of_optimized:
+        own |= config.select("rm_policy_size")
     return Step(
         name=f"proxy RM {size} {written(cures)} seed {seed}",
         kind=Kind.PROXY_RM,
         version=2 if any(cure.name == LAPLACE for cure in cures) else 1,
         params=own,
         inputs={
-            Role.INITIAL_POLICY: policy,
+            Role.INITIAL_POLICY: optimized if is_shaped else policy,
             Role.GOLD_RM: gold,
             Role.COMPARISONS: comparisons,
             **{f"{RolePrefix.EARLIER}{i}": step for i, step in enumerate(earlier)},
@@ -172,10 +178,11 @@ def make_reward(run: Run) -> None:
     count = p.get("ensemble_members", 1)
     scorers = [load_input_scorer(run, f"{RolePrefix.MEMBER}{i}", prompt_format, device) for i in range(count)]
     cures, table = parse_reward(p["reward"]), calibration_pairs(run)
+    start = _start_responses(run, table, prompt_format) if any(cure.shape for cure in cures) else []
     metrics: dict[str, float] = {}
     for number, cure in enumerate(cures, 1):
         options = {name: p[name] for name in cure.options}
-        made = _applied(run, cure, scorers, options, table, prompt_format)
+        made = _applied(run, cure, scorers, options, table, start, prompt_format)
         scorers = []
         for scorer in made:
             scorer, metrics = _calibrated(scorer, table, prompt_format)
@@ -188,7 +195,13 @@ def make_reward(run: Run) -> None:
 
 
 def _applied(
-    run: Run, cure: Cure, scorers: Sequence[Scorer], options: Options, table: pd.DataFrame, prompt_format: PromptFormat
+    run: Run,
+    cure: Cure,
+    scorers: Sequence[Scorer],
+    options: Options,
+    table: pd.DataFrame,
+    start: Sequence[Responses],
+    prompt_format: PromptFormat,
 ) -> list[Scorer]:
     if cure.of_weights:
         changed: list[Scorer] = import_module(cure.of_weights).apply(
@@ -198,9 +211,24 @@ def _applied(
     if cure.combine is not None:
         return [EnsembleScorer(cure.name, tuple(scorers), options)]
     (scorer,) = scorers
-    start = Start.of(np.concatenate(_scores(scorer, table, prompt_format)))
+    scores_B = np.concatenate([rated(scorer, responses, "proxy") for responses in start])
     references = _references(run, scorer, options, table, prompt_format) if cure.needs_references else {}
-    return [ShapedScorer(cure.name, scorer, start, references, options)]
+    return [ShapedScorer(cure.name, scorer, Start.of(scores_B), references, options)]
+
+
+def _start_responses(run: Run, table: pd.DataFrame, prompt_format: PromptFormat) -> list[Responses]:
+    """Responses of the optimized initial policy: those of the pairs, or where another policy wrote these, two anew to
+    each of their prompts."""
+    if "rm_policy_size" not in run.params:
+        return [responses_of_pairs(table, column, prompt_format) for column in ("response_a", "response_b")]
+    policy = load_policy(run.input(Role.INITIAL_POLICY), new_accelerator().device)
+    generator = torch_generator("responses that a shaping starts from", run.params["seed"], device=policy.device)
+    prompts = table.prompt.tolist()
+    return [
+        sample_responses(
+            policy, prompt_format, prompts, generator=generator, samples_per_prompt=2, batch_size=SAMPLE_BATCH
+        )
+    ]
 
 
 def _material(run: Run, table: pd.DataFrame, prompt_format: PromptFormat) -> Material:

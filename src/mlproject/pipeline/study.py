@@ -13,7 +13,7 @@ from mlproject.cures import parse_reward
 from mlproject.errors import UserError
 from mlproject.models.inspection import inspect_checkpoint, rm_parameters
 from mlproject.models.sizes import is_checkpoint
-from mlproject.names import RolePrefix
+from mlproject.names import Role, RolePrefix
 from mlproject.optimization import METHODS
 from mlproject.pipeline.comparisons import comparisons
 from mlproject.pipeline.cured_rm import cured_rm, plan_members
@@ -147,7 +147,8 @@ def _with_cures(
         return one(size, seed, **variants(config, (), seed, 1)[0])
     members = plan_members(config, cures, size, seed, one, exists=_exists)
     name = config.given_ensemble or size
-    return cured_rm(config, members, roots.policy, roots.gold, comparisons, name, seed, earlier)
+    optimized = roots.pool.inputs[Role.INITIAL_POLICY]
+    return cured_rm(config, members, roots.policy, optimized, roots.gold, comparisons, name, seed, earlier)
 
 
 def _plan_member(config: Config, roots: Roots, size: str, seed: int, variant: Mapping[str, Any] | None = None) -> Step:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-from mlproject.cures.cure import PLAIN
+from mlproject.config.groups import ProxyOptions
+from mlproject.cures import REWARD_PARAMS
+from mlproject.cures.options import RewardOptions
 from mlproject.curve import Curve
+from mlproject.options.values import to_text
+from mlproject.preferences.loss_options import RewardLoss
 from mlproject.recommendation.setting import Setting
 
-NAMED_OPTIONS = ("n_comparisons", "labels", "label_noise", "ppo_lr", "reward", "ensemble_members")
+_OF_STUDY = ("n_comparisons", "labels", "label_noise", "rm_epochs", "rm_batch_size", "ppo_lr")
+_WITH_DEFAULT = (*REWARD_PARAMS, "rm_start", "ranked_responses", *(each.name for each in fields(RewardLoss)))
+NAMED_OPTIONS = (*_OF_STUDY, *_WITH_DEFAULT)
 """Options by which settings of a store differ, besides reward model, seed and KL coefficient."""
 
-_WITHOUT_CURES = {"reward": PLAIN}
-"""Options that a run has though it does not store them."""
+_DEFAULTS = {
+    each.name: to_text(each.default)
+    for group in (RewardOptions, ProxyOptions)
+    for each in fields(group)
+    if each.name in _WITH_DEFAULT
+}
+"""What a run has of some of them where it stores none."""
 
 
 def named_options(params: Mapping[str, str]) -> dict[str, str]:
     """The options among a run's parameters by which settings differ."""
-    known = {**_WITHOUT_CURES, **params}
-    return {name: known[name] for name in NAMED_OPTIONS if name in known}
+    return {name: params[name] for name in NAMED_OPTIONS if name in params}
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,14 @@ class MeasuredRun:
 def settings_of_runs(runs: Iterable[MeasuredRun], usual: Mapping[str, str] | None = None) -> list[Setting]:
     """Settings, each with the runs of its seeds.
 
-    An option whose value differs from the usual one becomes a part of the reward model's name, and cures always do. Of
-    several runs of a setting and seed the first counts, and a planned run before one of a search.
+    An option whose value differs from the usual one becomes a part of the reward model's name; of cures and of the
+    training of reward models, the usual one is the default. Of several runs of a setting and seed the first counts,
+    and a planned run before one of a search.
 
     Args:
         runs: on the same prompts.
-        usual: values of the options that need no mention; by default those of the first planned run that has them.
+        usual: values of the other options that need no mention; by default those of the first planned run that has
+            them.
 
     Returns:
         planned settings first, then by method, size, name and KL coefficient.
@@ -66,7 +78,7 @@ def settings_of_runs(runs: Iterable[MeasuredRun], usual: Mapping[str, str] | Non
     if usual is None:
         planned = [run.options for run in runs if not run.from_search]
         usual = {name: value for options in reversed(planned) for name, value in options.items()}
-    usual = {**usual, **_WITHOUT_CURES}
+    usual = {**usual, **_DEFAULTS}
     groups: dict[tuple[str, int, str, float | None], list[MeasuredRun]] = {}
     for run in runs:
         others = "".join(f", {name}={value}" for name, value in run.options.items() if usual.get(name) != value)

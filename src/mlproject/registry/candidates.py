@@ -219,7 +219,7 @@ def _best(client: MlflowClient, config: Config, candidate: Candidate, method: st
 def settings_of_candidates(client: MlflowClient, config: Config, candidates: Mapping[str, Candidate]) -> list[Setting]:
     """All that was measured for the candidates, as the recommendation reads it: runs with the options of the
     configuration as planned ones, and those that differ in what a search may vary as the search's."""
-    usual = {name: as_text(getattr(config, name)) for name in NAMED_OPTIONS}
+    usual = {name: as_text(value) for name, value in config.select(*NAMED_OPTIONS).items()}
     return settings_of_runs(
         [
             _measured(client, config, candidate, run)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
@@ -26,6 +28,7 @@ from mlproject.registry.candidates import (
     run_ref,
     settings_of_candidates,
 )
+from mlproject.registry.champion import why_not_measurable
 from mlproject.registry.gates import GateResult, Gates
 from mlproject.registry.metrics import METRICS, Evidence
 from mlproject.registry.ranking import rank_by_proposal, select_challenger
@@ -52,7 +55,8 @@ class Evaluation:
         proposal: the order in which reward models are proposed, and why.
         named: whether the user named the candidate.
         champion_curve: the champion's curve in the same context; None if it was not needed.
-        unanswered: gates that the selected candidate's evidence cannot answer and that were left out, with the reason.
+        unanswered: gates that the evidence cannot answer, with the reason: of a table of samples, which were left out,
+            or those that compare with a champion that cannot be measured in this context, which are not met.
     """
 
     gates: Gates
@@ -123,9 +127,9 @@ class Evaluation:
 
     @property
     def not_answered(self) -> str:
-        """The gates that were left out, with their reasons, in one sentence; empty where all could be checked."""
+        """The gates that were not answered, with their reasons, in one sentence; empty where all could be checked."""
         reasons = [f"{name} ({reason})" for name, reason in self.unanswered.items()]
-        return f"not answered by samples: {', '.join(reasons)}." if reasons else ""
+        return f"not answered: {', '.join(reasons)}." if reasons else ""
 
     @property
     def was_promoted(self) -> bool:
@@ -153,10 +157,12 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
         proxy: run of the proxy RM to evaluate; None selects the first in the order of the recommendation that passes.
 
     Raises:
-        UserError: if no candidate has a curve, or the champion cannot be measured.
+        UserError: if no candidate has a curve, or the champion is no proxy RM of this project.
     """
     client, name, method = invocation.client, invocation.config.registered_model, gates.method
     champion = version_by_alias(client, name)
+    if proxy is None and invocation.scheduler.find(context.pool) is None:
+        raise _no_curve(method)  # before the policy and gold are trained for a pool on which nothing was measured
     yield Request([context.pool, *([context.curve(proxy, method)] if proxy else [])])
     candidates = candidates_on_pool(client, invocation.store, context.config, invocation.run_id_of(context.pool))
     if proxy is not None:
@@ -171,10 +177,7 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
             if method in candidate.curves and statuses.get(run_id) != Status.RETIRED
         )
     if not eligible:
-        raise UserError(
-            f"promote: there is no finished {method} curve for this configuration. Run `main` or optimize against a "
-            "proxy RM first, or give --proxy."
-        )
+        raise _no_curve(method)
     evidence = {run_id: evidence_of(client, candidates[run_id], method) for run_id in eligible}
     if gates.need_probes:
         steps = {run_id: probes(context.config, run_ref(candidates[run_id].proxy), context.pool) for run_id in eligible}
@@ -189,6 +192,13 @@ def evaluate(invocation: Invocation, gates: Gates, context: EvaluationContext, p
     if challenger is None:
         return evaluation
     return (yield from _audited(invocation, context, evaluation))
+
+
+def _no_curve(method: str) -> UserError:
+    return UserError(
+        f"promote: there is no finished {method} curve for this configuration. Run `main` or optimize against a "
+        "proxy RM first, or give --proxy."
+    )
 
 
 def with_probes(invocation: Invocation, evidence: Evidence, step: Step) -> Evidence:
@@ -212,10 +222,12 @@ def audit_early(invocation: Invocation, gates: Gates, context: EvaluationContext
 def _audited(invocation: Invocation, context: EvaluationContext, evaluation: Evaluation) -> Job[Evaluation]:
     """The evaluation with all gates checked, with candidate and champion measured on the same audit prompts."""
     client, selected = invocation.client, evaluation.selected
-    audited = [evaluation.candidate]
+    audited, obstacle = [evaluation.candidate], ""
     if evaluation.champion is not None and not evaluation.is_champion:
-        audited.append((yield from _champion(invocation, context, evaluation, evaluation.champion)))
-    method = evaluation.gates.method
+        obstacle = why_not_measurable(client, context.config, invocation.run_id_of(context.pool), evaluation.champion)
+        if not obstacle:
+            audited.append((yield from _champion(invocation, context, evaluation, evaluation.champion)))
+    method, gates = evaluation.gates.method, evaluation.gates
     audits = [
         audit(context.config, run_ref(each.curves[method]), run_ref(each.proxy), context.audit_pool, method)
         for each in audited
@@ -228,13 +240,15 @@ def _audited(invocation: Invocation, context: EvaluationContext, evaluation: Eva
     evidence = replace(
         with_probes(invocation, evaluation.evidence[selected], probed),
         audit_P=gold[0],
-        champion_audit_P=gold[1] if len(gold) > 1 else None,
+        champion_audit_P=gold[1] if len(gold) > 1 else np.full_like(gold[0], math.nan) if obstacle else None,
     )
+    compare = [gate.name for gate in gates.gates if METRICS[gate.metric].needs_audit]
     return replace(
         evaluation,
         evidence={**evaluation.evidence, selected: evidence},
-        results={**evaluation.results, selected: evaluation.gates.check(evidence, audit=True)},
+        results={**evaluation.results, selected: gates.check(evidence, audit=True)},
         champion_curve=curve_of(client, audited[1].curves[method].info.run_id) if len(audited) > 1 else None,
+        unanswered=dict.fromkeys(compare, obstacle) if obstacle else {},
     )
 
 

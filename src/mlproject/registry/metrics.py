@@ -35,7 +35,8 @@ class Evidence:
         audit_P: gold on the `audit` prompts at the step where `curve` peaks, relative to the initial policy, standard
             deviations; None if it was not measured. Shape: (P,).
         champion_audit_P: the same for the champion, on the same prompts; None if there is no champion, in which case
-            the candidate is compared with the initial policy, whose gold is 0. Shape: (P,).
+            the candidate is compared with the initial policy, whose gold is 0; nan if the champion cannot be measured
+            on them. Shape: (P,).
         resamples: number of resamples of the prompts for bootstrap intervals.
         probes: what cheap changes of responses do to its scores; empty if that was not measured.
     """
@@ -151,6 +152,8 @@ def _margin(evidence: Evidence) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan)
     champion_P = 0.0 if evidence.champion_audit_P is None else evidence.champion_audit_P
     margin_P = evidence.audit_P - champion_P
+    if np.isnan(margin_P).any():
+        return Estimate(math.nan, math.nan, math.nan)
     means_W = resampled_means(margin_P[None], evidence.resamples, np.random.default_rng(0))[:, 0]
     return Estimate(float(margin_P.mean()), *interval_95(means_W))
 

@@ -17,7 +17,7 @@ from mlproject.recommendation.sentences import answer, exceptions
 from mlproject.recommendation.words import steps_of_kl
 from mlproject.registry.metrics import METRICS
 from mlproject.report.comparison import comparison_of
-from mlproject.report.recommended import evidence_of_report, laws_of, recommendation_of, stops_of
+from mlproject.report.recommended import evidence_of_report, laws_of, outcome_of, recommendation_of, stops_of
 from mlproject.report.records import Report
 from mlproject.report.sample_cards import sample_blocks
 from mlproject.report.selection import (
@@ -74,7 +74,8 @@ def render(report: Report, figures: Mapping[str, Path]) -> str:
 def _answer(report: Report) -> list[str]:
     """What is said first: the recommendation, what the promotion did with it, and where nothing is gained."""
     recommendation = recommendation_of(report)
-    promotion = [promotion_sentence(recommendation, report.outcome)] if report.outcome else []
+    outcome = outcome_of(report)
+    promotion = [promotion_sentence(recommendation, outcome)] if outcome else []
     return [*answer(recommendation), *promotion, *exceptions(recommendation)]
 
 

@@ -11,6 +11,7 @@ from mlproject.laws.weighted import LawPeak, quoted_peak
 from mlproject.optimization import find_method
 from mlproject.recommendation.evidence import Figure, evidence_of
 from mlproject.recommendation.measured import MeasuredRun, settings_of_runs
+from mlproject.recommendation.outcome import Outcome
 from mlproject.recommendation.recommend import Recommendation, recommend
 from mlproject.recommendation.setting import Setting
 from mlproject.recommendation.stop import Stop
@@ -20,8 +21,17 @@ from mlproject.report.records import PolicyRunRecord, Report
 @lru_cache(maxsize=1)
 def recommendation_of(report: Report) -> Recommendation:
     """What to do, by all curves of a study and of its search; of equal reward models, the one that was proposed."""
-    proposed = report.outcome.rm if report.outcome and report.outcome.in_study else ""
-    return recommend(settings_of(report), preferred=proposed)
+    outcome = outcome_of(report)
+    return recommend(settings_of(report), preferred=outcome.rm if outcome and outcome.in_study else "")
+
+
+def outcome_of(report: Report) -> Outcome | None:
+    """What became of the study's promotion, with the proposed reward model named as the settings are."""
+    outcome = report.outcome
+    if outcome is None or not outcome.in_study:
+        return outcome
+    names = {rm_size: setting.rm for setting in settings_of(report) for _, rm_size in _keys(report, setting)}
+    return replace(outcome, rm=names.get(outcome.rm, outcome.rm))
 
 
 @lru_cache(maxsize=1)
@@ -44,16 +54,22 @@ def law_of(setting: Setting) -> LawPeak:
 
 @lru_cache(maxsize=1)
 def stops_of(report: Report) -> dict[tuple[str, str], Stop]:
-    """Where to stop in the planned settings, by method and reward model."""
-    planned = [each for each in recommendation_of(report).evaluated if not each.setting.from_search]
-    return {(each.setting.method, each.setting.rm): each.stop for each in planned}
+    """Where to stop in the planned settings, by method and RM size."""
+    evaluated = recommendation_of(report).evaluated
+    return {key: each.stop for each in evaluated for key in _keys(report, each.setting)}
 
 
 @lru_cache(maxsize=1)
 def laws_of(report: Report) -> dict[tuple[str, str], LawPeak]:
-    """The laws of the planned settings, by method and reward model."""
-    planned = [setting for setting in settings_of(report) if not setting.from_search]
-    return {(setting.method, setting.rm): law_of(setting) for setting in planned}
+    """The laws of the planned settings, by method and RM size."""
+    return {key: law_of(setting) for setting in settings_of(report) for key in _keys(report, setting)}
+
+
+def _keys(report: Report, setting: Setting) -> set[tuple[str, str]]:
+    """Method and RM size of a planned setting, whose name may hold options of the study; none for one of a search."""
+    sizes = {run.run_id: run.rm_size for run in report.policy_runs}
+    planned = () if setting.from_search else setting.run_ids.values()
+    return {(setting.method, sizes[run_id]) for run_id in planned if run_id in sizes}
 
 
 def _measured(runs: Sequence[PolicyRunRecord], from_search: bool) -> list[MeasuredRun]:
