@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from mlproject.__main__ import _warnings
 from mlproject.cli.early_checks import check_arguments
+from mlproject.cli.parser import parse_command_line
 from mlproject.cli.proxies import refuse_reward_of_existing
 from mlproject.config.schema import load_config
 from mlproject.errors import UserError
@@ -52,6 +54,17 @@ def test_a_proxy_that_exists_takes_no_cures():
         refuse_reward_of_existing(arguments, cured)
     held = load_config("smoke", {"reward": "mean", "reward_terms": "members", "reward_threshold": "0.5"})
     refuse_reward_of_existing({"proxy": "0" * 32}, held)  # says what the proxy is
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_idle"),
+    [(["ppo", "--proxy", "3k"], True), (["main"], False), (["search"], False), (["experiment", "--name", "x"], False)],
+)
+def test_what_only_a_search_or_a_grid_varies_is_idle_for_a_command_without_one(arguments, is_idle):
+    options = ["--preset", "smoke", "--kl_in", "corrected-loss", "--search_rewards", "par", "--par_k", "2"]
+    command = parse_command_line([*arguments, *options])
+    warned = [line.split(":")[0] for line in _warnings(command)]
+    assert warned == (["kl_in=corrected-loss", "par_k=2.0"] if is_idle else [])
 
 
 def test_beside_given_members_the_proxy_is_the_first_of_them():

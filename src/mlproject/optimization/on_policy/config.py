@@ -127,7 +127,7 @@ class OnPolicyConfig(TrainedPolicyConfig):
         heading=_CONSTRAINT,
     )
     reward_terms: str = option(
-        "what is held there: the reward, or each member of an ensemble, with a multiplier of its own",
+        "what is held there: the reward, or each member of reward=mean, with a multiplier of its own",
         default=REWARD,
         choices=(REWARD, MEMBERS),
         heading=_CONSTRAINT,
