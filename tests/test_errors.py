@@ -58,6 +58,31 @@ def test_an_import_is_not_interrupted_but_what_follows_it(tmp_path):
     assert answer.stdout == "whole\n", answer.stderr
 
 
+LOST = """
+import signal, time, weakref
+from mlproject.errors import ENDING_SIGNALS, Interrupted, interrupt
+
+for ending in ENDING_SIGNALS:
+    signal.signal(ending, interrupt)
+class Thing:
+    pass
+try:
+    thing = Thing()
+    seen = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+    del thing
+    print("lost")
+    time.sleep(10)
+except Interrupted:
+    print("ended")
+"""
+
+
+def test_an_interruption_that_python_cannot_raise_comes_again():
+    answer = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=60)
+    assert answer.stdout == "lost\nended\n"
+    assert not answer.stderr
+
+
 def test_an_import_that_does_not_end_is_interrupted_in_time_though_the_machine_is_slow(tmp_path):
     # each look comes late, since the import is in C for long: 10 of them would take 1 s, where 0.1 s are allowed
     (tmp_path / "interrupted_by_itself.py").write_text(

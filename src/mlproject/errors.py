@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 class UserError(ValueError):
@@ -124,12 +126,29 @@ def interrupt(*signal_and_frame: object) -> None:
     """
     for ending in ENDING_SIGNALS:
         signal.signal(ending, signal.SIG_IGN)
+    if sys.unraisablehook is not _interrupt_again:
+        global _report_unraisable
+        _report_unraisable, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     if _postpone is None or not hasattr(signal, "setitimer"):
         _interrupt_after_imports(signal_and_frame[-1] if signal_and_frame else None, time.monotonic() + _IMPORT_SECONDS)
         return
     signal.signal(signal.SIGALRM, interrupt_now)
     signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
     _postpone()
+
+
+_report_unraisable: Callable[[Any], object] = sys.unraisablehook
+
+
+def _interrupt_again(unraisable: Any) -> None:
+    """What Python calls with an exception that it cannot raise: an interruption that came while an object was finalized
+    would be lost, and no second signal is heard."""
+    if not isinstance(unraisable.exc_value, Interrupted) or not hasattr(signal, "setitimer"):
+        _report_unraisable(unraisable)
+        return
+    until = time.monotonic() + _IMPORT_SECONDS
+    signal.signal(signal.SIGALRM, lambda _, now: _interrupt_after_imports(now, until))
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
 
 
 def _interrupt_after_imports(frame: object, until: float) -> None:
