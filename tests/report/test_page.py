@@ -238,5 +238,6 @@ def test_a_study_without_reward_models_speaks_of_none(
     runs = [replace(run, method="dpo", rm_size="implicit") for run in bare_report.policy_runs if run.method == "ppo"]
     page = render(replace(bare_report, policy_runs=runs), {"curves-dpo": figures["curves-ppo"]})
     assert "RM size" not in page
+    assert "against a proxy reward model" not in page
     assert "dashed is the implicit reward" in page and "<dt>implicit reward</dt>" in page
     assert "implicit reward" not in render(report, {})
