@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,11 @@ class Result:
     name: str
     about: Mapping[str, Any]
     cells: Sequence[Cell]
+
+    def with_settings(self, more: Callable[[Cell], Mapping[str, Any]]) -> Result:
+        """The same with further settings of each cell."""
+        cells = [replace(cell, settings={**cell.settings, **more(cell)}) for cell in self.cells]
+        return replace(self, cells=cells)
 
 
 def save_result(result: Result, folder: Path) -> None:

@@ -9,7 +9,7 @@ from mlproject.cures.cure import PLAIN
 from mlproject.experiments.findings.claims import Claim, sign_verdict, signs_verdict
 from mlproject.experiments.findings.cured_runs import CuredRuns, Regime, at_end, at_peak, difference, width
 from mlproject.laws import Estimate
-from mlproject.preferences import POLICY
+from mlproject.preferences import POLICY, RANDOM
 
 ENSEMBLES = ("mean", "worst-case", "uncertainty-weighted")
 
@@ -61,29 +61,21 @@ class CureClaims(NamedTuple):
         ]
 
     def _of_averages(self) -> list[Claim]:
+        starts = "; the members of the average start from the policy's trunk, those of the ensemble from random weights"
         claims = []
-        if warm := self.runs.compared(self.regime, "warm", "mean", at_end):
-            peaks = self.runs.compared(self.regime, "warm", "mean", at_peak)
-            claims.append(
-                Claim(
-                    f"An average of weights holds gold better than the mean of an ensemble, {self.regime} (Rame et al. "
-                    "2024)",
-                    f"gold {self.end} less that of the mean {of_sizes(warm)}; peak gold {of_sizes(peaks)}; the "
-                    "members of the average start from the policy's trunk, those of the ensemble from random weights",
-                    signs_verdict(warm.values()),
+        for other, start, better_than, less_than, note in (
+            ("mean", RANDOM, "the mean of an ensemble", "the mean", starts),
+            (PLAIN, POLICY, "one RM from the same start", "one RM from the policy's trunk", ""),
+        ):
+            ends, peaks = (self.runs.compared(self.regime, "warm", other, value, start) for value in (at_end, at_peak))
+            if ends:
+                claims.append(
+                    Claim(
+                        f"An average of weights holds gold better than {better_than}, {self.regime} (Rame et al. 2024)",
+                        f"gold {self.end} less that of {less_than} {of_sizes(ends)}; peak gold {of_sizes(peaks)}{note}",
+                        signs_verdict(ends.values()),
+                    )
                 )
-            )
-        if alone := self.runs.compared(self.regime, "warm", PLAIN, at_end, start=POLICY):
-            peaks = self.runs.compared(self.regime, "warm", PLAIN, at_peak, start=POLICY)
-            claims.append(
-                Claim(
-                    f"An average of weights holds gold better than one RM from the same start, {self.regime} (Rame et "
-                    "al. 2024)",
-                    f"gold {self.end} less that of one RM from the policy's trunk {of_sizes(alone)}; peak gold "
-                    f"{of_sizes(peaks)}",
-                    signs_verdict(alone.values()),
-                )
-            )
         return claims
 
     def of_controls(self) -> list[Claim]:

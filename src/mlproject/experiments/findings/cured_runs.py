@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +107,7 @@ def labelled(result: Result) -> Result:
             cure = "from the policy"
         return {"regime": str(regime), "cure": ", ".join(filter(None, (cure, variant_of(cell))))}
 
-    return replace(result, cells=[replace(each, settings={**each.settings, **settings(each)}) for each in result.cells])
+    return result.with_settings(settings)
 
 
 def variant_of(cell: Cell) -> str:
@@ -117,32 +116,28 @@ def variant_of(cell: Cell) -> str:
 
 
 def difference(cells: Sequence[Cell], others: Sequence[Cell], value: Callable[[Cell], Array]) -> Estimate:
-    """Mean of value - other's value, paired over seeds and, where a value has one number per prompt, over prompts.
+    """Mean of value - other's value, paired over seeds and, where a value has one number per prompt, over prompts; its
+    interval is that over seeds (t) and that over prompts, added in quadrature.
 
     Args:
         cells, others: runs; those whose seed the other side lacks are left out.
         value: of one run, shape (P,), or (1,) where it is one number.
     """
     pairs = paired(cells, others)
-    return over_prompts(np.array([value(cell) - value(other) for cell, other in pairs])) if pairs else _UNKNOWN
+    if not pairs:
+        return Estimate(math.nan, math.nan, math.nan)
+    difference_CP = np.array([value(cell) - value(other) for cell, other in pairs])
+    over_seeds = mean_interval(difference_CP.mean(axis=1))
+    mean_P = difference_CP.mean(axis=0)
+    prompts = Z_975 * float(mean_P.std(ddof=1)) / math.sqrt(len(mean_P)) if len(mean_P) > 1 else 0.0
+    half = math.hypot(over_seeds.high - over_seeds.value, prompts)
+    return Estimate(over_seeds.value, over_seeds.value - half, over_seeds.value + half)
 
 
 def paired(cells: Sequence[Cell], others: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
     """Runs of equal seeds."""
     by_seed = {cell.settings["seed"]: cell for cell in others}
     return [(cell, by_seed[cell.settings["seed"]]) for cell in cells if cell.settings["seed"] in by_seed]
-
-
-_UNKNOWN = Estimate(math.nan, math.nan, math.nan)
-
-
-def over_prompts(difference_CP: Array) -> Estimate:
-    """Mean of differences of gold; its interval is that over curves (t) and that over prompts, added in quadrature."""
-    over_seeds = mean_interval(difference_CP.mean(axis=1))
-    mean_P = difference_CP.mean(axis=0)
-    prompts = Z_975 * float(mean_P.std(ddof=1)) / math.sqrt(len(mean_P)) if len(mean_P) > 1 else 0.0
-    half = math.hypot(over_seeds.high - over_seeds.value, prompts)
-    return Estimate(over_seeds.value, over_seeds.value - half, over_seeds.value + half)
 
 
 def at_peak(cell: Cell) -> Array:

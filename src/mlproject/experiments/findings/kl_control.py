@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -51,8 +51,7 @@ def analyse(result: Result) -> Finding:
 
 def labelled(result: Result) -> Result:
     """The result with a setting more, for its figure and table: `held by`, what holds the policy of a run."""
-    cells = [replace(cell, settings={**cell.settings, "held by": _way(cell)}) for cell in result.cells]
-    return replace(result, cells=cells)
+    return result.with_settings(lambda cell: {"held by": _way(cell)})
 
 
 def _way(cell: Cell) -> str:

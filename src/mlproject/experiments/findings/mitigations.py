@@ -21,7 +21,6 @@ from mlproject.experiments.findings.cured_runs import (
     gold_at_proxy,
     human,
     labelled,
-    over_prompts,
     paired,
     variant_of,
     width,
@@ -83,18 +82,17 @@ def analyse(result: Result) -> Finding:
 def _of_all(runs: CuredRuns, regime: Regime) -> list[Claim]:
     """What is said of cures as such: they widen the window, hardly raise the peak, and move the schedule only."""
     pairs = {
-        f"{reward} ({size})": paired(cells, runs.of(regime, size))
+        f"{reward} ({size})": (cells, runs.of(regime, size))
         for size in runs.sizes
         for reward in runs.rewards
         if reward != PLAIN and (cells := runs.of(regime, size, reward)) and runs.of(regime, size)
     }
-    peaks = {name: over_prompts(np.array([at_peak(a) - at_peak(b) for a, b in each])) for name, each in pairs.items()}
-    windows = {name: mean_interval(width(a)[0] - width(b)[0] for a, b in each) for name, each in pairs.items()}
+    peaks, windows = ({name: difference(*each, value) for name, each in pairs.items()} for value in (at_peak, width))
     by_seed: dict[int, list[float]] = {}
-    for a, b in (pair for each in pairs.values() for pair in each):
+    for a, b in (pair for each in pairs.values() for pair in paired(*each)):
         by_seed.setdefault(a.settings["seed"], []).append(float(width(a)[0] - width(b)[0]))
     wider = mean_interval(float(np.mean(values)) for values in by_seed.values())
-    gains = {name: mean_interval(gold_gain(a.curve, b.curve) for a, b in each) for name, each in pairs.items()}
+    gains = {name: _gain(*each) for name, each in pairs.items()}
     return [
         Claim(
             f"Cures hardly raise the peak, {regime} (section 5; what published comparisons agree on)",
@@ -142,6 +140,11 @@ def _of_shapes(runs: CuredRuns, regime: Regime) -> list[Claim]:
     return claims
 
 
+def _gain(cells: Sequence[Cell], others: Sequence[Cell]) -> Estimate:
+    """Gold at matched KL less that of the others."""
+    return mean_interval(gold_gain(a.curve, b.curve) for a, b in paired(cells, others))
+
+
 def _share_of_kl(cells: Sequence[Cell], others: Sequence[Cell]) -> Estimate:
     return mean_interval(float(a.curve.kl_S[-1] / b.curve.kl_S[-1]) for a, b in paired(cells, others))
 
@@ -169,10 +172,7 @@ def _of_held(free: CuredRuns, held: CuredRuns, name: str) -> list[Claim]:
             ends, peaks = (
                 {size: difference(*each, value) for size, each in pairs.items()} for value in (at_end, at_peak)
             )
-            gains = {
-                size: mean_interval(gold_gain(a.curve, b.curve) for a, b in paired(*each))
-                for size, each in pairs.items()
-            }
+            gains = {size: _gain(*each) for size, each in pairs.items()}
             shares = {size: _share_of_kl(*each) for size, each in pairs.items()}
             claims.append(
                 Claim(
@@ -235,8 +235,7 @@ def _table(free: CuredRuns, held: Mapping[str, CuredRuns], regime: Regime) -> pd
         alone = free.of(regime, size)
         for reward, start, name, cells in kinds:
             is_alone = (reward, start, name) == (PLAIN, RANDOM, "")
-            beside = [] if is_alone else paired(cells, alone)
-            gain = mean_interval(gold_gain(a.curve, b.curve) for a, b in beside) if beside else ""
+            gain = "" if is_alone or not paired(cells, alone) else _gain(cells, alone)
             members = cells[0].settings.get("ensemble_members", 1)
             passes = passes_of(parse_reward(reward), members)
             rows.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -94,13 +93,12 @@ def analyse(result: Result) -> Finding:
 def labelled(result: Result) -> Result:
     """The result with a setting more, for its figure and table: `loss`, with what else tells kinds of runs apart."""
 
-    def loss(cell: Cell) -> str:
+    def settings(cell: Cell) -> dict[str, str]:
         *_, ranked, start = _key(cell)
         others = [f"of {ranked} ranked" if ranked != 2 else "", f"from the {start}" if start != RANDOM else ""]
-        return ", ".join(filter(None, [_loss_of(cell) or "plain", *others]))
+        return {"loss": ", ".join(filter(None, [_loss_of(cell) or "plain", *others]))}
 
-    cells = [replace(cell, settings={**cell.settings, "loss": loss(cell)}) for cell in result.cells]
-    return replace(result, cells=cells)
+    return result.with_settings(settings)
 
 
 def _claim(paper: str, option: str, noise: float, by_loss: Mapping[tuple[str, float], Estimate]) -> Claim | None:
