@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlproject.cures import COMBINE, CURES, parse_reward
+from mlproject.cures import CURES, is_of_several, parse_reward
 from mlproject.cures.options import BY_BOOTSTRAP, BY_SEED
 from mlproject.options.declaration import BrokenRule
 from mlproject.options.study import StudyOptions
@@ -56,7 +56,7 @@ def idle_reward_options(config: StudyOptions) -> Iterator[str]:
 
 
 def _is_of_several(rewards: Sequence[str]) -> bool:
-    return any(cure.stage == COMBINE for text in rewards for cure in parse_reward(text))
+    return any(is_of_several(parse_reward(text)) for text in rewards)
 
 
 def _idle(option: str, value: object, where: str, action: str) -> str:

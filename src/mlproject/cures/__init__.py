@@ -9,6 +9,7 @@ that the next one, a KL penalty and the curves read gold standard deviations abo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 
 from mlproject.cures.cure import COMBINE, PLAIN, SHAPE, Cure
@@ -21,6 +22,7 @@ __all__ = [
     "REWARD_PARAMS",
     "SHAPE",
     "Cure",
+    "is_of_several",
     "members_of",
     "parse_reward",
     "passes_of",
@@ -114,7 +116,12 @@ def written(cures: tuple[Cure, ...]) -> str:
 
 def members_of(cures: tuple[Cure, ...], members: int) -> int:
     """Number of reward models that a chain is made of, where an ensemble has so many members."""
-    return members if any(cure.stage == COMBINE for cure in cures) else 1
+    return members if is_of_several(cures) else 1
+
+
+def is_of_several(cures: Iterable[Cure]) -> bool:
+    """Whether some cure makes one reward of several."""
+    return any(cure.stage == COMBINE for cure in cures)
 
 
 def passes_of(cures: tuple[Cure, ...], members: int) -> int:

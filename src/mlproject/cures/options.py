@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mlproject.cures import CURES, members_of, parse_reward
+from mlproject.cures import CURES, is_of_several, parse_reward
 from mlproject.cures.cure import PLAIN
 from mlproject.options.declaration import Options, option
 
@@ -68,5 +68,9 @@ class RewardOptions(Options):
     def given_ensemble(self) -> str:
         """The first of the given checkpoints that the reward is made of, after which it is called in place of an RM
         size; empty for a reward that is made of models which are trained here, or of one."""
+        return self.ensemble_given_for(self.reward)
+
+    def ensemble_given_for(self, *rewards: str) -> str:
+        """The same for rewards of which at least one is made of them."""
         given = self.ensemble_checkpoints
-        return given[0] if given and members_of(parse_reward(self.reward), len(given)) > 1 else ""
+        return given[0] if len(given) > 1 and any(is_of_several(parse_reward(text)) for text in rewards) else ""

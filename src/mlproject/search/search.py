@@ -182,15 +182,15 @@ def final_command(config: Config, best: Mapping[str, Any], given: Mapping[str, s
         for name, value in (given or {}).items()
         if name not in _OF_THE_COMMAND and not name.startswith("search_") and name not in searched and value
     }
-    options = {**others, **{name: value_text(value) for name, value in searched.items()}}
+    tried = {name: value_text(value) for name, value in searched.items()}
     if has_entry_point:
-        options = {"proxy": rm_size} | options
-        options |= {"seed": str(config.seed), "stop": "forecast", "forecast_prior": "latest"}
+        what = {"proxy": rm_size}
+        how = {"seed": str(config.seed), "stop": "forecast", "forecast_prior": "latest"}
     else:
-        options = {"methods": method.name} | ({"rm_sizes": rm_size} if method.needs_proxy else {}) | options
-        options |= (
-            {"seeds": str(config.seed)} | ({"stop": "forecast"} if method.trains_policy else {}) | {"n_trials": "0"}
-        )
+        what = {"methods": method.name, **({"rm_sizes": rm_size} if method.needs_proxy else {})}
+        stop = {"stop": "forecast"} if method.trains_policy else {}
+        how = {"seeds": str(config.seed), **stop, "n_trials": "0"}
+    options = {**what, **others, **tried, **how}
     entry = ["-e", method.entry_point] if has_entry_point else []
     parts = [part for name, value in options.items() for part in ("-P", f"{name}={value}")]
     return mask(shlex.join(["mlflow", "run", ".", "--env-manager", "local", *entry, *parts]))

@@ -81,8 +81,8 @@ class Space:
         """The grids that are not empty, of what can be searched with the method; an ensemble of given checkpoints has
         no other sizes."""
         grids = {name: getattr(config, GRIDS[name]) for name in searchable(METHODS[config.searched_method])}
-        rewards = [config.replace(reward=reward) for reward in config.search_rewards or (config.reward,)]
-        if "rm_size" in grids and (given := next(filter(None, (each.given_ensemble for each in rewards)), "")):
+        given = config.ensemble_given_for(*(config.search_rewards or (config.reward,)))
+        if given and "rm_size" in grids:
             grids["rm_size"] = (given,)
         return cls({name: values for name, values in grids.items() if values})
 
