@@ -146,7 +146,11 @@ def _interrupt_again(unraisable: Any) -> None:
     if not isinstance(unraisable.exc_value, Interrupted) or not hasattr(signal, "setitimer"):
         _report_unraisable(unraisable)
         return
-    until = time.monotonic() + _IMPORT_SECONDS
+    _interrupt_later(time.monotonic() + _IMPORT_SECONDS)
+
+
+def _interrupt_later(until: float) -> None:
+    """`_interrupt_after_imports` in a moment, by an alarm."""
     signal.signal(signal.SIGALRM, lambda _, now: _interrupt_after_imports(now, until))
     signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
 
@@ -163,8 +167,7 @@ def _interrupt_after_imports(frame: object, until: float) -> None:
     """
     if time.monotonic() > until or not hasattr(signal, "setitimer") or not _is_importing(frame):
         raise Interrupted
-    signal.signal(signal.SIGALRM, lambda _, now: _interrupt_after_imports(now, until))
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
+    _interrupt_later(until)
 
 
 def _is_importing(frame: object) -> bool:
